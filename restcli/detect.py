@@ -360,7 +360,8 @@ def _one_thread_each() -> Iterator[None]:
 @contextmanager
 def _pool(n_workers: int) -> Iterator[ThreadPoolExecutor]:
     """Give workers; when something goes wrong what they have not begun is dropped."""
-    pool = ThreadPoolExecutor(n_workers, "restcli")
+    # OpenMP keeps the number of threads for each thread apart: what the main thread set does not reach these.
+    pool = ThreadPoolExecutor(n_workers, "restcli", initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool
     finally:
