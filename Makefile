@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint weights bench clean
+.PHONY: demo test weights evaluation bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/restcli annotate examples/absence.edf --out demo
@@ -20,6 +20,12 @@ test: $(VENV)/.installed-dev
 
 weights: $(VENV)/.installed
 	$(BIN)/python models/make.py --out models
+
+# Seeds of a recipe stand side by side: make evaluation WEIGHTS="models/rest-default.safetensors seed1.safetensors"
+WEIGHTS ?= models/rest-default.safetensors models/rest-paper.safetensors
+RECORDINGS ?= ../shared/eeg
+evaluation: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.evaluation $(WEIGHTS) --recordings $(RECORDINGS) --robustness --into models/EVALUATION.md
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks

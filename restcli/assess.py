@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restcli.datasets import Item, find_items
 from restcli.detect import Detector, Result
@@ -71,12 +72,13 @@ def _case(item: Item, detector: Detector, settings: Settings) -> Case:
     recording = open_recording(item.recording_path)
     expert = item.marks.read(recording)
     result = detector.annotate(recording, settings)
-    floors = {AMPLITUDE_FLOOR: floor_of(result)}
+    floors = floors_of(result)
     return Case(str(item.recording_path), item.patient, expert, result.events, scores=result.scores, floors=floors)
 
 
-def floor_of(result: Result) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the amplitude floor at the times of the scores, shape (B,)."""
-    floor = amplitude_floor(result.trend.amplitude[:, None])
+def floors_of(result: Result) -> dict[str, NDArray[np.float64]]:
+    """Return what the network must beat, each of shape (B,); NaN wherever the network has no score."""
+    floors = {AMPLITUDE_FLOOR: amplitude_floor(result.trend.amplitude[:, None])}
     at = np.searchsorted(result.trend.time, result.scores.time - 1e-6)
-    return np.asarray(floor[at], dtype=np.float64)
+    scored = np.isfinite(result.scores.probability)
+    return {name: np.where(scored, values[at], np.nan) for name, values in floors.items()}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks.chain_changes import CHANGES, LOST, Signals, read_signals, write_signals
+from benchmarks.evaluation import ALONE, FUSED, MARKS, Judge, compare, put_into, shared_recordings, within
 from benchmarks.floor import counts
 from benchmarks.network import PUBLISHED
 from benchmarks.recordings import N_CHANNELS, SFREQ, make_recording
 from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, rivals
 from benchmarks.tables import markdown
 from restcli.model import n_parameters
-from restcli.montage import ELECTRODES_19, electrode_graph
+from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, derive, electrode_graph
 from restcli.recording import open_recording
 from restcli.weights import load_weights
 
@@ -50,3 +53,84 @@ def test_tables_are_aligned() -> None:
     assert lines[0] == "### t"
     assert len({len(line) for line in lines[2:]}) == 1
     assert "12,346" in lines[-1]
+
+
+def _signals(sfreq: int = 200) -> Signals:
+    rng = np.random.default_rng(0)
+    labels = (*ELECTRODES_19, "A1", "A2")
+    return Signals(labels, rng.normal(0, 20, (len(labels), 4 * sfreq)).astype(np.float32), sfreq)
+
+
+def test_changes_of_reference_leave_every_difference_of_electrodes_as_it_was() -> None:
+    original = _signals()
+    montage = derive(original.labels, DOUBLE_BANANA)
+    nodes = montage.matrix @ original.data[list(montage.channels)]
+    for name in ("average reference", "linked ears", "bipolar derivations alone"):
+        changed = CHANGES[name](original)
+        assert changed is not None
+        again = derive(changed.labels, DOUBLE_BANANA)
+        np.testing.assert_allclose(again.matrix @ changed.data[list(again.channels)], nodes, atol=1e-3)
+        assert CHANGES["average reference"](CHANGES["bipolar derivations alone"](original) or original) is None
+    without = CHANGES["reference Cz"](original)
+    assert without is not None
+    assert "CZ" not in without.labels
+
+
+def test_changes_filter_resample_amplify_and_lose() -> None:
+    time = np.arange(0, 10, 1 / 500)
+    wave = np.sin(2 * np.pi * 10 * time) + np.sin(2 * np.pi * 50 * time) + np.sin(2 * np.pi * 90 * time)
+    original = Signals(("F3", "C3"), np.stack([wave, wave]).astype(np.float32), 500)
+
+    def level(name: str, hertz: int) -> float:
+        changed = CHANGES[name](original)
+        assert changed is not None
+        spectrum = np.abs(np.fft.rfft(changed.data[-1, -4 * changed.sfreq :])) / (2 * changed.sfreq)
+        return float(spectrum[4 * hertz])
+
+    assert [level("low-pass 35 Hz", f) for f in (10, 50, 90)] == pytest.approx([1, 0.23, 0.02], abs=0.03)
+    assert [level("notch 50 Hz", f) for f in (10, 50, 90)] == pytest.approx([1, 0, 1], abs=0.03)
+    assert [level("sampled at 250 Hz", f) for f in (10, 50, 90)] == pytest.approx([1, 1, 1], abs=0.03)
+    assert level("gain x 2", 10) == pytest.approx(2, abs=0.01)
+    assert CHANGES["sampled at 500 Hz"](original) is None
+    assert CHANGES["low-pass 100 Hz"](_signals()) is None
+    lost = CHANGES[f"electrodes {' '.join(LOST)} lost"](original)
+    assert lost is not None
+    assert lost.labels == ("C3",)
+
+
+def test_changed_recording_is_written_as_it_is(tmp_path: Path) -> None:
+    original = _signals(256)
+    recording = open_recording(write_signals(original, tmp_path / "changed.edf"))
+    again = read_signals(recording)
+    assert (again.labels, again.sfreq, recording.repairs) == (original.labels, 256, ())
+    np.testing.assert_allclose(again.data, original.data, atol=0.02)
+
+
+def test_real_recordings_are_judged_beside_the_floor(shared_eeg: Path) -> None:
+    judge = Judge(load_weights("rest-default"))
+    clips = [shared for shared in shared_recordings(shared_eeg) if shared.group == "chbmit"][:2]
+    judged = [judge(clip, open_recording(clip.path)) for clip in clips]
+    assert {FUSED, ALONE, "amplitude floor"} <= set(judged[0].scores)
+    assert [one.found for one in judged] == [1, 1]
+    assert compare(judged, FUSED)["chb01 pooled"] > 0.8
+    assert within(judged[0], "amplitude floor") > 0.9
+    assert np.isnan(compare(judged, FUSED)["absence"])
+
+
+def test_what_is_unknown_or_may_be_trained_on_counts_nowhere(shared_eeg: Path) -> None:
+    table = {shared.name: shared for shared in shared_recordings(shared_eeg)}
+    ictal, known = table["sparcnet_SZ_sample1"].labels(np.arange(50) + 0.5)
+    assert np.flatnonzero(known).tolist() == np.flatnonzero(ictal).tolist() == list(range(20, 30))
+    assert not table["irr_C_Sample03"].labels(np.arange(10) + 0.5)[1].any()
+    assert table["Subject11_2"].may_train
+    assert not table["Subject12_1"].may_train
+
+
+def test_tables_go_between_their_marks(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    path.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    put_into(path, "new")
+    assert path.read_text() == f"before\n{MARKS[0]}\n\nnew\n{MARKS[1]}\nafter\n"
+    path.write_text("no marks")
+    with pytest.raises(SystemExit, match="no '<!-- tables"):
+        put_into(path, "new")

@@ -1,0 +1,517 @@
+"""Weights on real recordings, through the door that users take: ``python -m benchmarks.evaluation WEIGHTS ...``.
+
+Prints Markdown tables: AUROC of each group beside the floors, each recording, types read out, and with ``--robustness``
+what changes of the recording chain do. ``--into`` puts them between the marks of a Markdown file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.chain_changes import CHANGES, read_signals, write_signals
+from restcli.assess import floors_of
+from restcli.card import table
+from restcli.detect import Detector
+from restcli.errors import RestError
+from restcli.events import Event
+from restcli.plan import Settings
+from restcli.recording import Recording, open_recording
+from restcli.scoring import AFTER, BEFORE, score_windows
+from restcli.weights import Weights, load_weights
+
+Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+TOLERATED = 0.03
+"""A change of the recording chain may move an AUROC by less than this."""
+
+MARKS = ("<!-- tables: make evaluation -->", "<!-- end of tables -->")
+_MAY_TRAIN = {f"Subject{k:02d}" for k in range(12)}
+_TYPES_KNOWN = {"absence": "sz_gen_nm_typical"}
+_NOTHING = np.zeros(0)
+FUSED, ALONE = "fused, as used", "network alone"
+
+
+# ------------------------------------------------------------------------------------- recordings
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One line of ``recordings.csv``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    group : str
+        Folder: ``absence``, ``iiic``, ``chbmit``, ``eegmat``.
+    kind : str
+        ``seizure``, ``mimic``, ``disputed`` or ``background``.
+    seizures : tuple of (float, float)
+        Seconds, from and to.
+    known : tuple of (float, float)
+        What the label holds for, s.
+    may_train : bool
+        Whether it may be training data: then it counts in no AUROC.
+    """
+
+    path: Path
+    group: str
+    kind: str
+    seizures: tuple[tuple[float, float], ...]
+    known: tuple[float, float]
+    may_train: bool
+
+    @property
+    def name(self) -> str:
+        """Short name for tables."""
+        return self.path.stem.removeprefix("iiic_").removeprefix("chbmit_").removesuffix("_clip")
+
+    def labels(self, time: Float) -> tuple[Bool, Bool]:
+        """Tell for each second whether it is ictal, and whether it is known, each of shape (T,)."""
+        ictal = np.zeros(len(time), dtype=bool)
+        for start, stop in self.seizures:
+            ictal |= (time >= start) & (time < stop)
+        known = (time >= self.known[0]) & (time < self.known[1]) & (self.kind != "disputed")
+        return ictal & known, known
+
+
+def shared_recordings(folder: Path) -> tuple[Shared, ...]:
+    """Read ``recordings.csv``."""
+
+    def spans(text: str) -> tuple[tuple[float, float], ...]:
+        pairs = [part.split("-") for part in text.split(";") if part]
+        return tuple((float(start), float(stop)) for start, stop in pairs)
+
+    found = []
+    with (folder / "recordings.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            whole = ((0.0, float(row["duration"])),)
+            known = whole if row["scored"] == "all" else spans(row["scored"])
+            path = folder / row["path"]
+            found.append(
+                Shared(
+                    path, path.parent.name, row["kind"], spans(row["seizures"]), known[0], row["subject"] in _MAY_TRAIN
+                )
+            )
+    return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A recording and what was said of it.
+
+    Parameters
+    ----------
+    shared : Shared
+        What it is.
+    time, ictal, known : ndarray, shape (T,)
+        Clock and expert.
+    scores : dict of str to ndarray, shape (T,)
+        Of the network and of each floor; NaN where not scored.
+    events : tuple of Event
+        Found at the weights' own rule.
+    types : tuple of str
+        What `by_type` speaks of.
+    by_type : ndarray, shape (T, C)
+        Probability of each type.
+    refused : str
+        Why nothing could be scored; empty when something was.
+    """
+
+    shared: Shared
+    time: Float
+    ictal: Bool
+    known: Bool
+    scores: dict[str, Float]
+    events: tuple[Event, ...]
+    types: tuple[str, ...]
+    by_type: Float
+    refused: str = ""
+
+    @property
+    def found(self) -> int:
+        """Seizures that an event overlaps."""
+        return sum(any(e.onset < b and e.stop > a for e in self.events) for a, b in self.shared.seizures)
+
+    @property
+    def false(self) -> int:
+        """Events over known background farther than 30 s before and 60 s after any seizure."""
+        low, high = self.shared.known
+        far = (
+            e
+            for e in self.events
+            if not any(e.onset < b + AFTER and e.stop > a - BEFORE for a, b in self.shared.seizures)
+        )
+        return 0 if self.shared.kind == "disputed" else sum(e.onset < high and e.stop > low for e in far)
+
+    def values(self, of: str, *, ictal: bool) -> Float:
+        """Scores of the known seconds of one kind."""
+        values: Float = self.scores.get(of, _NOTHING)[self.known & (self.ictal == ictal)]
+        return values
+
+
+class Judge:
+    """Judges recordings with one set of weights.
+
+    Parameters
+    ----------
+    weights : Weights
+        As loaded.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.detector = Detector(weights, "cpu")
+        self.alone = Detector(replace(weights, calibration=replace(weights.calibration, amplitude=0.0)), "cpu")
+
+    def __call__(self, shared: Shared, recording: Recording, *, floors: bool = True) -> Judged:
+        """Annotate a recording as `restcli annotate` does."""
+        try:
+            result = self.detector.annotate(recording, Settings())
+        except RestError as error:
+            no = np.zeros(0, dtype=bool)
+            return Judged(shared, _NOTHING, no, no, {}, (), (), np.zeros((0, 0)), refused=str(error).split("; ")[0])
+        scores = {FUSED: np.asarray(result.scores.probability, dtype=float)}
+        if floors:
+            alone = self.alone.annotate(recording, Settings())
+            scores[ALONE] = np.asarray(alone.scores.probability, dtype=float)
+            scores |= floors_of(result)
+        time = np.asarray(result.scores.time, dtype=float)
+        by_type = result.scores.by_type
+        return Judged(
+            shared,
+            time,
+            *shared.labels(time),
+            scores=scores,
+            events=tuple(result.events),
+            types=result.scores.types,
+            by_type=np.zeros((len(time), 0)) if by_type is None else np.asarray(by_type, dtype=float),
+        )
+
+
+# --------------------------------------------------------------------------------------- measures
+
+
+def _of_group(group: str, kind: str = "") -> Callable[[Judged], bool]:
+    return lambda judged: judged.shared.group == group and (not kind or judged.shared.kind == kind)
+
+
+def _mimic(judged: Judged) -> bool:
+    return judged.shared.kind == "mimic"
+
+
+def _any(judged: Judged) -> bool:  # noqa: ARG001
+    return True
+
+
+COMPARISONS: dict[str, tuple[Callable[[Judged], bool], Callable[[Judged], bool]]] = {
+    "absence": (_of_group("absence"), _of_group("absence")),
+    "IIIC seizures against mimics": (_of_group("iiic", "seizure"), _mimic),
+    "all ictal against EEGMAT 12-17": (_any, _of_group("eegmat")),
+    "chb01 pooled": (_of_group("chbmit"), _of_group("chbmit")),
+    "all ictal against mimics": (_any, _mimic),
+    "everything": (_any, _any),
+}
+CLIPS_MEAN = "chb01, mean of clips"
+
+
+def auroc(ictal: Iterable[Float], other: Iterable[Float]) -> float:
+    """Per-second AUROC of some seconds against others; NaN where a side is empty."""
+    sides = [np.concatenate([np.zeros(0), *side]) for side in (ictal, other)]
+    labels = np.repeat([True, False], [len(side) for side in sides])
+    return score_windows(np.concatenate(sides), labels).auroc
+
+
+def compare(judged: Sequence[Judged], of: str) -> dict[str, float]:
+    """Compute every comparison for one score; recordings that may be training data are left out."""
+    used = [one for one in judged if not one.shared.may_train]
+    found = {}
+    for name, (left, right) in COMPARISONS.items():
+        ictal = [one.values(of, ictal=True) for one in used if left(one)]
+        other = [one.values(of, ictal=False) for one in used if right(one)]
+        found[name] = auroc(ictal, other)
+    clips = [within(one, of) for one in used if one.shared.group == "chbmit"]
+    found[CLIPS_MEAN] = float(np.mean(clips)) if clips else math.nan
+    return found
+
+
+def within(judged: Judged, of: str) -> float:
+    """AUROC within one recording; NaN without both kinds of seconds."""
+    return auroc([judged.values(of, ictal=True)], [judged.values(of, ictal=False)])
+
+
+# ----------------------------------------------------------------------------------------- tables
+
+
+def group_table(results: dict[str, list[Judged]]) -> str:
+    """AUROC of each group: each weights file, fused and alone, then the floors."""
+    names = [*COMPARISONS, CLIPS_MEAN]
+    rows: list[list[object]] = []
+    for name, judged in results.items():
+        own = [of for of in judged[0].scores if of in (FUSED, ALONE)]
+        rows += [[f"{name}, {of}", *_row(judged, of, names)] for of in own]
+    # The amplitude floor is the same for all weights that share nodes and bands; others are fitted with the weights.
+    for name, judged in results.items():
+        floors = [of for of in judged[0].scores if of not in (FUSED, ALONE)]
+        rows += [[f"floor of {name}: {of}", *_row(judged, of, names)] for of in floors]
+    return table(["per-second AUROC", *names], _without_repeats(rows))
+
+
+def _row(judged: Sequence[Judged], of: str, names: Sequence[str]) -> list[object]:
+    found = compare(judged, of)
+    return [found[name] for name in names]
+
+
+def _without_repeats(rows: Sequence[list[object]]) -> list[list[object]]:
+    """Leave out a floor that an earlier row gave already."""
+    seen: dict[str, list[object]] = {}
+    for row in rows:
+        kind = str(row[0]).partition(": ")[2]
+        seen.setdefault(f"{kind or row[0]} {[f'{x:.3f}' for x in row[1:]]}", row)
+    return list(seen.values())
+
+
+def recording_table(results: dict[str, list[Judged]]) -> str:
+    """Each recording at the weights' own rule, one line each; those that may be training data in one line."""
+    head = ["recording", "experts"]
+    for name in results:
+        head += [f"{name}: AUROC", "found", "false", "mean p of its known seconds"]
+    first = next(iter(results.values()))
+    floors = [of for of in first[0].scores if of not in (FUSED, ALONE)]
+    head += [f"floor: {of}" for of in floors]
+    rows = []
+    for index, one in enumerate(first):
+        if one.shared.may_train:
+            continue
+        row: list[object] = [one.shared.name, _experts(one.shared)]
+        for judged in results.values():
+            row += _recording_cells(judged, index)
+        row += [_separation(first, index, of) for of in floors]
+        rows.append(row)
+    tail: list[object] = ["EEGMAT 0-11 (may be trained on)", "background"]
+    for judged in results.values():
+        tail += ["", "", sum(one.false for one in judged if one.shared.may_train), ""]
+    rows.append(tail + [""] * (len(head) - len(tail)))
+    return table(head, rows)
+
+
+def _experts(shared: Shared) -> str:
+    return f"{len(shared.seizures)} seizures" if len(shared.seizures) > 1 else shared.kind
+
+
+def _recording_cells(judged: Sequence[Judged], index: int) -> list[object]:
+    one = judged[index]
+    if one.refused:
+        return ["not scored", "", "", ""]
+    values = one.scores[FUSED][one.known if one.known.any() else slice(None)]
+    mean = float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+    found = f"{one.found} of {len(one.shared.seizures)}" if one.shared.seizures else ""
+    false = "" if one.shared.kind == "disputed" else one.false
+    return [_separation(judged, index, FUSED), found, false, mean]
+
+
+def _separation(judged: Sequence[Judged], index: int, of: str) -> float | str:
+    """AUROC within a recording; a clip of one kind against the other kind's clips of its group, EEGMAT against all."""
+    one = judged[index]
+    value = within(one, of)
+    if not math.isnan(value):
+        return value
+    if one.shared.kind == "disputed" or one.refused:
+        return ""
+    if one.ictal.any():
+        return auroc([one.values(of, ictal=True)], [o.values(of, ictal=False) for o in judged if _mimic(o)])
+    used = [o for o in judged if not o.shared.may_train and (one.shared.group in ("eegmat", o.shared.group))]
+    return auroc([o.values(of, ictal=True) for o in used], [one.values(of, ictal=False)])
+
+
+def type_table(results: dict[str, list[Judged]]) -> str:
+    """Show what the second readout says of each real seizure: mean over its seconds that were scored."""
+    rows = []
+    for name, judged in results.items():
+        for one in judged:
+            for start, stop in one.shared.seizures:
+                if one.refused or not one.types:
+                    continue
+                inside = (one.time >= start) & (one.time < stop) & np.isfinite(one.scores[FUSED])
+                if not inside.any():
+                    continue
+                mean = one.by_type[inside].mean(axis=0)
+                best = int(mean.argmax())
+                true = _TYPES_KNOWN.get(one.shared.group, "not stated")
+                labels = {e.label for e in one.events if e.onset < stop and e.stop > start}
+                rows.append(
+                    [name, one.shared.name, f"{start:g}-{stop:g}", true, one.types[best], float(mean[best]),
+                     ", ".join(sorted(labels)) or "not found"]
+                )  # fmt: skip
+    return table(["weights", "recording", "s", "type", "likeliest", "its probability", "written"], rows)
+
+
+def summary_table(results: dict[str, list[Judged]]) -> str:
+    """Events at each weights' own rule, by group; false alarms with the hours they were looked for in."""
+    rows = []
+    for name, judged in results.items():
+        row: list[object] = [name]
+        for group in ("absence", "chbmit", "iiic"):
+            own = [one for one in judged if one.shared.group == group]
+            row.append(f"{sum(one.found for one in own)} of {sum(len(one.shared.seizures) for one in own)}")
+        for part in (_of_group("absence"), _mimic, _of_group("eegmat")):
+            own = [one for one in judged if part(one)]
+            seconds = sum(float((one.known & ~one.ictal).sum()) for one in own)
+            row.append(f"{sum(one.false for one in own)} in {seconds / 3600:.2f} h")
+        rows.append(row)
+    head = ["weights", "absences", "chb01", "IIIC", "false: absence", "false: mimics", "false: EEGMAT 0-17"]
+    return table(head, rows)
+
+
+# ------------------------------------------------------------------------------------- robustness
+
+
+def robustness(judges: dict[str, Judge], recordings: Sequence[Shared], base: dict[str, list[Judged]],
+               tell: Callable[[str], None]) -> str:  # fmt: skip
+    """Change every evaluation recording in every way and compare; one table for each weights file.
+
+    A recording that a change makes no sense for stands in the groups as it is; a group without any changed one is
+    left empty.
+    """
+    used = [index for index, shared in enumerate(recordings) if not shared.may_train and shared.kind != "disputed"]
+    signals = {index: read_signals(open_recording(recordings[index].path)) for index in used}
+    names = [*COMPARISONS, CLIPS_MEAN]
+    rows: dict[str, list[list[object]]] = {name: [] for name in judges}
+    before = {name: compare(judged, FUSED) for name, judged in base.items()}
+    for name in judges:
+        rows[name].append(["AUROC as recorded", *(before[name][column] for column in names)])
+    for what, change in CHANGES.items():
+        tell(what)
+        judged = {name: list(base[name]) for name in judges}
+        groups = set()
+        with tempfile.TemporaryDirectory() as folder:
+            for index in used:
+                changed = change(signals[index])
+                if changed is None:
+                    continue
+                groups.add(recordings[index].group)
+                path = write_signals(changed, Path(folder) / f"{recordings[index].path.stem}.edf")
+                for name, judge in judges.items():
+                    judged[name][index] = judge(recordings[index], open_recording(path), floors=False)
+                path.unlink()
+        for name in judges:
+            after = compare(judged[name], FUSED)
+            cells = [_change_cell(after[c] - before[name][c], _touched(c, groups)) for c in names]
+            rows[name].append([what, *cells])
+    parts = []
+    for name, lines in rows.items():
+        parts += [f"#### {name}", table(["change of AUROC", *names], lines)]
+    return "\n\n".join(parts)
+
+
+def _touched(comparison: str, groups: set[str]) -> bool:
+    """Whether a change reached the recordings that a comparison is named after."""
+    own = {"absence": "absence", "IIIC": "iiic", "chb01": "chbmit"}
+    needed = next((group for start, group in own.items() if comparison.startswith(start)), None)
+    return bool(groups) if needed is None else needed in groups
+
+
+def _change_cell(change: float, touched: bool) -> str:
+    if not touched or math.isnan(change):
+        return ""
+    text = f"{change:+.3f}"
+    return f"**{text}**" if abs(change) >= TOLERATED else text
+
+
+# ------------------------------------------------------------------------------------------- main
+
+
+def tables(weights: Sequence[Path], folder: Path, tell: Callable[[str], None], *, changes: bool = False) -> str:
+    """Return all tables as Markdown.
+
+    Parameters
+    ----------
+    weights : sequence of Path
+        Weights files, such as seeds of one recipe.
+    folder : Path
+        With ``recordings.csv``.
+    tell : callable
+        Told what is being done.
+    changes : bool
+        Also change the recording chain.
+
+    Returns
+    -------
+    str
+    """
+    recordings = shared_recordings(folder)
+    judges = {path.stem: Judge(load_weights(path)) for path in weights}
+    results: dict[str, list[Judged]] = {name: [] for name in judges}
+    for shared in recordings:
+        recording = open_recording(shared.path)
+        for name, judge in judges.items():
+            results[name].append(judge(shared, recording))
+        tell(shared.name)
+    identity = ", ".join(f"{name} (SHA-256 {judge.weights.sha256[:8]})" for name, judge in judges.items())
+    parts = [
+        f"Weights: {identity}. Every number comes from `restcli annotate`'s own door: quality rules, windows of "
+        "whole seconds, the last seconds of each file not scored. Comparisons are of seconds.",
+        "### Each group",
+        group_table(results),
+        "### Events at each weights' own rule",
+        summary_table(results),
+        "### Each recording",
+        "AUROC within the recording where it holds both kinds of seconds; else a seizure clip against all clips of "
+        "mimics, a clip of mimics against the IIIC seizures, an EEGMAT recording against all ictal seconds.",
+        recording_table(results),
+        "### Types read out",
+        type_table(results),
+    ]
+    if changes:
+        parts += [
+            "### Changes of the recording chain",
+            f"Fused probability, as used. Bold: {TOLERATED:g} or more. Filters run forward alone (low-pass Butterworth "
+            "of order 4, high-pass of order 1, notch of quality 30). Empty: the change makes no sense there.",
+            robustness(judges, recordings, results, tell),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between the marks of a Markdown file."""
+    before, found, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
+    _, closed, after = rest.partition(MARKS[1])
+    if not found or not closed:
+        sys.exit(f"{path}: no '{MARKS[0]}' and '{MARKS[1]}' in it; put both where the tables belong")
+    path.write_text(f"{before}{MARKS[0]}\n\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    """Judge, print, and put the tables where they belong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
+    parser.add_argument("weights", nargs="+", type=Path, help=".safetensors files, such as seeds of one recipe")
+    parser.add_argument("--recordings", type=Path, default=Path("../shared/eeg"), help="folder with recordings.csv")
+    parser.add_argument("--robustness", action="store_true", help="also change the recording chain")
+    parser.add_argument("--into", type=Path, help="Markdown file to put the tables into, between its marks")
+    options = parser.parse_args()
+    begin = time.perf_counter()
+
+    def tell(text: str) -> None:
+        print(f"\r{time.perf_counter() - begin:6.0f} s  {text:<40}", end="", file=sys.stderr, flush=True)
+
+    text = tables(options.weights, options.recordings, tell, changes=options.robustness)
+    print(file=sys.stderr)
+    print(text)
+    if options.into is not None:
+        put_into(options.into, text)
+
+
+if __name__ == "__main__":
+    main()
