@@ -68,8 +68,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _what(weights: Weights) -> str:
     config, features = weights.config, weights.features
     bands = ", ".join(f"{low}-{high} Hz" for low, high in features.bands)
+    shape = f"{config.members} of width {config.hidden}, logits averaged, " if config.members > 1 else ""
     return (
-        f"REST ({config.variant}) with {weights.n_parameters} parameters on {len(weights.nodes)} nodes "
+        f"REST ({config.variant}; {shape}{weights.n_parameters} parameters) on {len(weights.nodes)} nodes "
         f"({weights.nodes[0]} ... {weights.nodes[-1]}). Inputs of a node and second: log spectrum {bands}, each band "
         f"z-scored apart{', and ln(RMS / 15 µV)' if features.amplitude else ''}. Random update mask in training "
         f"(p = {config.fire_rate}, per {config.mask_per}); the full update, without a mask, in use."
@@ -119,7 +120,7 @@ def _use(weights: Weights) -> str:
         f"A score looks at {weights.window} s and judges the second {weights.look_ahead} s before their end; a second "
         f"needs {weights.min_nodes} good nodes. Probability: logistic of {calibration.scale:.3f} x (logit + "
         f"{calibration.amplitude:.2f} x a) {calibration.bias:+.3f}, where a is the log amplitude relative to the "
-        f"recording's own usual one. Event: smoothed over {rule.smooth:g} s, threshold {rule.threshold:g}, release "
+        f"recording's own usual one{', averaged over ' + str(calibration.smooth) + ' s' if calibration.smooth > 1 else ''}. Event: smoothed over {rule.smooth:g} s, threshold {rule.threshold:g}, release "
         f"{rule.release:g}, at least {rule.min_duration:g} s, gaps up to {rule.max_gap:g} s closed. The threshold is "
         f"the lowest with at most {asked} false alarms a day on validation."
     )

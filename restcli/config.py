@@ -19,6 +19,9 @@ class RestConfig:
         Inputs of one node in one second.
     hidden : int
         Width H of the state.
+    members : int
+        Networks of this shape side by side, whose logits are averaged: several narrow ones lean less on what a
+        simulator got wrong than a wide one does.
     n_types : int
         Seizure types read out beside the probability; 0 for none.
     variant : str
@@ -41,9 +44,12 @@ class RestConfig:
     mask_per: str = "node"
     rescale: bool = True
     updates: int = 1
+    members: int = 1
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
             raise UsageError("variant", repr(self.variant), f"one of {', '.join(VARIANTS)}")
         if self.mask_per not in ("entry", "node"):
             raise UsageError("mask_per", repr(self.mask_per), "'entry' or 'node'")
+        if self.members < 1 or self.hidden < 1:
+            raise UsageError("members", f"{self.members} networks of width {self.hidden}", "at least 1 of each")

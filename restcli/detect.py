@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError, UsageError, WeightsError
 from restcli.events import EventRule, Events, Scores, to_events
 from restcli.features import Quality, channel_faults, magnitudes, node_faults, quality, rms, spectra
-from restcli.model import Rest, Windows, run_windows
+from restcli.model import Rest, Windows, join_networks, run_windows
 from restcli.montage import ElectrodeGraph, Montage, electrode_graph
 from restcli.plan import Settings, fit_montage, needed_nodes, rule_in_force
 from restcli.recording import Block, Recording, Segment, open_recording
 from restcli.stages import StageClock
 from restcli.track import SPECTRUM_BINS, Piece, band_limit, count_bad, join_pieces, mean_log_power, to_scores
-from restcli.weights import Weights, load_weights
+from restcli.weights import Weights, load_weights, member_tensors
 
 Float32Array = NDArray[np.float32]
 Progress = Callable[[float, float], None]
@@ -166,16 +166,18 @@ def build_network(weights: Weights) -> Rest:
     WeightsError
         If parameters and shape do not belong together.
     """
-    network = Rest(weights.config)
+    config = weights.config
     if weights.config.n_features != weights.features.n_features:
         raise WeightsError(
             weights.name, f"{weights.config.n_features} inputs", f"{weights.features.n_features}, as its features give"
         )
-    tensors = {key: torch.from_numpy(value.copy()) for key, value in weights.tensors.items()}
+    networks = [Rest(config) for _ in range(config.members)]
     try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
+        for network, tensors in zip(networks, member_tensors(weights), strict=True):
+            network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in tensors.items()})
+    except (RuntimeError, ValueError) as error:
         raise WeightsError(weights.name, "its parameters do not fit its shape", "an unchanged file") from error
+    network = networks[0] if config.members == 1 else join_networks(networks)
     return network.eval().requires_grad_(False)
 
 
@@ -430,7 +432,7 @@ class _SegmentRun:
         self.draws = [np.random.default_rng([settings.seed, k]) for k in range(settings.passes)]
         nothing = torch.zeros((n_nodes, 0), device=detector.device)
         before = _Inputs(
-            0, nothing[..., None].expand(-1, -1, weights.config.hidden), nothing, (nothing,) * settings.passes
+            0, nothing[..., None].expand(-1, -1, detector.network.config.hidden), nothing, (nothing,) * settings.passes
         )
         self.n_taken = 0  # seconds of the blocks handed in so far
         self.tail: Future[_Inputs] = Future()  # what windows of the next block reach back to

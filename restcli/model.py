@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -162,6 +162,36 @@ class Rest(nn.Module):
         if self.config.variant != "RM":
             return 1
         return int(torch.randint(1, 10, (1,), generator=generator)) if masked else self.config.updates
+
+
+def join_networks(networks: Sequence[Rest]) -> Rest:
+    """Put networks of one shape side by side as one wide network that gives the mean of their logits.
+
+    Parameters
+    ----------
+    networks : sequence of Rest
+        M networks of width H.
+
+    Returns
+    -------
+    Rest
+        Of width M H; its maps from state to state are block-diagonal, so that members do not hear each other, and one
+        fast path serves both.
+    """
+    config, members = networks[0].config, len(networks)
+    joined = Rest(replace(config, hidden=members * config.hidden, members=1))
+    parts = [network.state_dict() for network in networks]
+    tensors = {}
+    for key in joined.state_dict():
+        blocks = [part[key].detach().cpu() for part in parts]
+        if key.startswith("fc"):  # the readouts take a mean over members
+            tensors[key] = torch.cat(blocks, dim=1) / members if key.endswith("weight") else sum(blocks) / members
+        elif key.endswith("bias") or key.startswith("l1"):
+            tensors[key] = torch.cat(blocks)
+        else:
+            tensors[key] = torch.block_diag(*blocks)
+    joined.load_state_dict(tensors)
+    return joined.train(networks[0].training)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from restcli.sim_waves import (
     Scene,
     band_noise,
     cycle_table,
+    derivation_rms,
     dipole_map,
     dipole_maps,
     direction,
@@ -185,7 +186,12 @@ def add_seizure(scene: Scene, brain: Brain, plan: Plan) -> Event:
     # The looks come from the plan's seed alone, the course from scene and onset.
     rng = scene.rng(f"seizure-{plan.seed}-{plan.onset:.3f}")
     looks = np.random.Generator(np.random.PCG64(plan.seed))
-    label, field_map = _MAKERS[plan.kind](scene, brain, plan, (looks, rng))
+    if "discharges" in scene.components:
+        with scene.layer() as discharge:
+            label, field_map = _MAKERS[plan.kind](scene, brain, plan, (looks, rng))
+            discharge *= _stand_out(scene, plan, looks)
+    else:
+        label, field_map = _MAKERS[plan.kind](scene, brain, plan, (looks, rng))
     if "discharges" in scene.components:
         _add_ictal_body(scene, plan, (looks, rng))
     elif "ictal_muscle" in scene.components:
@@ -194,6 +200,19 @@ def add_seizure(scene: Scene, brain: Brain, plan: Plan) -> Event:
     scene.mark("seizure", plan.onset, plan.onset + plan.duration)
     scene.note("seizure", kind=plan.kind, onset=plan.onset, duration=plan.duration, label=label)
     return Event(plan.onset, plan.duration, label, channels=onset_electrodes(field_map))
+
+
+def _stand_out(scene: Scene, plan: Plan, looks: np.random.Generator) -> np.float32:
+    """Return the factor that makes a discharge as large as a drawn multiple of what it lies on."""
+    wanted = log_uniform(looks, 1.0, 7.0)
+    if looks.random() < 0.25 or scene.under is None:
+        return np.float32(1.0)
+    span = slice(max(0, round(plan.onset * SFREQ)), round((plan.onset + plan.duration) * SFREQ))
+    own, other = (
+        float(np.median(derivation_rms(layer[:, span]))) for layer in (scene.data, scene.under)
+    )
+    peak = float(np.abs(scene.data[:19, span]).max(initial=1e-6))
+    return np.float32(np.clip(wanted * other / max(own, 1e-6), 1.0, max(1.0, 900.0 / peak)))
 
 
 def onset_electrodes(field_map: Float32Array | None) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from restcli.montage import ELECTRODES_19, electrode_position
+from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_position
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -125,6 +127,18 @@ def local_map(place: NDArray[np.float64], width: float) -> Float32Array:
     """Return a field that falls off as a Gaussian of the chord distance: muscle, or what moves an electrode."""
     distance = np.linalg.norm(positions() - place, axis=1)
     return cast("Float32Array", np.exp(-0.5 * (distance / width) ** 2).astype(np.float32))
+
+
+_ENDS = np.array([[INDEX[end] for end in node.split("-")] for node in DOUBLE_BANANA])
+
+
+def derivation_rms(potentials: Float32Array) -> Float32Array:
+    """Return the root mean square between 1 and 40 Hz of the longitudinal bipolar derivations, (21, n) -> (18,), µV."""
+    waves = potentials[_ENDS[:, 0]] - potentials[_ENDS[:, 1]]
+    n = waves.shape[1]
+    frequency = fft.rfftfreq(n, 1 / SFREQ)
+    power = np.abs(fft.rfft(waves, axis=1)[:, (frequency >= 1) & (frequency <= 40)]) ** 2
+    return cast("Float32Array", np.sqrt(2 * power.sum(axis=1)) / n)
 
 
 def random_direction(rng: np.random.Generator, lowest: float = -0.1) -> NDArray[np.float64]:
@@ -317,6 +331,7 @@ class Scene:
     n: int
     components: frozenset[str] = frozenset()
     data: Float32Array = field(init=False)
+    under: Float32Array | None = field(init=False, default=None)
     states: dict[str, BoolArray] = field(init=False, default_factory=dict)
     drawn: list[dict[str, Any]] = field(init=False, default_factory=list)
 
@@ -351,7 +366,20 @@ class Scene:
         first = round(start * SFREQ)
         low, high = max(0, first), min(self.n, first + gain.shape[-1])
         if high > low:
-            self.data[:, low:high] *= gain[..., low - first : high - first]
+            for layer in (self.data, self.under):
+                if layer is not None:
+                    layer[:, low:high] *= gain[..., low - first : high - first]
+
+    @contextmanager
+    def layer(self) -> Iterator[Float32Array]:
+        """Collect what is added meanwhile apart, shape (21, n), and put it back on top at the end.
+
+        The layer may be changed as a whole before it is put back; `scale` reaches what lies under it, too.
+        """
+        self.under, self.data = self.data, np.zeros_like(self.data)
+        yield self.data
+        self.data += self.under
+        self.under = None
 
     def mark(self, state: str, start: float, stop: float) -> None:
         """Mark the seconds that ``start .. stop`` touches as being in `state`."""

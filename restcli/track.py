@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,7 +216,7 @@ def _empty_piece(n_seconds: int, n_nodes: int, n_passes: int, pieces: Sequence[P
 
 
 def relative_amplitude(amplitude: Float32Array, enough: NDArray[np.bool_], calibration: Calibration) -> Float32Array:
-    """Log amplitude of each second over the recording's usual one, clipped to -1..2.5, shape (T,)."""
+    """Log amplitude of each second over the recording's usual one, clipped to -1..2.5, averaged, shape (T,)."""
     known = amplitude[enough & np.isfinite(amplitude)]
     if calibration.amplitude == 0 or known.size == 0:
         return np.zeros(len(amplitude), dtype=np.float32)
@@ -224,7 +224,20 @@ def relative_amplitude(amplitude: Float32Array, enough: NDArray[np.bool_], calib
     prior = np.full(round(calibration.prior_seconds), np.log(REFERENCE_RMS))
     usual = float(np.median(np.concatenate([logs, prior])))
     relative = np.log(np.maximum(np.nan_to_num(amplitude, nan=REFERENCE_RMS), 1e-3)) - usual
-    return np.clip(relative, -1.0, 2.5).astype(np.float32)
+    return _averaged(np.clip(relative, -1.0, 2.5), enough & np.isfinite(amplitude), calibration.smooth)
+
+
+def _averaged(values: NDArray[Any], known: NDArray[np.bool_], width: int) -> Float32Array:
+    """Average over `width` seconds around each one that is known, over known ones only, shape (T,)."""
+    if width <= 1:
+        return values.astype(np.float32)
+    half = width // 2
+    total, count = (
+        np.concatenate([[0.0], np.cumsum(np.pad(part.astype(np.float64), half))])
+        for part in (np.where(known, values, 0.0), known)
+    )
+    mean = (total[width:] - total[:-width]) / np.maximum(count[width:] - count[:-width], 1)
+    return np.where(known, mean, values).astype(np.float32)
 
 
 def calibrate(logit: Float32Array, extra: Float32Array, calibration: Calibration) -> Float32Array:

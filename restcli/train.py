@@ -34,7 +34,7 @@ from restcli.examples import (
     split_examples,
 )
 from restcli.features import FeatureConfig, log_features
-from restcli.model import Rest, n_parameters
+from restcli.model import Rest, join_networks, n_parameters
 from restcli.montage import DOUBLE_BANANA, electrode_graph
 from restcli.operating import (
     Reading,
@@ -47,7 +47,7 @@ from restcli.operating import (
     reliability,
     trace_examples,
 )
-from restcli.weights import Calibration, Weights, load_weights, save_weights
+from restcli.weights import Calibration, Weights, load_weights, member_tensors, save_weights
 
 Progress = Callable[[int, int, dict[str, float]], None]
 TWO_BANDS = FeatureConfig(bands=((1, 13), (14, 40)))
@@ -131,8 +131,12 @@ class TrainSettings:
         At most this many on the validation background: chooses the threshold.
     fusion : float
         Weight of the amplitude relative to the recording's own, added to the logit.
+    smooth : int
+        Seconds that this amplitude is averaged over.
     start_from : str or Path or None
         Weights to start from instead of random ones.
+    member : int
+        Which of the config's members is being trained; `train` counts through them, each with a seed of its own.
     resume : bool
         Go on from an interrupted training in the same folder.
     device : str
@@ -168,7 +172,9 @@ class TrainSettings:
     check_every: int = 100
     false_alarms_per_day: float = 12.0
     fusion: float = 1.0
+    smooth: int = 5
     start_from: str | Path | None = None
+    member: int = 0
     resume: bool = True
     device: str = "cpu"
     workers: int = 1
@@ -447,8 +453,9 @@ def build_network(settings: TrainSettings) -> Rest:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = Rest(settings.network, convolution=DenseGraphConv)
-    if n_parameters(network) >= LARGEST:
-        raise UsageError("--hidden", f"{n_parameters(network)} parameters", f"fewer than {LARGEST}, to stay a REST")
+    n_all = n_parameters(network) * settings.network.members
+    if n_all >= LARGEST:
+        raise UsageError("--hidden", f"{n_all} parameters", f"fewer than {LARGEST}, to stay a REST")
     if settings.start_from is not None:
         _take_over(network, load_weights(settings.start_from), settings)
     return network
@@ -463,7 +470,10 @@ def _take_over(network: Rest, weights: Weights, settings: TrainSettings) -> None
             "the same on both",
             "leave the features and nodes to the weights",
         )
-    tensors = {key: torch.from_numpy(value.copy()) for key, value in weights.tensors.items()}
+    if weights.config.members != settings.network.members:
+        raise WeightsError(weights.name, f"{weights.config.members} members", f"{settings.network.members}, as asked")
+    member = member_tensors(weights)[settings.member]
+    tensors = {key: torch.from_numpy(value.copy()) for key, value in member.items()}
     own = {key: value for key, value in network.state_dict().items() if key.startswith("fc_type")}
     try:
         network.load_state_dict(own | tensors)
@@ -607,7 +617,7 @@ class _Validation:
 def _fingerprint(settings: TrainSettings) -> str:
     """Return what must be equal for a checkpoint to be gone on from, as text."""
     table = asdict(settings)
-    for left_out in ("resume", "workers", "cache", "device", "false_alarms_per_day", "fusion", "name"):
+    for left_out in ("resume", "workers", "cache", "device", "false_alarms_per_day", "fusion", "smooth", "name"):
         table.pop(left_out)
     return json.dumps(table, sort_keys=True, default=str)
 
@@ -689,22 +699,43 @@ def train(data: Sequence[str], out: str | Path, settings: TrainSettings | None =
     rule = SplitRule(settings.split, settings.folds, settings.fold)
     train_side, validation = split_examples(examples, rule)
     begin = time.perf_counter()
-    network, rows = fit(
-        train_side, validation, settings, checkpoint=out / f"{settings.name}.checkpoint", on_progress=on_progress
-    )
+    networks, rows = _fit_members(train_side, validation, settings, out, on_progress=on_progress)
     seconds = time.perf_counter() - begin
-    weights = finish(network, validation, settings)
+    weights = finish(networks, validation, settings)
     weights = _with_provenance(weights, list(data), (train_side, validation), settings)
     return _write(out, weights, rows, settings, seconds)
 
 
-def finish(network: Rest, validation: Examples, settings: TrainSettings) -> Weights:
-    """Calibrate a trained network on validation, choose its rule and measure it there.
+def _fit_members(train_side: Examples, validation: Examples, settings: TrainSettings, out: Path, *,
+                 on_progress: Progress | None) -> tuple[list[Rest], list[dict[str, float]]]:  # fmt: skip
+    """Train the members one after another; an interrupted training goes on with the member it was at."""
+    networks, rows = [], []
+    members = settings.network.members
+    for k in range(members):
+        own = replace(settings, member=k, seed=settings.seed * members + k)
+
+        def told(done: int, _: int, state: dict[str, float], before: int = k * settings.steps) -> None:
+            if on_progress is not None:
+                on_progress(before + done, members * settings.steps, state)
+
+        network, log = fit(train_side, validation, own, checkpoint=checkpoint_path(out, own), on_progress=told)
+        networks.append(network)
+        rows += [{"member": float(k), **row} for row in log]
+    return networks, rows
+
+
+def checkpoint_path(out: Path, settings: TrainSettings) -> Path:
+    """Return the file that a member's training goes on from."""
+    return out / f"{settings.name}-{settings.member}.checkpoint"
+
+
+def finish(networks: Sequence[Rest], validation: Examples, settings: TrainSettings) -> Weights:
+    """Calibrate trained networks on validation, choose their rule and measure it there.
 
     Parameters
     ----------
-    network : Rest
-        Trained.
+    networks : sequence of Rest
+        The trained members.
     validation : Examples
         Never trained on.
     settings : TrainSettings
@@ -716,9 +747,10 @@ def finish(network: Rest, validation: Examples, settings: TrainSettings) -> Weig
     """
     adjacency = torch.from_numpy(electrode_graph(settings.nodes).adjacency).to(settings.device)
     reading = Reading(settings.features, settings.window, settings.look_ahead)
+    network = networks[0] if len(networks) == 1 else join_networks(networks).to(settings.device)
     with _one_thread():
         traces = trace_examples(network.eval(), validation, adjacency, reading)
-    calibration = fit_calibration(traces, Calibration(amplitude=settings.fusion))
+    calibration = fit_calibration(traces, Calibration(amplitude=settings.fusion, smooth=settings.smooth))
     found = probabilities(traces, calibration)
     rule = choose_rule(traces, found, settings.false_alarms_per_day, EventRule())
     types = TYPES[: settings.network.n_types]
@@ -730,7 +762,7 @@ def finish(network: Rest, validation: Examples, settings: TrainSettings) -> Weig
         config=settings.network,
         features=settings.features,
         nodes=settings.nodes,
-        tensors={k: v.detach().cpu().numpy().astype(np.float32) for k, v in network.state_dict().items()},
+        tensors=_stack(networks),
         window=settings.window,
         look_ahead=settings.look_ahead,
         min_nodes=reading.min_nodes,
@@ -739,6 +771,12 @@ def finish(network: Rest, validation: Examples, settings: TrainSettings) -> Weig
         types=types,
         metrics=metrics,
     )
+
+
+def _stack(networks: Sequence[Rest]) -> dict[str, NDArray[np.float32]]:
+    """Return the parameters of one network, or those of several along a first axis."""
+    parts = [{k: v.detach().cpu().numpy().astype(np.float32) for k, v in n.state_dict().items()} for n in networks]
+    return parts[0] if len(parts) == 1 else {key: np.stack([part[key] for part in parts]) for key in parts[0]}
 
 
 def _with_provenance(weights: Weights, data: list[str], sides: tuple[Examples, Examples],
@@ -773,16 +811,19 @@ def _write(out: Path, weights: Weights, rows: list[dict[str, float]], settings: 
     card = out / f"{settings.name}.md"
     card.write_text(card_text(weights), encoding="utf-8")
     curves = _draw_curves(out / f"{settings.name}_curves.png", rows, settings)
-    (out / f"{settings.name}.checkpoint").unlink(missing_ok=True)
+    for k in range(settings.network.members):
+        checkpoint_path(out, replace(settings, member=k)).unlink(missing_ok=True)
     return TrainResult(weights, path, log, card, curves, tuple(rows), seconds)
 
 
 def _draw_curves(path: Path, rows: Sequence[dict[str, float]], settings: TrainSettings) -> Path:
     from restcli.plots import plot_curves, save_figure
 
-    step = np.array([row["step"] for row in rows])
-    curves = {name: np.array([row[name] for row in rows]) for name in ("loss", "validation_loss", "auroc")}
-    title = f"Training of {settings.name}"
+    members = settings.network.members
+    table = {name: np.array([row[name] for row in rows]).reshape(members, -1) for name in rows[0]}
+    step = table["step"][0]
+    curves = {name: table[name].mean(axis=0) for name in ("loss", "validation_loss", "auroc")}
+    title = f"Training of {settings.name}" + (f", mean of {members} members" if members > 1 else "")
     footer = f"seed {settings.seed}, {settings.loss}"
     figure = plot_curves(step, curves, quantity="loss, and AUROC of seconds", title=title, footer=footer)
     return save_figure(figure, path)

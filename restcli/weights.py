@@ -35,6 +35,8 @@ class Calibration:
         ``logit' = scale * (logit + amplitude * a) + bias``.
     amplitude : float
         Weight of a, the log amplitude relative to the recording's own usual amplitude, clipped to -1..2.5.
+    smooth : int
+        Seconds that a is averaged over, centred; odd. A seizure outlasts most artefacts, and one second's RMS is noisy.
     prior_seconds : float
         How many seconds at 15 µV are mixed into the recording's usual amplitude, so that a clip that is seizure from
         end to end is not compared with itself alone.
@@ -44,6 +46,7 @@ class Calibration:
     bias: float = 0.0
     amplitude: float = 0.0
     prior_seconds: float = 60.0
+    smooth: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,7 @@ class Weights:
     types : tuple of str
         SzCORE event types of the second readout.
     tensors : dict of ndarray
-        Parameters by name.
+        Parameters by name; those of several members are stacked along a first axis.
     provenance : dict
         Data, seed, split, steps, versions: how these weights came to be.
     metrics : dict
@@ -105,6 +108,21 @@ class Weights:
     def n_parameters(self) -> int:
         """Number of trained parameters."""
         return sum(tensor.size for tensor in self.tensors.values())
+
+
+def member_tensors(weights: Weights) -> tuple[Tensors, ...]:
+    """Return the parameters of each member network.
+
+    Raises
+    ------
+    ValueError
+        If the parameters are not those of as many members as the shape says.
+    """
+    if weights.config.members == 1:
+        return (weights.tensors,)
+    if any(len(stack) != weights.config.members for stack in weights.tensors.values()):
+        raise ValueError("members")
+    return tuple({key: stack[k] for key, stack in weights.tensors.items()} for k in range(weights.config.members))
 
 
 def models_folder() -> Path:

@@ -21,6 +21,7 @@ from restcli.plan import Settings
 from restcli.recording import open_recording
 from restcli.stages import StageClock
 from restcli.stream import Stream
+from restcli.track import relative_amplitude
 from restcli.weights import Calibration, load_weights
 
 N_SECONDS = 40
@@ -241,6 +242,18 @@ def test_amplitude_of_the_recording_itself_counts(recording_path: Path, toy_weig
     gain = np.log(fused / (1 - fused)) - np.log(before / (1 - before))
     np.testing.assert_allclose(gain[22:28], 2 * np.log(5), atol=0.6)
     np.testing.assert_allclose(np.nanmedian(gain[:18]), 0, atol=0.3)
+
+
+def test_amplitude_is_averaged_over_known_seconds_alone() -> None:
+    amplitude = np.full(30, 15.0, dtype=np.float32)
+    amplitude[10] = 15 * np.e**2
+    amplitude[12] = np.nan
+    enough = np.isfinite(amplitude)
+    single = relative_amplitude(amplitude, enough, Calibration(amplitude=1.0))
+    mean = relative_amplitude(amplitude, enough, Calibration(amplitude=1.0, smooth=5))
+    assert single[10] == pytest.approx(2.0, abs=1e-5)
+    np.testing.assert_allclose(mean[[7, 8, 9, 11, 13]], [0, 0.4, 0.4, 0.5, 0], atol=1e-5)
+    assert mean[10] == pytest.approx(0.5, abs=1e-5)
 
 
 def test_stream_carries_the_state_of_the_definition(detector: Detector) -> None:

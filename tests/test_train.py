@@ -12,6 +12,7 @@ import torch
 
 from restcli.config import RestConfig
 from restcli.errors import UsageError, WeightsError
+from restcli.detect import golden_logits
 from restcli.events import EventRule
 from restcli.examples import (
     BACKGROUND,
@@ -386,7 +387,7 @@ def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path,
     assert weights.types[2] == "sz_gen_nm_typical"
     assert weights.metrics["validation"]["background_hours"] > 0
     assert "auroc amplitude floor" in first.card.read_text()
-    assert first.log.read_text().splitlines()[0] == "step,rate,loss,validation_loss,auroc"
+    assert first.log.read_text().splitlines()[0] == "member,step,rate,loss,validation_loss,auroc"
     assert first.curves is not None
     assert first.curves.stat().st_size > 1000
     assert not list(first.path.parent.glob("*.part"))
@@ -402,6 +403,25 @@ def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> N
     assert tuned.weights.provenance["start_from"] == first.weights.sha256
     with pytest.raises(WeightsError, match="features or nodes"):
         train(["sim:"], tmp_path / "c", replace(settings, start_from=first.path, features=FeatureConfig(), config=None))
+
+
+def test_members_are_trained_apart_and_used_side_by_side(tmp_path: Path, cache: Path) -> None:
+    single = replace(TINY, cache=cache, recordings=12, steps=4)
+    shape = replace(single.network, hidden=6)
+    pair = replace(single, config=replace(shape, members=2), seed=1)
+    both = train(["sim:"], tmp_path / "pair", pair)
+    for k, seed in enumerate((2, 3)):
+        alone = train(["sim:"], tmp_path / f"alone{k}", replace(single, config=shape, seed=seed))
+        for key, value in alone.weights.tensors.items():
+            np.testing.assert_array_equal(both.weights.tensors[key][k], value)
+    loaded = load_weights(both.path)
+    assert loaded.n_parameters == 2 * sum(value.size for value in alone.weights.tensors.values())
+    np.testing.assert_allclose(golden_logits(loaded), loaded.golden, atol=1e-4)
+    assert [row["member"] for row in both.rows] == [0.0, 1.0]
+    tuned = train(["sim:"], tmp_path / "tuned", replace(pair, start_from=both.path, rate=0.0, average=0.0))
+    np.testing.assert_allclose(tuned.weights.tensors["l1.weight"], loaded.tensors["l1.weight"], atol=1e-6)
+    with pytest.raises(WeightsError, match="2 members"):
+        train(["sim:"], tmp_path / "other", replace(single, config=shape, start_from=both.path))
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
