@@ -54,30 +54,49 @@ torch.set_num_threads(1)
 from pathlib import Path
 import restcli
 from restcli.report import write_outputs
-begin = None
+begin, annotating = None, 0.0
 for number, path in enumerate(sorted(Path(sys.argv[1]).glob("sub-*/**/*.edf"))):
+    start = time.perf_counter()
     result = restcli.annotate(path)
-    write_outputs(result, sys.argv[2])
+    annotating += time.perf_counter() - start if number else 0.0
+    write_outputs(result, sys.argv[2], plot=sys.argv[3])
     if number == 0:
         begin = time.perf_counter()
-print((time.perf_counter() - begin) / number)
+print((time.perf_counter() - begin) / number, annotating / number)
 """
 
 
 def measure_overhead(work: Path, n_recordings: int, seconds: int, *, repeats: int) -> None:
-    """One worker against a bare loop, for each recording after the first, which pays for imports in both."""
+    """One worker against a bare loop in one process that writes the same outputs, in turn, with pictures and without.
+
+    The pace is that of each recording after the first, which pays for imports in both. What a batch does beside: hash
+    each recording and each output, keep the scores, talk to the worker, keep the ledger. What it does once (processes
+    started, copies looked for, imports, the page) is told apart. The files are read once before, so that neither side
+    waits for the disk in the other's stead.
+    """
     archive = make_archive(work / "overhead", n_recordings, seconds)
-    ratios = []
-    for turn in range(repeats):
-        out = work / f"loop-{turn}"
-        env = dict(os.environ, OMP_NUM_THREADS="1")
-        command = [sys.executable, "-c", _LOOP, str(archive), str(out)]
-        bare = float(subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout)
-        run_batch(archive, work / f"batch-{turn}", "--workers", "1")
-        ratios.append(pace(work / f"batch-{turn}") / bare - 1)
-        print(f"overhead: loop {bare:.3f} s a recording, batch {100 * ratios[-1]:+.1f} %", flush=True)
-    print(f"| overhead a recording, {n_recordings} x {seconds / 60:g} min | {100 * statistics.median(ratios):+.1f} % |")
+    for plot in ("png", "none"):
+        found = [_overhead(archive, work / f"{plot}-{turn}", plot, n_recordings) for turn in range(repeats)]
+        ratio, bare_ratio, once = (statistics.median(values) for values in zip(*found, strict=True))
+        print(f"| overhead a recording, {n_recordings} x {seconds / 60:g} min, --plot {plot} | {100 * ratio:+.1f} % |")
+        print(f"| the same against `annotate` alone, nothing written | {100 * bare_ratio:+.1f} % |")
+        print(f"| once for each batch, with the first recording | {once:.1f} s |", flush=True)
     shutil.rmtree(archive)
+
+
+def _overhead(archive: Path, out: Path, plot: str, n_recordings: int) -> tuple[float, float, float]:
+    """Return the overhead against a loop that writes, against one that does not, and the seconds spent once."""
+    for path in archive.rglob("*.edf"):
+        path.read_bytes()
+    command = [sys.executable, "-c", _LOOP, str(archive), str(out / "loop"), plot]
+    env = dict(os.environ, OMP_NUM_THREADS="1")
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
+    loop, annotating = map(float, answer.split())
+    took = run_batch(archive, out / "batch", "--workers", "1", "--plot", plot)
+    each = pace(out / "batch")
+    print(f"overhead, {plot}: loop {loop:.3f} s (annotate {annotating:.3f} s), batch {each:.3f} s", flush=True)
+    shutil.rmtree(out)
+    return each / loop - 1, each / annotating - 1, took - (n_recordings - 1) * each
 
 
 def pace(out: Path) -> float:
@@ -185,7 +204,7 @@ def main() -> None:
         if "workers" in chosen.what:
             measure_workers(work, n_recordings, seconds, repeats=chosen.repeats)
         if "overhead" in chosen.what:
-            measure_overhead(work, max(4, n_recordings // 4), seconds, repeats=chosen.repeats)
+            measure_overhead(work, n_recordings // 2, seconds, repeats=chosen.repeats)
         if "resume" in chosen.what:
             measure_resume(work, (500, 5000) if chosen.quick else (500, 5000, 50_000))
         if "memory" in chosen.what:

@@ -193,6 +193,8 @@ class Hands:
             "distributed.worker.memory.target": False, "distributed.worker.memory.spill": False,
             "distributed.worker.memory.pause": False, "distributed.worker.memory.terminate": 0.95,
             "distributed.scheduler.allowed-failures": 0,
+            # Dask makes the C library give every large array back at once: pictures then cost a quarter more time.
+            "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
             # Dask remembers what it did, for its pages; a long batch would fill its memory with that.
             "distributed.admin.low-level-log-length": 100,
         }  # fmt: skip
