@@ -26,7 +26,17 @@ KINDS = ("tsv", "csv_bi", "edf", "xml", "csv", "json")
 """Forms in which `write_events` writes."""
 
 BACKGROUND = "bckg"
-_COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
+COLUMNS = {
+    "onset": {"Description": "Begin of the event, from the start of the recording", "Units": "s"},
+    "duration": {"Description": "Length of the event", "Units": "s"},
+    "eventType": {"Description": "SzCORE event type; bckg: the whole recording, no seizure found"},
+    "confidence": {"Description": "Mean probability of the event, 0 to 1"},
+    "channels": {"Description": "Nodes involved; all: everywhere"},
+    "dateTime": {"Description": "Clock time of the start of the recording"},
+    "recordingDuration": {"Description": "Length of the recording", "Units": "s"},
+}
+"""Columns of a SzCORE table in order, with what a BIDS dictionary (``events.json``) says of each."""
+
 _TYPE = re.compile(r"sz(_[A-Za-z0-9]+)*")
 _DAY = 86400.0
 _SLACK = 1.0  # s; tables round, and headers round otherwise
@@ -170,7 +180,7 @@ def _write_tsv(events: Events, path: Path) -> bytes:  # noqa: ARG001
     """Write SzCORE's table: LF, two decimals, ``n/a``, one bckg row when nothing was found."""
     clock = "n/a" if events.start is None else events.start.strftime("%Y-%m-%d %H:%M:%S")
     whole = _decimals(events.duration)
-    lines = ["\t".join(_COLUMNS)]
+    lines = ["\t".join(COLUMNS)]
     rows = [_tsv_cells(event, events.duration) for event in _widen(events)]
     rows = rows or [("0.00", whole, BACKGROUND, "n/a", "n/a")]
     lines.extend("\t".join((*cells, clock, whole)) for cells in rows)
@@ -224,7 +234,7 @@ def _write_csv(events: Events, path: Path) -> bytes:  # noqa: ARG001
     """Write the columns of SzCORE separated by commas, with clock time and type confidence."""
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow((*_COLUMNS, "typeConfidence", "clock"))
+    table.writerow((*COLUMNS, "typeConfidence", "clock"))
     start = "n/a" if events.start is None else events.start.isoformat(sep=" ", timespec="milliseconds")
     whole = _decimals(events.duration)
     for event in events:
@@ -552,7 +562,7 @@ def _read_columns(path: Path, start: datetime | None) -> _Table:  # noqa: ARG001
     reader.fieldnames = names
     kind = next((name for name in ("eventType", "trial_type", "event_type") if name in names), None)
     if kind is None:
-        raise AnnotationError(str(path), "no column eventType", "the columns " + ", ".join(_COLUMNS))
+        raise AnnotationError(str(path), "no column eventType", "the columns " + ", ".join(COLUMNS))
     rows, durations, clock = [], set(), None
     for cells in reader:
         line = reader.line_num + above

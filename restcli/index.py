@@ -14,6 +14,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from restcli import __version__
+from restcli.annotations import COLUMNS
 from restcli.archive import outputs_folder
 from restcli.errors import OutputError
 from restcli.ledger import DONE, QUARANTINED, STATES, Ledger, find_ledgers, is_complete
@@ -413,6 +414,27 @@ for (const table of document.querySelectorAll("table")) {
 
 # ---- BIDS
 
+_README = f"""Seizures that restcli {__version__} found by itself; not a medical device: every event must be judged by a person.
+
+For each recording *_events.tsv lists events in the SzCORE form (events.json describes its columns). Beside it lie scores,
+pictures and a run report, which BIDS has no place for; .bidsignore names them. index.html shows everything at a glance.
+"""
+# What BIDS has no place for: beside tables, and in the root when the ledger is kept there.
+_NOT_BIDS = """*_scores.csv
+*_run.json
+*_overview.*
+*_event[0-9]*.*
+*_events.csv*
+*_events.edf
+*_events.xml
+*_events.json
+!/events.json
+/index.html
+/ledger*
+/export/
+/.restcli/
+"""
+
 
 def describe_derivatives(folder: str | Path) -> None:
     """Make a folder of outputs a BIDS derivatives dataset: its description, what its columns mean, what is not BIDS.
@@ -432,15 +454,6 @@ def describe_derivatives(folder: str | Path) -> None:
     BIDS 1.10, Derivatives: ``DatasetType`` and ``GeneratedBy`` are required of a derivatives dataset.
     """
     root = Path(folder)
-    columns = {
-        "onset": {"Description": "Begin of the event, from the start of the recording", "Units": "s"},
-        "duration": {"Description": "Length of the event", "Units": "s"},
-        "eventType": {"Description": "SzCORE event type; bckg: the whole recording, no seizure found"},
-        "confidence": {"Description": "Mean probability of the event, 0 to 1"},
-        "channels": {"Description": "Nodes involved; all: everywhere"},
-        "dateTime": {"Description": "Clock time of the start of the recording"},
-        "recordingDuration": {"Description": "Length of the recording", "Units": "s"},
-    }
     description = {
         "Name": "Seizures found by restcli",
         "BIDSVersion": "1.10.0",
@@ -449,10 +462,9 @@ def describe_derivatives(folder: str | Path) -> None:
     }
     files = {
         "dataset_description.json": json.dumps(description, indent=1) + "\n",
-        "events.json": json.dumps(columns, indent=1) + "\n",
-        "README": "Events found by restcli, beside scores, pictures and run reports (see .bidsignore).\n",
-        ".bidsignore": "*_scores.csv\n*_run.json\n*_overview.*\n*_event[0-9]*.*\n"
-        "*_events.csv*\n*_events.edf\n*_events.xml\n*_events.json\n!/events.json\n",
+        "events.json": json.dumps(COLUMNS, indent=1) + "\n",
+        "README": _README,
+        ".bidsignore": _NOT_BIDS,
     }
     try:
         root.mkdir(parents=True, exist_ok=True)

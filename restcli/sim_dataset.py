@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from restcli.annotations import write_events
+from restcli.annotations import COLUMNS, write_events
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events
 from restcli.montage import DOUBLE_BANANA
@@ -312,7 +312,6 @@ def _sidecar(log: _Log, storage: _Storage, seconds: float) -> dict[str, Any]:
         "RecordingType": "continuous",
         "RecordingDuration": seconds,
         "Manufacturer": "n/a",
-        "SimulatedAtHz": SFREQ,
     }
 
 
@@ -340,7 +339,7 @@ def _write_description(root: Path, plan: DatasetPlan, people: Sequence[Mapping[s
             "seizure_types": {"Description": "SzCORE event types that occur, or none"},
         },
     )
-    _write_json(root / "events.json", {"eventType": {"Description": "SzCORE event type; bckg for none"}})
+    _write_json(root / "events.json", COLUMNS)
     _write_text(root / ".bidsignore", "sourcedata/\n")
     hours = plan.recordings * plan.hours
     _write_text(

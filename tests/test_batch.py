@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import itertools
 import json
@@ -134,6 +135,24 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
             return value
         time.sleep(0.05)
     raise AssertionError("waited in vain")
+
+
+def bids_names(root: Path) -> set[str]:
+    """Return what a validator looks at in a BIDS dataset: everything but hidden files and what .bidsignore names."""
+    patterns = (root / ".bidsignore").read_text().split()
+    names = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+    def is_ignored(name: str) -> bool:
+        """Judge as gitignore does: the last pattern that fits decides, a slash in front ties it to the root."""
+        verdict = False
+        for pattern in patterns:
+            plain = pattern.lstrip("!")
+            here = name if plain.startswith("/") else name.rpartition("/")[2]
+            if fnmatch.fnmatchcase(here, plain.strip("/") + ("/*" if plain.endswith("/") else "")):
+                verdict = not pattern.startswith("!")
+        return verdict
+
+    return {name for name in names if not name.startswith(".") and not is_ignored(name)}
 
 
 def is_gone(pid: int) -> bool:
@@ -437,8 +456,11 @@ def test_bids_archive_becomes_a_derivatives_dataset(
     for folder in ("derivatives/other/sub-01/eeg", "sourcedata"):
         (archive / folder).mkdir(parents=True)
         shutil.copy(recordings[1], archive / folder / "x_eeg.edf")
-    assert batch(archive, out).complete
+    assert batch(archive, out, plot="png", formats=("csv_bi", "edf", "xml", "csv", "json")).complete
+    export_tables(out, out / "export")
     assert (out / "sub-01" / "ses-01" / "eeg" / f"{name}_events.tsv").read_text().startswith("onset\tduration\t")
+    assert bids_names(out) == {"README", "dataset_description.json", "events.json",
+                               f"sub-01/ses-01/eeg/{name}_events.tsv"}  # fmt: skip
     described = json.loads((out / "dataset_description.json").read_text())
     assert described["DatasetType"] == "derivative" and described["GeneratedBy"][0]["Name"] == "restcli"
     assert states(out) == {f"sub-01/ses-01/eeg/{name}_eeg.edf": "done"}

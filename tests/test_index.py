@@ -129,4 +129,5 @@ def test_derivatives_are_described(tmp_path: Path) -> None:
     described = json.loads((tmp_path / "d" / "dataset_description.json").read_text())
     assert {"Name", "BIDSVersion", "DatasetType", "GeneratedBy"} <= set(described)
     assert set(json.loads((tmp_path / "d" / "events.json").read_text())) >= {"onset", "duration", "eventType"}
+    assert len((tmp_path / "d" / "README").read_text()) > 150  # what the BIDS validator calls very small
     assert "!/events.json" in (tmp_path / "d" / ".bidsignore").read_text()
