@@ -257,8 +257,8 @@ class _Coordinator:
     def _walk(self) -> None:
         shard, n_shards = self.request.shard
         for listing in walk_archive(self.archive, self.request.out):
-            if self.wish() == STOPPING:
-                break
+            if self.wish() != GOING:
+                break  # nothing is in flight yet that could be finished
             mine = (found for found in listing.recordings if shard_of(found.path, n_shards) == shard)
             self.ledger.enter(self.run_id, mine, skipped=listing.skipped, n_others=listing.n_others)
             self._tell("walking the archive")
@@ -266,6 +266,8 @@ class _Coordinator:
     def _check_outputs(self) -> None:
         """Do again what the ledger calls done but whose run report is gone, or empty after a power cut."""
         for row_id, report in self.ledger.reports(self.run_id):
+            if self.wish() != GOING:
+                break
             try:
                 whole = (self.folder / report).stat().st_size > 0
             except OSError:
@@ -291,12 +293,18 @@ class _Coordinator:
             twins = self.ledger.twins(self.run_id, column)
             chunks = [twins[i : i + at_once] for i in range(0, len(twins), at_once)]
             paths = [[str(self.archive / path) for _, path in chunk] for chunk in chunks]
-            for chunk, values in zip(chunks, self.hands.map(job, paths), strict=True):
+            # Shorter than the chunks when someone wants to stop.
+            for chunk, values in zip(chunks, self.hands.map(job, paths, self._is_enough), strict=False):
                 found = {row: value for (row, _), value in zip(chunk, values, strict=True) if value is not None}
                 self.ledger.note(column, found)
-                self._tell("looking for copies")
+        if self.wish() != GOING:
+            return
         self.ledger.pair(self.run_id)
         self._remove(self.ledger.outputs_of_copies(self.run_id))
+
+    def _is_enough(self) -> bool:
+        self._tell("looking for copies")
+        return self.wish() != GOING
 
     def _work(self) -> None:
         """Keep every worker busy until nothing waits, or someone wants to stop."""

@@ -307,13 +307,26 @@ class Hands:
         return future
 
     def map(
-        self, job: Callable[[Sequence[str]], list[str | None]], chunks: Sequence[Sequence[str]]
+        self,
+        job: Callable[[Sequence[str]], list[str | None]],
+        chunks: Sequence[Sequence[str]],
+        is_enough: Callable[[], bool],
     ) -> Iterator[list[str | None]]:
-        """Yield the results of a light job in order; what fails counts as unknown."""
+        """Yield the results of a light job in order; what fails counts as unknown.
+
+        `is_enough` is asked about twice a second; once it is true the job is dropped where it stands, for a large file
+        on a slow disk may take minutes and nothing of it would be lost.
+        """
         for first in range(0, len(chunks), _MAPPED_AT_ONCE):
             part = chunks[first : first + _MAPPED_AT_ONCE]
             futures = self._call("map", job, part, pure=False)
             for future, chunk in zip(futures, part, strict=True):
+                while not is_enough():
+                    if self.wait([future]):
+                        break
+                else:
+                    self.abandon(futures)
+                    return
                 try:
                     yield [None] * len(chunk) if future.exception() is not None else future.result()
                 except _NO_SCHEDULER as error:

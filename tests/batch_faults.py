@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from restcli.recording import Recording
 
 # Dask may load this file twice into one process: the second time must not wrap the first.
 _open = getattr(job.open_recording, "original", job.open_recording)
+_hash_many = getattr(job.hash_many, "original", job.hash_many)
 _blocks = getattr(Recording.blocks, "original", Recording.blocks)
 
 
@@ -47,7 +49,18 @@ def blocks_or_die(self: Recording, *args: Any, **kwargs: Any) -> Any:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hash_or_dawdle(paths: Sequence[str]) -> list[str | None]:
+    """Take a minute over files whose names say so, as a slow disk does."""
+    for path in paths:
+        if Path(path).name.startswith("copy"):
+            (Path(os.environ["RESTCLI_TEST_MARKS"]) / Path(path).name).write_text(str(os.getpid()))
+            time.sleep(60)
+    return _hash_many(paths)
+
+
 setattr(open_or_fail, "original", _open)  # noqa: B010
+setattr(hash_or_dawdle, "original", _hash_many)  # noqa: B010
 setattr(blocks_or_die, "original", _blocks)  # noqa: B010
 job.open_recording = open_or_fail
+job.hash_many = hash_or_dawdle
 Recording.blocks = blocks_or_die

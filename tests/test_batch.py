@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -548,9 +547,15 @@ def test_wish_to_finish_ends_after_what_is_in_flight(
     archive.mkdir()
     for source in recordings:
         shutil.copy(source, archive)
-    asked = itertools.count()
+    begun = False
+
+    def wish() -> int:
+        nonlocal begun
+        begun = begun or survey(out)["counts"]["running"] > 0
+        return FINISHING if begun else GOING
+
     request = Request(archive, out, Settings(weights=str(toy_weights)), plot="none")
-    summary = run_batch(request, Crew(scheduler), wish=lambda: GOING if next(asked) < 4 else FINISHING)
+    summary = run_batch(request, Crew(scheduler), wish=wish)
     assert summary.stopped and 0 < summary.counts["done"] < 6
     assert summary.counts["running"] == 0 and summary.counts["done"] == summary.n_now
     assert run_batch(request, Crew(scheduler)).complete
@@ -670,6 +675,22 @@ def test_ctrl_c(recordings: list[Path], toy_weights: Path, tmp_path: Path, times
     else:
         assert time.monotonic() - begin < 10
         assert not list(out.rglob("*.part"))
+
+
+def test_ctrl_c_is_heard_while_copies_are_looked_for(recordings: list[Path], toy_weights: Path, tmp_path: Path) -> None:
+    archive, out, marks = tmp_path / "archive", tmp_path / "out", tmp_path / "marks"
+    archive.mkdir()
+    marks.mkdir()
+    for number in range(12):
+        shutil.copy(recordings[0], archive / f"copy {number}.edf")
+    process = start(archive, out, toy_weights, faults=marks)
+    workers = [int(path.read_text()) for path in wait_for(lambda: [p for p in marks.iterdir() if p.read_text()])]
+    os.killpg(process.pid, signal.SIGINT)
+    begin = time.monotonic()
+    errors = end(process)
+    assert process.returncode == 130 and time.monotonic() - begin < 20, errors
+    assert "Traceback" not in errors and set(states(out).values()) == {"pending"}
+    wait_for(lambda: all(map(is_gone, workers)), 10)
 
 
 def test_scheduler_lost_and_back(recordings: list[Path], toy_weights: Path, tmp_path: Path) -> None:
