@@ -25,7 +25,7 @@ from restcli.job import Order, Parcel, Shelf, Task, annotate_one, glimpse_many, 
 from restcli.ledger import Keys, Ledger, Row, is_complete, ledger_name
 from restcli.plan import Settings, workshop_prefix
 from restcli.weights import find_weights
-from restcli.workers import TICK, Crew, Flight, Hands, Lost
+from restcli.workers import TICK, Crew, Flight, Hands, Lost, gpu_memory
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -213,7 +213,7 @@ class _Coordinator:
         self.request, self.ledger = request, ledger
         self.on_update: Callable[[Progress], None] = lambda _: None
         self.wish: Callable[[], int] = lambda: GOING
-        self.hands = Hands(crew)
+        self.hands = Hands(crew, gpu=None if request.settings.device == "cpu" else gpu_memory())
         self.keys = keys_of(request, parcel)
         self.archive = request.archive.resolve()
         self.folder = outputs_folder(request.archive, request.out).resolve()
@@ -350,7 +350,7 @@ class _Coordinator:
         flight = Flight(row, attempt, f"restcli-{row.id}-{attempt}-{uuid.uuid4().hex[:8]}")
         order = Order(
             str(self.folder), str(self.ledger.path.resolve()), self.shelf, self.parcel, self.settings,
-            self.request.formats, self.request.plot, self.hands.gpu_share(),
+            self.request.formats, self.request.plot,
         )  # fmt: skip
         self.ledger.start(row.id, attempt)
         self.flights[self.hands.submit(flight, annotate_one, task, order, avoid=avoid)] = flight

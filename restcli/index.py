@@ -414,10 +414,11 @@ for (const table of document.querySelectorAll("table")) {
 
 # ---- BIDS
 
-_README = f"""Seizures that restcli {__version__} found by itself; not a medical device: every event must be judged by a person.
+_README = f"""Seizures that restcli {__version__} found by itself.
+Not a medical device: every event must be judged by a person who reads EEG.
 
-For each recording *_events.tsv lists events in the SzCORE form (events.json describes its columns). Beside it lie scores,
-pictures and a run report, which BIDS has no place for; .bidsignore names them. index.html shows everything at a glance.
+For each recording *_events.tsv lists events in the SzCORE form (events.json describes its columns). Beside it lie
+scores, pictures and a run report, for which BIDS has no place; .bidsignore names them. index.html shows everything.
 """
 # What BIDS has no place for: beside tables, and in the root when the ledger is kept there.
 _NOT_BIDS = """*_scores.csv

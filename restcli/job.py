@@ -7,10 +7,12 @@ import hashlib
 import json
 import math
 import os
+import re
 import socket
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +31,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _GLIMPSE = 65_536
 # Of the files that scores are kept in, and of how scores are made: another number makes all be scored again.
 SCORES_VERSION = 1
+# One a user and a choice of GPUs: whoever sees another GPU need not wait for this one.
+GPU_LOCK = Path(tempfile.gettempdir()) / "restcli-gpu-{}-{}.lock".format(
+    os.getuid(), re.sub(r"\W", "_", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+)
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,6 @@ class Order:
         Event tables.
     plot : str
         Pictures.
-    gpu_share : float
-        Part of a GPU's memory that one worker may take.
     """
 
     folder: str
@@ -113,7 +117,6 @@ class Order:
     settings: Settings
     formats: tuple[str, ...]
     plot: str
-    gpu_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -234,8 +237,9 @@ def _result(task: Task, order: Order, known: tuple[str, tuple[int, int]], *, clo
         if restored is not None:
             return restored, True
     with clock("weights"):
-        detector = _detector(order.parcel, order.settings.device, order.gpu_share)
-    result = detector.annotate(recording, order.settings, clock=clock)
+        detector = _detector(order.parcel, order.settings.device)
+    with turn_at(detector.device.type, clock):
+        result = detector.annotate(recording, order.settings, clock=clock)
     _check_unchanged(task.source, before)  # before anything is kept under the hash of what it was
     with clock("keep"):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -253,16 +257,46 @@ def unpack(parcel: Parcel) -> Weights:
 
 
 @lru_cache(maxsize=2)
-def _detector(parcel: Parcel, device: str, gpu_share: float) -> Detector:
-    """Build the network once for each process, on one thread, within this process's part of the GPU."""
+def _detector(parcel: Parcel, device: str) -> Detector:
+    """Build the network once for each process, on one thread."""
     import torch
 
-    from restcli.detect import Detector, pick_device
+    from restcli.detect import Detector
 
     torch.set_num_threads(1)
-    if pick_device(device).type == "cuda":
-        torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_share))
     return Detector(unpack(parcel), device)
+
+
+@contextmanager
+def turn_at(device: str, clock: StageClock) -> Iterator[None]:
+    """Let one process of this machine at a time have the GPU; the CPU needs no turns.
+
+    Parameters
+    ----------
+    device : str
+        Type of the device that scores: ``cuda`` or ``cpu``.
+    clock : StageClock
+        Told how long the turn was waited for, as ``gpu_wait``.
+
+    Notes
+    -----
+    While one process scores, the others hash (which brings the next recording into memory), write and draw. The lock
+    is the system's own: however a process ends, by a signal too, the next has its turn.
+    """
+    if device != "cuda":
+        yield
+        return
+    import fcntl
+
+    import torch
+
+    with GPU_LOCK.open("ab") as file:
+        with clock("gpu_wait"):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            torch.cuda.empty_cache()  # or the next process would find the memory taken
 
 
 def _stamp(source: str) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from restcli.ledger import Row
 TICK = 0.5
 
 _BYTES_PER_WORKER = 2 * 2**30
+_BYTES_PER_CONTEXT = 2**29
 _TOPIC = "restcli-started"
 _MAPPED_AT_ONCE = 64
 _WATCH = 0.05
@@ -66,15 +68,30 @@ class Crew:
             raise UsageError("--memory", f"{self.memory} bytes", "at least 256 MiB a worker")
 
 
-def local_size(crew: Crew) -> tuple[int, int]:
+def local_size(crew: Crew, gpu: int | None = None) -> tuple[int, int]:
     """Return how many worker processes to start on this machine, and the bytes that each may take.
 
-    One a core, as long as each has 2 GiB; limits of a container or a batch system count.
+    One a core, as long as each has 2 GiB; limits of a container or a batch system count. Where there is a GPU of `gpu`
+    bytes each holds a context on it: these may take half of its memory, the other half is for the one that scores.
     """
     most = max(1, int(MEMORY_LIMIT * 0.9 // _BYTES_PER_WORKER))
+    if gpu is not None:
+        most = max(1, min(most, gpu // 2 // _BYTES_PER_CONTEXT))
     n_workers = crew.workers if crew.workers is not None else min(CPU_COUNT, most)
     memory = crew.memory if crew.memory is not None else int(MEMORY_LIMIT * 0.9 / n_workers)
     return n_workers, memory
+
+
+def gpu_memory() -> int | None:
+    """Return the bytes of the smallest GPU of this machine, or None; asks the driver, for torch is not at home here."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
+        return None
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        return min(int(line) for line in told.split()) * 2**20
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
 
 
 @dataclass
@@ -148,10 +165,13 @@ class Hands:
     ----------
     crew : Crew
         Which cluster.
+    gpu : int or None
+        Bytes of this machine's GPU, when workers here will use it.
     """
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, *, gpu: int | None = None) -> None:
         self.crew = crew
+        self.n_workers, self.memory = local_size(crew, gpu)
         self.cluster: LocalCluster | None = None
         self._client: Client | None = None
         self._started: dict[str, tuple[str, int, float]] = {}
@@ -187,7 +207,6 @@ class Hands:
         self._config.close()
 
     def _start_cluster(self) -> None:
-        n_workers, memory = local_size(self.crew)
         # A worker at its limit is ended and its recording blamed: pausing or spilling cannot help a single recording.
         settings = {
             "distributed.worker.memory.target": False, "distributed.worker.memory.spill": False,
@@ -202,7 +221,7 @@ class Hands:
         self._config.enter_context(dask.config.set(settings))
         # Nothing listens to another machine; the pages that Dask serves (no dashboard without bokeh) stay on loopback.
         self.cluster = LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, processes=True, memory_limit=memory, host="127.0.0.1",
+            n_workers=self.n_workers, threads_per_worker=1, processes=True, memory_limit=self.memory, host="127.0.0.1",
             dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
         )  # fmt: skip
         self._client = Client(self.cluster)
@@ -287,10 +306,6 @@ class Hands:
         self._busy = {flight.address for flight in flights}
         return len(set(self._addresses) - self._busy - set(self._dead))
 
-    def gpu_share(self) -> float:
-        """Return the part of a GPU's memory that each worker may take."""
-        return 0.9 / max(1, len(self._addresses))
-
     def submit(self, flight: Flight, work: Callable[..., dict[str, Any]], *args: Any, avoid: str) -> Future[Any]:
         """Give a recording to a worker that has none, to another than `avoid` where there is one.
 
@@ -371,7 +386,7 @@ class Hands:
         facts: dict[str, Any] = {"worker": flight.address, "error_class": kind}
         if isinstance(error, KilledWorker):
             self._bury(error.last_worker.address)
-            limit = f"its limit of {local_size(self.crew)[1] / 2**30:.1f} GiB" if self.cluster else "its limit"
+            limit = f"its limit of {self.memory / 2**30:.1f} GiB" if self.cluster else "its limit"
             why = f"its worker was killed while it was being done (memory above {limit}, or a crash)"
             return facts | {"error": f"{name}: {why}"}
         if isinstance(error, ImportError):

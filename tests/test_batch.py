@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import fnmatch
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -14,11 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from edf_writer import noise, write_edf
 
+from restcli import workers
 from restcli.archive import output_stems, shard_of, walk_archive
 from restcli.batch import FINISHING, GOING, Progress, Request, Summary, pack, run_batch
 from restcli.errors import OutputError, RestError, UsageError
@@ -741,6 +746,118 @@ def test_scheduler_lost_and_back(recordings: list[Path], toy_weights: Path, tmp_
             process.wait(timeout=20)
     assert summary.complete and any("was lost" in text for text in news) and "the scheduler is back" in news
     assert all(row["attempts"] == 1 for row in rows(out).values())
+
+
+# ---- one GPU
+
+_TURNS = """
+import sys, time
+from restcli.job import turn_at
+from restcli.stages import StageClock
+for _ in range(3):
+    with turn_at("cuda", StageClock()):
+        begin = time.monotonic()
+        print("has it", flush=True)
+        time.sleep(float(sys.argv[1]))
+        print(begin, time.monotonic(), flush=True)
+"""
+
+
+def test_processes_take_turns_at_the_gpu_and_a_dead_one_gives_way(tmp_path: Path) -> None:
+    env = dict(os.environ, TMPDIR=str(tmp_path))
+
+    def begin(seconds: float) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", _TURNS, str(seconds)]
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+
+    greedy = begin(600)
+    assert greedy.stdout is not None and greedy.stdout.readline() == "has it\n"
+    others = [begin(0.1) for _ in range(2)]
+    time.sleep(1)
+    greedy.kill()
+    greedy.communicate()
+    killed = time.monotonic()
+    told = [line.split() for other in others for line in other.communicate(timeout=60)[0].splitlines()]
+    turns = sorted((float(a), float(b)) for a, b in told if a != "has")
+    assert len(turns) == 6 and turns[0][0] > killed - 0.1
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(turns))
+
+
+def test_only_scoring_takes_the_gpu(
+    recordings: list[Path], toy_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from restcli import job
+
+    held = []
+
+    class OnGpu:
+        """The detector of the CPU, said to be on a GPU."""
+
+        device = SimpleNamespace(type="cuda")
+
+        def annotate(self, *args: Any, **kwargs: Any) -> Any:
+            held.append(is_held())
+            return detector.annotate(*args, **kwargs)
+
+    def is_held() -> bool:
+        with job.GPU_LOCK.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    monkeypatch.setattr(job, "GPU_LOCK", tmp_path / "lock")
+    parcel, settings = pack(str(toy_weights)), Settings(threshold=0.3)
+    detector = job._detector(parcel, "cpu")
+    monkeypatch.setattr(job, "_detector", lambda *_: OnGpu())
+    monkeypatch.setattr("restcli.report.write_outputs", lambda *_, **__: held.append(is_held()) or ())
+    (tmp_path / "ledger.sqlite").touch()
+    order = job.Order(
+        str(tmp_path), str(tmp_path / "ledger.sqlite"), job.Shelf(str(tmp_path), "s"), parcel, settings, (), "none"
+    )
+    outcome = job.annotate_one(job.Task(str(recordings[0]), "a", 1, 1, None), order)
+    assert held == [True, False] and "gpu_wait" in outcome["stages"], outcome
+
+
+def test_workers_leave_room_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "MEMORY_LIMIT", 100 * 2**30)
+    monkeypatch.setattr(workers, "CPU_COUNT", 32)
+    assert [workers.local_size(Crew(), gpu)[0] for gpu in (None, 80 * 2**30, 8 * 2**30, 2**29)] == [32, 32, 8, 1]
+    assert workers.local_size(Crew(workers=3), 2**29)[0] == 3  # who says a number gets it
+
+
+def test_gpu_is_found_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 81559\necho 24576\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert workers.gpu_memory() == 24576 * 2**20
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert workers.gpu_memory() is None
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho no devices were found\nexit 6\n")
+    assert workers.gpu_memory() is None
+
+
+@pytest.mark.gpu
+def test_workers_share_a_gpu(recordings: list[Path], toy_weights: Path, tmp_path: Path) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for source in recordings:
+        shutil.copy(source, archive)
+    scores = {}
+    for device in ("cpu", "cuda"):
+        settings = Settings(weights=str(toy_weights), device=device)
+        assert run_batch(Request(archive, tmp_path / device, settings, plot="none"), Crew(workers=3)).complete
+        assert all(("gpu_wait" in row["stages"]) == (device == "cuda") for row in rows(tmp_path / device).values())
+        files = sorted((tmp_path / device).glob("*_scores.csv"))
+        scores[device] = np.concatenate([np.genfromtxt(file, delimiter=",", skip_header=1) for file in files])
+    np.testing.assert_allclose(scores["cuda"], scores["cpu"], atol=2e-4)
 
 
 # ---- people
