@@ -432,8 +432,8 @@ _NOT_BIDS = """*_scores.csv
 !/events.json
 /index.html
 /ledger*
-/export/
-/.restcli/
+/export
+/.restcli
 """
 
 

@@ -152,7 +152,7 @@ def bids_names(root: Path) -> set[str]:
         for pattern in patterns:
             plain = pattern.lstrip("!")
             here = name if plain.startswith("/") else name.rpartition("/")[2]
-            if fnmatch.fnmatchcase(here, plain.strip("/") + ("/*" if plain.endswith("/") else "")):
+            if any(fnmatch.fnmatchcase(here, plain.strip("/") + rest) for rest in ("", "/*")):
                 verdict = not pattern.startswith("!")
         return verdict
 
