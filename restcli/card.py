@@ -115,12 +115,13 @@ def _reliability(rows: Sequence[Mapping[str, float]]) -> str:
 
 def _use(weights: Weights) -> str:
     rule, calibration = weights.rule, weights.calibration
+    mean = f", averaged over {calibration.smooth} s" if calibration.smooth > 1 else ""
     asked = weights.provenance.get("false_alarms_per_day_asked")
     return (
         f"A score looks at {weights.window} s and judges the second {weights.look_ahead} s before their end; a second "
         f"needs {weights.min_nodes} good nodes. Probability: logistic of {calibration.scale:.3f} x (logit + "
         f"{calibration.amplitude:.2f} x a) {calibration.bias:+.3f}, where a is the log amplitude relative to the "
-        f"recording's own usual one{', averaged over ' + str(calibration.smooth) + ' s' if calibration.smooth > 1 else ''}. Event: smoothed over {rule.smooth:g} s, threshold {rule.threshold:g}, release "
-        f"{rule.release:g}, at least {rule.min_duration:g} s, gaps up to {rule.max_gap:g} s closed. The threshold is "
+        f"recording's own usual one{mean}. Event: smoothed over {rule.smooth:g} s, threshold {rule.threshold:g}, "
+        f"release {rule.release:g}, at least {rule.min_duration:g} s, gaps up to {rule.max_gap:g} s closed. The threshold is "
         f"the lowest with at most {asked} false alarms a day on validation."
     )

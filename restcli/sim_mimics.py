@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.sim_waves import (
+    SFREQ,
     Brain,
     Float32Array,
     Scene,
@@ -19,6 +20,7 @@ from restcli.sim_waves import (
     log_uniform,
     mirrored,
     muscle_burst,
+    patch_maps,
     per_cycle,
     phase_track,
     pick,
@@ -27,6 +29,7 @@ from restcli.sim_waves import (
     random_direction,
     rhythm,
     slow_curve,
+    stand_out,
 )
 
 Maker = Callable[[Scene, Brain, np.random.Generator], None]
@@ -119,7 +122,10 @@ def _add_periodic(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
     wave = discharges(rng, np.cumsum(gaps) - gaps[0], n, length) * edges(n, 1, 1)
     amplitude = brain.base * log_uniform(rng, 1.5, 6)
     generalised = rng.random() < 0.5
-    if generalised:
+    if "discharges" in scene.components and rng.random() < 0.6:
+        centre = direction("FZ+CZ") if generalised else None
+        _add_wide(scene, rng, (onset, wave), centre, wanted=log_uniform(rng, 0.4, 3))
+    elif generalised:
         place = direction("FZ" if rng.random() < 0.6 else "CZ")
         scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.6)), onset, wave * np.float32(amplitude))
     else:
@@ -129,6 +135,30 @@ def _add_periodic(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
             late = np.roll(wave, round(rng.uniform(0, 0.04) * 200))
             scene.add(dipole_map(rng, place, spread=0.4), onset, late * np.float32(amplitude * rng.uniform(0.2, 0.6)))
     _mark(scene, "GPD" if generalised else "LPD", onset, n, frequency=frequency, amplitude=amplitude)
+
+
+def _add_wide(
+    scene: Scene, rng: np.random.Generator, played: tuple[float, Float32Array], centre: NDArray[np.float64] | None, *,
+    wanted: float,
+) -> None:  # fmt: skip
+    """Let a pattern take as much cortex as a seizure does, so that neither width nor size alone tells them apart.
+
+    Parameters
+    ----------
+    played : (float, ndarray)
+        Onset (s) and wave.
+    centre : ndarray, shape (3,), or None
+        Where it is strongest; None draws one side.
+    wanted : float
+        Size in the median derivation, as a multiple of what it lies on.
+    """
+    onset, wave = played
+    fall = log_uniform(rng, 0.3, 1.2) if centre is None else log_uniform(rng, 0.8, 8.0)
+    maps, distance = patch_maps(rng, random_direction(rng, -0.05) if centre is None else centre, fall)
+    lags = np.round(distance * rng.uniform(0, 0.03) * SFREQ).astype(int)
+    with scene.layer():
+        scene.add_all(maps, onset, np.stack([np.roll(wave, lag) for lag in lags]))
+        scene.data *= stand_out(scene, onset, len(wave) / SFREQ, wanted)
 
 
 def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
@@ -141,8 +171,12 @@ def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: np.random.Generator) ->
     amplitude = brain.base * log_uniform(rng, 0.8, 3)
     generalised = rng.random() < 0.5
     place = direction("FZ") if generalised else random_direction(rng, -0.05)
-    scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.7)), onset, wave * np.float32(amplitude))
-    if not generalised:
+    wide = "discharges" in scene.components and rng.random() < 0.6
+    if wide:
+        _add_wide(scene, rng, (onset, wave), place if generalised else None, wanted=log_uniform(rng, 0.4, 3))
+    else:
+        scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.7)), onset, wave * np.float32(amplitude))
+    if not generalised and not wide:
         scene.add(dipole_map(rng, place, spread=0.35), onset, wave * np.float32(amplitude * rng.uniform(0.1, 0.5)))
     _mark(scene, "GRDA" if generalised else "LRDA", onset, n, frequency=frequency, amplitude=amplitude)
 

@@ -18,9 +18,7 @@ from restcli.sim_waves import (
     Scene,
     band_noise,
     cycle_table,
-    derivation_rms,
     dipole_map,
-    dipole_maps,
     direction,
     edges,
     k_complex,
@@ -29,14 +27,15 @@ from restcli.sim_waves import (
     mirrored,
     movement_wave,
     muscle_burst,
+    patch_maps,
     per_cycle,
     phase_track,
     pick,
     poisson_times,
-    positions,
     random_direction,
     rhythm,
     slow_curve,
+    stand_out,
 )
 
 # The first simulator: how often each kind is drawn; a detector meets focal seizures most, and must know every kind.
@@ -187,9 +186,9 @@ def add_seizure(scene: Scene, brain: Brain, plan: Plan) -> Event:
     rng = scene.rng(f"seizure-{plan.seed}-{plan.onset:.3f}")
     looks = np.random.Generator(np.random.PCG64(plan.seed))
     if "discharges" in scene.components:
-        with scene.layer() as discharge:
+        with scene.layer():
             label, field_map = _MAKERS[plan.kind](scene, brain, plan, (looks, rng))
-            discharge *= _stand_out(scene, plan, looks)
+            scene.data *= _stand_out(scene, plan, looks)
     else:
         label, field_map = _MAKERS[plan.kind](scene, brain, plan, (looks, rng))
     if "discharges" in scene.components:
@@ -203,16 +202,16 @@ def add_seizure(scene: Scene, brain: Brain, plan: Plan) -> Event:
 
 
 def _stand_out(scene: Scene, plan: Plan, looks: np.random.Generator) -> np.float32:
-    """Return the factor that makes a discharge as large as a drawn multiple of what it lies on."""
+    """Return the factor that makes a discharge as large as a drawn multiple (1-7) of what it lies on; in 25 % one.
+
+    Measured on the real seizures that may be looked at: in the median derivation they are 1.2 to 9 times the
+    background, where simulated ones of drawn source strengths mostly stayed below it. A rhythm that no reader could
+    see is not what an expert marks; the quarter left as drawn keeps low-voltage seizures in.
+    """
     wanted = log_uniform(looks, 1.0, 7.0)
-    if looks.random() < 0.25 or scene.under is None:
+    if looks.random() < 0.25:
         return np.float32(1.0)
-    span = slice(max(0, round(plan.onset * SFREQ)), round((plan.onset + plan.duration) * SFREQ))
-    own, other = (
-        float(np.median(derivation_rms(layer[:, span]))) for layer in (scene.data, scene.under)
-    )
-    peak = float(np.abs(scene.data[:19, span]).max(initial=1e-6))
-    return np.float32(np.clip(wanted * other / max(own, 1e-6), 1.0, max(1.0, 900.0 / peak)))
+    return max(np.float32(1.0), stand_out(scene, plan.onset, plan.duration, wanted))
 
 
 def onset_electrodes(field_map: Float32Array | None) -> tuple[str, ...]:
@@ -342,8 +341,7 @@ def _recruit(
     centre : ndarray, shape (3,)
         Where the discharge is strongest.
     fall : float
-        Distance (chords of the unit sphere) over which the strength falls to 1/e: .3 one lobe, 2 a hemisphere and
-        part of the other, 8 everywhere alike.
+        As in `patch_maps`.
     latest : float
         Seconds until the farthest cortex joins.
 
@@ -351,21 +349,9 @@ def _recruit(
     -----
     A scalp rhythm needs some 10 cm2 of synchronous cortex to be seen at all, so a seizure that a reader can mark has
     already taken more than a point; a handful of dipoles would leave the far half of the head untouched.
-
-    References
-    ----------
-    Tao et al., *The impact of cerebral source area and synchrony on recording scalp electroencephalography ictal
-    patterns*, Epilepsia 2007.
     """
     n = len(course)
-    spots = positions()[:19] + rng.normal(0, 0.15, (19, 3))
-    spots /= np.linalg.norm(spots, axis=1, keepdims=True)
-    distance = np.linalg.norm(spots - centre, axis=1)
-    strength = np.exp(-distance / fall + rng.normal(0, 0.4, 19)).astype(np.float32)
-    maps = dipole_maps(rng, spots, depth=(0.5, 0.75)) * strength
-    # In front and behind alike the crowns of the folds point outwards: neighbours have one sign.
-    maps *= np.sign(maps[np.arange(19), np.arange(19)])
-    maps /= np.sqrt((maps[:19] ** 2).sum(axis=1)).max()
+    maps, distance = patch_maps(rng, centre, fall)
     waves = np.zeros((19, n), dtype=np.float32)
     for index in range(19):
         skip = min(round(latest * distance[index] / 2 * rng.uniform(0, 1) * SFREQ), n - 1)

@@ -129,6 +129,44 @@ def local_map(place: NDArray[np.float64], width: float) -> Float32Array:
     return cast("Float32Array", np.exp(-0.5 * (distance / width) ** 2).astype(np.float32))
 
 
+def patch_maps(
+    rng: np.random.Generator, centre: NDArray[np.float64], fall: float
+) -> tuple[Float32Array, NDArray[np.float64]]:
+    """Draw the cortex under every electrode taking part in one discharge, the less the farther from its centre.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of chance.
+    centre : ndarray, shape (3,)
+        Where the discharge is strongest.
+    fall : float
+        Distance (chords of the unit sphere) over which the strength falls to 1/e: .3 one lobe, 2 a hemisphere and
+        part of the other, 8 everywhere alike.
+
+    Returns
+    -------
+    maps : ndarray of float32, shape (21, 19)
+        Fields of 19 sources; the electrode that sees most sees a root sum of squares of 1.
+    distance : ndarray, shape (19,)
+        Of each source from the centre.
+
+    References
+    ----------
+    Tao et al., *The impact of cerebral source area and synchrony on recording scalp electroencephalography ictal
+    patterns*, Epilepsia 2007.
+    """
+    spots = positions()[:19] + rng.normal(0, 0.15, (19, 3))
+    spots /= np.linalg.norm(spots, axis=1, keepdims=True)
+    distance = np.linalg.norm(spots - centre, axis=1)
+    strength = np.exp(-distance / fall + rng.normal(0, 0.4, 19)).astype(np.float32)
+    maps = dipole_maps(rng, spots, depth=(0.5, 0.75)) * strength
+    # In front and behind alike the crowns of the folds point outwards: neighbours have one sign.
+    maps *= np.sign(maps[np.arange(19), np.arange(19)])
+    maps /= np.sqrt((maps[:19] ** 2).sum(axis=1)).max()
+    return maps, distance
+
+
 _ENDS = np.array([[INDEX[end] for end in node.split("-")] for node in DOUBLE_BANANA])
 
 
@@ -371,13 +409,13 @@ class Scene:
                     layer[:, low:high] *= gain[..., low - first : high - first]
 
     @contextmanager
-    def layer(self) -> Iterator[Float32Array]:
-        """Collect what is added meanwhile apart, shape (21, n), and put it back on top at the end.
+    def layer(self) -> Iterator[None]:
+        """Collect in `data` what is added meanwhile, with what lies `under` it apart; at the end both are one again.
 
-        The layer may be changed as a whole before it is put back; `scale` reaches what lies under it, too.
+        The layer may be changed as a whole before that; `scale` reaches what lies under it, too.
         """
         self.under, self.data = self.data, np.zeros_like(self.data)
-        yield self.data
+        yield
         self.data += self.under
         self.under = None
 
@@ -399,6 +437,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(f"{float(value):.4g}")
     return [_plain(item) for item in value]
+
+
+def stand_out(scene: Scene, onset: float, duration: float, wanted: float) -> np.float32:
+    """Return the factor on an open `Scene.layer` that lifts it to `wanted` times what lies under it.
+
+    The median over derivations of the root mean square from `onset` on for `duration` s is compared; no electrode
+    gets more than 900 µV.
+    """
+    if scene.under is None:
+        raise ValueError("no layer is open")
+    span = slice(max(0, round(onset * SFREQ)), max(1, round((onset + duration) * SFREQ)))
+    own, under = (float(np.median(derivation_rms(part[:, span]))) for part in (scene.data, scene.under))
+    peak = float(np.abs(scene.data[:19, span]).max(initial=1e-6))
+    return np.float32(min(wanted * under / max(own, 1e-6), 900.0 / peak))
 
 
 # --- the person, and shapes that several rooms draw -------------------------------------------------------------------

@@ -24,7 +24,7 @@ from restcli.sim_waves import SFREQ, BoolArray, Brain, Float32Array, Scene
 PIECE = 300.0  # s: what a long recording is made of; bounds the memory
 _OVERLAP = 2.0  # s: pieces are faded into each other before anything is recorded
 # Changes whenever the same seed gives other bytes.
-VERSION = 3
+VERSION = 4
 # What can be switched on beyond the first simulator: muscle in seizures; people with an age, two halves of the brain
 # that work together and a restless background; normal variants; what bodies do; what machines do; seizures of more
 # kinds, irregular, longer, lower and higher.

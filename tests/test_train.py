@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from restcli.config import RestConfig
-from restcli.errors import UsageError, WeightsError
 from restcli.detect import golden_logits
+from restcli.errors import UsageError, WeightsError
 from restcli.events import EventRule
 from restcli.examples import (
     BACKGROUND,
