@@ -122,6 +122,6 @@ def _use(weights: Weights) -> str:
         f"needs {weights.min_nodes} good nodes. Probability: logistic of {calibration.scale:.3f} x (logit + "
         f"{calibration.amplitude:.2f} x a) {calibration.bias:+.3f}, where a is the log amplitude relative to the "
         f"recording's own usual one{mean}. Event: smoothed over {rule.smooth:g} s, threshold {rule.threshold:g}, "
-        f"release {rule.release:g}, at least {rule.min_duration:g} s, gaps up to {rule.max_gap:g} s closed. The threshold is "
-        f"the lowest with at most {asked} false alarms a day on validation."
+        f"release {rule.release:g}, at least {rule.min_duration:g} s, gaps up to {rule.max_gap:g} s closed. "
+        f"The threshold is the lowest with at most {asked} false alarms a day on validation."
     )
