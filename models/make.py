@@ -15,7 +15,7 @@ from restcli.train import Augmentation, TrainSettings, train
 
 DATA = ["sim:"]
 # Simulated background is dense in mimics and artefacts: a rate there is many times that of a ward.
-DEFAULT = TrainSettings(name="rest-default", recordings=1200, fusion=1.5, false_alarms_per_day=100.0)
+DEFAULT = TrainSettings(name="rest-default", fusion=1.5, false_alarms_per_day=100.0)
 # The paper's plain form: 0-99 Hz of 19 electrodes, MSE at the end of windows of 14 s, a mask for every entry, not
 # rescaled; no amplitude, no fusion, no moving average.
 _PAPER_INPUT = FeatureConfig(bands=((0, 99),), amplitude=False)

@@ -58,10 +58,12 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, card, log and curves.")] = Path("runs"),
     name: Annotated[str, typer.Option("--name", help="Name of the weights file.")] = "rest",
-    steps: Annotated[int, typer.Option("--steps", help="Updates of the parameters.")] = 1000,
+    steps: Annotated[int, typer.Option("--steps", help="Updates of the parameters of each member.")] = 700,
     seed: Annotated[int, typer.Option("--seed", help="Same data and seed, same bytes.")] = 0,
-    recordings: Annotated[int, typer.Option("--recordings", help="How many a plain sim: stands for.")] = 1300,
+    recordings: Annotated[int, typer.Option("--recordings", help="How many a plain sim: stands for.")] = 1200,
     variant: Annotated[str, typer.Option("--variant", help=VARIANTS_HELP)] = "RS",
+    hidden: Annotated[int, typer.Option("--hidden", help="Width of the state; 32 in the paper.")] = 8,
+    members: Annotated[int, typer.Option("--members", help="Networks side by side, logits averaged.")] = 4,
     loss: Annotated[str, typer.Option("--loss", help="bce, or mse as in the paper.")] = "bce",
     split: Annotated[str, typer.Option("--split", help="patient, or official (TUSZ).")] = "patient",
     folds: Annotated[int, typer.Option("--folds", help="One fold of this many validates.")] = 10,
@@ -89,8 +91,8 @@ def train(
         false_alarms_per_day=false_alarms, start_from=start_from, resume=resume, device=device, workers=workers,
         name=name,
     )  # fmt: skip
-    config = settings.network
-    settings = replace(settings, config=RestConfig(**vars(config) | {"variant": variant}))
+    shape = vars(settings.network) | {"variant": variant, "hidden": hidden, "members": members}
+    settings = replace(settings, config=RestConfig(**shape))
     with learning_display(settings) as on_progress:
         result = run(data, out, settings, on_progress=on_progress)
     typer.echo(f"{result.path}")

@@ -189,7 +189,7 @@ def join_networks(networks: Sequence[Rest]) -> Rest:
         elif key.endswith("bias") or key.startswith("l1"):
             tensors[key] = torch.cat(blocks)
         else:
-            tensors[key] = torch.block_diag(*blocks)
+            tensors[key] = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
     joined.load_state_dict(tensors)
     return joined.train(networks[0].training)
 

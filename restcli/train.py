@@ -96,7 +96,7 @@ class TrainSettings:
     features : FeatureConfig
         What the network sees.
     config : RestConfig or None
-        Shape of the network; None takes 32 hidden units and a type readout.
+        Shape of the network; None takes 4 members of 8 hidden units and a type readout.
     nodes : tuple of str
         Nodes of the graph.
     seed : int
@@ -154,7 +154,7 @@ class TrainSettings:
     nodes: tuple[str, ...] = DOUBLE_BANANA
     seed: int = 0
     steps: int = 700
-    recordings: int = 1500
+    recordings: int = 1200
     seconds: float = 120.0
     batch: int = 64
     chunk: int = 30
@@ -196,7 +196,7 @@ class TrainSettings:
     @property
     def network(self) -> RestConfig:
         """Shape of the network to train."""
-        return self.config or RestConfig(n_features=self.features.n_features, n_types=len(TYPES))
+        return self.config or RestConfig(self.features.n_features, hidden=8, n_types=len(TYPES), members=4)
 
 
 @dataclass(frozen=True, eq=False)
