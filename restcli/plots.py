@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import math
+import struct
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, no_type_check
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes._secondary_axes import SecondaryAxis
+from matplotlib.backend_bases import GraphicsContextBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
-from matplotlib.patches import Circle, Patch, PathPatch, Polygon
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Patch, PathPatch, Polygon, Rectangle
 from matplotlib.path import Path as Outline
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -54,6 +62,8 @@ _TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 # Sensitivities of EEG machines, µV/mm; finer ones would only show noise.
 _SENSITIVITIES = (5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
 _SCALE_BARS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+_PACKING = 3  # of zlib: more takes longer and gains little
+_ROOM = 3  # pixels around words, for letters that reach beyond their box
 _NO_SCORE = "no score here"
 _MAX_REASONS = 4
 _DAY = 86400
@@ -149,7 +159,6 @@ def _style() -> Iterator[None]:
 # --- Files -----------------------------------------------------------------------------------------------------------
 
 
-@_style()
 def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure whole or not at all, with the same bytes each time.
 
@@ -170,17 +179,42 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     OutputError
         If the suffix is another one or the file cannot be written.
     """
+    return begin_save(figure, path)()
+
+
+@_style()
+def begin_save(figure: Figure, path: str | Path) -> Callable[[], Path]:
+    """Draw a figure now and write it later: `save_figure` in two steps.
+
+    Parameters
+    ----------
+    figure, path
+        As in `save_figure`.
+
+    Returns
+    -------
+    callable
+        Packs and writes the picture, returns its path. It may be called in another thread, and the figure may change
+        meanwhile.
+    """
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
-    metadata: dict[str, dict[str, Any]] = {
-        "png": {"Software": None},
-        "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-    }
-    if kind not in metadata:
-        raise OutputError(str(path), f"pictures cannot be written as '{path.suffix}'", "expected .png or .pdf")
+    if kind == "png":
+        canvas = figure.canvas if isinstance(figure.canvas, _Canvas) else _Canvas(figure)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.array(canvas.get_renderer().buffer_rgba())[..., :3]  # type: ignore[no-untyped-call] # it is opaque
+        return lambda: _write(path, _png(pixels, figure.dpi))
+    if kind == "pdf":
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, metadata=dict.fromkeys(("Creator", "Producer", "CreationDate")))
+        return lambda: _write(path, content.getvalue())
+    raise OutputError(str(path), f"pictures cannot be written as '{path.suffix}'", "expected .png or .pdf")
+
+
+def _write(path: Path, content: bytes) -> Path:
     part = path.with_name(path.name + ".part")
     try:
-        figure.savefig(part, format=kind, metadata=metadata[kind])
+        part.write_bytes(content)
         part.replace(path)
     except OSError as error:
         raise OutputError(
@@ -191,6 +225,73 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         if part.exists():
             part.unlink()
     return path
+
+
+def _png(pixels: NDArray[np.uint8], dpi: float) -> bytes:
+    """Pack pixels, (height, width, 3), as a PNG.
+
+    Pages are mostly paper: without the filters that PNG has for photographs they are packed three times faster, into
+    fewer bytes, and other threads can go on meanwhile.
+    """
+    height, width = pixels.shape[:2]
+    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)  # each row begins with its filter: 0, none
+    rows[:, 1:] = pixels.reshape(height, -1)
+    per_metre = round(dpi / 0.0254)
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),
+        b"pHYs": struct.pack(">IIB", per_metre, per_metre, 1),
+        b"IDAT": zlib.compress(rows.data, _PACKING),
+        b"IEND": b"",
+    }
+    packed = [
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks.items()
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+class _Canvas(FigureCanvasAgg):
+    """Agg's canvas with a renderer that keeps the pictures of words; pages keep their size, so one renderer serves."""
+
+    words: _Renderer | None = None
+
+    def get_renderer(self) -> RendererAgg:
+        """Return the renderer that everything on this canvas is drawn with."""
+        if self.words is None:
+            self.words = _Renderer(*self.get_width_height(physical=True), self.figure.dpi)  # type: ignore[no-untyped-call]
+        return self.words
+
+
+class _Renderer(RendererAgg):
+    """Agg's renderer, but what it has once written it copies: page after page carries the same words.
+
+    Glyph by glyph, text takes most of the time of a page. Words stand on whole pixels, so that their picture is the
+    same wherever they stand.
+    """
+
+    def draw_text(self, gc: GraphicsContextBase, x: float, y: float, s: str, prop: FontProperties, angle: float,
+                  ismath: Any = False, mtext: Text | None = None) -> None:  # fmt: skip
+        """Write a line of text, its origin at ``x`` from the left and ``y`` from the top of the page, pixels."""
+        if angle not in (0, 90):
+            super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)  # type: ignore[no-untyped-call]
+            return
+        image, left, below = _written(s, prop.copy(), gc.get_rgb(), round(angle), dpi=self.dpi)
+        self.draw_image(gc, round(x) - left, round(self.height) - round(y) - below, image)
+
+
+@lru_cache(maxsize=1024)
+@no_type_check  # matplotlib's renderers have no types
+def _written(words: str, prop: FontProperties, colour: tuple[float, ...], angle: int, *,
+             dpi: float) -> tuple[NDArray[np.uint8], int, int]:  # fmt: skip
+    """Write words on nothing; returns the picture, bottom row first, and the place of their origin in it, pixels."""
+    measured = RendererAgg(1, 1, dpi).get_text_width_height_descent(words, prop, False)
+    width, height, descent = (math.ceil(size) + _ROOM for size in measured)
+    left, right, above, below = (_ROOM, width, height, descent) if angle == 0 else (height, descent, width, _ROOM)
+    sheet = RendererAgg(left + right, above + below, dpi)
+    pen = sheet.new_gc()
+    pen.set_foreground(colour, isRGBA=True)
+    sheet.draw_text(pen, left, above, words, prop, angle)
+    return np.ascontiguousarray(np.asarray(sheet.buffer_rgba())[::-1]), left, below
 
 
 # --- Arrays ----------------------------------------------------------------------------------------------------------
@@ -351,7 +452,7 @@ def _fit(text: Text, width: float) -> Text:
 def _page(size: tuple[float, float], title: str, footer: str) -> Figure:
     """Make a sheet with its title and, at the foot, what produced the numbers."""
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+    _Canvas(figure)
     width, height = size
     left = 0.15
     _fit(
@@ -827,31 +928,65 @@ def plot_event(
     Notes
     -----
     Each trace is centred on its median and drawn with negative up. The sensitivity is the finest usual step at which
-    95 % of the samples stay within 0.7 rows on the page and 1.25 rows in the event.
+    95 % of the samples stay within 0.7 rows on the page and 1.25 rows in the event. For many pages of one recording
+    `EventSheet` does the same faster.
     """
-    figure = _page(PAGE, title, footer)
-    strip = _axes(figure, _TRACE_LEFT, _TRACE_BOTTOM + _TRACE_HEIGHT + 0.08, _TRACE_WIDTH, 0.5)
-    panel = _axes(figure, _TRACE_LEFT, _TRACE_BOTTOM, _TRACE_WIDTH, _TRACE_HEIGHT)
-    page = _page_limits(traces, event)
-    shares = involvement(scores, event)
-    coloured = most_involved(traces.names, event, shares)
-    for axes in (strip, panel):
-        axes.set_xlim(*page)
-        axes.axvspan(max(event.onset, page[0]), min(event.stop, page[1]), color=ORANGE_PALE, linewidth=0, zorder=0.4)
-        axes.axvline(event.onset, color=ORANGE, linewidth=1.3, zorder=2.5)
-        if event.stop < page[1]:
-            axes.axvline(event.stop, color=ORANGE, linewidth=0.9, linestyle="--", zorder=2.5)
-    _draw_strip(strip, scores, rule, page)
-    scale = _draw_traces(panel, traces, event, coloured)
-    _draw_grid(panel, strip, page, start)
-    _draw_offsets(strip, event.onset, page)
-    _draw_scale_bar(panel, scale)
-    _draw_head(_axes(figure, _SIDE_LEFT, 4.95, _SIDE_WIDTH, 2.55), scores.nodes, shares)
-    facts = _facts(event, number, start, scale=scale, end=page[1]) | {"Signals": traces.filters}
-    facts |= {"Blue, bold": "most involved derivations"} if coloured else {}
-    reasons = dict.fromkeys(span.reason for span in scores.unscored if span.stop > page[0] and span.start < page[1])
-    _draw_facts(figure, facts | ({"Hatched: not scored": ", ".join(reasons)} if reasons else {}))
-    return figure
+    sheet = EventSheet(traces.names, scores, title=title, footer=footer, rule=rule, start=start)
+    return sheet.draw(traces, event, number)
+
+
+class EventSheet:
+    """A sheet for the event pages of one recording, drawn on again and again: what all pages share is made once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Derivations on the pages.
+    scores, title, footer, rule, start
+        As in `plot_event`.
+    """
+
+    @_style()
+    def __init__(self, names: Sequence[str], scores: Scores, *, title: str, footer: str,
+                 rule: EventRule | None = None, start: datetime | None = None) -> None:  # fmt: skip
+        self.scores, self.rule, self.start = scores, rule, start
+        self.figure = figure = _page(PAGE, title, footer)
+        self.strip = _axes(figure, _TRACE_LEFT, _TRACE_BOTTOM + _TRACE_HEIGHT + 0.08, _TRACE_WIDTH, 0.5)
+        self.panel = _axes(figure, _TRACE_LEFT, _TRACE_BOTTOM, _TRACE_WIDTH, _TRACE_HEIGHT)
+        self.head = _axes(figure, _SIDE_LEFT, 4.95, _SIDE_WIDTH, 2.55)
+        self.rows = _trace_rows(names)
+        _name_rows(self.panel, self.rows)
+        _frame_strip(self.strip, rule)
+        _name_time(self.panel, start)
+        self.above = self.strip.secondary_xaxis("top")
+        self.above.tick_params(axis="x", length=3, pad=2, labelsize=FONT_SMALL)
+        _draw_empty_head(self.head)
+        self.shared = {artist: artist.get_children() for artist in (figure, self.strip, self.panel, self.head)}
+
+    @_style()
+    def draw(self, traces: EventTraces, event: Event, number: int) -> Figure:
+        """Draw one event's page in place of the page before; returns the sheet's only figure."""
+        for place, shared in self.shared.items():
+            for artist in set(place.get_children()).difference(shared):
+                artist.remove()
+        page = _page_limits(traces, event)
+        shares = involvement(self.scores, event)
+        coloured = most_involved(traces.names, event, shares)
+        for axes in (self.strip, self.panel):
+            axes.set_xlim(*page)
+            _mark_event(axes, event, page)
+        _draw_strip(self.strip, self.scores, self.rule, page)
+        scale = _draw_traces(self.panel, self.rows, traces, event, coloured)
+        _draw_grid(self.panel, self.strip, page, self.start)
+        _count_from_onset(self.above, event.onset, page)
+        _draw_scale_bar(self.panel, scale)
+        _fill_head(self.head, self.scores.nodes, shares)
+        facts = _facts(event, number, self.start, scale=scale, end=page[1]) | {"Signals": traces.filters}
+        facts |= {"Blue, bold": "most involved derivations"} if coloured else {}
+        hidden = [span.reason for span in self.scores.unscored if span.stop > page[0] and span.start < page[1]]
+        facts |= {"Hatched: not scored": ", ".join(dict.fromkeys(hidden))} if hidden else {}
+        _draw_facts(self.figure, facts)
+        return self.figure
 
 
 @dataclass(frozen=True)
@@ -947,15 +1082,37 @@ def _trace_scale(data: FloatArray, inside: NDArray[np.bool_], row_mm: float) -> 
     return _Scale(step, step * row_mm, bool(known.size and known.max() > _CLIP_ROWS * step * row_mm))
 
 
-def _draw_traces(axes: Axes, traces: EventTraces, event: Event, coloured: Sequence[str]) -> _Scale:
-    rows = _trace_rows(traces.names)
-    bottom, top = max(rows.values(), default=0.0) + _CLIP_ROWS, -_CLIP_ROWS
+def _name_rows(axes: Axes, rows: Mapping[str, float]) -> None:
+    axes.set_ylim(max(rows.values(), default=0.0) + _CLIP_ROWS, -_CLIP_ROWS)  # grows down the page: negative is up
+    axes.set_yticks(list(rows.values()), list(rows))
+    axes.tick_params(axis="y", length=0, pad=3, labelsize=FONT_SMALL)
+
+
+def _mark_event(axes: Axes, event: Event, page: tuple[float, float]) -> None:
+    begin, end = max(event.onset, page[0]), min(event.stop, page[1])
+    upright = axes.get_xaxis_transform()
+    axes.add_artist(
+        Rectangle((begin, 0), end - begin, 1, transform=upright, facecolor=ORANGE_PALE, linewidth=0, zorder=0.4)
+    )
+    _upright_lines(axes, [event.onset], color=ORANGE, linewidth=1.3, zorder=2.5)
+    if event.stop < page[1]:
+        _upright_lines(axes, [event.stop], color=ORANGE, linewidth=0.9, linestyle="--", zorder=2.5)
+
+
+def _upright_lines(axes: Axes, places: Sequence[float], **style: Any) -> None:
+    """Draw lines from the bottom of a panel to its top; as one artist, which is much faster than one a line."""
+    lines = [((place, 0.0), (place, 1.0)) for place in places]
+    axes.add_artist(LineCollection(lines, transform=axes.get_xaxis_transform(), **style))
+
+
+def _draw_traces(axes: Axes, rows: Mapping[str, float], traces: EventTraces, event: Event,
+                 coloured: Sequence[str]) -> _Scale:  # fmt: skip
+    bottom, top = axes.get_ylim()
     data = _centre(traces.data)
     inside = (traces.time >= event.onset) & (traces.time < event.stop)
     scale = _trace_scale(data, inside, _TRACE_HEIGHT * 25.4 / (bottom - top))
     limit = _CLIP_ROWS * scale.row
     index = {name: i for i, name in enumerate(traces.names)}
-    axes.set_ylim(bottom, top)  # the y axis grows down the page, so negative potentials go up
     for name, place in rows.items():
         if name not in index or not np.isfinite(data[index[name]]).any():
             axes.text(0.01, place, "not available", transform=axes.get_yaxis_transform(), color=GREY, va="center",
@@ -963,11 +1120,11 @@ def _draw_traces(axes: Axes, traces: EventTraces, event: Event, coloured: Sequen
             continue
         time, values = _thin(traces.time, data[index[name]])
         hot = name in coloured
-        axes.plot(time, place + np.clip(values, -limit, limit) / scale.row, color=BLUE if hot else INK,
-                  linewidth=0.95 if hot else 0.55, zorder=4 if hot else 3)  # fmt: skip
+        axes.add_artist(Line2D(
+            time, place + np.clip(values, -limit, limit) / scale.row, color=BLUE if hot else INK,
+            linewidth=0.95 if hot else 0.55, zorder=4 if hot else 3,
+        ))  # fmt: skip
     _hatch_gaps(axes, traces)
-    axes.set_yticks(list(rows.values()), list(rows))
-    axes.tick_params(axis="y", length=0, pad=3, labelsize=FONT_SMALL)
     for tick, name in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set(color=BLUE if name in coloured else INK, weight="bold" if name in coloured else "normal")
     return scale
@@ -991,15 +1148,7 @@ def _hatch_gaps(axes: Axes, traces: EventTraces) -> None:
         _hatch_columns(axes, [missing], edges)
 
 
-def _draw_strip(axes: Axes, scores: Scores, rule: EventRule | None, page: tuple[float, float]) -> None:
-    """Draw the probability above the traces."""
-    rule_or_none = rule or EventRule(smooth=0.0)
-    edges = np.linspace(*page, round(_TRACE_WIDTH * DPI / 2) + 1)
-    width = max(1, round(rule_or_none.smooth / scores.step))
-    _, high = column_extremes(scores.time, smooth_scores(scores.probability, width), edges, step=scores.step)
-    inside = (edges[:-1] >= 0) & (edges[1:] <= scores.duration + scores.step)
-    _hatch_columns(axes, [~np.isfinite(high) & inside], edges)
-    axes.stairs(high, edges, baseline=None, color=BLUE, linewidth=1.1, zorder=4)
+def _frame_strip(axes: Axes, rule: EventRule | None) -> None:
     if rule is not None:
         axes.axhline(rule.threshold, color=INK, linewidth=0.8, linestyle="--", zorder=3)
         axes.annotate(f"threshold {rule.threshold:.2g}", (1, rule.threshold), (3, 0), textcoords="offset points",
@@ -1010,27 +1159,42 @@ def _draw_strip(axes: Axes, scores: Scores, rule: EventRule | None, page: tuple[
                   ha="right", va="center", fontsize=FONT_SMALL, annotation_clip=False)  # fmt: skip
 
 
-def _draw_grid(panel: Axes, strip: Axes, page: tuple[float, float], start: datetime | None) -> None:
-    """Draw a line each second, heavier each 10 s; clock or elapsed time below."""
-    n_seconds = math.ceil(page[1] - page[0])
-    for most, width in ((min(n_seconds, 120), 0.3), (max(1, n_seconds // 10), 0.9)):
-        for tick in time_ticks(*page, start=start, most=most)[0]:
-            for axes in (panel, strip):
-                axes.axvline(tick, color=FAINT, linewidth=width, zorder=0.6)
-    panel.set_xticks(*time_ticks(*page, start=start, most=9))
+def _draw_strip(axes: Axes, scores: Scores, rule: EventRule | None, page: tuple[float, float]) -> None:
+    """Draw the probability above the traces."""
+    width = max(1, round((rule or EventRule(smooth=0.0)).smooth / scores.step))
+    edges = np.linspace(*page, round(_TRACE_WIDTH * DPI / 2) + 1)
+    near = slice(*np.searchsorted(scores.time, [page[0] - width * scores.step, page[1] + width * scores.step]))
+    _, high = column_extremes(
+        scores.time[near], smooth_scores(scores.probability[near], width), edges, step=scores.step
+    )
+    inside = (edges[:-1] >= 0) & (edges[1:] <= scores.duration + scores.step)
+    _hatch_columns(axes, [~np.isfinite(high) & inside], edges)
+    steps = Line2D(np.repeat(edges, 2)[1:-1], np.repeat(high, 2), color=BLUE, linewidth=1.1, zorder=4)
+    axes.add_artist(steps)
+
+
+def _name_time(panel: Axes, start: datetime | None) -> None:
     panel.tick_params(axis="x", length=3)
     panel.annotate("Clock" if start is not None else "Elapsed", (0, 0), ((0.15 - _TRACE_LEFT) * 72, -9),
                    xycoords="axes fraction", textcoords="offset points", va="center", fontsize=FONT_SMALL,
                    weight="bold", annotation_clip=False)  # fmt: skip
 
 
-def _draw_offsets(strip: Axes, onset: float, page: tuple[float, float]) -> None:
+def _draw_grid(panel: Axes, strip: Axes, page: tuple[float, float], start: datetime | None) -> None:
+    """Draw a line each second, heavier each 10 s; clock or elapsed time below."""
+    n_seconds = math.ceil(page[1] - page[0])
+    for most, width in ((min(n_seconds, 120), 0.3), (max(1, n_seconds // 10), 0.9)):
+        ticks, _ = time_ticks(*page, start=start, most=most)
+        for axes in (panel, strip):
+            _upright_lines(axes, ticks, color=FAINT, linewidth=width, zorder=0.6)
+    panel.set_xticks(*time_ticks(*page, start=start, most=9))
+
+
+def _count_from_onset(above: SecondaryAxis, onset: float, page: tuple[float, float]) -> None:
     """Count seconds from the onset above the page."""
     ticks, _ = time_ticks(page[0] - onset, page[1] - onset, start=None, most=9)
     names = ["onset" if tick == 0 else f"{tick:+.0f} s".replace("-", "−") for tick in ticks]
-    above = strip.secondary_xaxis("top")
     above.set_xticks([onset + tick for tick in ticks], names)
-    above.tick_params(axis="x", length=3, pad=2, labelsize=FONT_SMALL)
 
 
 def _draw_scale_bar(axes: Axes, scale: _Scale) -> None:
@@ -1038,8 +1202,8 @@ def _draw_scale_bar(axes: Axes, scale: _Scale) -> None:
     size = next((bar for bar in _SCALE_BARS if bar >= 0.8 * scale.row), _SCALE_BARS[-1])
     low = axes.get_ylim()[0] - 0.6
     x = 1.012
-    axes.plot([x, x], [low, low - size / scale.row], transform=axes.get_yaxis_transform(), color=INK, linewidth=2.2,
-              clip_on=False, solid_capstyle="butt")  # fmt: skip
+    axes.add_artist(Line2D([x, x], [low, low - size / scale.row], transform=axes.get_yaxis_transform(), color=INK,
+                           linewidth=2.2, clip_on=False, solid_capstyle="butt"))  # fmt: skip
     axes.annotate(f"{size} µV", (x, low - size / scale.row / 2), (4, 0), xycoords=axes.get_yaxis_transform(),
                   textcoords="offset points", rotation=90, va="center", ha="left", annotation_clip=False)  # fmt: skip
 
@@ -1098,31 +1262,37 @@ def project(name: str) -> tuple[float, float]:
     return (0.0, 0.0) if length < 1e-9 else (x / length * radius, y / length * radius)
 
 
-def _draw_head(axes: Axes, nodes: Sequence[str], shares: Mapping[str, float]) -> None:
-    """Involvement on the head: discs for electrodes, bars between them for derivations."""
+def _draw_empty_head(axes: Axes) -> None:
+    """Outline, names of the electrodes and scale: what every head shares."""
     axes.set(xlim=(-1.42, 1.42), ylim=(-1.62, 1.48), aspect="equal", anchor="N")
     axes.axis("off")
     _draw_outline(axes)
-    derivations = [node for node in head_nodes(nodes) if "-" in node]
-    for node in sorted(derivations, key=lambda node: shares.get(node, -1.0)):
-        (x0, y0), (x1, y1) = (project(name) for name in node.split("-"))
-        share = shares.get(node)
-        if share is None:
-            axes.plot([x0, x1], [y0, y1], color=FAINT, linewidth=0.8, linestyle=":", zorder=2)
-            continue
-        axes.plot([x0, x1], [y0, y1], color=INK, linewidth=3.6 + 6 * share, solid_capstyle="butt", zorder=2 + share)
-        axes.plot([x0, x1], [y0, y1], color=PROBABILITY_COLOURS(share), linewidth=2.6 + 6 * share,
-                  solid_capstyle="butt", zorder=2.01 + share)  # fmt: skip
-    for name in ELECTRODES_19:
-        share = shares.get(name)
-        fill = "white" if share is None else PROBABILITY_COLOURS(share)
-        ghost = share is None and not derivations
-        axes.add_patch(Circle(project(name), _DISC, facecolor=fill, edgecolor=FAINT if ghost else INK, linewidth=0.7,
-                              linestyle=":" if ghost else "-", zorder=5))  # fmt: skip
-        axes.text(*project(name), name, ha="center", va="center_baseline", fontsize=5.9, zorder=6,
-                  color=GREY if ghost else _readable(fill))  # fmt: skip
     axes.text(0, 1.48, "Involvement in the event", ha="center", va="bottom", weight="bold")
     _draw_head_scale(axes)
+
+
+def _fill_head(axes: Axes, nodes: Sequence[str], shares: Mapping[str, float]) -> None:
+    """Involvement on the head: discs for electrodes, bars between them for derivations."""
+    derivations = [node for node in head_nodes(nodes) if "-" in node]
+    ends = {node: [project(name) for name in node.split("-")] for node in derivations}
+    unknown = [ends[node] for node in derivations if node not in shares]
+    known = sorted((node for node in derivations if node in shares), key=lambda node: shares[node])
+    axes.add_artist(LineCollection(unknown, color=FAINT, linewidth=0.8, linestyle=":", zorder=2))
+    bars = [ends[node] for node in known for _ in range(2)]  # the ink around a bar, then the bar, weakest first
+    widths = [edge + 6 * shares[node] for node in known for edge in (3.6, 2.6)]
+    colours = [colour for node in known for colour in (to_rgba(INK), PROBABILITY_COLOURS(shares[node]))]
+    axes.add_artist(LineCollection(bars, colors=colours, linewidths=widths, capstyle="butt", zorder=2.5))
+    fills = {name: PROBABILITY_COLOURS(shares[name]) if name in shares else to_rgba("white") for name in ELECTRODES_19}
+    ghosts = [name not in shares and not derivations for name in ELECTRODES_19]
+    axes.add_artist(EllipseCollection(
+        2 * _DISC, 2 * _DISC, 0, units="xy", offsets=[project(name) for name in ELECTRODES_19],
+        offset_transform=axes.transData, facecolors=list(fills.values()), linewidths=0.7, zorder=5,
+        edgecolors=[FAINT if ghost else INK for ghost in ghosts],
+        linestyles=[":" if ghost else "-" for ghost in ghosts],
+    ))  # fmt: skip
+    for name, ghost in zip(ELECTRODES_19, ghosts, strict=True):
+        axes.text(*project(name), name, ha="center", va="center_baseline", fontsize=5.9, zorder=6,
+                  color=GREY if ghost else _readable(fills[name]))  # fmt: skip
 
 
 def head_nodes(nodes: Sequence[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from restcli.plots import EventTraces
 
 PLOTS = ("png", "pdf", "none")
-MOST_EVENT_PICTURES = 20
+MOST_EVENT_PICTURES = 10
 DISCLAIMER = "Not a medical device: for research; every event must be judged by a person who reads EEG."
 
 _PAGE_BEFORE, _PAGE_AFTER = 10.0, 20.0
@@ -441,25 +442,28 @@ def clock_text(seconds: float) -> str:
 
 def _draw_all(result: Result, workshop: Path, stem: str, plot: str) -> list[str]:
     """Draw the overview and one page an event; returns names."""
-    from restcli.plots import OverviewTrend, plot_event, plot_overview, save_figure
+    from restcli.plots import EventSheet, OverviewTrend, begin_save, plot_overview
 
     title, footer = _plain_name(stem), f"{rule_text(result)} · {DISCLAIMER}"
     trend = OverviewTrend(
         result.trend.time, result.trend.amplitude, result.trend.spectrum[:, _SHOWN_BINS] * 10, _SHOWN_BINS * 1.0
     )
-    figure = plot_overview(result.scores, result.events, result.rule, trend=trend, title=title, footer=footer)
     names = [f"{stem}_overview.{plot}"]
-    save_figure(figure, workshop / names[0])
-    for number, event in pictured_events(result):
-        traces = event_traces(result.recording, event, result.settings)
-        if traces is None:
-            continue
-        figure = plot_event(
-            traces, event, number, scores=result.scores, title=title, footer=footer, rule=result.rule,
-            start=result.recording.start,
-        )  # fmt: skip
-        names.append(f"{stem}_event{number:02d}.{plot}")
-        save_figure(figure, workshop / names[-1])
+    sheet: EventSheet | None = None
+    with ThreadPoolExecutor(1) as pool:  # packs and writes one page while the next is drawn
+        figure = plot_overview(result.scores, result.events, result.rule, trend=trend, title=title, footer=footer)
+        writing = [pool.submit(begin_save(figure, workshop / names[0]))]
+        for number, event in pictured_events(result):
+            traces = event_traces(result.recording, event, result.settings)
+            if traces is None:
+                continue
+            sheet = sheet or EventSheet(
+                traces.names, result.scores, title=title, footer=footer, rule=result.rule, start=result.recording.start
+            )
+            names.append(f"{stem}_event{number:02d}.{plot}")
+            writing.append(pool.submit(begin_save(sheet.draw(traces, event, number), workshop / names[-1])))
+    for page in writing:
+        page.result()
     return names
 
 

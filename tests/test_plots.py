@@ -354,6 +354,38 @@ def test_bytes_repeat(tmp_path, suffix):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a{suffix}", f"b{suffix}"]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_a_sheet_used_again_gives_the_bytes_of_a_fresh_one(tmp_path, suffix):
+    pages = [
+        (make_traces(90, 120), Event(100.25, 9.0, "sz", 0.7, ("F7-T3",))),
+        (make_traces(240, 270, gap=(250, 252)), Event(250.0, 40.0, "sz_foc", 0.4, ("C3-P3", "T4-T6"))),
+        (make_traces(0, 20), Event(2.0, 3.0)),
+    ]
+    sheet = plots.EventSheet(DOUBLE_BANANA, BANANA, title="night.edf", footer=FOOTER, rule=RULE, start=START)
+    for number, (traces, event) in enumerate(pages, start=1):
+        again = plots.save_figure(sheet.draw(traces, event, number), tmp_path / f"again{suffix}")
+        alone = plots.plot_event(
+            traces, event, number, scores=BANANA, title="night.edf", footer=FOOTER, rule=RULE, start=START
+        )
+        assert again.read_bytes() == plots.save_figure(alone, tmp_path / f"alone{suffix}").read_bytes()
+
+
+def test_a_picture_begun_is_of_that_moment_and_words_stand_where_matplotlib_puts_them(tmp_path):
+    sheet = plots.EventSheet(DOUBLE_BANANA, BANANA, title="night.edf", footer=FOOTER, rule=RULE, start=START)
+    event = Event(100.25, 9.0, "sz", 0.7, ("F7-T3",))
+    figure = sheet.draw(make_traces(90, 120), event, 1)
+    write = plots.begin_save(figure, tmp_path / "begun.png")
+    figure.savefig(tmp_path / "plain.png", dpi=plots.DPI)
+    sheet.draw(make_traces(150, 180), Event(160.0, 5.0), 2)
+    begun, plain = (mpl.image.imread(path)[..., :3] for path in (write(), tmp_path / "plain.png"))
+    assert begun.shape == plain.shape
+    ours, theirs = (
+        image[: 1150 // 4 * 4, : 1632 // 4 * 4].reshape(287, 4, 408, 4, 3).mean((1, 3)) for image in (begun, plain)
+    )
+    assert np.abs(ours - theirs).max() < 0.35  # words move by up to half a pixel
+    assert np.abs(ours - theirs).mean() < 0.002
+
+
 def test_user_settings_change_nothing(tmp_path):
     first = plots.save_figure(event_page(BANANA), tmp_path / "a.png").read_bytes()
     with mpl.rc_context({"font.size": 20, "axes.facecolor": "red", "lines.linewidth": 9, "savefig.dpi": 30}):
@@ -383,13 +415,15 @@ def test_a_full_disk_leaves_the_old_picture_and_no_scraps(tmp_path, monkeypatch)
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
 
-    def fill(self, part, **_):
-        Path(part).write_bytes(b"half")
+    def fill(self, content):
+        with self.open("wb") as file:
+            file.write(content[:5])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Figure, "savefig", fill)
+    monkeypatch.setattr(Path, "write_bytes", fill)
     with pytest.raises(OutputError, match="No space left on device"):
         plots.save_figure(Figure(), path)
+    monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
 
