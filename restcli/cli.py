@@ -195,8 +195,7 @@ class _AnnotateJob:
                 with clock("weights"):
                     self.detector = Detector(load_weights(self.settings.weights), self.settings.device)
             result = self.detector.annotate(recording, self.settings, clock=clock, on_progress=on_progress)
-        with clock("outputs"):
-            written = write_outputs(result, self.out, **self.writing)
+        written = write_outputs(result, self.out, **self.writing, clock=clock)
         if self.as_json:
             self._machine(result)
         else:
@@ -261,7 +260,8 @@ def show_result(result: Result, written: tuple[Path, ...], *, alone: bool = True
     if 0 < n_left < len(result.events):
         notes.print(f"pages were drawn for the most confident events; {n_left} have none")
     notes.print(escape(f"written: {written[-1].parent}/{result.recording.path.stem}_* ({len(written)} files)"))
-    notes.print(f"duration {clock_text(result.scores.duration)}; not a medical device", style="dim")
+    told = f"duration {clock_text(result.scores.duration)}; scored on {result.device}; not a medical device"
+    notes.print(escape(told), style="dim")
 
 
 def _event_clock(result: Result, onset: float) -> str:

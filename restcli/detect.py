@@ -13,15 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from restcli.device import choose_device, to_microvolts
+from restcli.device import summarise as summarise_there
 from restcli.errors import RecordingError, UsageError, WeightsError
 from restcli.events import EventRule, Events, Scores, to_events
-from restcli.features import Quality, channel_faults, magnitudes, node_faults, quality, rms, spectra
+from restcli.features import SPECTRUM_BINS, Quality, Summary, magnitudes, spectra, summarise
 from restcli.model import Rest, Windows, join_networks, run_windows
 from restcli.montage import ElectrodeGraph, Montage, electrode_graph
 from restcli.plan import Settings, fit_montage, needed_nodes, rule_in_force
-from restcli.recording import Block, Recording, Segment, open_recording
+from restcli.recording import Block, Recording, Segment, StoredBlock, open_recording
 from restcli.stages import StageClock
-from restcli.track import SPECTRUM_BINS, Piece, band_limit, count_bad, join_pieces, mean_log_power, to_scores
+from restcli.track import Piece, band_limit, count_bad, join_pieces, to_scores
 from restcli.weights import Weights, load_weights, member_tensors
 
 Float32Array = NDArray[np.float32]
@@ -29,6 +31,9 @@ Progress = Callable[[float, float], None]
 
 _BLOCK_SECONDS = 300
 _WINDOWS_AT_ONCE = 512
+# A GPU wants much at a time.
+_GPU_BLOCK_SECONDS = 1800
+_GPU_WINDOWS_AT_ONCE = 4096
 _MOST_WORKERS = 4
 _GOLDEN_TOLERANCE = 1e-3
 
@@ -79,7 +84,7 @@ class Result:
     band_limit : int or None
         Hz above which the recording holds nearly nothing (it was low-passed), or None.
     device : str
-        Where the network ran.
+        Where the network ran, and why not on a GPU when one was looked for.
     stages : dict of str to float
         Seconds spent in each stage; stages overlap, so that their sum may exceed the wall time.
     """
@@ -134,28 +139,6 @@ def annotate(path: str | Path, settings: Settings | None = None, *, on_progress:
     with clock("weights"):
         detector = Detector(load_weights(settings.weights), settings.device)
     return detector.annotate(recording, settings, clock=clock, on_progress=on_progress)
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device to run on.
-
-    Parameters
-    ----------
-    device : str
-        ``auto`` takes a GPU when there is one.
-
-    Raises
-    ------
-    UsageError
-        If the device is unknown or not there.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise UsageError("--device", repr(device), "auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device", "no CUDA device is available", "a GPU that torch sees", "use --device cpu or auto")
-    return torch.device(device)
 
 
 def build_network(weights: Weights) -> Rest:
@@ -213,17 +196,34 @@ class Detector:
     weights : Weights
         From `restcli.weights.load_weights`.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto`` takes a GPU that works and else the CPU; ``cpu``; ``cuda``.
 
     Raises
     ------
+    UsageError
+        If the device is unknown or ``cuda`` cannot be used.
     WeightsError
         If this version computes something else than the weights were trained on.
+
+    Notes
+    -----
+    On a GPU stored integers go there as they are, and everything up to the scores is done there (``stored``).
     """
 
     def __init__(self, weights: Weights, device: str = "auto") -> None:
         self.weights = weights
-        self.device = pick_device(device)
+        if device not in ("auto", "cpu", "cuda"):
+            raise UsageError("--device", repr(device), "auto, cpu or cuda")
+        self.device, why = choose_device(device)
+        if device == "cuda" and why:
+            raise UsageError("--device", why, "a GPU that torch can use", "use --device cpu or auto")
+        self.device_told = f"{self.device.type} ({why})" if why else self.device.type
+        self.stored = self.device.type == "cuda"
+        self.run_windows = run_windows
+        if self.stored:
+            from restcli.kernels import windows_runner
+
+            self.run_windows = windows_runner()
         self.network = build_network(weights).to(self.device)
         self.graph: ElectrodeGraph = electrode_graph(weights.nodes)
         self.adjacency = torch.from_numpy(self.graph.adjacency).to(self.device)
@@ -292,7 +292,7 @@ class Detector:
             trend=Trend(track.time, track.amplitude(), track.spectrum),
             bad_seconds=count_bad(track.codes, self.weights.nodes),
             band_limit=band_limit(track.spectrum),
-            device=str(self.device),
+            device=self.device_told,
             stages=dict(clock.seconds),
         )
 
@@ -314,12 +314,16 @@ class Detector:
                         on_progress: Progress | None) -> list[Piece]:  # fmt: skip
         """Read block after block while workers turn earlier ones into features and scores.
 
-        There are as many workers as torch may use threads, up to the four that one reader keeps busy, and each has one
-        thread of its own: blocks are independent but for the seconds that windows reach back, so that threads need not
-        wait for each other within every matrix product.
+        A GPU is fed by one worker. On a CPU there are as many as torch may use threads, up to the four that one reader
+        keeps busy, and each has one thread of its own: blocks are independent but for the seconds that windows reach
+        back, so that threads need not wait for each other within every matrix product.
         """
         sfreq = self.weights.features.sfreq
-        blocks = recording.blocks(montage.channels, sfreq=sfreq, seconds=_BLOCK_SECONDS)
+        blocks: Iterator[Block | StoredBlock] = (
+            recording.stored_blocks(montage.channels, sfreq=sfreq, seconds=_GPU_BLOCK_SECONDS, clock=clock)
+            if self.stored
+            else recording.blocks(montage.channels, sfreq=sfreq, seconds=_BLOCK_SECONDS, clock=clock)
+        )
         runs: dict[int, _SegmentRun] = {}
         underway: deque[Future[float]] = deque()
 
@@ -329,13 +333,9 @@ class Detector:
                 if on_progress is not None:
                     on_progress(done, recording.duration)
 
-        n_workers = min(torch.get_num_threads(), _MOST_WORKERS)
+        n_workers = 1 if self.stored else min(torch.get_num_threads(), _MOST_WORKERS)
         with _one_thread_each(), _pool(n_workers) as pool:
-            while True:
-                with clock("read"):
-                    block = next(blocks, None)
-                if block is None:
-                    break
+            for block in blocks:
                 number = sum(segment.start <= block.start + 1e-6 for segment in recording.segments) - 1
                 if number not in runs:
                     runs[number] = _SegmentRun(self, settings, montage, recording.segments[number], clock=clock)
@@ -438,9 +438,9 @@ class _SegmentRun:
         self.tail: Future[_Inputs] = Future()  # what windows of the next block reach back to
         self.tail.set_result(before)
 
-    def submit(self, pool: ThreadPoolExecutor, block: Block) -> Future[float]:
+    def submit(self, pool: ThreadPoolExecutor, block: Block | StoredBlock) -> Future[float]:
         """Hand the segment's next block to a worker; the future gives the recording's second that is then done."""
-        n_seconds = block.saturated.shape[1]
+        n_seconds = len(block.edges) - 1 if isinstance(block, StoredBlock) else block.saturated.shape[1]
         first, self.n_taken = self.n_taken, self.n_taken + n_seconds
         earlier, self.tail = self.tail, Future()
         return pool.submit(self._work, block, first, self._draw_gates(n_seconds), link=(earlier, self.tail))
@@ -451,12 +451,12 @@ class _SegmentRun:
         drawn = [(draw.random((n_seconds, n_nodes), dtype=np.float32) <= rate).T / rate for draw in self.draws]
         return tuple(torch.from_numpy(gate.astype(np.float32)).to(self.detector.device) for gate in drawn)
 
-    def _work(self, block: Block, first: int, gates: tuple[torch.Tensor, ...], *,
+    def _work(self, block: Block | StoredBlock, first: int, gates: tuple[torch.Tensor, ...], *,
               link: tuple[Future[_Inputs], Future[_Inputs]]) -> float:  # fmt: skip
         """Compute features, wait for those of the block before, hand on the last ones, score."""
         earlier, tail = link
         try:
-            with self.clock("features"):
+            with self.clock("spectra"):
                 projected, present = self._features(block, first)
             inputs = _Inputs(first, projected, present, gates).after(earlier.result())
             tail.set_result(inputs.tail(self.weights.window - 1))
@@ -469,38 +469,50 @@ class _SegmentRun:
                 self._read_out(inputs, readouts)
         return block.start + n_seconds
 
-    def _features(self, block: Block, first: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _features(self, block: Block | StoredBlock, first: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Fill in quality, amplitude and spectrum; return projections (N, T, H) and presence (N, T)."""
-        config, piece, device = self.weights.features, self.piece, self.detector.device
+        piece, device = self.piece, self.detector.device
+        summary, given = self._summarise_there(block) if self.detector.stored else self._summarise(block)
+        n_seconds, n_nodes = len(given), len(self.weights.nodes)
+        rows = slice(first, first + n_seconds)
+        piece.codes[rows, self.columns] = summary.codes
+        piece.rms[rows, self.columns] = summary.rms
+        piece.spectrum[rows] = summary.spectrum
+        features = torch.zeros((n_seconds, n_nodes, given.shape[-1]), device=device)
+        features[:, self.columns] = given
+        good = torch.from_numpy(piece.codes[rows] == Quality.GOOD).to(device)
+        features[~good] = 0.0
+        return self.detector.network.l1(features).transpose(0, 1), good.T.float()
+
+    def _summarise(self, block: Block | StoredBlock) -> tuple[Summary, torch.Tensor]:
+        """Judge a block and compute its features (T, N', F) in numpy, which is the faster on a CPU."""
+        assert isinstance(block, Block)
         matrix = self.montage.matrix
         # What is missing in one channel must not spoil the product for all; nodes made of it are left out below.
         data = block.data if np.isfinite(block.data).all() else np.nan_to_num(block.data)
         # Through torch, because it keeps to the one thread of this worker.
         signal = (torch.from_numpy(matrix) @ torch.from_numpy(data)).numpy()  # (N', n)
-        magnitude = magnitudes(signal, config.sfreq)
-        n_seconds, n_nodes = magnitude.shape[0], len(self.weights.nodes)
-        rows = slice(first, first + n_seconds)
-        faults = channel_faults(block.data, block.saturated, sfreq=config.sfreq)
-        codes = quality(signal, magnitude, node_faults(matrix, faults), sfreq=config.sfreq)
-        good = codes == Quality.GOOD
-        piece.codes[rows, self.columns] = codes
-        piece.rms[rows, self.columns] = rms(magnitude, config)
-        piece.spectrum[rows] = mean_log_power(magnitude, good, config)
-        features = np.zeros((n_seconds, n_nodes, config.n_features), dtype=np.float32)
-        features[:, self.columns] = spectra(magnitude, config)
-        absent = piece.codes[rows] != Quality.GOOD
-        if absent.any():
-            features[absent] = 0.0
-        projected = self.detector.network.l1(torch.from_numpy(features).to(device)).transpose(0, 1)
-        return projected, torch.from_numpy((~absent).T.astype(np.float32)).to(device)
+        summary, features = summarise(block.data, block.saturated, signal, matrix, self.weights.features)
+        return summary, torch.from_numpy(features)
+
+    def _summarise_there(self, block: Block | StoredBlock) -> tuple[Summary, torch.Tensor]:
+        """Do the same on the device, from integers as they are stored where the file has them."""
+        device = self.detector.device
+        if isinstance(block, StoredBlock):
+            data, saturated = to_microvolts(block, device)
+        else:
+            data, saturated = (torch.from_numpy(part).to(device) for part in (block.data, block.saturated))
+        matrix = torch.from_numpy(self.montage.matrix).to(device)
+        return summarise_there(data, saturated, matrix, self.weights.features)
 
     def _readouts(self, start: int, stop: int) -> Iterator[range]:
         """Give the seconds after which the state is read out, in batches."""
         step, ahead = self.settings.step, self.weights.look_ahead
         start = max(start, ahead)
         asked = range(start + (ahead - start) % step, stop, step)
-        for begin in range(0, len(asked), _WINDOWS_AT_ONCE):
-            yield asked[begin : begin + _WINDOWS_AT_ONCE]
+        most = _GPU_WINDOWS_AT_ONCE if self.detector.stored else _WINDOWS_AT_ONCE
+        for begin in range(0, len(asked), most):
+            yield asked[begin : begin + most]
 
     def _read_out(self, inputs: _Inputs, readouts: range) -> None:
         """Run the windows that end at these seconds and put what they say beside the seconds that they judge."""
@@ -510,7 +522,7 @@ class _SegmentRun:
         # Before the segment's first second there is nothing; inside it the inputs always reach far enough back.
         windows = Windows(last, self.weights.window)
         present = None if bool((inputs.present == 1).all()) else inputs.present
-        state = run_windows(network, inputs.projected, adjacency, windows, present=present)
+        state = self.detector.run_windows(network, inputs.projected, adjacency, windows, present=present)
         here = inputs.present[:, last.start : last.stop : last.step] == 1  # (N, B)
         count = here.sum(dim=0).clamp(min=1)
         self.piece.logits[judged] = torch.where(here, network.fc(state)[..., 0], torch.nan).T.cpu().numpy()
@@ -518,7 +530,9 @@ class _SegmentRun:
             pooled = (network.fc_type(state) * here[..., None]).sum(dim=0) / count[:, None]
             self.piece.types[judged] = torch.softmax(pooled, dim=-1).cpu().numpy()
         for k, gate in enumerate(inputs.gates):
-            masked = run_windows(network, inputs.projected, adjacency, windows, present=present, gate=gate)
+            masked = self.detector.run_windows(
+                network, inputs.projected, adjacency, windows, present=present, gate=gate
+            )
             value = torch.where(here, network.fc(masked)[..., 0], 0.0).sum(dim=0) / count
             if self.piece.passes is not None:
                 self.piece.passes[judged, k] = value.cpu().numpy()

@@ -14,7 +14,8 @@ Float32Array = NDArray[np.float32]
 REFERENCE_RMS = 15.0
 """Microvolts that the amplitude feature calls zero: a usual 1-40 Hz RMS of a bipolar derivation."""
 
-_AMPLITUDE_RANGE = (-3.0, 4.0)
+AMPLITUDE_RANGE = (-3.0, 4.0)
+SPECTRUM_BINS = 101
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,60 @@ QUALITY_WORDS = {
 
 # Limits in µV. Flat: below the noise of any clinical amplifier for a whole second. Absurd: over twice the largest
 # discharges described (hypsarrhythmia and generalised spike-wave reach some 1 mV). Mains: hum that hides the EEG.
-_FLAT_STD = 0.2
-_ABSURD_PEAK_TO_PEAK = 4000.0
-_MAINS_RMS = 100.0
-_MAINS_RATIO = 1.0
-_SATURATED_FRACTION = 0.05
+FLAT_STD = 0.2
+ABSURD_PEAK_TO_PEAK = 4000.0
+MAINS_RMS = 100.0
+MAINS_RATIO = 1.0
+SATURATED_FRACTION = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What is kept of some seconds beside the network's inputs.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, shape (T, N)
+        `Quality` of each node.
+    rms : ndarray of float32, shape (T, N)
+        µV.
+    spectrum : ndarray of float32, shape (T, 101)
+        Mean log10 power over good nodes.
+    """
+
+    codes: NDArray[np.uint8]
+    rms: Float32Array
+    spectrum: Float32Array
+
+
+def summarise(
+    data: Float32Array, saturated: Float32Array, signal: Float32Array, matrix: Float32Array, config: FeatureConfig
+) -> tuple[Summary, Float32Array]:
+    """Judge whole seconds and turn them into the network's inputs; `restcli.device.summarise` does it on a GPU.
+
+    Parameters
+    ----------
+    data : ndarray, shape (C, n)
+        Channels in µV at the configured rate; NaN where unknown.
+    saturated : ndarray, shape (C, T)
+        Fraction of each second's samples at the amplifier's limits.
+    signal : ndarray, shape (N, n)
+        ``matrix @ data``, where what is unknown counts as 0.
+    matrix : ndarray, shape (N, C)
+        From `restcli.montage.derive`.
+    config : FeatureConfig
+        What the network sees.
+
+    Returns
+    -------
+    summary : Summary
+    features : ndarray of float32, shape (T, N, F)
+    """
+    magnitude = magnitudes(signal, config.sfreq)
+    faults = node_faults(matrix, channel_faults(data, saturated, sfreq=config.sfreq))
+    codes = quality(signal, magnitude, faults, sfreq=config.sfreq)
+    spectrum = mean_log_power(magnitude, codes == Quality.GOOD, config)
+    return Summary(codes, rms(magnitude, config), spectrum), spectra(magnitude, config)
 
 
 def magnitudes(signal: Float32Array, sfreq: float) -> Float32Array:
@@ -162,10 +212,24 @@ def rms(magnitude: Float32Array, config: FeatureConfig) -> Float32Array:
     return np.asarray(np.sqrt(2.0 * power) / np.float32(config.sfreq), dtype=np.float32)
 
 
+def mean_log_power(magnitude: Float32Array, good: NDArray[np.bool_], config: FeatureConfig) -> Float32Array:
+    """Mean log10 power over the good nodes, shape (T, 101); NaN where there is none."""
+    n_bins = min(SPECTRUM_BINS, magnitude.shape[-1])
+    table = np.full((len(magnitude), SPECTRUM_BINS), np.nan, dtype=np.float32)
+    log = magnitude[..., :n_bins] / np.float32(config.sfreq / 2)
+    np.log10(np.maximum(log, np.float32(1e-4), out=log), out=log)
+    if not good.all():
+        log[~good] = 0.0
+    count = good.sum(axis=1, dtype=np.float32)
+    known = count > 0
+    table[known, :n_bins] = 2 * log.sum(axis=1)[known] / count[known, None]
+    return table
+
+
 def log_amplitude(amplitude: Float32Array) -> Float32Array:
     """Return ``ln(amplitude / 15 µV)`` clipped to [-3, 4], same shape."""
     ratio = np.maximum(amplitude, np.float32(1e-6)) / np.float32(REFERENCE_RMS)
-    return np.asarray(np.clip(np.log(ratio), *_AMPLITUDE_RANGE), dtype=np.float32)
+    return np.asarray(np.clip(np.log(ratio), *AMPLITUDE_RANGE), dtype=np.float32)
 
 
 def channel_faults(data: Float32Array, saturated: Float32Array, *, sfreq: float) -> NDArray[np.uint8]:
@@ -187,10 +251,10 @@ def channel_faults(data: Float32Array, saturated: Float32Array, *, sfreq: float)
     """
     n_seconds = saturated.shape[1]
     blocks = data[:, : n_seconds * int(sfreq)].reshape(len(data), n_seconds, int(sfreq))
-    codes = np.where(saturated >= _SATURATED_FRACTION, Quality.SATURATED, Quality.GOOD).astype(np.uint8)
+    codes = np.where(saturated >= SATURATED_FRACTION, Quality.SATURATED, Quality.GOOD).astype(np.uint8)
     # Every fourth sample tells a flat second from a living one at a quarter of the work.
     spread = blocks[..., ::4].std(axis=-1)
-    codes[spread < _FLAT_STD] = Quality.FLAT
+    codes[spread < FLAT_STD] = Quality.FLAT
     if not np.isfinite(spread).all() or not np.isfinite(data).all():
         codes[~np.isfinite(blocks).all(axis=-1)] = Quality.MISSING
     return codes
@@ -243,10 +307,10 @@ def quality(
     spread = _spread(magnitude, length)
     codes[_mains_drowned(magnitude, sfreq)] = Quality.MAINS
     # Nothing whose standard deviation is small can swing far: of n samples, two may be away from the mean.
-    row, column = np.nonzero(spread * np.sqrt(2.0 * length) > 0.99 * _ABSURD_PEAK_TO_PEAK)
-    absurd = np.ptp(blocks[column, row], axis=-1) > _ABSURD_PEAK_TO_PEAK
+    row, column = np.nonzero(spread * np.sqrt(2.0 * length) > 0.99 * ABSURD_PEAK_TO_PEAK)
+    absurd = np.ptp(blocks[column, row], axis=-1) > ABSURD_PEAK_TO_PEAK
     codes[row[absurd], column[absurd]] = Quality.ABSURD
-    codes[spread < _FLAT_STD] = Quality.FLAT
+    codes[spread < FLAT_STD] = Quality.FLAT
     faults = inherited[:, :n_seconds].T
     codes = np.where(faults != Quality.GOOD, faults, codes)
     codes[~np.isfinite(spread)] = Quality.MISSING
@@ -272,7 +336,7 @@ def _mains_drowned(magnitude: Float32Array, sfreq: float) -> NDArray[np.bool_]:
     scale = 2.0 / sfreq**2
     hum = np.maximum(_power(magnitude, 48, 53), _power(magnitude, 58, 63)) * scale
     brain = _power(magnitude, 1, 41) * scale
-    return np.asarray((hum > _MAINS_RMS**2) & (hum > _MAINS_RATIO**2 * brain))
+    return np.asarray((hum > MAINS_RMS**2) & (hum > MAINS_RATIO**2 * brain))
 
 
 def upper_band_limit(power: NDArray[np.float64]) -> int | None:

@@ -9,22 +9,24 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli import edf, persyst, record_times, resampling
 from restcli.errors import RecordingError, UsageError
+from restcli.stages import StageClock
 
 Signal = NDArray[np.float32]
+AnyBlock = TypeVar("AnyBlock")
 
 # Bytes of samples read at a time, small enough for the processor's cache; blocks are put together from such chunks.
 _CHUNK_BYTES = 2**21
@@ -105,6 +107,41 @@ class Block:
     saturated: Signal
 
 
+@dataclass(frozen=True, eq=False)
+class StoredBlock:
+    """Whole seconds of one segment as they lie in the file, to be scaled and resampled elsewhere.
+
+    Parameters
+    ----------
+    start : float
+        True time of the first second, seconds from the start of the recording.
+    records : ndarray of int16, shape (R, n)
+        Whole records.
+    signals : tuple of EdfSignal
+        Where the C channels lie in a record, and what their integers mean.
+    cut : tuple of int
+        First stored sample used and the one after the last, counted from the first record.
+    repeat : tuple of int
+        How often the first and the last of them are repeated, where the resampling filter reaches beyond the segment.
+    ratio : Fraction
+        Rate asked for over stored rate.
+    skip, n_samples : int
+        Samples to leave out after resampling, and samples to keep.
+    edges : ndarray, shape (T + 1,)
+        Where each second begins, and the last ends, in stored samples used.
+    """
+
+    start: float
+    records: NDArray[np.int16]
+    signals: tuple[edf.EdfSignal, ...]
+    cut: tuple[int, int]
+    repeat: tuple[int, int]
+    ratio: Fraction
+    skip: int
+    n_samples: int
+    edges: NDArray[np.intp]
+
+
 class Handle(Protocol):
     """An open file that gives stored samples."""
 
@@ -160,7 +197,8 @@ class Recording:
     repairs: tuple[str, ...]
     source: Source = field(repr=False, compare=False)
 
-    def blocks(self, channels: Sequence[int], *, sfreq: float, seconds: int = 600) -> Iterator[Block]:
+    def blocks(self, channels: Sequence[int], *, sfreq: float, seconds: int = 600,
+               clock: StageClock | None = None) -> Iterator[Block]:  # fmt: skip
         """Read the recording from end to end.
 
         Parameters
@@ -171,6 +209,8 @@ class Recording:
             Sampling rate of the result, Hz; a whole number.
         seconds : int
             Longest block. The samples do not depend on it.
+        clock : StageClock, optional
+            Collects the time spent on reading and on resampling.
 
         Yields
         ------
@@ -182,15 +222,24 @@ class Recording:
         RecordingError
             If the file changes or cannot be read on.
         """
-        if sfreq != round(sfreq) or sfreq < 1 or seconds < 1:
-            raise UsageError("blocks", f"sampling rate {sfreq} Hz, {seconds} s", "whole numbers of at least 1")
-        with self.source.open() as handle:
-            for segment in self.segments:
-                n_seconds = math.floor(segment.stop - segment.start + 1e-6)
-                for first in range(0, n_seconds, seconds):
-                    last = min(first + seconds, n_seconds)
-                    data, saturated = self._seconds(handle, channels, segment, span=(first, last), sfreq=int(sfreq))
-                    yield Block(segment.start + first, data, saturated)
+        return self._each(self._block, channels, sfreq, seconds, clock or StageClock())
+
+    def stored_blocks(self, channels: Sequence[int], *, sfreq: float, seconds: int = 600,
+                      clock: StageClock | None = None) -> Iterator[Block | StoredBlock]:  # fmt: skip
+        """Read the recording from end to end, as stored where that can be resampled elsewhere.
+
+        Parameters
+        ----------
+        channels, sfreq, seconds, clock
+            As in `blocks`.
+
+        Yields
+        ------
+        StoredBlock or Block
+            `StoredBlock` when channels of one rate lie in 16-bit records of usual length, else as `blocks` does.
+        """
+        read = self._stored_block if self._storable(channels, sfreq) else self._block
+        return self._each(read, channels, sfreq, seconds, clock or StageClock())
 
     def read(self, channels: Sequence[int], start: float, stop: float, *, sfreq: float | None = None) -> Signal:
         """Read a stretch, for traces.
@@ -224,13 +273,25 @@ class Recording:
                 low, high = max(0, shift), min(length, shift + n_samples)
                 if low < high:
                     for rows, picks in _by_rate(channels, rates):
-                        part = self._resampled(handle, picks, segment, span=(low, high), target=target)[0]
+                        part, _ = self._resampled(
+                            handle, picks, segment, span=(low, high), target=target, clock=StageClock()
+                        )
                         out[rows, low - shift : high - shift] = part
         return out
 
-    def _seconds(
-        self, handle: Handle, channels: Sequence[int], segment: Segment, *, span: tuple[int, int], sfreq: int
-    ) -> tuple[Signal, Signal]:
+    def _each(self, read: Callable[..., AnyBlock], channels: Sequence[int], sfreq: float, seconds: int,
+              clock: StageClock) -> Iterator[AnyBlock]:  # fmt: skip
+        if sfreq != round(sfreq) or sfreq < 1 or seconds < 1:
+            raise UsageError("blocks", f"sampling rate {sfreq} Hz, {seconds} s", "whole numbers of at least 1")
+        with self.source.open() as handle:
+            for segment in self.segments:
+                n_seconds = math.floor(segment.stop - segment.start + 1e-6)
+                for first in range(0, n_seconds, seconds):
+                    span = (first, min(first + seconds, n_seconds))
+                    yield read(handle, channels, segment, span=span, sfreq=int(sfreq), clock=clock)
+
+    def _block(self, handle: Handle, channels: Sequence[int], segment: Segment, *, span: tuple[int, int], sfreq: int,
+               clock: StageClock) -> Block:  # fmt: skip
         """Whole seconds of one segment, read in chunks so that memory does not grow with rates."""
         first, last = span
         data = np.full((len(channels), (last - first) * sfreq), np.nan, dtype=np.float32)
@@ -240,36 +301,85 @@ class Recording:
             for second in range(first, last, step):
                 stop = min(second + step, last)
                 part, limits = self._resampled(
-                    handle, picks, segment, span=(second * sfreq, stop * sfreq), target=Fraction(sfreq)
+                    handle, picks, segment, span=(second * sfreq, stop * sfreq), target=Fraction(sfreq), clock=clock
                 )
                 data[rows, (second - first) * sfreq : (stop - first) * sfreq] = part
                 if limits is not None:
                     fraction = _per_second(limits, self.source.rates[picks[0]], (second, stop))
                     saturated[rows, second - first : stop - first] = fraction
-        return data, saturated
+        return Block(segment.start + first, data, saturated)
 
-    def _resampled(
-        self, handle: Handle, channels: Sequence[int], segment: Segment, *, span: tuple[int, int], target: Fraction
-    ) -> tuple[Signal, tuple[NDArray[np.bool_], int] | None]:
-        """Return samples `span` of a segment at the target rate, and which stored samples are at the limits."""
-        rate = self.source.rates[channels[0]]
-        origin = round(Fraction(segment.offset).limit_denominator(1_000_000_000) * rate)
-        n_stored = min(
-            round((segment.stop - segment.start) * float(rate)), self.channels[channels[0]].n_samples - origin
+    def _storable(self, channels: Sequence[int], sfreq: float) -> bool:
+        rates = {self.source.rates[channel] for channel in channels}
+        if not isinstance(self.source, RecordSource) or len(rates) != 1 or 0 in rates:
+            return False
+        header = self.source.header
+        ratio = resampling.ratio_of(Fraction(sfreq), rates.pop())
+        usual = header.record_bytes <= _CHUNK_BYTES // 4 and ratio.numerator <= resampling.LARGEST_BANK
+        return header.sample_bytes == 2 and usual
+
+    def _stored_block(self, handle: RecordHandle, channels: Sequence[int], segment: Segment, *, span: tuple[int, int],
+                      sfreq: int, clock: StageClock) -> StoredBlock:  # fmt: skip
+        wanted = (span[0] * sfreq, span[1] * sfreq)
+        reach = self._reach(channels[0], segment, span=wanted, target=Fraction(sfreq))
+        signals = tuple(handle.source.header.signals[channel] for channel in channels)
+        with clock("read"):
+            begin = (reach.origin + reach.first) // signals[0].n_samples
+            end = -(-(reach.origin + reach.last) // signals[0].n_samples)
+            records = handle.records(begin, end)
+        before = reach.origin - begin * signals[0].n_samples  # stored samples of the records before the segment's
+        return StoredBlock(
+            start=segment.start + span[0],
+            records=records.view("<i2")[..., 0],
+            signals=signals,
+            cut=(before + reach.first, before + reach.last),
+            repeat=(reach.first - reach.low, reach.high - reach.last),
+            ratio=reach.ratio,
+            skip=wanted[0] - reach.tiles[0],
+            n_samples=wanted[1] - wanted[0],
+            edges=_edges(self.source.rates[channels[0]], span, reach.first, reach.last - reach.first),
         )
+
+    def _reach(self, channel: int, segment: Segment, *, span: tuple[int, int], target: Fraction) -> _Reach:
+        rate = self.source.rates[channel]
+        origin = round(Fraction(segment.offset).limit_denominator(1_000_000_000) * rate)
+        n_stored = min(round((segment.stop - segment.start) * float(rate)), self.channels[channel].n_samples - origin)
         ratio = resampling.ratio_of(target, rate)
         tiles = resampling.widen(span, ratio)
         low, high = resampling.support(tiles, ratio)
         first, last = min(max(low, 0), n_stored - 1), max(min(high, n_stored), 1)
-        stored, limits = handle.read(channels, origin + first, origin + last)
+        return _Reach(origin, ratio, tiles, low, high, first, last)
+
+    def _resampled(
+        self, handle: Handle, channels: Sequence[int], segment: Segment, *, span: tuple[int, int], target: Fraction,
+        clock: StageClock,
+    ) -> tuple[Signal, tuple[NDArray[np.bool_], int] | None]:  # fmt: skip
+        """Return samples `span` of a segment at the target rate, and which stored samples are at the limits."""
+        reach = self._reach(channels[0], segment, span=span, target=target)
+        low, high, first, last = reach.low, reach.high, reach.first, reach.last
+        with clock("read"):
+            stored, limits = handle.read(channels, reach.origin + first, reach.origin + last)
         found = None if limits is None or not limits.any() else (limits, first)
-        if ratio == 1 and (low, high) == (first, last):
-            return stored, found
         if low < first or high > last:
             stored = np.pad(stored, ((0, 0), (first - low, high - last)), mode="edge")
-        if ratio == 1:
+        if reach.ratio == 1:
             return stored, found
-        return resampling.resample(stored, low, tiles, ratio)[:, span[0] - tiles[0] : span[1] - tiles[0]], found
+        with clock("resample"):
+            data = resampling.resample(stored, low, reach.tiles, reach.ratio)
+        return data[:, span[0] - reach.tiles[0] : span[1] - reach.tiles[0]], found
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """Which stored samples of a segment, counted from `origin`, some output samples need."""
+
+    origin: int
+    ratio: Fraction
+    tiles: tuple[int, int]  # the output samples in whole tiles
+    low: int  # stored samples needed, some perhaps outside the segment
+    high: int
+    first: int  # those of them that exist
+    last: int
 
 
 def _by_rate(channels: Sequence[int], rates: Sequence[Fraction]) -> Iterator[tuple[list[int], list[int]]]:
@@ -285,10 +395,15 @@ def _by_rate(channels: Sequence[int], rates: Sequence[Fraction]) -> Iterator[tup
 def _per_second(limits: tuple[NDArray[np.bool_], int], rate: Fraction, seconds: tuple[int, int]) -> Signal:
     """Return the fraction of stored samples at the limits in each second, (C, n)."""
     at_limit, first = limits
-    edges = np.array([math.ceil(second * rate) - first for second in range(seconds[0], seconds[1] + 1)])
-    edges = np.clip(edges, 0, at_limit.shape[1])
+    edges = _edges(rate, seconds, first, at_limit.shape[1])
     total = np.concatenate([np.zeros((len(at_limit), 1)), np.cumsum(at_limit, axis=1)], axis=1)
     return np.asarray(np.diff(total[:, edges], axis=1) / np.maximum(np.diff(edges), 1), dtype=np.float32)
+
+
+def _edges(rate: Fraction, seconds: tuple[int, int], first: int, n_samples: int) -> NDArray[np.intp]:
+    """Where seconds begin among `n_samples` stored samples from `first` on, and the end of the last one."""
+    begins = [math.ceil(second * rate) - first for second in range(seconds[0], seconds[1] + 1)]
+    return np.clip(np.array(begins, dtype=np.intp), 0, n_samples)
 
 
 def open_recording(path: str | os.PathLike[str]) -> Recording:
@@ -408,12 +523,8 @@ class RecordHandle:
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, NDArray[np.bool_] | None]:
         """Return stored samples in microvolts, and which lie at the digital limits."""
+        self._check_unchanged()
         header = self.source.header
-        status = os.fstat(self.file.fileno())
-        if (status.st_size, status.st_mtime_ns) != (self.source.size, self.source.modified):
-            raise RecordingError(
-                str(self.source.path), "changed while it was read", remedy="try again when it is closed"
-            )
         signals = [header.signals[channel] for channel in channels]
         stored = self._stored(signals, start, stop)
         data = np.empty(stored.shape, dtype=np.float32)
@@ -427,6 +538,23 @@ class RecordHandle:
                 limits[row] = (stored[row] == low) | (stored[row] == high)
         return data, limits
 
+    def records(self, first: int, last: int) -> NDArray[np.uint8]:
+        """Return whole records as they are, (records, samples, bytes of a sample)."""
+        self._check_unchanged()
+        return self._records(first, last)
+
+    def _check_unchanged(self) -> None:
+        status = os.fstat(self.file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (self.source.size, self.source.modified):
+            raise RecordingError(
+                str(self.source.path), "changed while it was read", remedy="try again when it is closed"
+            )
+
+    def _records(self, first: int, last: int) -> NDArray[np.uint8]:
+        header = self.source.header
+        raw = self._bytes(header.data_start + first * header.record_bytes, (last - first) * header.record_bytes)
+        return raw.reshape(last - first, -1, header.sample_bytes)
+
     def _stored(self, signals: Sequence[edf.EdfSignal], start: int, stop: int) -> NDArray[np.int32] | NDArray[np.int16]:
         """Integers as stored, (C, n)."""
         header = self.source.header
@@ -436,8 +564,7 @@ class RecordHandle:
         out = np.empty((len(signals), last - first, n_samples), dtype=dtype)
         # Records are read whole unless they are so long that one would fill the memory.
         if header.record_bytes <= _CHUNK_BYTES // 4:
-            raw = self._bytes(header.data_start + first * header.record_bytes, (last - first) * header.record_bytes)
-            samples = raw.reshape(last - first, -1, width)
+            samples = self._records(first, last)
             for row, signal in enumerate(signals):
                 out[row] = _integers(samples[:, signal.first : signal.first + n_samples])
             return out.reshape(len(signals), -1)[:, start - first * n_samples : stop - first * n_samples]

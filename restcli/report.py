@@ -30,6 +30,7 @@ from restcli.events import Event, Scores
 from restcli.montage import DOUBLE_BANANA, derive
 from restcli.plan import Settings, usable_labels, workshop_prefix
 from restcli.recording import Recording
+from restcli.stages import StageClock
 
 if TYPE_CHECKING:
     from restcli.detect import Result
@@ -64,7 +65,8 @@ def output_stem(path: str | Path) -> str:
 
 
 def write_outputs(result: Result, folder: str | Path, *, formats: Sequence[str] = ("tsv",), plot: str = "png",
-                  stem: str | None = None, overwrite: bool = False) -> tuple[Path, ...]:  # fmt: skip
+                  stem: str | None = None, overwrite: bool = False,
+                  clock: StageClock | None = None) -> tuple[Path, ...]:  # fmt: skip
     """Write everything that one annotated recording leaves behind.
 
     Parameters
@@ -81,6 +83,8 @@ def write_outputs(result: Result, folder: str | Path, *, formats: Sequence[str] 
         What the names begin with; by default the recording's file name without suffix.
     overwrite : bool
         Replace files of the same names even when they are not outputs of an earlier run.
+    clock : StageClock, optional
+        Collects the time spent on tables and on pictures.
 
     Returns
     -------
@@ -110,7 +114,8 @@ def write_outputs(result: Result, folder: str | Path, *, formats: Sequence[str] 
     except OSError as error:
         raise OutputError(str(folder), f"cannot be written to ({error.strerror})", "a writable folder") from error
     try:
-        names = _make_all(result, workshop, stem, formats=formats, plot=plot)
+        clock = clock or StageClock()
+        names = _make_all(result, workshop, stem, formats=formats, plot=plot, clock=clock)
         if not overwrite:
             _check_ours(folder, stem, names)
         return _move_all(workshop, folder, stem, names)
@@ -186,18 +191,21 @@ def _check_ours(folder: Path, stem: str, names: Sequence[str]) -> None:
         )
 
 
-def _make_all(result: Result, workshop: Path, stem: str, *, formats: Sequence[str], plot: str) -> list[str]:
+def _make_all(result: Result, workshop: Path, stem: str, *, formats: Sequence[str], plot: str,
+              clock: StageClock) -> list[str]:  # fmt: skip
     """Make every file in the workshop; returns names, the run report last."""
     names = []
-    for kind in dict.fromkeys(("tsv", *formats)):
-        name = f"{stem}_events.{kind}"
-        write_events(result.events, workshop / name, kind)
-        names.append(name)
-    names.append(f"{stem}_scores.csv")
-    with (workshop / names[-1]).open("w", encoding="utf-8", newline="") as file:
-        file.writelines(scores_csv(result.scores))
+    with clock("tables"):
+        for kind in dict.fromkeys(("tsv", *formats)):
+            name = f"{stem}_events.{kind}"
+            write_events(result.events, workshop / name, kind)
+            names.append(name)
+        names.append(f"{stem}_scores.csv")
+        with (workshop / names[-1]).open("w", encoding="utf-8", newline="") as file:
+            file.writelines(scores_csv(result.scores))
     if plot != "none":
-        names += _draw_all(result, workshop, stem, plot)
+        with clock("pictures"):
+            names += _draw_all(result, workshop, stem, plot)
     report = run_report(result, formats=formats, plot=plot)
     report["outputs"] = {name: _sha256(workshop / name) for name in names}
     names.append(f"{stem}_run.json")

@@ -14,7 +14,7 @@ Signal = NDArray[np.float32]
 # Sampling rates are turned into fractions; larger terms than this would need filters of millions of taps.
 _LARGEST_FACTOR = 20_000
 # Up to this factor of upsampling the resampling kernel is unrolled into a matrix.
-_LARGEST_BANK = 200
+LARGEST_BANK = 200
 # Output samples made in one matrix product; the tiles are counted from the start of a segment.
 _TILE = 2000
 
@@ -63,9 +63,9 @@ def resample(stored: Signal, first: int, span: tuple[int, int], ratio: Fraction)
     `support` of whole tiles. Within a tile the products and their order are fixed, so that the result is the same
     bit for bit whatever the chunk.
     """
-    if ratio.numerator > _LARGEST_BANK:
+    if ratio.numerator > LARGEST_BANK:
         return _sparse(stored, first, span, ratio)
-    weights, hop, n_rows = _bank(ratio)
+    weights, hop, n_rows = bank(ratio)
     n_taps, n_out = weights.shape
     n_tiles = (span[1] - span[0]) // (n_rows * n_out)
     out = np.empty((len(stored), span[1] - span[0]), dtype=np.float32)
@@ -77,7 +77,7 @@ def resample(stored: Signal, first: int, span: tuple[int, int], ratio: Fraction)
 
 
 @lru_cache(maxsize=16)
-def _bank(ratio: Fraction) -> tuple[Signal, int, int]:
+def bank(ratio: Fraction) -> tuple[Signal, int, int]:
     """Return the kernel as a matrix (taps, outputs), the stored samples between its rows, and the rows of a tile.
 
     One product gives some 32 neighbouring outputs: a matrix product is several times faster than
@@ -95,9 +95,9 @@ def _bank(ratio: Fraction) -> tuple[Signal, int, int]:
 
 def widen(span: tuple[int, int], ratio: Fraction) -> tuple[int, int]:
     """Widen output samples `span` to whole tiles, counted from the start of the segment."""
-    if ratio == 1 or ratio.numerator > _LARGEST_BANK:
+    if ratio == 1 or ratio.numerator > LARGEST_BANK:
         return span
-    weights, _, n_rows = _bank(ratio)
+    weights, _, n_rows = bank(ratio)
     size = weights.shape[1] * n_rows
     return span[0] // size * size, -(-span[1] // size) * size
 

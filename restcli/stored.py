@@ -12,9 +12,9 @@ import numpy as np
 from restcli.annotations import write_whole
 from restcli.detect import Result, Trend
 from restcli.events import Scores, Span, to_events
+from restcli.features import SPECTRUM_BINS
 from restcli.plan import Settings, fit_montage, rule_in_force
 from restcli.recording import Recording
-from restcli.track import SPECTRUM_BINS
 from restcli.weights import Weights
 
 _KEY = "restcli-scores-1"

@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.events import Scores, Span
-from restcli.features import QUALITY_WORDS, REFERENCE_RMS, FeatureConfig, Quality, upper_band_limit
+from restcli.features import QUALITY_WORDS, REFERENCE_RMS, SPECTRUM_BINS, Quality, upper_band_limit
 from restcli.weights import Calibration, Weights
 
 Float32Array = NDArray[np.float32]
-
-SPECTRUM_BINS = 101
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -130,20 +128,6 @@ def to_scores(track: Track, weights: Weights, *, needed: int, step: int, duratio
         types=weights.types,
         by_type=None if track.types is None else np.where(used[:, None], track.types, np.nan)[keep],
     )
-
-
-def mean_log_power(magnitude: Float32Array, good: NDArray[np.bool_], config: FeatureConfig) -> Float32Array:
-    """Mean log10 power over the good nodes, shape (T, 101); NaN where there is none."""
-    n_bins = min(SPECTRUM_BINS, magnitude.shape[-1])
-    table = np.full((len(magnitude), SPECTRUM_BINS), np.nan, dtype=np.float32)
-    log = magnitude[..., :n_bins] / np.float32(config.sfreq / 2)
-    np.log10(np.maximum(log, np.float32(1e-4), out=log), out=log)
-    if not good.all():
-        log[~good] = 0.0
-    count = good.sum(axis=1, dtype=np.float32)
-    known = count > 0
-    table[known, :n_bins] = 2 * log.sum(axis=1)[known] / count[known, None]
-    return table
 
 
 def _nan_median(values: Float32Array) -> Float32Array:

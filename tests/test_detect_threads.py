@@ -60,14 +60,14 @@ def test_error_of_a_worker_comes_through(
     recording: Recording, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = iter(range(100))
-    quality = detect.quality
+    summarise = detect.summarise
 
     def failing(*args: Any, **options: Any) -> Any:
         if next(calls) == 3:
             raise ZeroDivisionError
-        return quality(*args, **options)
+        return summarise(*args, **options)
 
-    monkeypatch.setattr(detect, "quality", failing)
+    monkeypatch.setattr(detect, "summarise", failing)
     with pytest.raises(ZeroDivisionError):
         detector.annotate(recording, Settings())
 
@@ -115,13 +115,13 @@ def test_number_of_threads_changes_nothing(recording: Recording, detector: Detec
 
 def test_workers_use_one_thread_each(recording: Recording, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = set()
-    run_windows = detect.run_windows
+    run_windows = detector.run_windows
 
     def noting(*args: Any, **options: Any) -> Any:
         seen.add((threading.current_thread().name.startswith("restcli"), torch.get_num_threads()))
         return run_windows(*args, **options)
 
-    monkeypatch.setattr(detect, "run_windows", noting)
+    monkeypatch.setattr(detector, "run_windows", noting)
     detector.annotate(recording, Settings())
     assert seen == {(True, 1)}
 

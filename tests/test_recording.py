@@ -487,12 +487,12 @@ def test_resampling_does_not_depend_on_block_size(tmp_path: Path, rate: float, m
     monkeypatch.setattr(door, "_SHORTEST_CHUNK", 3)
     monkeypatch.setattr(door, "_CHUNK_BYTES", 1)
     monkeypatch.setattr(resampling, "_TILE", 150)
-    resampling._bank.cache_clear()
+    resampling.bank.cache_clear()
     whole = joined(recording, [0, 1], sfreq=200, seconds=600)
     assert whole.shape == (2, 200 * int(recording.duration)) and np.isfinite(whole).all()
     for seconds in (1, 7, 60):
         np.testing.assert_array_equal(joined(recording, [0, 1], sfreq=200, seconds=seconds), whole)
-    resampling._bank.cache_clear()
+    resampling.bank.cache_clear()
     if recording.duration < 100:
         ratio = resampling.ratio_of(Fraction(200), recording.source.rates[0])
         oracle = resample_poly(stored(recording), ratio.numerator, ratio.denominator, axis=1, padtype="edge")

@@ -1,0 +1,224 @@
+"""What a GPU does equals what the CPU does: torch against numpy on the CPU, the fused kernel against the plain form."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from edf_bytes import EdfFile
+from edf_writer import noise, write_edf
+
+from restcli import device
+from restcli.config import RestConfig
+from restcli.detect import Detector
+from restcli.errors import RestError, UsageError
+from restcli.features import FeatureConfig, Quality, summarise
+from restcli.model import Rest, Windows, run_windows
+from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, derive
+from restcli.plan import Settings
+from restcli.recording import Block, StoredBlock, open_recording
+from restcli.weights import DEFAULT_NAME, load_weights
+
+CPU = torch.device("cpu")
+
+
+def on_device_path(weights: str | Path = DEFAULT_NAME) -> Detector:
+    """Return a detector that goes the way of a GPU, on the CPU."""
+    detector = Detector(load_weights(weights), "cpu")
+    detector.stored = True
+    return detector
+
+
+def assert_same_blocks(path: Path, *, seconds: int, sfreq: float = 200.0) -> None:
+    recording = open_recording(path)
+    channels = [i for i, channel in enumerate(recording.channels) if channel.label.startswith("EEG")][:19]
+    pairs = zip(
+        recording.blocks(channels, sfreq=sfreq, seconds=seconds),
+        recording.stored_blocks(channels, sfreq=sfreq, seconds=seconds),
+        strict=True,
+    )
+    for here, there in pairs:
+        assert isinstance(there, StoredBlock)
+        assert there.records.dtype == np.dtype("<i2")
+        data, saturated = device.to_microvolts(there, CPU)
+        assert here.start == there.start
+        np.testing.assert_allclose(data, here.data, atol=1e-3)
+        np.testing.assert_allclose(saturated, here.saturated, atol=1e-6)
+
+
+@pytest.mark.parametrize("sfreq", [128, 200, 250, 256, 512])
+@pytest.mark.parametrize("seconds", [7, 600])
+def test_stored_integers_become_the_same_microvolts(tmp_path: Path, sfreq: int, seconds: int) -> None:
+    data = noise(19, 20, sfreq)
+    data[3, 2 * sfreq : 3 * sfreq] = 1e5  # beyond the digital limits
+    assert_same_blocks(write_edf(tmp_path / "a.edf", data, sfreq), seconds=seconds)
+
+
+@pytest.mark.parametrize(("count", "duration"), [(256, "1"), (100, "0.5"), (1000, "4")])
+def test_stored_integers_on_both_sides_of_a_gap_become_the_same_microvolts(
+    tmp_path: Path, count: int, duration: str
+) -> None:
+    length = float(duration)
+    onsets = [f"+{length * k:g}" for k in (*range(9), *range(30, 41))]
+    labels = [f"EEG {name}-REF" for name in ELECTRODES_19]
+    digital = [(-32768, 32767)] * 18 + [(5, 5)]  # the last has no meaning
+    odd = EdfFile(labels, [count] * 19, n_records=20, duration=duration, digital=digital, kind="EDF+D", onsets=onsets)
+    path = odd.write(tmp_path / "gap.edf")
+    assert len(open_recording(path).segments) == 2
+    assert_same_blocks(path, seconds=3)
+
+
+def test_what_cannot_be_sent_as_stored_comes_in_microvolts(tmp_path: Path) -> None:
+    path = write_edf(tmp_path / "odd.edf", noise(19, 10, 199), 199)  # a ratio of 200 to 199 has too large a kernel
+    recording = open_recording(path)
+    channels = range(19)
+    kinds = {type(block) for block in recording.stored_blocks(channels, sfreq=251.0)}
+    assert kinds == {Block}
+
+
+def faulty(n_channels: int, n_seconds: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Signals with every fault that a second can have, and the fraction of samples at the limits."""
+    data = noise(n_channels, n_seconds, length).astype(np.float32)
+    clock = np.arange(length) / length
+    data[0, :length] = 3.0  # flat
+    data[1, length : 2 * length] += 5000 * np.sin(2 * np.pi * 3 * clock).astype(np.float32)  # absurd
+    data[2, 2 * length : 3 * length] += 400 * np.sin(2 * np.pi * 50 * clock).astype(np.float32)  # mains
+    data[3, 3 * length + 7] = np.nan  # missing
+    saturated = np.zeros((n_channels, n_seconds), dtype=np.float32)
+    saturated[4, 4] = 0.2
+    return data, saturated
+
+
+@pytest.mark.parametrize(
+    "config",
+    [FeatureConfig(), FeatureConfig(bands=((0, 99),), amplitude=False), FeatureConfig(bands=((1, 30), (31, 70)))],
+)
+def test_quality_and_spectra_equal_those_in_numpy(config: FeatureConfig) -> None:
+    data, saturated = faulty(19, 12, 200)
+    matrix = derive([f"EEG {name}-REF" for name in ELECTRODES_19], DOUBLE_BANANA).matrix
+    signal = matrix @ np.nan_to_num(data)
+    here, x = summarise(data, saturated, signal, matrix, config)
+    there, y = device.summarise(torch.from_numpy(data), torch.from_numpy(saturated), torch.from_numpy(matrix), config)
+    assert set(np.unique(here.codes)) == set(Quality)
+    np.testing.assert_array_equal(there.codes, here.codes)
+    np.testing.assert_allclose(there.rms, here.rms, rtol=1e-4)
+    np.testing.assert_allclose(there.spectrum, here.spectrum, atol=1e-3)
+    good = here.codes == Quality.GOOD
+    np.testing.assert_allclose(y.numpy()[good], x[good], atol=2e-3)
+
+
+def assert_same_result(path: Path, here: Detector, there: Detector) -> bool:
+    """Annotate on both ways; tells whether the recording could be used."""
+    results = []
+    for detector in (here, there):
+        try:
+            results.append(detector.annotate(open_recording(path), Settings()))
+        except RestError as error:
+            results.append(str(error))
+    one, other = results
+    if isinstance(one, str):
+        assert one == other
+        return False
+    np.testing.assert_allclose(other.scores.probability, one.scores.probability, atol=1e-4)
+    np.testing.assert_allclose(other.scores.by_node, one.scores.by_node, atol=1e-3)
+    assert [(event.onset, event.duration, event.label) for event in other.events] == [
+        (event.onset, event.duration, event.label) for event in one.events
+    ]
+    assert other.bad_seconds == one.bad_seconds
+    assert other.band_limit == one.band_limit
+    return True
+
+
+def test_example_gives_the_same_events_on_the_way_of_a_gpu(example: Path) -> None:
+    assert assert_same_result(example, Detector(load_weights(DEFAULT_NAME), "cpu"), on_device_path())
+
+
+def test_real_recordings_give_the_same_events_on_the_way_of_a_gpu(shared_eeg: Path) -> None:
+    here, there = Detector(load_weights(DEFAULT_NAME), "cpu"), on_device_path()
+    kinds = os.environ.get("RESTCLI_DEVICE_KINDS", "absence iiic chbmit eegmat").split()
+    most = int(os.environ.get("RESTCLI_DEVICE_MOST", "4"))
+    n_used = sum(
+        assert_same_result(path, here, there)
+        for kind in kinds
+        for path in sorted((shared_eeg / kind).rglob("*.edf"))[:most]
+    )
+    assert n_used >= 8
+
+
+def test_missing_electrodes_and_faults_on_the_way_of_a_gpu(tmp_path: Path, toy_weights: Path) -> None:
+    data, _ = faulty(19, 60, 200)
+    path = write_edf(
+        tmp_path / "few.edf", np.nan_to_num(data[:17]), 200, labels=[f"EEG {n}-REF" for n in ELECTRODES_19[:17]]
+    )
+    here, there = Detector(load_weights(toy_weights), "cpu"), on_device_path(toy_weights)
+    assert assert_same_result(path, here, there)
+
+
+def test_a_reason_is_given_when_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert device.choose_device("auto") == (CPU, "this torch is built without CUDA")
+    assert device.choose_device("cpu") == (CPU, "")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert Detector(load_weights(toy_weights), "auto").device_told == "cpu (torch sees no GPU)"
+    with pytest.raises(UsageError, match=r"torch sees no GPU.*--device cpu or auto"):
+        Detector(load_weights(toy_weights), "cuda")
+
+
+def test_a_gpu_that_does_not_work_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available\nmore")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", fail)
+    assert device.choose_device("auto") == (CPU, "the GPU cannot be used: CUDA error: no kernel image is available")
+
+
+def fused_equals_plain(place: str) -> None:
+    """Compare for several shapes and all masks; n nodes, h hidden, length, step, updates."""
+    from restcli.kernels import run_fused
+
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator).to(place)
+
+    for n, h, length, step, updates in ((18, 32, 6, 5, 1), (5, 12, 4, 3, 2), (19, 24, 3, 4, 1)):
+        torch.manual_seed(0)
+        network = Rest(RestConfig(7, h, variant="RM" if updates > 1 else "RS", updates=updates)).eval().to(place)
+        projected, adjacency = draw(n, 16, h) * 4 - 2, draw(n, n) * 0.3
+        present, gate = (draw(n, 16) > 0.2).float(), (draw(n, 16) > 0.5).float() * 2
+        for masks in ({}, {"present": present}, {"present": present, "gate": gate}):
+            windows = Windows(range(1, 16, step), length)
+            plain = run_windows(network, projected, adjacency, windows, **masks)
+            fused = run_fused(network, projected, adjacency, windows, **masks)
+            torch.testing.assert_close(fused, plain, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed; torch's builds for CUDA bring it")
+def test_fused_kernel_equals_the_plain_form_in_the_interpreter() -> None:
+    code = "import test_device; test_device.fused_equals_plain('cpu')"
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_fused_kernel_equals_the_plain_form_on_a_gpu() -> None:
+    pytest.importorskip("triton")
+    fused_equals_plain("cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_events_of_the_cpu(example: Path) -> None:
+    weights = load_weights(DEFAULT_NAME)
+    assert assert_same_result(example, Detector(weights, "cpu"), Detector(weights, "cuda"))
