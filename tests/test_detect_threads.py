@@ -132,14 +132,14 @@ def test_workers_bring_no_threads_of_their_own(
 ) -> None:
     """On a busy machine threads that wait for each other made a clip of 50 s take 10 s instead of .02 s."""
     count = []
-    run_windows = detect.run_windows
+    run_windows = detector.run_windows
 
     def counting(*args: Any, **options: Any) -> Any:
         state = run_windows(*args, **options)
         count.append(len(list(Path("/proc/self/task").iterdir())))
         return state
 
-    monkeypatch.setattr(detect, "run_windows", counting)
+    monkeypatch.setattr(detector, "run_windows", counting)
     before = len(list(Path("/proc/self/task").iterdir()))
     detector.annotate(recording, Settings())
     assert max(count) <= before + 2
