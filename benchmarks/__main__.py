@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks [end_to_end|network|floor|precision ...]``."""
+"""Command line of the benchmarks: ``python -m benchmarks [end_to_end|network|detectors|floor|precision ...]``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import json
 import time
 from pathlib import Path
 
-from benchmarks import end_to_end, floor, network, precision
+from benchmarks import detectors, end_to_end, floor, network, precision
 from benchmarks.tables import machine, markdown
 
 PARTS = {
     "end_to_end": end_to_end.measure,
     "network": network.measure,
+    "detectors": detectors.measure,
     "floor": floor.measure,
     "precision": precision.measure,
 }

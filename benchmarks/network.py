@@ -49,6 +49,7 @@ def measure(options: argparse.Namespace) -> Tables:
                 tables[title] = [{"network": "all", "result": "not run here: no GPU"}]
             else:
                 tables[title] = _networks(torch.device(device), options.repeats)
+        tables["a day on a GPU: 86,400 windows of 14 s"] = _day_on_gpu(options.repeats)
         tables["one state update, cpu, one thread"] = _updates(options.repeats)
     finally:
         torch.set_num_threads(before)
@@ -97,6 +98,39 @@ def _networks(device: torch.device, repeats: int) -> Rows:
         fastest = min(row[column] for row in rows if not row["network"].startswith("REST"))
         for row in rows:
             row[ratio] = row[column] / fastest
+    return rows
+
+
+@torch.inference_mode()
+def _day_on_gpu(repeats: int) -> Rows:
+    """Network time of a day with a score a second: plain form, captured graph and fused kernel; aim 20 ms."""
+    if not torch.cuda.is_available():
+        return [{"form": form, "ms": "not run here: no GPU"} for form in ("plain", "captured graph", "fused kernel")]
+    from restcli.kernels import windows_runner
+
+    adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency).cuda()
+    network = _rest("DS").cuda()
+    projected = torch.randn(N_NODES, 86_400 + N_SECONDS - 1, network.config.hidden, device="cuda")
+    windows = Windows(range(N_SECONDS - 1, projected.shape[1]), N_SECONDS)
+    plain = run_windows(network, projected, adjacency, windows)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run_windows(network, projected, adjacency, windows)
+    forms: dict[str, Callable[[], object]] = {
+        "plain": lambda: run_windows(network, projected, adjacency, windows),
+        "captured graph": graph.replay,
+        "fused kernel": lambda: windows_runner()(network, projected, adjacency, windows),
+    }
+    rows: Rows = []
+    for form, action in forms.items():
+
+        def timed(action: Callable[[], object] = action) -> None:
+            action()
+            torch.cuda.synchronize()
+
+        away = (windows_runner()(network, projected, adjacency, windows) - plain).abs().max().item()
+        rows.append({"form": form, "ms": 1000 * seconds_of(timed, repeats=10 * repeats),
+                     "fused kernel away from plain": away})  # fmt: skip
     return rows
 
 

@@ -173,3 +173,66 @@ def rivals(adjacency: Tensor) -> dict[str, nn.Module]:
         "Transformer": Transformer(),
     }
     return {name: network.eval().requires_grad_(False) for name, network in built.items()}
+
+
+class _ResidualInTime(nn.Module):
+    """Normalise, rectify and convolve twice, beside a shortcut; even kernels look one sample further to the right."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(2):
+            ends = nn.ConstantPad1d(((kernel - 1) // 2, kernel // 2), 0.0)
+            layers += [nn.BatchNorm1d(width, eps=1e-3), nn.ReLU(), ends, nn.Conv1d(width, width, kernel)]
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.body(x)
+        return out
+
+
+class SeizureTransformer(nn.Module):
+    """Raw samples to a probability for each: convolutions down, residual stack, eight transformer layers, up again.
+
+    A window is 19 electrodes by 15,360 samples, 60 s at 256 Hz.
+
+    References
+    ----------
+    Wu et al., *SeizureTransformer: scaling U-Net with transformer for simultaneous time-step level seizure detection
+    from long EEG recordings*, arXiv:2504.00336, 2025; widths and kernels as the authors published them.
+    """
+
+    n_samples = 15360
+    sfreq = 256
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (N_NODES, 32, 64, 128, 256, 512)
+
+        def convolution(before: int, after: int, kernel: int) -> nn.Module:
+            return nn.Sequential(nn.Conv1d(before, after, kernel, padding=kernel // 2), nn.ELU())
+
+        down = zip(widths, widths[1:], (11, 9, 7, 7, 5), strict=False)
+        up = zip((512, *widths[:1:-1]), widths[:0:-1], (3, 5, 5, 7, 7), strict=False)
+        self.down = nn.ModuleList(convolution(*shape) for shape in down)
+        self.residual = nn.Sequential(*(_ResidualInTime(512, kernel) for kernel in (3, 3, 3, 3, 2, 3, 2)))
+        layer = nn.TransformerEncoderLayer(512, 4, 2048, batch_first=True)
+        self.attention = nn.TransformerEncoder(layer, 8, enable_nested_tensor=False)
+        self.up = nn.ModuleList(convolution(*shape) for shape in up)
+        self.head = nn.Conv1d(32, 1, 11, padding=5)
+        place = torch.arange(self.n_samples // 32)[:, None] * 10000.0 ** (-torch.arange(0, 512, 2) / 512)
+        self.place: Tensor
+        self.register_buffer("place", torch.stack([place.sin(), place.cos()], dim=-1).flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 19, 15360) to probabilities (B, 15360)."""
+        kept = []
+        for convolution in self.down:
+            x = convolution(x)
+            kept.append(x)
+            x = nn.functional.max_pool1d(x, 2)
+        x = self.residual(x)
+        x = x + self.attention(x.transpose(1, 2) + self.place).transpose(1, 2)
+        for convolution, skipped in zip(self.up, reversed(kept), strict=True):
+            x = convolution(nn.functional.interpolate(x, scale_factor=2.0)) + skipped
+        return torch.sigmoid(self.head(x))[:, 0]

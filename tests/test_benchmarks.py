@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from benchmarks.chain_changes import CHANGES, LOST, Signals, read_signals, write_signals
+from benchmarks.detectors import PUBLISHED_DETECTORS
 from benchmarks.evaluation import ALONE, FUSED, MARKS, Judge, compare, put_into, shared_recordings, within
 from benchmarks.floor import counts
 from benchmarks.network import PUBLISHED
 from benchmarks.recordings import N_CHANNELS, SFREQ, make_recording
-from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, rivals
+from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, SeizureTransformer, rivals
 from benchmarks.tables import markdown
 from restcli.model import n_parameters
 from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, derive, electrode_graph
@@ -31,9 +32,25 @@ def test_rivals_have_the_published_sizes_and_judge_each_window_alone() -> None:
         torch.testing.assert_close(network(x[1:]), logits[1:], atol=1e-4, rtol=1e-4)
 
 
+@torch.inference_mode()
+def test_seizure_transformer_has_the_published_size_and_gives_a_probability_for_each_sample() -> None:
+    network = SeizureTransformer().eval()
+    widths = (19, 32, 64, 128, 256, 512)
+    down = sum(a * b * k + b for a, b, k in zip(widths, widths[1:], (11, 9, 7, 7, 5), strict=False))
+    up = sum(a * b * k + b for a, b, k in zip((512, 512, 256, 128, 64), widths[:0:-1], (3, 5, 5, 7, 7), strict=True))
+    residual = sum(2 * (512 * 512 * k + 512 + 2 * 512) for k in (3, 3, 3, 3, 2, 3, 2))
+    layer = 4 * (512 * 512 + 512) + 2 * 512 * 2048 + 2048 + 512 + 4 * 512
+    assert down + residual + 8 * layer + up + 32 * 11 + 1 == PUBLISHED_DETECTORS["SeizureTransformer"]
+    assert n_parameters(network) == PUBLISHED_DETECTORS["SeizureTransformer"]
+    probability = network(torch.randn(1, N_NODES, SeizureTransformer.n_samples))
+    assert probability.shape == (1, SeizureTransformer.n_samples)
+    assert ((probability >= 0) & (probability <= 1)).all()
+
+
 def test_counted_operations_of_the_network_follow_its_shape() -> None:
     weights = load_weights("rest-default")
-    n, h, f, t = len(weights.nodes), weights.config.hidden, weights.features.n_features, weights.window
+    n, f, t = len(weights.nodes), weights.features.n_features, weights.window
+    h = weights.config.hidden * weights.config.members
     by_hand = 0
     for second in range(t):
         by_hand += 2 * (2 * n * n * h)  # both sums over neighbours
