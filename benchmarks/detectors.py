@@ -1,4 +1,4 @@
-"""Whole detectors side by side: ``restcli annotate`` against networks of published detectors, for 1 and 24 EEG hours."""
+"""Whole detectors side by side: ``restcli annotate`` against networks of published detectors, for 1 and 24 hours."""
 
 from __future__ import annotations
 
