@@ -13,14 +13,12 @@ from restcli.datasets import Item, find_items
 from restcli.detect import Detector, Result
 from restcli.errors import RestError
 from restcli.evaluate import Case, Evaluation, evaluate_cases
+from restcli.floors import AMPLITUDE, BAND_POWER, amplitude_floor, band_powers
 from restcli.plan import Settings, rule_in_force
 from restcli.recording import open_recording
-from restcli.scoring import amplitude_floor
 from restcli.weights import load_weights
 
 Progress = Callable[[float, float], None]
-
-AMPLITUDE_FLOOR = "amplitude floor"
 
 
 def evaluate_data(data: Sequence[str | Path], settings: Settings, *, draws: tuple[int, int] = (1000, 0),
@@ -41,8 +39,8 @@ def evaluate_data(data: Sequence[str | Path], settings: Settings, *, draws: tupl
     Returns
     -------
     Evaluation
-        With the amplitude floor beside the network; recordings that could not be scored are named in its notes and
-        count nowhere.
+        With the floors beside the network (band power where the weights file holds one); recordings that could not
+        be scored are named in its notes and count nowhere.
 
     Raises
     ------
@@ -78,7 +76,9 @@ def _case(item: Item, detector: Detector, settings: Settings) -> Case:
 
 def floors_of(result: Result) -> dict[str, NDArray[np.float64]]:
     """Return what the network must beat, each of shape (B,); NaN wherever the network has no score."""
-    floors = {AMPLITUDE_FLOOR: amplitude_floor(result.trend.amplitude[:, None])}
+    floors = {AMPLITUDE: amplitude_floor(result.trend.amplitude[:, None])}
+    if result.weights.floor is not None:
+        floors[BAND_POWER] = result.weights.floor.predict(band_powers(result.trend.spectrum))
     at = np.searchsorted(result.trend.time, result.scores.time - 1e-6)
     scored = np.isfinite(result.scores.probability)
     return {name: np.where(scored, values[at], np.nan) for name, values in floors.items()}

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restcli.events import EventRule, Scores, smooth_scores, to_events
-from restcli.examples import BACKGROUND, SEIZURE, UNKNOWN, Example, Examples
-from restcli.features import FeatureConfig, log_amplitude, log_features, rms
+from restcli.examples import BACKGROUND, SEIZURE, SFREQ, UNKNOWN, Example, Examples
+from restcli.features import FeatureConfig, log_features, rms
+from restcli.floors import BandPowerFloor, amplitude_floor, band_powers, fit_band_power
 from restcli.model import Rest, Windows, run_windows
 from restcli.track import calibrate, relative_amplitude
 from restcli.weights import Calibration
@@ -40,12 +41,15 @@ class Trace:
         Probability of each type.
     labels : ndarray of int8, shape (T,)
         UNKNOWN, BACKGROUND, SEIZURE or a type.
+    bands : ndarray, shape (T, 10)
+        From `restcli.floors.band_powers`; NaN where no node is good.
     """
 
     logit: Float32Array
     amplitude: Float32Array
     types: Float32Array | None
     labels: NDArray[np.int8]
+    bands: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ def _trace(network: Rest, examples: Examples, example: Example, how: tuple[Tenso
         amplitude=median_amplitude(logs, present, reading.features),
         types=_shifted(torch.cat(types).cpu().numpy(), reading.look_ahead) if types else None,
         labels=np.where(usable, labels, UNKNOWN).astype(np.int8),
+        bands=stretch_bands(examples, example),
     )
 
 
@@ -139,6 +144,34 @@ def median_amplitude(logs: Float32Array, present: Float32Array, features: Featur
     known = (present > 0).any(axis=1)
     result[known] = np.nanmedian(amplitude[known], axis=1)
     return result
+
+
+def stretch_bands(examples: Examples, example: Example) -> NDArray[np.float64]:
+    """Return the band powers of one stretch as a detector sees them, shape (T, 10); NaN where no node is good."""
+    rows = slice(example.start, example.start + example.seconds)
+    present = examples.present[rows].astype(np.float32)
+    logs = np.asarray(examples.spectra[rows], dtype=np.float32)  # natural logarithm of |rFFT|, 0 where a node is away
+    count = present.sum(axis=1, keepdims=True)
+    mean = np.where(count > 0, (logs * present[..., None]).sum(axis=1) / np.maximum(count, 1), np.nan)
+    return band_powers(2 * (mean - np.log(SFREQ / 2)) / np.log(10))
+
+
+def fit_floor(examples: Examples) -> BandPowerFloor:
+    """Fit the plain regression on the training side.
+
+    Parameters
+    ----------
+    examples : Examples
+        With seizure and background.
+
+    Returns
+    -------
+    BandPowerFloor
+    """
+    features = np.concatenate([stretch_bands(examples, example) for example in examples.items])
+    labels = np.concatenate([examples.labels_of(example) for example in examples.items])
+    known = labels != UNKNOWN
+    return fit_band_power(features[known], labels[known] >= SEIZURE)
 
 
 def probabilities(traces: Sequence[Trace], calibration: Calibration) -> list[Float32Array]:
@@ -319,7 +352,9 @@ def auroc(score: NDArray[Any], target: NDArray[np.bool_]) -> float:
     return (total - n_positive * (n_positive + 1) / 2) / (n_positive * (n - n_positive))
 
 
-def measure(traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventRule) -> dict[str, Any]:
+def measure(
+    traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventRule, *, floor: BandPowerFloor
+) -> dict[str, Any]:
     """Measure probabilities and events on traces; every ratio with its counts.
 
     Parameters
@@ -330,22 +365,26 @@ def measure(traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventR
         Probabilities.
     rule : EventRule
         For the events.
+    floor : BandPowerFloor
+        Fitted on training examples.
 
     Returns
     -------
     dict
-        Per-second AUROC of the network and of the amplitude floor (log RMS, mean over 9 s), Brier score, counts.
+        Per-second AUROC of the network and of both floors (over the same seconds), Brier score, counts.
     """
-    score, floor = np.concatenate(found), np.concatenate([amplitude_floor(trace) for trace in traces])
-    labels = np.concatenate([trace.labels for trace in traces])
-    known = np.isfinite(score) & (labels != UNKNOWN) & np.isfinite(floor)
+    score, labels = np.concatenate(found), np.concatenate([trace.labels for trace in traces])
+    amplitude = np.concatenate([amplitude_floor(trace.amplitude[:, None]) for trace in traces])
+    bands = np.concatenate([floor.predict(trace.bands) for trace in traces])
+    known = np.isfinite(score) & (labels != UNKNOWN) & np.isfinite(amplitude) & np.isfinite(bands)
     target = labels[known] >= SEIZURE
     counts = count_events(traces, found, rule)
     return {
         "seconds": int(known.sum()),
         "ictal_seconds": int(target.sum()),
         "auroc_seconds": auroc(score[known], target),
-        "auroc_amplitude_floor": auroc(floor[known], target),
+        "auroc_amplitude_floor": auroc(amplitude[known], target),
+        "auroc_band_power_floor": auroc(bands[known], target),
         "brier": float(np.mean((score[known] - target) ** 2)),
         "seizures": counts.n_seizures,
         "seizures_found": counts.n_found,
@@ -354,19 +393,6 @@ def measure(traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventR
         "background_hours": counts.background_seconds / 3600,
         "false_alarms_per_day": counts.false_alarms_per_day,
     }
-
-
-def amplitude_floor(trace: Trace) -> NDArray[np.float64]:
-    """Return the honest floor: log median amplitude, averaged over 9 s, shape (T,)."""
-    filled = np.nan_to_num(trace.amplitude, nan=0.0)
-    logs = np.where(np.isfinite(trace.amplitude), log_amplitude(np.maximum(filled, 1e-3)), np.nan)
-    finite = np.isfinite(logs)
-    kernel = np.ones(9)
-    total = np.convolve(np.where(finite, logs, 0.0), kernel, mode="same")
-    count = np.convolve(finite.astype(float), kernel, mode="same")
-    if len(logs) < len(kernel):
-        return np.where(finite, np.nanmean(logs) if finite.any() else np.nan, np.nan)
-    return np.where(finite, total / np.maximum(count, 1), np.nan)
 
 
 def confusion_of_types(traces: Sequence[Trace], n_types: int) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.errors import AnnotationError, UsageError
+from restcli.errors import AnnotationError
 from restcli.events import Events, FloatArray
 
 Float = NDArray[np.float64]
@@ -34,8 +33,6 @@ RULES = {
 """What each number is counted by."""
 
 _DAY = 86400.0
-_BANDS = ((1, 4), (4, 8), (8, 13), (13, 30), (30, 41))
-_FLOOR_SECONDS = 9
 
 
 # ------------------------------------------------------------------------------------------- counts
@@ -342,126 +339,6 @@ def reliability(probability: FloatArray, labels: Bool, n_bins: int = 10) -> Reli
     observed = np.bincount(bins, weights=truth, minlength=n_bins) / least + empty
     brier = float(np.mean((values - truth) ** 2)) if len(values) else math.nan
     return Reliability(predicted, observed, counts.astype(np.int64), brier)
-
-
-# ------------------------------------------------------------------------------------------- floors
-
-
-def amplitude_floor(rms: FloatArray) -> Float:
-    """Score seconds by amplitude alone: the floor that any network must beat.
-
-    Parameters
-    ----------
-    rms : ndarray, shape (T, N)
-        RMS of 1 to 40 Hz in each second and node, µV; NaN for bad nodes.
-
-    Returns
-    -------
-    ndarray, shape (T,)
-        Natural logarithm, median over the nodes, mean over 9 s around each second; NaN where no node is good.
-    """
-    logs = np.log(np.maximum(np.asarray(rms, dtype=float), 1e-3))
-    return _running_mean(_nan_median(logs), _FLOOR_SECONDS)
-
-
-def _nan_median(values: Float) -> Float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a second without a good node is NaN
-        return np.asarray(np.nanmedian(values, axis=1), dtype=float)
-
-
-def _running_mean(values: Float, width: int) -> Float:
-    """Mean over a centred window, leaving out what is missing; missing stays missing."""
-    finite = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(finite)])
-    low = np.maximum(np.arange(len(values)) - width // 2, 0)
-    high = np.minimum(np.arange(len(values)) + width // 2 + 1, len(values))
-    mean = (sums[high] - sums[low]) / np.maximum(counts[high] - counts[low], 1)
-    return np.where(finite, mean, np.nan)
-
-
-def band_powers(magnitude: FloatArray) -> Float:
-    """Reduce spectra to the power in five bands: the features of the plain floor.
-
-    Parameters
-    ----------
-    magnitude : ndarray, shape (T, N, K)
-        Magnitude at 0, 1, 2, ... Hz in each second and node, at least up to 40 Hz; NaN for bad nodes.
-
-    Returns
-    -------
-    ndarray, shape (T, 5)
-        Natural logarithm of the mean power in 1-4, 4-8, 8-13, 13-30 and 30-40 Hz, median over the nodes; NaN where
-        no node is good.
-    """
-    power = np.asarray(magnitude, dtype=float) ** 2
-    bands = [np.log(np.maximum(power[..., low:high].mean(axis=-1), 1e-6)) for low, high in _BANDS]
-    return np.stack([_nan_median(band) for band in bands], axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class BandPowerFloor:
-    """A logistic regression on band power: what a network must do better than.
-
-    Parameters
-    ----------
-    centre, scale, slope : ndarray, shape (F,)
-        Standardisation and coefficients.
-    intercept : float
-        Log odds at the centre.
-    """
-
-    centre: Float
-    scale: Float
-    slope: Float
-    intercept: float
-
-    def predict(self, features: FloatArray) -> Float:
-        """Score seconds.
-
-        Parameters
-        ----------
-        features : ndarray, shape (T, F)
-            As those it was fitted on; NaN where a second could not be judged.
-
-        Returns
-        -------
-        ndarray, shape (T,)
-            Probability, averaged over 9 s around each second; NaN where not judged.
-        """
-        odds = (np.asarray(features, dtype=float) - self.centre) / self.scale @ self.slope + self.intercept
-        return _running_mean(np.asarray(0.5 * (1 + np.tanh(odds / 2)), dtype=float), _FLOOR_SECONDS)
-
-
-def fit_band_power(features: FloatArray, labels: Bool) -> BandPowerFloor:
-    """Fit the plain floor on training seconds; both kinds weigh the same.
-
-    Parameters
-    ----------
-    features : ndarray, shape (T, F)
-        Such as `band_powers` gives, of training recordings only; rows with NaN are left out.
-    labels : ndarray of bool, shape (T,)
-        Whether the second is part of a seizure.
-
-    Returns
-    -------
-    BandPowerFloor
-
-    Raises
-    ------
-    UsageError
-        If the training seconds are all of one kind.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    known = np.isfinite(features).all(axis=1)
-    rows, truth = np.asarray(features, dtype=float)[known], np.asarray(labels, dtype=bool)[known]
-    if truth.all() or not truth.any():
-        raise UsageError("band-power floor", "training seconds of one kind", "seizure and other seconds")
-    centre, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-9)
-    model = LogisticRegression(class_weight="balanced", max_iter=1000).fit((rows - centre) / scale, truth)
-    return BandPowerFloor(centre, scale, np.asarray(model.coef_[0], dtype=float), float(model.intercept_[0]))
 
 
 # ------------------------------------------------------------------------------------ the bootstrap

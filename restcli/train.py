@@ -34,6 +34,7 @@ from restcli.examples import (
     split_examples,
 )
 from restcli.features import FeatureConfig, log_features
+from restcli.floors import BandPowerFloor
 from restcli.model import Rest, join_networks, n_parameters
 from restcli.montage import DOUBLE_BANANA, electrode_graph
 from restcli.operating import (
@@ -42,6 +43,7 @@ from restcli.operating import (
     choose_rule,
     confusion_of_types,
     fit_calibration,
+    fit_floor,
     measure,
     probabilities,
     reliability,
@@ -698,10 +700,11 @@ def train(data: Sequence[str], out: str | Path, settings: TrainSettings | None =
     examples = gather(data, how, on_progress=on_progress)
     rule = SplitRule(settings.split, settings.folds, settings.fold)
     train_side, validation = split_examples(examples, rule)
+    floor = fit_floor(train_side)
     begin = time.perf_counter()
     networks, rows = _fit_members(train_side, validation, settings, out, on_progress=on_progress)
     seconds = time.perf_counter() - begin
-    weights = finish(networks, validation, settings)
+    weights = finish(networks, validation, settings, floor=floor)
     weights = _with_provenance(weights, list(data), (train_side, validation), settings)
     return _write(out, weights, rows, settings, seconds)
 
@@ -729,7 +732,9 @@ def checkpoint_path(out: Path, settings: TrainSettings) -> Path:
     return out / f"{settings.name}-{settings.member}.checkpoint"
 
 
-def finish(networks: Sequence[Rest], validation: Examples, settings: TrainSettings) -> Weights:
+def finish(
+    networks: Sequence[Rest], validation: Examples, settings: TrainSettings, *, floor: BandPowerFloor
+) -> Weights:
     """Calibrate trained networks on validation, choose their rule and measure it there.
 
     Parameters
@@ -740,6 +745,8 @@ def finish(networks: Sequence[Rest], validation: Examples, settings: TrainSettin
         Never trained on.
     settings : TrainSettings
         Fusion, false alarms a day.
+    floor : BandPowerFloor
+        Fitted on the training side.
 
     Returns
     -------
@@ -754,7 +761,7 @@ def finish(networks: Sequence[Rest], validation: Examples, settings: TrainSettin
     found = probabilities(traces, calibration)
     rule = choose_rule(traces, found, settings.false_alarms_per_day, EventRule())
     types = TYPES[: settings.network.n_types]
-    metrics = {"validation": measure(traces, found, rule), "reliability": reliability(traces, found)}
+    metrics = {"validation": measure(traces, found, rule, floor=floor), "reliability": reliability(traces, found)}
     if types:
         metrics["types"] = {"names": list(types), "seizures": confusion_of_types(traces, len(types)).tolist()}
     return Weights(
@@ -770,6 +777,7 @@ def finish(networks: Sequence[Rest], validation: Examples, settings: TrainSettin
         calibration=calibration,
         types=types,
         metrics=metrics,
+        floor=floor,
     )
 
 

@@ -17,6 +17,7 @@ from restcli.config import RestConfig
 from restcli.errors import OutputError, WeightsError
 from restcli.events import EventRule
 from restcli.features import FeatureConfig
+from restcli.floors import BandPowerFloor
 
 FORMAT_VERSION = 1
 DEFAULT_NAME = "rest-default"
@@ -84,6 +85,8 @@ class Weights:
     golden : tuple of float
         Logits on the fixed test signal (`restcli.detect.golden_logits`), to show that what is computed here is what
         was trained.
+    floor : BandPowerFloor or None
+        The plain regression fitted on the same training data, to stand beside the network; None in files older than it.
     sha256 : str
         Hash of the file, empty before it is saved.
     """
@@ -102,6 +105,7 @@ class Weights:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     golden: tuple[float, ...] = ()
+    floor: BandPowerFloor | None = None
     sha256: str = ""
 
     @property
@@ -221,10 +225,18 @@ def _from_metadata(path: Path, meta: dict[str, Any], tensors: Tensors, sha256: s
             provenance=meta["provenance"],
             metrics=meta["metrics"],
             golden=tuple(meta["golden"]),
+            floor=_floor(meta.get("floor")),
             sha256=sha256,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(path.name, f"metadata not understood ({error})", "metadata written by restcli") from error
+
+
+def _floor(meta: Mapping[str, Any] | None) -> BandPowerFloor | None:
+    if meta is None:
+        return None
+    centre, scale, slope = (tuple(float(value) for value in meta[key]) for key in ("centre", "scale", "slope"))
+    return BandPowerFloor(centre, scale, slope, float(meta["intercept"]))
 
 
 def save_weights(weights: Weights, path: str | Path) -> str:

@@ -36,6 +36,7 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from restcli.config import RestConfig
     from restcli.detect import golden_logits
     from restcli.features import FeatureConfig
+    from restcli.floors import BandPowerFloor
     from restcli.model import Rest
     from restcli.montage import DOUBLE_BANANA
     from restcli.weights import Weights, save_weights
@@ -44,8 +45,9 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     tensors = {key: value.detach().numpy().copy() for key, value in Rest(config).state_dict().items()}
     weights = Weights(
-        "toy", config, FeatureConfig(), DOUBLE_BANANA, tensors, types=("sz_foc", "sz_gen"), provenance={"data": "none"}
-    )
+        "toy", config, FeatureConfig(), DOUBLE_BANANA, tensors, types=("sz_foc", "sz_gen"),
+        provenance={"data": "none"}, floor=BandPowerFloor((0.0,) * 10, (1.0,) * 10, (0.25,) * 10, -1.5),
+    )  # fmt: skip
     path = tmp_path_factory.mktemp("weights") / "toy.safetensors"
     save_weights(replace(weights, golden=golden_logits(weights)), path)
     return path

@@ -52,12 +52,14 @@ def test_missing_detection_is_an_error_not_a_background(dataset: Path, tmp_path:
     assert restcli("evaluate", dataset, detected, "--allow-missing").returncode == 0
 
 
-def test_evaluate_with_weights_detects_and_shows_the_floor(dataset: Path, toy_weights: Path, tmp_path: Path) -> None:
+def test_evaluate_with_weights_detects_and_shows_the_floors(dataset: Path, toy_weights: Path, tmp_path: Path) -> None:
     done = restcli("evaluate", dataset, "--weights", toy_weights, "--json", "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["model"].startswith("toy (")
-    assert {"scores", "amplitude floor"} <= {measure["of"] for measure in told["measures"]}
+    floors = {"amplitude floor", "band-power floor"}
+    assert {"scores"} | floors <= {measure["of"] for measure in told["measures"]}
+    assert floors <= set(told["curves"])
     assert {path.name for path in tmp_path.iterdir()} >= {"operating_scores.png", "reliability.png"}
 
 

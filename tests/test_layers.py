@@ -20,7 +20,7 @@ HEAVY = {
     "dask": {"batch", "workers"},
     "distributed": {"batch", "workers"},
     "mne": {"recording"},
-    "sklearn": {"scoring", "sim_realism"},
+    "sklearn": {"floors", "scoring", "sim_realism"},
     "timescoring": {"scoring"},
     "pandas": {"index"},
     "pyarrow": {"index"},

@@ -12,16 +12,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring
 
-from restcli.errors import AnnotationError, UsageError
+from restcli.errors import AnnotationError
 from restcli.events import Event, Events
 from restcli.scoring import (
     Tally,
-    amplitude_floor,
-    band_powers,
     binned_auprc,
     binned_auroc,
     bootstrap,
-    fit_band_power,
     match_events,
     nan_mean,
     reliability,
@@ -215,56 +212,6 @@ def test_reliability_bins() -> None:
     assert result.calibration_error == pytest.approx((3 * 0.3 + 1 * 0.15 + 2 * 0.025) / 6)
     empty = reliability(np.array([np.nan]), np.array([True]))
     assert math.isnan(empty.brier) and math.isnan(empty.calibration_error)
-
-
-# -------------------------------------------------------------------------------------- floors
-
-
-def test_amplitude_floor_is_the_log_of_the_median_over_nine_seconds() -> None:
-    rms = np.full((30, 5), 10.0)
-    rms[:, 0] = 4000.0  # one bad electrode does not move the median
-    rms[15] = 10.0 * math.e**9
-    floor = amplitude_floor(rms)
-    assert floor[5] == pytest.approx(math.log(10))
-    assert floor[11:20] == pytest.approx(math.log(10) + 1)
-    assert floor[20] == pytest.approx(math.log(10))
-
-
-def test_amplitude_floor_leaves_out_bad_nodes_and_seconds() -> None:
-    rms = np.full((20, 3), 10.0)
-    rms[4, :2] = np.nan
-    rms[10] = np.nan
-    floor = amplitude_floor(rms)
-    assert np.isnan(floor[10]) and np.isfinite(np.delete(floor, 10)).all()
-    assert floor[9] == pytest.approx(math.log(10))
-    assert amplitude_floor(np.zeros((3, 2))) == pytest.approx(np.log(1e-3))
-    assert amplitude_floor(np.zeros((0, 2))).shape == (0,)
-
-
-def test_band_powers_find_the_band() -> None:
-    magnitude = np.full((4, 3, 101), 1.0)
-    for row, frequency in enumerate((2, 6, 10, 20)):
-        magnitude[row, :, frequency] = 100.0
-    magnitude[0, 1] = np.nan
-    powers = band_powers(magnitude)
-    assert powers.shape == (4, 5)
-    assert powers.argmax(axis=1).tolist() == [0, 1, 2, 3]
-    assert powers[0, 0] == pytest.approx(math.log((2 + 100.0**2) / 3))
-
-
-def test_band_power_floor_separates_and_is_deterministic() -> None:
-    generator = np.random.default_rng(0)
-    labels = np.repeat([False, True, False], 100)
-    features = generator.normal(size=(300, 5)) + labels[:, None] * [2.0, 0, 0, 0, 0]
-    features[7] = np.nan
-    floor = fit_band_power(features, labels)
-    again = fit_band_power(features, labels)
-    assert (floor.slope == again.slope).all()
-    score = floor.predict(features)
-    assert np.isnan(score[7]) and ((score[8:] >= 0) & (score[8:] <= 1)).all()
-    assert score_windows(score, labels).auroc > 0.95
-    with pytest.raises(UsageError, match="of one kind"):
-        fit_band_power(features, np.zeros(300, dtype=bool))
 
 
 # ----------------------------------------------------------------------------------- bootstrap

@@ -318,7 +318,11 @@ def test_nonsense_seeds_are_refused(tmp_path: Path) -> None:
 
 def _trace(logit: list[float], labels: list[int]) -> Trace:
     return Trace(
-        np.array(logit, np.float32), np.full(len(logit), 15, np.float32), None, np.array(labels, dtype=np.int8)
+        np.array(logit, np.float32),
+        np.full(len(logit), 15, np.float32),
+        None,
+        np.array(labels, dtype=np.int8),
+        np.zeros((len(logit), 10)),
     )
 
 
@@ -361,7 +365,9 @@ def test_alarm_beside_a_seizure_or_where_nothing_is_known_is_not_false() -> None
     probability = np.zeros(400, dtype=np.float32)
     for first in (50, 175, 385):  # far, within 30 s, unknown
         probability[first : first + 8] = 1
-    counts = count_events([Trace(probability, probability, None, labels)], [probability], EventRule())
+    counts = count_events(
+        [Trace(probability, probability, None, labels, np.zeros((400, 10)))], [probability], EventRule()
+    )
     assert (counts.n_found, counts.n_false) == (0, 1)
 
 
@@ -386,7 +392,9 @@ def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path,
     assert weights.golden
     assert weights.types[2] == "sz_gen_nm_typical"
     assert weights.metrics["validation"]["background_hours"] > 0
-    assert "auroc amplitude floor" in first.card.read_text()
+    assert weights.floor is not None and len(weights.floor.slope) == 10
+    assert weights.metrics["validation"]["auroc_band_power_floor"] > 0
+    assert all(f"auroc {floor} floor" in first.card.read_text() for floor in ("amplitude", "band power"))
     assert first.log.read_text().splitlines()[0] == "member,step,rate,loss,validation_loss,auroc"
     assert first.curves is not None
     assert first.curves.stat().st_size > 1000

@@ -28,6 +28,13 @@ def test_round_trip_keeps_everything(toy_weights: Path, tmp_path: Path) -> None:
             assert getattr(again, name) == value, name
 
 
+def test_a_file_older_than_the_band_power_floor_is_read_without_it(toy_weights: Path, tmp_path: Path) -> None:
+    weights = load_weights(toy_weights)
+    assert weights.floor is not None
+    save_weights(replace(weights, floor=None), tmp_path / "old.safetensors")
+    assert load_weights(tmp_path / "old.safetensors").floor is None
+
+
 def test_same_weights_same_bytes(toy_weights: Path, tmp_path: Path) -> None:
     weights = load_weights(toy_weights)
     save_weights(weights, tmp_path / "a.safetensors")
