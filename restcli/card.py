@@ -36,7 +36,8 @@ def card_text(weights: Weights) -> str:
         "## What it reaches on validation",
         _metrics(weights.metrics.get("validation", {})),
         _types(weights.metrics.get("types")),
-        _reliability(weights.metrics.get("reliability", [])),
+        _reliability(weights),
+        _uncertainty(weights.metrics.get("intervals")),
         "## How it is used",
         _use(weights),
         "## Limits",
@@ -105,23 +106,42 @@ def _types(types: Mapping[str, Any] | None) -> str:
     return "Seizures of known type by the type read out (rows: true):\n\n" + table(["", *names], rows)
 
 
-def _reliability(rows: Sequence[Mapping[str, float]]) -> str:
+def _reliability(weights: Weights) -> str:
+    rows = weights.metrics.get("reliability", [])
     if not rows:
         return ""
     head = ["mean probability", "fraction ictal", "seconds"]
     body = [[row["probability"], row["ictal"], row["n"]] for row in rows]
-    return "Reliability (seconds of validation):\n\n" + table(head, body)
+    picture = f"![Reliability of {weights.name}]({weights.name}_reliability.png)"
+    return f"Reliability (seconds of validation):\n\n{table(head, body)}\n\n{picture}"
+
+
+def _uncertainty(found: Mapping[str, float] | None) -> str:
+    if not found:
+        return ""
+    return (
+        f"Uncertainty (`--passes {found['passes']}`: the 5th to 95th percentile of masked passes, around the full "
+        f"update): the interval is {found['mean_width']:.3f} wide on average over {found['seconds']} seconds of "
+        f"validation. Where it holds the threshold ({100 * found['straddling']:.1f} % of seconds) "
+        f"{100 * found['wrong_where_straddling']:.1f} % of seconds lie on the wrong side of it, elsewhere "
+        f"{100 * found['wrong_elsewhere']:.1f} %. It speaks of the network's own update, not of what another patient "
+        "or another recording would change."
+    )
 
 
 def _use(weights: Weights) -> str:
     rule, calibration = weights.rule, weights.calibration
     mean = f", averaged over {calibration.smooth} s" if calibration.smooth > 1 else ""
     asked = weights.provenance.get("false_alarms_per_day_asked")
+    reached = weights.metrics.get("validation", {}).get("false_alarms_per_day", 0.0)
+    chosen = f"the lowest with at most {asked} false alarms a day on validation"
+    if asked is not None and reached > asked:
+        chosen = f"the strictest one tried: none keeps to the {asked} false alarms a day asked for (see above)"
     return (
         f"A score looks at {weights.window} s and judges the second {weights.look_ahead} s before their end; a second "
         f"needs {weights.min_nodes} good nodes. Probability: logistic of {calibration.scale:.3f} x (logit + "
         f"{calibration.amplitude:.2f} x a) {calibration.bias:+.3f}, where a is the log amplitude relative to the "
         f"recording's own usual one{mean}. Event: smoothed over {rule.smooth:g} s, threshold {rule.threshold:g}, "
         f"release {rule.release:g}, at least {rule.min_duration:g} s, gaps up to {rule.max_gap:g} s closed. "
-        f"The threshold is the lowest with at most {asked} false alarms a day on validation."
+        f"The threshold is {chosen}."
     )

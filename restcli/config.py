@@ -53,3 +53,8 @@ class RestConfig:
             raise UsageError("mask_per", repr(self.mask_per), "'entry' or 'node'")
         if self.members < 1 or self.hidden < 1:
             raise UsageError("members", f"{self.members} networks of width {self.hidden}", "at least 1 of each")
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether masked passes mean something: trained under a mask for each node whose updates are rescaled."""
+        return self.variant != "DS" and self.mask_per == "node" and self.rescale

@@ -298,12 +298,11 @@ class Detector:
 
     def _check_settings(self, settings: Settings) -> None:
         """Refuse what these weights cannot do."""
-        config = self.weights.config
         if settings.step > self.weights.window:
             raise UsageError(
                 "--step", f"{settings.step} s", f"at most {self.weights.window} s, or parts would be in no window"
             )
-        if settings.passes and (config.variant == "DS" or config.mask_per != "node" or not config.rescale):
+        if settings.passes and not self.weights.config.has_intervals:
             raise UsageError(
                 "--passes",
                 f"weights {self.weights.name} were not trained under a rescaled mask for each node",

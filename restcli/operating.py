@@ -11,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restcli import scoring
 from restcli.events import EventRule, Scores, smooth_scores, to_events
 from restcli.examples import BACKGROUND, SEIZURE, SFREQ, UNKNOWN, Example, Examples
 from restcli.features import FeatureConfig, log_features, rms
 from restcli.floors import BandPowerFloor, amplitude_floor, band_powers, fit_band_power
 from restcli.model import Rest, Windows, run_windows
-from restcli.track import calibrate, relative_amplitude
+from restcli.scoring import nan_mean
+from restcli.track import INTERVAL, calibrate, relative_amplitude, spread_around
 from restcli.weights import Calibration
 
 Float32Array = NDArray[np.float32]
@@ -43,6 +45,8 @@ class Trace:
         UNKNOWN, BACKGROUND, SEIZURE or a type.
     bands : ndarray, shape (T, 10)
         From `restcli.floors.band_powers`; NaN where no node is good.
+    passes : ndarray, shape (T, K), or None
+        As `logit`, of each masked pass.
     """
 
     logit: Float32Array
@@ -50,6 +54,7 @@ class Trace:
     types: Float32Array | None
     labels: NDArray[np.int8]
     bands: NDArray[np.float64]
+    passes: Float32Array | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,9 @@ class Reading:
 
 
 @torch.no_grad()
-def trace_examples(network: Rest, examples: Examples, adjacency: Tensor, reading: Reading) -> tuple[Trace, ...]:
+def trace_examples(
+    network: Rest, examples: Examples, adjacency: Tensor, reading: Reading, *, n_passes: int = 0
+) -> tuple[Trace, ...]:
     """Read every stretch as a detector would: windows that end at each second, without the mask.
 
     Parameters
@@ -86,43 +93,65 @@ def trace_examples(network: Rest, examples: Examples, adjacency: Tensor, reading
         Graph weights.
     reading : Reading
         Inputs and windows.
+    n_passes : int
+        Masked passes beside, with seeds of their own.
 
     Returns
     -------
     tuple of Trace
     """
-    return tuple(_trace(network, examples, example, (adjacency, reading)) for example in examples.items)
+    return tuple(_trace(network, examples, example, (adjacency, reading), n_passes) for example in examples.items)
 
 
-def _trace(network: Rest, examples: Examples, example: Example, how: tuple[Tensor, Reading]) -> Trace:
+def _trace(network: Rest, examples: Examples, example: Example, how: tuple[Tensor, Reading], n_passes: int) -> Trace:
     adjacency, reading = how
     rows = slice(example.start, example.start + example.seconds)
     logs = np.asarray(examples.spectra[rows, :, : reading.features.range[1] + 1], dtype=np.float32)
     present = examples.present[rows].astype(np.float32)
-    labels = examples.labels[rows]
     x = torch.from_numpy(log_features(logs, reading.features)).to(adjacency.device)
     here = torch.from_numpy(present).to(adjacency.device)
-    x = x * here[..., None]
-    projected = network.l1(x).transpose(0, 1).contiguous()  # (N, T, H)
+    projected = network.l1(x * here[..., None]).transpose(0, 1).contiguous()  # (N, T, H)
+    usable = present.sum(axis=1) >= reading.min_nodes
+    logit, types = _read_out(network, projected, here, how)
+    passes = [
+        _judged(_read_out(network, projected, here, how, gate)[0], usable, reading.look_ahead)
+        for gate in _gates(network, projected, n_passes)
+    ]
+    return Trace(
+        logit=_judged(logit, usable, reading.look_ahead),
+        amplitude=median_amplitude(logs, present, reading.features),
+        types=None if types is None else _shifted(types, reading.look_ahead),
+        labels=np.where(usable, examples.labels[rows], UNKNOWN).astype(np.int8),
+        bands=stretch_bands(examples, example),
+        passes=np.stack(passes, axis=1) if passes else None,
+    )
+
+
+def _gates(network: Rest, projected: Tensor, n_passes: int) -> Iterator[Tensor]:
+    """Yield the masks of masked passes, (N, T), which depend on the number of the pass alone."""
+    n_nodes, n_seconds, _ = projected.shape
+    rate = network.config.fire_rate
+    for k in range(n_passes):
+        drawn = np.random.default_rng(k).random((n_nodes, n_seconds), dtype=np.float32) <= rate
+        yield torch.from_numpy((drawn / rate).astype(np.float32)).to(projected.device)
+
+
+def _read_out(network: Rest, projected: Tensor, here: Tensor, how: tuple[Tensor, Reading],
+              gate: Tensor | None = None) -> tuple[Float32Array, Float32Array | None]:  # fmt: skip
+    """Return the mean logit, (T,), and the probability of each type, (T, C), at the second read out."""
+    adjacency, reading = how
     logits, types = [], []
-    for begin in range(0, example.seconds, _WINDOWS_AT_ONCE):
-        last = range(begin, min(begin + _WINDOWS_AT_ONCE, example.seconds))
-        state = run_windows(network, projected, adjacency, Windows(last, reading.window), present=here.T)
+    n_seconds = projected.shape[1]
+    for begin in range(0, n_seconds, _WINDOWS_AT_ONCE):
+        last = range(begin, min(begin + _WINDOWS_AT_ONCE, n_seconds))
+        state = run_windows(network, projected, adjacency, Windows(last, reading.window), present=here.T, gate=gate)
         part = here[last.start : last.stop]
         weight = part / part.sum(dim=1, keepdim=True).clamp(min=1)  # (B, N)
         logits.append((network.fc(state)[..., 0].T * weight).sum(dim=1))
         if network.fc_type is not None:
             mean = (network.fc_type(state).transpose(0, 1) * weight[..., None]).sum(dim=1)
             types.append(torch.softmax(mean, dim=-1))
-    n_good = present.sum(axis=1)
-    usable = n_good >= reading.min_nodes
-    return Trace(
-        logit=_judged(torch.cat(logits).cpu().numpy(), usable, reading.look_ahead),
-        amplitude=median_amplitude(logs, present, reading.features),
-        types=_shifted(torch.cat(types).cpu().numpy(), reading.look_ahead) if types else None,
-        labels=np.where(usable, labels, UNKNOWN).astype(np.int8),
-        bands=stretch_bands(examples, example),
-    )
+    return torch.cat(logits).cpu().numpy(), torch.cat(types).cpu().numpy() if types else None
 
 
 def _shifted(values: Float32Array, ahead: int) -> Float32Array:
@@ -410,17 +439,53 @@ def confusion_of_types(traces: Sequence[Trace], n_types: int) -> NDArray[np.int6
     return table
 
 
-def reliability(traces: Sequence[Trace], found: Sequence[Float32Array], n_bins: int = 10) -> list[dict[str, float]]:
-    """Compare probabilities with how often they were right, in equal bins of probability."""
-    score = np.concatenate(found)
+def reliability(traces: Sequence[Trace], found: Sequence[Float32Array]) -> list[dict[str, float]]:
+    """Compare probabilities with how often they were right, in equal bins of probability; empty ones are left out."""
     labels = np.concatenate([trace.labels for trace in traces])
-    known = np.isfinite(score) & (labels != UNKNOWN)
-    score, target = score[known], labels[known] >= SEIZURE
-    which = np.minimum((score * n_bins).astype(int), n_bins - 1)
-    rows = []
-    for k in range(n_bins):
-        inside = which == k
-        if inside.any():
-            mean, ictal = float(score[inside].mean()), float(target[inside].mean())
-            rows.append({"probability": mean, "ictal": ictal, "n": int(inside.sum())})
-    return rows
+    score = np.where(labels != UNKNOWN, np.concatenate(found), np.nan)
+    bins = scoring.reliability(score, labels >= SEIZURE)
+    columns = (bins.predicted.tolist(), bins.observed.tolist(), bins.counts.tolist())
+    return [{"probability": p, "ictal": ictal, "n": n} for p, ictal, n in zip(*columns, strict=True) if n]
+
+
+def measure_intervals(
+    traces: Sequence[Trace], found: Sequence[Float32Array], calibration: Calibration, rule: EventRule
+) -> dict[str, float]:
+    """Tell what the interval over masked passes is worth: whether it straddles the threshold where the network errs.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+        With masked passes.
+    found : sequence of ndarray
+        Probabilities of the full update.
+    calibration : Calibration
+        Of these.
+    rule : EventRule
+        Its threshold parts right from wrong.
+
+    Returns
+    -------
+    dict
+        Seconds, their mean width, the fraction whose interval holds the threshold, and the fraction of these and of the
+        other seconds that lie on the wrong side of it.
+    """
+    widths, unsure, wrong = [], [], []
+    for trace, probability in zip(traces, found, strict=True):
+        assert trace.passes is not None  # the caller asked for them; this tells the type checker
+        extra = relative_amplitude(trace.amplitude, np.isfinite(trace.amplitude), calibration)
+        known = np.isfinite(probability) & (trace.labels != UNKNOWN)
+        around = calibrate(spread_around(trace.passes, trace.logit), extra[:, None], calibration)[known]
+        low, high = np.percentile(around, INTERVAL, axis=1) if known.any() else np.zeros((2, 0))
+        widths.append(high - low)
+        unsure.append((low < rule.threshold) & (high >= rule.threshold))
+        wrong.append((probability[known] >= rule.threshold) != (trace.labels[known] >= SEIZURE))
+    width, straddles, errs = (np.concatenate(parts) for parts in (widths, unsure, wrong))
+    return {
+        "passes": 0 if traces[0].passes is None else traces[0].passes.shape[1],
+        "seconds": len(width),
+        "mean_width": float(width.mean()),
+        "straddling": float(straddles.mean()),
+        "wrong_where_straddling": nan_mean(errs[straddles].astype(float)),
+        "wrong_elsewhere": nan_mean(errs[~straddles].astype(float)),
+    }

@@ -16,6 +16,9 @@ from restcli.weights import Calibration, Weights
 
 Float32Array = NDArray[np.float32]
 
+INTERVAL = (5.0, 95.0)
+"""Percentiles over masked passes that an interval lies between."""
+
 _Number = TypeVar("_Number", bound=np.generic)
 
 
@@ -111,10 +114,9 @@ def to_scores(track: Track, weights: Weights, *, needed: int, step: int, duratio
 
     interval = None
     if track.passes is not None:
-        # The full update is no mean of masked ones: their spread is laid around it, so that it lies within.
-        around = track.passes - np.median(track.passes, axis=1, keepdims=True) + track.whole()[:, None]
         interval = np.full((int(keep.sum()), 2), np.nan)
-        interval[used[keep]] = np.percentile(probability(around)[used[keep]], [5, 95], axis=1).T
+        around = probability(spread_around(track.passes, track.whole()))[used[keep]]
+        interval[used[keep]] = np.percentile(around, INTERVAL, axis=1).T
     return Scores(
         time=track.time[keep],
         probability=probability(track.whole()),
@@ -128,6 +130,11 @@ def to_scores(track: Track, weights: Weights, *, needed: int, step: int, duratio
         types=weights.types,
         by_type=None if track.types is None else np.where(used[:, None], track.types, np.nan)[keep],
     )
+
+
+def spread_around(passes: Float32Array, whole: Float32Array) -> Float32Array:
+    """Lay the spread of masked passes, (T, K), around the full update, (T,), which is no mean of masked ones."""
+    return np.asarray(passes - np.median(passes, axis=1, keepdims=True) + whole[:, None], dtype=np.float32)
 
 
 def _nan_median(values: Float32Array) -> Float32Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import time
@@ -45,6 +46,7 @@ from restcli.operating import (
     fit_calibration,
     fit_floor,
     measure,
+    measure_intervals,
     probabilities,
     reliability,
     trace_examples,
@@ -56,6 +58,7 @@ TWO_BANDS = FeatureConfig(bands=((1, 13), (14, 40)))
 """Two bands z-scored apart: muscle over a seizure fills the upper one and leaves the rhythm in the lower one alone."""
 LARGEST = 10_000
 """A REST has fewer parameters than this."""
+_PASSES = 20
 
 
 @dataclass(frozen=True)
@@ -516,8 +519,9 @@ def fit(train_side: Examples, validation: Examples, settings: TrainSettings, *, 
         network = build_network(settings).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-4)
         state = _State(network, optimizer, _copy(network), _copy(network))
+        identity = _identity(settings, train_side, validation)
         if checkpoint is not None and settings.resume and checkpoint.exists():
-            _load_checkpoint(checkpoint, state, settings)
+            _load_checkpoint(checkpoint, state, identity)
         sampler = Sampler(train_side, settings)
         held_out = _Validation(validation, settings, adjacency)
         while state.step < settings.steps:
@@ -526,7 +530,7 @@ def fit(train_side: Examples, validation: Examples, settings: TrainSettings, *, 
             if checked:
                 _check(state, held_out, loss, settings)
                 if checkpoint is not None:
-                    _save_checkpoint(checkpoint, state, settings)
+                    _save_checkpoint(checkpoint, state, identity)
             if on_progress is not None:
                 last = state.rows[-1] if state.rows else {}
                 on_progress(state.step, settings.steps, {"loss": loss, "auroc": last.get("auroc", float("nan"))})
@@ -624,7 +628,13 @@ def _fingerprint(settings: TrainSettings) -> str:
     return json.dumps(table, sort_keys=True, default=str)
 
 
-def _save_checkpoint(path: Path, state: _State, settings: TrainSettings) -> None:
+def _identity(settings: TrainSettings, *sides: Examples) -> str:
+    """Return settings and data, both by content, as text: another data set is another training."""
+    keys = [[example.task.key for example in side.items] for side in sides]
+    return f"{_fingerprint(settings)} {hashlib.sha256(repr(keys).encode()).hexdigest()}"
+
+
+def _save_checkpoint(path: Path, state: _State, identity: str) -> None:
     from safetensors.torch import save
 
     tensors = {f"model.{k}": v for k, v in state.network.state_dict().items()}
@@ -633,21 +643,21 @@ def _save_checkpoint(path: Path, state: _State, settings: TrainSettings) -> None
     for name, parameter in state.network.named_parameters():
         for key, value in state.optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = value.reshape(-1) if value.ndim == 0 else value
-    meta = {"step": state.step, "best_loss": state.best_loss, "rows": state.rows, "settings": _fingerprint(settings)}
+    meta = {"step": state.step, "best_loss": state.best_loss, "rows": state.rows, "identity": identity}
     content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"rest": json.dumps(meta)})
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
     part.replace(path)
 
 
-def _load_checkpoint(path: Path, state: _State, settings: TrainSettings) -> None:
-    """Go on from a checkpoint of the same settings; another one's is left alone and written over."""
+def _load_checkpoint(path: Path, state: _State, identity: str) -> None:
+    """Go on from a checkpoint of the same settings and data; another one's is left alone and written over."""
     from safetensors import safe_open
 
     device = next(state.network.parameters()).device
     with safe_open(str(path), "pt") as file:
         meta = json.loads(file.metadata()["rest"])
-        if meta["settings"] != _fingerprint(settings):
+        if meta.get("identity") != identity:
             return
         tensors = {key: file.get_tensor(key).to(device) for key in file.keys()}  # noqa: SIM118  (it is no mapping)
     for prefix, target in (("average.", state.average), ("best.", state.best)):
@@ -756,12 +766,15 @@ def finish(
     reading = Reading(settings.features, settings.window, settings.look_ahead)
     network = networks[0] if len(networks) == 1 else join_networks(networks).to(settings.device)
     with _one_thread():
-        traces = trace_examples(network.eval(), validation, adjacency, reading)
+        n_passes = _PASSES if settings.network.has_intervals else 0
+        traces = trace_examples(network.eval(), validation, adjacency, reading, n_passes=n_passes)
     calibration = fit_calibration(traces, Calibration(amplitude=settings.fusion, smooth=settings.smooth))
     found = probabilities(traces, calibration)
     rule = choose_rule(traces, found, settings.false_alarms_per_day, EventRule())
     types = TYPES[: settings.network.n_types]
     metrics = {"validation": measure(traces, found, rule, floor=floor), "reliability": reliability(traces, found)}
+    if n_passes:
+        metrics["intervals"] = measure_intervals(traces, found, calibration, rule)
     if types:
         metrics["types"] = {"names": list(types), "seizures": confusion_of_types(traces, len(types)).tolist()}
     return Weights(
@@ -819,6 +832,7 @@ def _write(out: Path, weights: Weights, rows: list[dict[str, float]], settings: 
     card = out / f"{settings.name}.md"
     card.write_text(card_text(weights), encoding="utf-8")
     curves = _draw_curves(out / f"{settings.name}_curves.png", rows, settings)
+    _draw_reliability(out / f"{settings.name}_reliability.png", weights)
     for k in range(settings.network.members):
         checkpoint_path(out, replace(settings, member=k)).unlink(missing_ok=True)
     return TrainResult(weights, path, log, card, curves, tuple(rows), seconds)
@@ -835,3 +849,17 @@ def _draw_curves(path: Path, rows: Sequence[dict[str, float]], settings: TrainSe
     footer = f"seed {settings.seed}, {settings.loss}"
     figure = plot_curves(step, curves, quantity="loss, and AUROC of seconds", title=title, footer=footer)
     return save_figure(figure, path)
+
+
+def _draw_reliability(path: Path, weights: Weights) -> None:
+    from restcli.plots import plot_reliability, save_figure
+
+    bins = np.full((10, 3), np.nan)
+    for row in weights.metrics["reliability"]:
+        bins[min(int(row["probability"] * 10), 9)] = row["probability"], row["ictal"], row["n"]
+    footer = f"{weights.name} ({weights.sha256[:8]}) · seconds of validation, never trained on"
+    predicted, observed, counts = bins.T
+    figure = plot_reliability(
+        predicted, observed, np.nan_to_num(counts).astype(int), title="Reliability", footer=footer
+    )
+    save_figure(figure, path)

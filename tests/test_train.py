@@ -37,6 +37,7 @@ from restcli.operating import (
     choose_rule,
     count_events,
     fit_calibration,
+    measure_intervals,
     probabilities,
     runs,
 )
@@ -125,6 +126,16 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(tmp_path: Path) -> N
     seen: list[int] = []
     fit(examples, examples, replace(TINY, rate=1e-3), checkpoint=checkpoint,
         on_progress=lambda done, total, values: seen.append(done))  # fmt: skip
+    assert seen[0] == 1
+
+
+def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path: Path) -> None:
+    examples = _examples()
+    checkpoint = tmp_path / "rest.checkpoint"
+    fit(examples, examples, TINY, checkpoint=checkpoint)
+    seen: list[int] = []
+    fewer = examples.subset(lambda task: task.key != "key7")
+    fit(fewer, examples, TINY, checkpoint=checkpoint, on_progress=lambda done, total, values: seen.append(done))
     assert seen[0] == 1
 
 
@@ -371,6 +382,21 @@ def test_alarm_beside_a_seizure_or_where_nothing_is_known_is_not_false() -> None
     assert (counts.n_found, counts.n_false) == (0, 1)
 
 
+def test_intervals_are_measured_by_what_they_tell() -> None:
+    logit = np.array([3.0, -3.0, 0.2, -0.2, np.nan], np.float32)
+    spread = np.linspace(-1, 1, 21, dtype=np.float32)
+    trace = replace(
+        _trace(list(logit), [SEIZURE, BACKGROUND, BACKGROUND, BACKGROUND, BACKGROUND]),
+        passes=(logit[:, None] + 5 + spread * [[0.1], [0.1], [1], [1], [1]]).astype(np.float32),
+    )
+    calibration = Calibration()
+    found = probabilities([trace], calibration)
+    told = measure_intervals([trace], found, calibration, EventRule(threshold=0.5))
+    assert (told["passes"], told["seconds"], told["straddling"]) == (21, 4, 0.5)
+    assert (told["wrong_where_straddling"], told["wrong_elsewhere"]) == (0.5, 0.0)
+    assert 0.1 < told["mean_width"] < 0.3
+
+
 def test_runs() -> None:
     assert list(runs(np.array([True, True, False, True]))) == [(0, 2), (3, 4)]
     assert BACKGROUND < SEIZURE
@@ -396,6 +422,9 @@ def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path,
     assert weights.metrics["validation"]["auroc_band_power_floor"] > 0
     assert all(f"auroc {floor} floor" in first.card.read_text() for floor in ("amplitude", "band power"))
     assert first.log.read_text().splitlines()[0] == "member,step,rate,loss,validation_loss,auroc"
+    assert "wrong side" in first.card.read_text() and weights.metrics["intervals"]["passes"] == 20
+    assert f"({weights.name}_reliability.png)" in first.card.read_text()
+    assert (first.path.parent / f"{weights.name}_reliability.png").stat().st_size > 1000
     assert first.curves is not None
     assert first.curves.stat().st_size > 1000
     assert not list(first.path.parent.glob("*.part"))
