@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,13 +37,16 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     about = machine()
     print(markdown("machine", [{"what": key, "value": value} for key, value in about.items()]))
-    for name in options.parts or PARTS:
-        begin = time.perf_counter()
-        tables = PARTS[name](options)
-        for title, rows in tables.items():
-            print(markdown(title, rows), flush=True)
-        (OUT / f"{name}.json").write_text(json.dumps({"machine": about, "tables": tables}, indent=1) + "\n")
-        print(f"({name}: {time.perf_counter() - begin:.0f} s)\n", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:  # parts share their recordings
+        options.folder = options.folder or Path(temporary)
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for name in options.parts or PARTS:
+            begin = time.perf_counter()
+            tables = PARTS[name](options)
+            for title, rows in tables.items():
+                print(markdown(title, rows), flush=True)
+            (OUT / f"{name}.json").write_text(json.dumps({"machine": about, "tables": tables}, indent=1) + "\n")
+            print(f"({name}: {time.perf_counter() - begin:.0f} s)\n", flush=True)
     if options.results is not None:
         options.results.write_text(results(), encoding="utf-8")
 

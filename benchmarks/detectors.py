@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,10 +26,7 @@ _DCRNN_WINDOW = 12
 
 def measure(options: argparse.Namespace) -> Tables:
     """Time restcli from command to tables, start-up included, and the rivals' networks alone, all on the same cores."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        ours = {hours: run_command(make_recording(folder, hours)) for hours in _HOURS}
+    ours = {hours: run_command(make_recording(options.folder, hours)) for hours in _HOURS}
     rows: Rows = [
         {
             "detector": "restcli annotate, from command to tables", "parameters": ours[1.0]["n_parameters"],

@@ -8,7 +8,6 @@ import math
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,11 @@ _OVERLAPPING = ("read", "resample", "spectra", "network")
 
 def measure(options: argparse.Namespace) -> Tables:
     """Run each length `repeats` times in a fresh process; medians."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        hours = sorted(float(text) for text in options.hours.split(","))
-        found = {}
-        for length in hours:
-            path = make_recording(folder, length)
-            found[length] = _median([run_command(path) for _ in range(options.repeats)])
+    hours = sorted(float(text) for text in options.hours.split(","))
+    found = {}
+    for length in hours:
+        path = make_recording(options.folder, length)
+        found[length] = _median([run_command(path) for _ in range(options.repeats)])
     whole: Rows = [
         {
             "hours": length,

@@ -29,10 +29,7 @@ def measure(options: argparse.Namespace) -> Tables:
     """Count, measure the machine, measure the stages: all on one thread, processor time."""
     rates = _rates(options.repeats)
     weights = load_weights("rest-default")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        measured = _stages(make_recording(folder, _HOURS), weights, options.repeats)
+    measured = _stages(make_recording(options.folder, _HOURS), weights, options.repeats)
     rows: Rows = []
     for stage, (n_bytes, n_operations) in counts(weights, _HOURS * 3600).items():
         floor = n_bytes / rates["copy, bytes/s"] + n_operations / rates["matrix product, FLOP/s"]

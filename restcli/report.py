@@ -513,7 +513,8 @@ def event_traces(recording: Recording, event: Event, settings: Settings) -> Even
     stop = min(recording.duration, start + _PAGE_BEFORE + _PAGE_AFTER)
     begin, end = max(0.0, start - _MARGIN), min(recording.duration, stop + _MARGIN)
     sfreq = 200.0
-    data = montage.matrix @ recording.read(montage.channels, begin, end, sfreq=sfreq)
+    stored = recording.read(montage.channels, begin, end, sfreq=sfreq)
+    data = np.einsum("nc,ct->nt", montage.matrix, stored)  # too small for a product that waits for several threads
     first = round((start - begin) * sfreq)
     shown = _band_pass(data, sfreq)[:, first : first + round((stop - start) * sfreq)]
     low, high = _DISPLAY_BAND
