@@ -15,6 +15,7 @@ from restcli.terminal import console, progress_bar
 
 if TYPE_CHECKING:
     from restcli.evaluate import Evaluation
+    from restcli.plots import Strip
     from restcli.train import TrainSettings
 
 VARIANTS_HELP = "DS one full update a second, RS one masked update, RM several masked updates."
@@ -167,7 +168,7 @@ def evaluate(
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Print every measure with its rule, counts and interval on stdout, notes on stderr."""
+    """Print every measure with its rule, counts and interval, patients and types on stdout, notes on stderr."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -181,6 +182,14 @@ def show_evaluation(evaluation: Evaluation) -> None:
     screen = console()
     screen.soft_wrap = False
     screen.print(table)
+    for title, (head, rows) in (("By patient", evaluation.patient_table()), ("By type", evaluation.type_table())):
+        part = Table(title=title, title_justify="left")
+        for heading in head:
+            part.add_column(heading, justify="left" if heading == head[0] else "right")
+        for row in rows:
+            part.add_row(*map(escape, row))
+        if rows:
+            screen.print(part)
     notes = console(err=True)
     for note in evaluation.notes:
         notes.print(escape(note))
@@ -196,7 +205,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     """
     from restcli.annotations import write_whole
     from restcli.errors import OutputError
-    from restcli.plots import Strip, plot_operating_curve, plot_reliability, plot_strips, save_figure
+    from restcli.plots import plot_operating_curve, plot_reliability, plot_strips, save_figure
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -206,14 +215,31 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     write_whole(out / "evaluation.json", told.encode())
     write_whole(out / "evaluation.md", evaluation.to_markdown().encode())
     footer = f"{evaluation.model or 'detections as given'} · {len(evaluation.cases)} recordings"
-    strips = [Strip(case.name, case.expert, case.detected) for case in evaluation.cases]
-    save_figure(plot_strips(strips, title="Expert and detected seizures", footer=footer), out / "strips.png")
+    save_figure(
+        plot_strips(_strips(evaluation), title="Expert and detected seizures", footer=footer), out / "strips.png"
+    )
+    in_use = evaluation.value("false alarms a day", "event+pooled"), evaluation.value("sensitivity", "event+pooled")
     for of, curve in evaluation.curves.items():
         figure = plot_operating_curve(
-            curve.false_per_day, curve.sensitivity, title=f"Operating curve of {of}, SzCORE event rule", footer=footer
-        )
+            curve.false_per_day, curve.sensitivity, chosen=in_use if of == "scores" else None,
+            title=f"Operating curve of {of}, SzCORE event rule", footer=footer,
+        )  # fmt: skip
         save_figure(figure, out / f"operating_{of.replace(' ', '_')}.png")
     table = evaluation.reliability
     if table is not None:
         figure = plot_reliability(table.predicted, table.observed, table.counts, title="Reliability", footer=footer)
         save_figure(figure, out / "reliability.png")
+
+
+def _strips(evaluation: Evaluation) -> list[Strip]:
+    """Order recordings by patient; one of several of a patient is named by its number, as file names may be long."""
+    from restcli.plots import Strip
+
+    strips: list[Strip] = []
+    for row in evaluation.patients:
+        own = [case for case in evaluation.cases if case.patient == row.patient]
+        for number, case in enumerate(own, start=1):
+            name = row.patient if len(own) == 1 else f"{row.patient} {number} of {len(own)}"
+            unscored = () if case.scores is None else case.scores.unscored
+            strips.append(Strip(name, case.expert, case.detected, unscored))
+    return strips

@@ -368,6 +368,8 @@ class PatientResult:
         Under both of SzCORE's rules.
     auroc : float
         Of the windows; NaN without scores, or when one kind of window is absent.
+    floors : mapping of str to float
+        The same of each floor.
     """
 
     patient: str
@@ -375,6 +377,7 @@ class PatientResult:
     event: Tally
     sample: Tally
     auroc: float = math.nan
+    floors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -467,6 +470,7 @@ class Evaluation:
                     "event": row.event.to_dict(),
                     "sample": row.sample.to_dict(),
                     "auroc": plain(row.auroc),
+                    "floors": {name: plain(auroc) for name, auroc in row.floors.items()},
                 }
                 for row in self.patients
             ],
@@ -492,6 +496,23 @@ class Evaluation:
             "notes": list(self.notes),
         }
 
+    def patient_table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return heading and cells: SzCORE events, F1 of seconds, AUROC of windows beside that of the floors."""
+        floors = tuple(self.patients[0].floors)
+        head = ("patient", "recordings", "hours", "events", "found", "false", "false a day", "sample F1", "AUROC")
+        rows = []
+        for row in self.patients:
+            event = row.event
+            counts = (row.n_recordings, f"{event.seconds / 3600:.2f}", event.expert, event.found, event.false)
+            ratios = (event.false_per_day, row.sample.f1, row.auroc, *(row.floors[name] for name in floors))
+            rows.append((row.patient, *map(str, counts), *map(_number, ratios)))
+        return (*head, *floors), rows
+
+    def type_table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return heading and cells: expert events of each type, as marked, and those found."""
+        rows: list[tuple[str, ...]] = [(name, str(n), str(k), _number(k / n)) for name, (n, k) in self.types.items()]
+        return ("type", "marked", "found", "sensitivity"), rows
+
     def to_markdown(self) -> str:
         """Return tables for a report or a card."""
         hours = sum(case.expert.duration for case in self.cases) / 3600
@@ -505,35 +526,16 @@ class Evaluation:
             head + made + rule,
             _table(("measure", "of", "value", "95 % over patients", "rule", "counts"), rows),
             "## By patient",
-            _table(_PATIENT_COLUMNS, [_patient_cells(row) for row in self.patients]),
+            _table(*self.patient_table()),
         ]
         if self.types:
-            kinds = [(name, n, k, _number(k / n)) for name, (n, k) in self.types.items()]
-            parts += ["## By type of seizure", _table(("type", "marked", "found", "sensitivity"), kinds)]
+            parts += ["## By type of seizure", _table(*self.type_table())]
         used = dict.fromkeys(key for measure in self.measures for key in measure.rule.split("+"))
         named = [f"- **{key}**: {RULES[key]}" for key in [*used, *(["type"] if self.types else [])]]
         parts += ["## Rules", "\n".join([*named, f"- scorer: timescoring {version('timescoring')}"])]
         if self.notes:
             parts += ["## Notes", "\n".join(f"- {note}" for note in self.notes)]
         return "\n\n".join(parts) + "\n"
-
-
-_PATIENT_COLUMNS = ("patient", "recordings", "hours", "events", "found", "false", "false a day", "sample F1", "AUROC")
-
-
-def _patient_cells(row: PatientResult) -> tuple[object, ...]:
-    event = row.event
-    return (
-        row.patient,
-        row.n_recordings,
-        f"{event.seconds / 3600:.2f}",
-        event.expert,
-        event.found,
-        event.false,
-        _number(event.false_per_day),
-        _number(row.sample.f1),
-        _number(row.auroc),
-    )
 
 
 def rule_text(rule: EventRule) -> str:
@@ -624,8 +626,8 @@ def evaluate_cases(
     if judged:
         windows = _windows(judged)
         values: dict[str, list[Float]] = {"scores": [_probability(case) for case in judged]}
-        shared = [name for name in judged[0].floors if all(name in case.floors for case in judged)]
-        values |= {name: [np.asarray(case.floors[name], dtype=float) for case in judged] for name in shared}
+        for name in _shared_floors(judged):
+            values[name] = [np.asarray(case.floors[name], dtype=float) for case in judged]
         for of, parts in values.items():
             measures += _window_measures(of, parts, windows, how)
             if rule is not None:
@@ -652,10 +654,13 @@ def _by_patient(cases: Sequence[Case]) -> tuple[PatientResult, ...]:
     for patient in sorted({case.patient for case in cases}):
         own = [case for case in cases if case.patient == patient]
         judged = [case for case in own if case.scores is not None]
-        auroc = math.nan
+        auroc, floors = math.nan, {}
         if judged:
-            scores = np.concatenate([_probability(case) for case in judged])
-            auroc = score_windows(scores, _windows(judged).labels).auroc
+            labels = _windows(judged).labels
+            auroc = score_windows(np.concatenate([_probability(case) for case in judged]), labels).auroc
+            for name in _shared_floors([case for case in cases if case.scores is not None]):
+                values = np.concatenate([np.asarray(case.floors[name], dtype=float) for case in judged])
+                floors[name] = score_windows(values, labels).auroc
         rows.append(
             PatientResult(
                 patient,
@@ -663,9 +668,15 @@ def _by_patient(cases: Sequence[Case]) -> tuple[PatientResult, ...]:
                 total(score_events(case.expert, case.detected) for case in own),
                 total(score_samples(case.expert, case.detected) for case in own),
                 auroc,
+                floors,
             )
         )
     return tuple(rows)
+
+
+def _shared_floors(cases: Sequence[Case]) -> list[str]:
+    """Name the floors that all cases have."""
+    return [name for name in cases[0].floors if all(name in case.floors for case in cases)]
 
 
 def _windows(cases: Sequence[Case]) -> _Windows:

@@ -42,6 +42,8 @@ def test_evaluate_table_names_rules_and_counts(dataset: Path) -> None:
     done = restcli("evaluate", dataset, dataset)
     assert done.returncode == 0, done.stderr
     assert "sensitivity" in done.stdout and "event" in done.stdout
+    assert "By patient" in done.stdout and "p2" in done.stdout
+    assert "By type" in done.stdout and "sz_foc" in done.stdout
 
 
 def test_missing_detection_is_an_error_not_a_background(dataset: Path, tmp_path: Path) -> None:

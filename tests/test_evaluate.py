@@ -150,6 +150,11 @@ def test_floors_stand_beside_the_scores_in_every_table() -> None:
     assert result.value("window AUROC", "window", "amplitude") == 1.0
     assert result.value("sensitivity at 1 false alarms a day", "curve", "amplitude") == 1.0
     assert set(result.curves) == {"scores", "amplitude"}
+    head, rows = result.patient_table()
+    assert head[-2:] == ("AUROC", "amplitude")
+    assert rows[0][-1] == "1.000"
+    assert result.to_dict()["patients"][0]["floors"] == {"amplitude": 1.0}
+    assert "| amplitude |" in result.to_markdown()
 
 
 def test_a_floor_on_another_clock_is_refused() -> None:
