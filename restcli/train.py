@@ -51,6 +51,7 @@ from restcli.operating import (
     reliability,
     trace_examples,
 )
+from restcli.type_readout import teach_types
 from restcli.weights import Calibration, Weights, load_weights, member_tensors, save_weights
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -713,6 +714,7 @@ def train(data: Sequence[str], out: str | Path, settings: TrainSettings | None =
     floor = fit_floor(train_side)
     begin = time.perf_counter()
     networks, rows = _fit_members(train_side, validation, settings, out, on_progress=on_progress)
+    _teach_types(networks, train_side, settings)
     seconds = time.perf_counter() - begin
     weights = finish(networks, validation, settings, floor=floor)
     weights = _with_provenance(weights, list(data), (train_side, validation), settings)
@@ -735,6 +737,18 @@ def _fit_members(train_side: Examples, validation: Examples, settings: TrainSett
         networks.append(network)
         rows += [{"member": float(k), **row} for row in log]
     return networks, rows
+
+
+def _teach_types(networks: Sequence[Rest], train_side: Examples, settings: TrainSettings) -> None:
+    if settings.network.n_types:
+        adjacency = torch.from_numpy(electrode_graph(settings.nodes).adjacency).to(settings.device)
+        reading = Reading(settings.features, settings.window, settings.look_ahead)
+        with _one_thread():
+            teach_types(networks, _joined(networks, settings), train_side, (adjacency, reading))
+
+
+def _joined(networks: Sequence[Rest], settings: TrainSettings) -> Rest:
+    return networks[0] if len(networks) == 1 else join_networks(networks).to(settings.device)
 
 
 def checkpoint_path(out: Path, settings: TrainSettings) -> Path:
@@ -764,7 +778,7 @@ def finish(
     """
     adjacency = torch.from_numpy(electrode_graph(settings.nodes).adjacency).to(settings.device)
     reading = Reading(settings.features, settings.window, settings.look_ahead)
-    network = networks[0] if len(networks) == 1 else join_networks(networks).to(settings.device)
+    network = _joined(networks, settings)
     with _one_thread():
         n_passes = _PASSES if settings.network.has_intervals else 0
         traces = trace_examples(network.eval(), validation, adjacency, reading, n_passes=n_passes)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = sorted(path for path in (ROOT / "restcli").glob("*.py") if path.stem != "__init__")
 HEAVY = {
-    "torch": {"model", "kernels", "device", "detect", "stream", "job", "operating", "train"},
+    "torch": {"model", "kernels", "device", "detect", "stream", "job", "operating", "train", "type_readout"},
     "triton": {"kernels"},
     "torch_geometric": {"train"},
     "typer": {"cli", "cli_batch", "cli_learn"},

@@ -29,17 +29,20 @@ from restcli.examples import (
     split_examples,
 )
 from restcli.features import FeatureConfig, log_features
-from restcli.model import n_parameters
+from restcli.model import join_networks, n_parameters
 from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
 from restcli.operating import (
+    Reading,
     Trace,
     auroc,
     choose_rule,
+    confusion_of_types,
     count_events,
     fit_calibration,
     measure_intervals,
     probabilities,
     runs,
+    trace_examples,
 )
 from restcli.train import (
     Batch,
@@ -52,6 +55,7 @@ from restcli.train import (
     mirror_order,
     train,
 )
+from restcli.type_readout import teach_types
 from restcli.weights import Calibration, load_weights
 
 NODES = DOUBLE_BANANA
@@ -450,7 +454,8 @@ def test_members_are_trained_apart_and_used_side_by_side(tmp_path: Path, cache: 
     for k, seed in enumerate((2, 3)):
         alone = train(["sim:"], tmp_path / f"alone{k}", replace(single, config=shape, seed=seed))
         for key, value in alone.weights.tensors.items():
-            np.testing.assert_array_equal(both.weights.tensors[key][k], value)
+            if not key.startswith("fc_type"):  # taught on the states of all members together
+                np.testing.assert_array_equal(both.weights.tensors[key][k], value)
     loaded = load_weights(both.path)
     assert loaded.n_parameters == 2 * sum(value.size for value in alone.weights.tensors.values())
     np.testing.assert_allclose(golden_logits(loaded), loaded.golden, atol=1e-4)
@@ -459,6 +464,25 @@ def test_members_are_trained_apart_and_used_side_by_side(tmp_path: Path, cache: 
     np.testing.assert_allclose(tuned.weights.tensors["l1.weight"], loaded.tensors["l1.weight"], atol=1e-6)
     with pytest.raises(WeightsError, match="2 members"):
         train(["sim:"], tmp_path / "other", replace(single, config=shape, start_from=both.path))
+
+
+def test_types_are_taught_on_the_joint_states_of_members() -> None:
+    """Each type has a rhythm of its own, and networks that never learnt: the readout tells their states apart."""
+    examples = _examples(n=16)
+    for k in range(4):
+        examples.spectra[examples.labels == SEIZURE + 1 + k, :, 8 + 3 * k] += 6
+    config = RestConfig(n_features=21, hidden=6, n_types=4)
+    networks = [build_network(replace(TINY, config=config, seed=seed)).eval() for seed in range(2)]
+    adjacency = torch.from_numpy(electrode_graph(NODES).adjacency)
+    reading = Reading(FEATURES, window=6, look_ahead=1)
+    before = [network.fc.weight.detach().clone() for network in networks]
+    teach_types(networks, join_networks(networks), examples, (adjacency, reading))
+    traces = trace_examples(join_networks(networks), examples, adjacency, reading)
+    table = confusion_of_types(traces, 4)
+    assert table.sum() > 4
+    assert np.trace(table) > 0.9 * table.sum()
+    for network, weight in zip(networks, before, strict=True):
+        torch.testing.assert_close(network.fc.weight, weight)
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
