@@ -67,13 +67,15 @@ def train(
     members: Annotated[int, typer.Option("--members", help="Networks side by side, logits averaged.")] = 4,
     loss: Annotated[str, typer.Option("--loss", help="bce, or mse as in the paper.")] = "bce",
     split: Annotated[str, typer.Option("--split", help="patient, or official (TUSZ).")] = "patient",
-    folds: Annotated[int, typer.Option("--folds", help="One fold of this many validates.")] = 10,
+    folds: Annotated[int, typer.Option("--folds", help="One fold of this many validates.")] = 5,
     fold: Annotated[int, typer.Option("--fold", help="Which one.")] = 0,
     false_alarms: Annotated[
         float, typer.Option("--false-alarms-per-day", help="At most this many on validation: sets the threshold.")
     ] = 12.0,
     start_from: Annotated[str | None, typer.Option("--from", help="Weights to fine-tune.")] = None,
-    resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on after an interruption.")] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume/--restart", help="The same command goes on after an interruption.")
+    ] = True,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     workers: Annotated[int, typer.Option("--workers", help="Processes that prepare examples.")] = 1,
 ) -> None:
@@ -94,8 +96,12 @@ def train(
     )  # fmt: skip
     shape = vars(settings.network) | {"variant": variant, "hidden": hidden, "members": members}
     settings = replace(settings, config=RestConfig(**shape))
-    with learning_display(settings) as on_progress:
-        result = run(data, out, settings, on_progress=on_progress)
+    try:
+        with learning_display(settings) as on_progress:
+            result = run(data, out, settings, on_progress=on_progress)
+    finally:
+        if any(out.glob(f"{name}-*.checkpoint")):  # gone when a training came to its end
+            typer.echo("stopped before the end: the same command goes on from the last validation", err=True)
     typer.echo(f"{result.path}")
     typer.echo(f"card: {result.card}  log: {result.log}  ({result.seconds:.0f} s of training)", err=True)
 
@@ -116,7 +122,7 @@ def learning_display(settings: TrainSettings) -> Iterator[Any]:
 
         def on_progress(done: float, total: float, state: Mapping[str, float]) -> None:
             if state:
-                text = "  ".join(f"{key} {value:.3f}" for key, value in state.items())
+                text = "  ".join(f"{key} {value:.3f}" for key, value in state.items() if value == value)
                 bar.update(training, completed=done, total=total, state=text)
             else:
                 bar.update(preparing, completed=done, total=total)
@@ -127,7 +133,7 @@ def learning_display(settings: TrainSettings) -> Iterator[Any]:
 def _plain_progress(done: float, total: float, state: Mapping[str, float]) -> None:
     """Print a line for a log every tenth of the way."""
     if int(done) % max(1, int(total) // 10) == 0:
-        told = "  ".join(f"{key} {value:.3f}" for key, value in state.items()) or "examples"
+        told = "  ".join(f"{key} {value:.3f}" for key, value in state.items() if value == value) or "examples"
         typer.echo(f"{int(done)}/{int(total)}  {told}", err=True)
 
 

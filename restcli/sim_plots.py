@@ -53,7 +53,7 @@ def page(
     for row, trace in enumerate(traces):
         axes.plot(time, -row - np.clip(trace, -3 * scale, 3 * scale) / scale, color="black", linewidth=0.5)
     axes.set_yticks(-np.arange(len(traces)), montage.nodes, fontsize=7)
-    axes.set(xlim=span, ylim=(-len(traces) - 0.5, 1.5), xlabel=f"time / s (negative up, {scale:g} µV between traces)")
+    axes.set(xlim=span, ylim=(-len(traces) - 0.5, 1.5), xlabel=f"time / s (negative up, {scale:.0f} µV between traces)")
     axes.grid(axis="x", linewidth=0.3)
     for event in events or ():
         if event.stop > span[0] and event.onset < span[1]:

@@ -491,3 +491,17 @@ def test_settings_that_make_no_sense_are_refused() -> None:
             replace(TINY, **bad)
     with pytest.raises(UsageError):
         SplitRule(folds=1)
+
+
+def test_the_command_line_has_the_same_defaults() -> None:
+    import inspect
+
+    from restcli.cli_learn import train as command
+
+    told = {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
+    settings = TrainSettings()
+    for name in ("steps", "seed", "recordings", "loss", "split", "folds", "fold", "resume", "device", "workers"):
+        assert told[name] == getattr(settings, name), name
+    assert told["false_alarms"] == settings.false_alarms_per_day
+    for name in ("variant", "hidden", "members"):
+        assert told[name] == getattr(settings.network, name), name
