@@ -91,6 +91,27 @@ def test_json_is_alone_on_stdout(edf: Path, toy_weights: Path, tmp_path: Path) -
     assert isinstance(told["events"], list)
 
 
+def test_profile_names_every_stage_of_the_users_own_recording(toy_weights: Path, tmp_path: Path) -> None:
+    path = write_edf(tmp_path / "fast.edf", noise(19, 30, 256), 256)
+    done = restcli("annotate", path, "--weights", toy_weights, "--out", tmp_path / "out", "--profile")
+    assert done.returncode == 0, done.stderr
+    table = done.stderr[done.stderr.index("time by stage") :]
+    for stage in (
+        "open",
+        "import",
+        "weights",
+        "read",
+        "resample",
+        "spectra",
+        "network",
+        "events",
+        "tables",
+        "pictures",
+    ):
+        assert f" {stage} " in table, stage
+    assert "scored on c" in done.stderr  # cpu or cuda, and why not the latter
+
+
 def test_nothing_found_is_said_with_what_was_scored(edf: Path, toy_weights: Path, tmp_path: Path) -> None:
     done = restcli("annotate", edf, "-w", toy_weights, "-o", tmp_path, "--threshold", 1, "--plot", "none")
     assert done.returncode == 0
