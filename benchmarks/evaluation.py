@@ -409,7 +409,8 @@ def robustness(judges: dict[str, Judge], recordings: Sequence[Shared], base: dic
         for name in judges:
             after = compare(judged[name], FUSED)
             cells = [_change_cell(after[c] - before[name][c], _touched(c, groups)) for c in names]
-            rows[name].append([what, *cells])
+            lost = sum(bool(a.refused) and not b.refused for a, b in zip(judged[name], base[name], strict=True))
+            rows[name].append([f"{what} ({lost} recordings refused)" if lost else what, *cells])
     parts = []
     for name, lines in rows.items():
         parts += [f"#### {name}", table(["change of AUROC", *names], lines)]
@@ -478,7 +479,7 @@ def tables(weights: Sequence[Path], folder: Path, tell: Callable[[str], None], *
         parts += [
             "### Changes of the recording chain",
             f"Fused probability, as used. Bold: {TOLERATED:g} or more. Filters run forward alone (low-pass Butterworth "
-            "of order 4, high-pass of order 1, notch of quality 30). Empty: the change makes no sense there.",
+            "of order 4, high-pass of order 1, notch of quality 30). Empty: the change makes no sense there, or the weights refuse every changed recording.",
             robustness(judges, recordings, results, tell),
         ]
     return "\n\n".join(parts) + "\n"
