@@ -479,7 +479,8 @@ def tables(weights: Sequence[Path], folder: Path, tell: Callable[[str], None], *
         parts += [
             "### Changes of the recording chain",
             f"Fused probability, as used. Bold: {TOLERATED:g} or more. Filters run forward alone (low-pass Butterworth "
-            "of order 4, high-pass of order 1, notch of quality 30). Empty: the change makes no sense there, or the weights refuse every changed recording.",
+            "of order 4, high-pass of order 1, notch of quality 30). Empty: the change makes no sense there, or the "
+            "weights refuse every changed recording.",
             robustness(judges, recordings, results, tell),
         ]
     return "\n\n".join(parts) + "\n"
