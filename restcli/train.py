@@ -139,6 +139,8 @@ class TrainSettings:
         Weight of the amplitude relative to the recording's own, added to the logit.
     smooth : int
         Seconds that this amplitude is averaged over.
+    prior : float
+        Seconds at 15 µV mixed into a recording's usual amplitude.
     start_from : str or Path or None
         Weights to start from instead of random ones.
     member : int
@@ -179,6 +181,7 @@ class TrainSettings:
     false_alarms_per_day: float = 12.0
     fusion: float = 1.0
     smooth: int = 5
+    prior: float = 120.0
     start_from: str | Path | None = None
     member: int = 0
     resume: bool = True
@@ -624,7 +627,17 @@ class _Validation:
 def _fingerprint(settings: TrainSettings) -> str:
     """Return what must be equal for a checkpoint to be gone on from, as text."""
     table = asdict(settings)
-    for left_out in ("resume", "workers", "cache", "device", "false_alarms_per_day", "fusion", "smooth", "name"):
+    for left_out in (
+        "resume",
+        "workers",
+        "cache",
+        "device",
+        "false_alarms_per_day",
+        "fusion",
+        "smooth",
+        "prior",
+        "name",
+    ):
         table.pop(left_out)
     return json.dumps(table, sort_keys=True, default=str)
 
@@ -782,7 +795,13 @@ def finish(
     with _one_thread():
         n_passes = _PASSES if settings.network.has_intervals else 0
         traces = trace_examples(network.eval(), validation, adjacency, reading, n_passes=n_passes)
-    calibration = fit_calibration(traces, Calibration(amplitude=settings.fusion, smooth=settings.smooth))
+    # Stretches of two minutes stand for parts of long recordings, whose usual amplitude is their own: with a prior as
+    # long as they are, they would be compared with 15 µV instead.
+    typical = float(np.median([len(trace.labels) for trace in traces]))
+    start = Calibration(
+        amplitude=settings.fusion, smooth=settings.smooth, prior_seconds=min(settings.prior, typical / 2)
+    )
+    calibration = fit_calibration(traces, start)
     found = probabilities(traces, calibration)
     rule = choose_rule(traces, found, settings.false_alarms_per_day, EventRule())
     types = TYPES[: settings.network.n_types]
@@ -801,7 +820,7 @@ def finish(
         look_ahead=settings.look_ahead,
         min_nodes=reading.min_nodes,
         rule=rule,
-        calibration=calibration,
+        calibration=replace(calibration, prior_seconds=settings.prior),
         types=types,
         metrics=metrics,
         floor=floor,
