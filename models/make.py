@@ -42,9 +42,9 @@ _ON_REAL_RECORDINGS = """
 ## On real recordings
 
 What these weights reach on real recordings, three seeds, floors, filters, and where they fall short: `EVALUATION.md` in
-the same folder. The recipe was chosen while looking at those recordings: how large simulated seizures and mimics are and how
-far they spread, width and number of members, the weight of the amplitude with its seconds and prior, and the number of
-false alarms asked for; no parameter was fitted to them.
+the same folder. The recipe was chosen while looking at those recordings: how large simulated seizures and mimics are
+and how far they spread, width and number of members, the weight of the amplitude with its seconds and prior, and the
+number of false alarms asked for; no parameter was fitted to them.
 """
 
 
