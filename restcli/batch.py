@@ -240,6 +240,7 @@ class _Coordinator:
         self.ledger.plan(self.run_id, self.keys, retry=self.request.retry)
         self._check_outputs()
         if self.ledger.waiting(self.run_id, 1) or self.ledger.twins(self.run_id, "fingerprint"):
+            self._tell("starting workers", at_once=True)
             with self.hands:
                 self._look_for_copies()
                 self._work()

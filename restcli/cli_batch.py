@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _EXIT_DONE, _EXIT_SOME_FAILED, _EXIT_STOPPED = 0, 1, 130
 _LOG_EVERY = 30.0
+_MOST_FLIGHTS = 8
 
 
 class _RunsByDefault(TyperGroup):
@@ -161,14 +162,30 @@ class _Log:
 
 def progress_line(progress: Progress) -> str:
     """Say in one line where a batch stands."""
+    return ", ".join(_progress_parts(progress))
+
+
+def _progress_parts(progress: Progress) -> tuple[str, ...]:
     counts = progress.counts
     n_all = sum(counts.values())
     pace = progress.eeg_hours / progress.seconds * 3600 if progress.seconds > 0 else 0.0
-    left = "unknown" if progress.left != progress.left else f"{progress.left / 60:.0f} min"
+    copies = f" ({counts['same']} copies)" if counts["same"] else ""
     return (
-        f"{counts['done'] + counts['same']} of {n_all} done, {counts['quarantined']} failed, "
-        f"{len(progress.in_flight)} in flight, {pace:,.0f} EEG hours an hour, time left {left}"
+        f"{counts['done'] + counts['same']} of {n_all} done{copies}",
+        f"{counts['quarantined']} failed",
+        f"{len(progress.in_flight)} in flight",
+        f"{pace:,.0f} EEG hours an hour",
+        f"time left {_span_text(progress.left)}",
     )
+
+
+def _span_text(seconds: float) -> str:
+    """Round a time to what a person waits by."""
+    if seconds != seconds:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class _Panel:
@@ -178,19 +195,29 @@ class _Panel:
         self.failures: deque[str] = deque(maxlen=5)
 
     def draw(self, progress: Progress) -> RenderableType:
+        """Lay out: a bar with the counts below it, what is in flight, the last failures (newest first, in full)."""
         from rich.console import Group
+        from rich.padding import Padding
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
-        self.failures.extend(progress.news)
+        def line(text: str, style: str = "") -> Text:
+            return Text(_one_line(text), style=style, overflow="ellipsis", no_wrap=True)
+
+        self.failures.extendleft(progress.news)
         counts = progress.counts
         n_all = max(1, sum(counts.values()))
-        done = counts["done"] + counts["same"] + counts["quarantined"]
-        lines = [Text(f"{progress.stage}: {progress_line(progress)}", overflow="ellipsis", no_wrap=True)]
-        for path, seconds in progress.in_flight[:8]:
-            lines.append(Text(f"  {seconds:5.0f} s  {_one_line(path)}", style="dim", overflow="ellipsis", no_wrap=True))
-        lines += [Text(f"  {_one_line(text)}", style="red") for text in self.failures]
-        return Group(ProgressBar(total=n_all, completed=done), *lines)
+        ended = counts["done"] + counts["same"] + counts["quarantined"]
+        # The bar ends no line of its own.
+        lines: list[RenderableType] = [Padding(ProgressBar(total=n_all, completed=ended), 0)]
+        first, *others = _progress_parts(progress)
+        lines += [line(f"{progress.stage}: {first}", "bold"), line(", ".join(others))]
+        flights = progress.in_flight
+        lines += [line(f"{seconds:6.0f} s  {path}", "dim") for path, seconds in flights[:_MOST_FLIGHTS]]
+        if len(flights) > _MOST_FLIGHTS:
+            lines.append(line(f"          and {len(flights) - _MOST_FLIGHTS} more in flight", "dim"))
+        lines += [Text(_one_line(text), style="red", overflow="fold") for text in self.failures]
+        return Group(*lines)
 
 
 def _one_line(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import fnmatch
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -861,6 +863,54 @@ def test_workers_share_a_gpu(recordings: list[Path], toy_weights: Path, tmp_path
 
 
 # ---- people
+
+
+def shown(progress: Progress, *, width: int, panel: Any = None) -> list[str]:
+    """Draw the live panel as a terminal of this width would show it."""
+    from rich.console import Console
+
+    from restcli.cli_batch import _Panel
+
+    screen = Console(width=width, height=24, force_terminal=True, color_system=None, file=io.StringIO())
+    screen.print((panel or _Panel()).draw(progress))
+    return screen.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [40, 80, 150])
+def test_panel_fits_its_terminal_and_tells_everything(width: int) -> None:
+    from rich.cells import cell_len
+
+    names = tuple((f"ward {n}/日本\n[red]{'lang ' * 40}.edf", 3.0 + n) for n in range(11))
+    news = tuple(f"failed: 'bad {n}.edf': holds only {n} bytes {'and more ' * 12}(end {n})" for n in range(9))
+    counts = {"done": 7, "same": 2, "quarantined": 9, "running": 11, "pending": 1}
+    lines = shown(Progress("annotating", counts, names, 16, 100.0, 360.0, 5000.0, news), width=width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert lines[1].startswith("annotating: 9 of 30 done (2 copies)")
+    assert lines[2].startswith("9 failed, 11 in flight, 1,000 EEG hours")
+    assert lines[3].startswith("     3 s  ward 0/日本�[red]lang") and "3 more in flight" in lines[11]
+    told = "".join(line.strip() for line in lines[12:])
+    assert told.index("bad 8") < told.index("bad 4") and "bad 3" not in told and "(end 4)" in told
+    assert shown(Progress("walking the archive", dict.fromkeys(counts, 0)), width=80)[-2:] == [
+        "walking the archive: 0 of 0 done", "0 failed, 0 in flight, 0 EEG hours an hour, time left unknown"
+    ]  # fmt: skip
+
+
+def test_log_is_a_line_now_and_then_and_one_for_each_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from restcli import cli_batch
+
+    clock = [0.0]
+    monkeypatch.setattr(cli_batch.time, "monotonic", lambda: clock[0])
+    log = cli_batch._Log()
+    progress = Progress("annotating", {"done": 7, "same": 0, "quarantined": 1}, (("a.edf", 1.0),), 8, 2.0, 60.0, 45.0)
+    for clock[0] in (1.0, 29.0, 31.0, 32.0):
+        log(progress)
+    log(replace(progress, news=("failed: 'two\\nlines.edf': is empty",)))
+    assert capsys.readouterr().err.splitlines() == [
+        "restcli: annotating: 7 of 8 done, 1 failed, 1 in flight, 120 EEG hours an hour, time left 45 s",
+        "restcli: failed: 'two\\nlines.edf': is empty",
+    ]
 
 
 def test_status_and_export_of_a_batch(
