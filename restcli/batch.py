@@ -387,7 +387,8 @@ class _Coordinator:
         self.bytes_now += row.size
         self._remove(row.outputs)  # what an earlier content or setting gave must not pass for this one's
         self.ledger.finish(row.id, self.keys, outcome)
-        self.news.append(f"failed: {row.path!r}: {error}")
+        reason = str(error).removeprefix(f"{self.archive / row.path}: ").removeprefix(f"{Path(row.path).name}: ")
+        self.news.append(f"failed: {row.path!r}: {reason}")
 
     def _end_overdue(self) -> None:
         """Kill the workers of recordings that take too long."""

@@ -154,7 +154,7 @@ class _Log:
 
     def __call__(self, progress: Progress) -> None:
         for text in progress.news:
-            typer.echo(f"restcli: {text}", err=True)
+            typer.echo(f"restcli: {_one_line(text)}", err=True)
         if time.monotonic() >= self.after:
             self.after = time.monotonic() + _LOG_EVERY
             typer.echo(f"restcli: {progress.stage}: {progress_line(progress)}", err=True)

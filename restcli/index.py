@@ -321,7 +321,7 @@ def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
     picture = _link(place + row["picture"], "page") if row["picture"] else ""
     return (
         row["path"], row["number"], f"{row['onset']:.1f}", f"{row['duration']:.1f}", row["label"], confidence,
-        row["channels"], picture,
+        row["channels"].replace(",", ", "), picture,
     )  # fmt: skip
 
 
@@ -376,7 +376,9 @@ _HEAD = """<!doctype html>
 body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5rem; color: #1a1a1a; background: #fff; }
 table { border-collapse: collapse; }
 th, td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-td { max-width: 40rem; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+th { white-space: nowrap; }
+td { max-width: 40rem; overflow-wrap: break-word; font-variant-numeric: tabular-nums; }
+td:first-child, td:last-child { overflow-wrap: anywhere; }
 th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid #1f5fa8; }
 th[aria-sort="ascending"] button::after { content: " \\25B2"; }

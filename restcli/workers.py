@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,9 @@ import dask
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker, wait
+from distributed.scheduler import DEFAULT_EXTENSIONS as SCHEDULER_EXTENSIONS
 from distributed.system import MEMORY_LIMIT
+from distributed.worker import DEFAULT_EXTENSIONS as WORKER_EXTENSIONS
 
 from restcli.errors import RestError, UsageError
 from restcli.ledger import Row
@@ -144,6 +146,11 @@ def begin(key: str, work: Callable[..., dict[str, Any]], *args: Any) -> dict[str
     return work(*args)
 
 
+def _without_spans(extensions: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the part of Dask that notes something of each task for as long as a cluster lives."""
+    return {name: extension for name, extension in extensions.items() if name != "spans"}
+
+
 def parse_memory(text: str) -> int:
     """Return a size such as ``4GiB`` in bytes.
 
@@ -215,7 +222,7 @@ class Hands:
             # Dask makes the C library give every large array back at once: pictures then cost a quarter more time.
             "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
             # Dask remembers what it did, for its pages; a long batch would fill its memory with that.
-            "distributed.admin.low-level-log-length": 100,
+            "distributed.admin.low-level-log-length": 100, "distributed.admin.system-monitor.log-length": 100,
         }  # fmt: skip
         # In force as long as the cluster is: workers that are started again read them again.
         self._config.enter_context(dask.config.set(settings))
@@ -223,6 +230,8 @@ class Hands:
         self.cluster = LocalCluster(
             n_workers=self.n_workers, threads_per_worker=1, processes=True, memory_limit=self.memory, host="127.0.0.1",
             dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+            extensions=_without_spans(WORKER_EXTENSIONS),
+            scheduler_kwargs={"extensions": _without_spans(SCHEDULER_EXTENSIONS)},
         )  # fmt: skip
         self._client = Client(self.cluster)
         self._client.register_plugin(Shield())
@@ -272,7 +281,10 @@ class Hands:
         self._started[message["key"]] = (message["address"], message["pid"], time.monotonic())
 
     def note_starts(self, flights: Iterable[Flight]) -> None:
-        """Enter who began what into the flights."""
+        """Enter who began what into the flights; forget what was told of recordings that have ended already."""
+        flights = list(flights)
+        for key in set(self._started) - {flight.key for flight in flights}:
+            self._started.pop(key, None)
         for flight in flights:
             if flight.key in self._started:
                 flight.address, flight.pid, flight.since = self._started.pop(flight.key)
