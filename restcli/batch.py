@@ -246,9 +246,13 @@ class _Coordinator:
                 self._work()
         if self.wish() == GOING and self.halt is None:
             self.ledger.end_run(self.run_id)  # a run that was cut short has not seen everything
-        if is_bids(self.archive):
-            describe_derivatives(self.folder)
-        write_index(self.request.out)
+        try:
+            if is_bids(self.archive):
+                describe_derivatives(self.folder)
+            write_index(self.request.out)
+        except OutputError:
+            if self.halt is None:
+                raise  # else the reason why the batch stopped says more
         self._tell("finished", at_once=True)
         if self.halt is not None:
             raise self.halt

@@ -17,7 +17,7 @@ from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
-from dask.utils import parse_bytes
+from dask.utils import key_split, parse_bytes
 from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker, wait
 from distributed.scheduler import DEFAULT_EXTENSIONS as SCHEDULER_EXTENSIONS
 from distributed.system import MEMORY_LIMIT
@@ -388,6 +388,7 @@ class Hands:
 
     def outcome(self, future: Future[Any], flight: Flight) -> dict[str, Any]:
         """Return what became of a recording; a worker that died is an outcome too."""
+        key_split.cache_clear()  # Dask would remember the names of the last 100,000 tasks
         try:
             error = future.exception()
             if error is None:

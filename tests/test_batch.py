@@ -514,30 +514,34 @@ def test_recording_that_changes_while_it_is_read(
     assert batch(archive, out).complete  # it rests now, and its time is another
 
 
+@pytest.mark.parametrize(("full", "size"), [("", "400k"), ("derivatives/restcli", "60k")])
 def test_full_disk_stops_the_batch_and_space_lets_it_go_on(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path, full: str, size: str
 ) -> None:
-    archive, out = tmp_path / "archive", tmp_path / "small"
-    archive.mkdir()
-    out.mkdir()
-    for source in recordings:
-        shutil.copy(source, archive)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(out)]
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    small = out / full  # everything, or only what workers write: a BIDS archive keeps its ledger elsewhere
+    small.mkdir(parents=True)
+    for number, source in enumerate(recordings):
+        (archive / f"sub-{number}").mkdir(parents=True)
+        shutil.copy(source, archive / f"sub-{number}")
+    if full:
+        (archive / "dataset_description.json").write_text("{}")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)]
     if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
         pytest.skip("no permission to mount a small disk")
     try:
         with pytest.raises(OutputError, match="room on the disk"):
             batch(archive, out)
         assert not list(out.rglob("*.part"))
-        whole = list(out.glob("*_run.json"))
+        whole = list(out.rglob("*_run.json"))
         for report in whole:  # what is there is whole
             for name, digest in json.loads(report.read_text())["outputs"].items():
-                assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
-        assert len(whole) < 6 and "quarantined" not in states(out).values()
-        subprocess.run(["mount", "-o", "remount,size=20m", out], check=True)
+                assert hashlib.sha256((report.parent / name).read_bytes()).hexdigest() == digest
+        assert 0 < len(whole) < 6 and "quarantined" not in states(out).values()
+        subprocess.run(["mount", "-o", "remount,size=20m", small], check=True)
         assert batch(archive, out).complete
     finally:
-        subprocess.run(["umount", "--lazy", out], check=True)
+        subprocess.run(["umount", "--lazy", small], check=True)
 
 
 def test_nobody_answers_at_an_address(recordings: list[Path], toy_weights: Path, tmp_path: Path) -> None:
