@@ -30,7 +30,7 @@ from restcli.archive import output_stems, shard_of, walk_archive
 from restcli.batch import FINISHING, GOING, Progress, Request, Summary, pack, run_batch
 from restcli.errors import OutputError, RestError, UsageError
 from restcli.index import Book, export_tables, survey
-from restcli.ledger import Ledger, ledger_name
+from restcli.ledger import Ledger, Row, ledger_name
 from restcli.plan import Settings
 from restcli.workers import Crew
 
@@ -696,6 +696,8 @@ def test_ctrl_c_is_heard_while_copies_are_looked_for(recordings: list[Path], toy
         shutil.copy(recordings[0], archive / f"copy {number}.edf")
     process = start(archive, out, toy_weights, faults=marks)
     workers = [int(path.read_text()) for path in wait_for(lambda: [p for p in marks.iterdir() if p.read_text()])]
+    # Dask's choice for the C library, slow for arrays, is not made here.
+    assert b"MALLOC_TRIM_THRESHOLD_" not in Path(f"/proc/{workers[0]}/environ").read_bytes()
     os.killpg(process.pid, signal.SIGINT)
     begin = time.monotonic()
     errors = end(process)
@@ -752,6 +754,16 @@ def test_scheduler_lost_and_back(recordings: list[Path], toy_weights: Path, tmp_
             process.wait(timeout=20)
     assert summary.complete and any("was lost" in text for text in news) and "the scheduler is back" in news
     assert all(row["attempts"] == 1 for row in rows(out).values())
+
+
+def test_nothing_is_remembered_of_recordings_that_ended() -> None:
+    hands = workers.Hands(Crew())
+    flight = workers.Flight(Row(1, "a.edf", 1, 1, None, "a", 1, ()), 1, "key")
+    for key in ("key", "ended long ago"):
+        hands._note_start((0.0, {"key": key, "address": "tcp://a", "pid": 7}))
+    hands.note_starts([flight])
+    assert (flight.address, flight.pid) == ("tcp://a", 7) and not hands._started
+    assert "spans" not in workers._without_spans(workers.SCHEDULER_EXTENSIONS)
 
 
 # ---- one GPU
