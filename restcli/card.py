@@ -34,7 +34,7 @@ def card_text(weights: Weights) -> str:
         "## Data and split",
         _data(weights.provenance),
         "## What it reaches on validation",
-        _metrics(weights.metrics.get("validation", {})),
+        _metrics(weights),
         _types(weights.metrics.get("types")),
         _reliability(weights),
         _uncertainty(weights.metrics.get("intervals")),
@@ -94,8 +94,20 @@ def _data(provenance: Mapping[str, Any]) -> str:
     )
 
 
-def _metrics(metrics: Mapping[str, Any]) -> str:
-    return table(["measure", "value"], [[name.replace("_", " "), value] for name, value in metrics.items()])
+def _metrics(weights: Weights) -> str:
+    """Table what was measured on validation; twice when the usual amplitude is another in recordings as short."""
+    metrics, alone = (weights.metrics.get(name, {}) for name in ("validation", "validation_in_use"))
+    short, used = weights.metrics.get("calibrated_with_prior"), weights.calibration.prior_seconds
+    if not alone or not weights.calibration.amplitude or short == used:
+        return table(["measure", "value"], [[name.replace("_", " "), value] for name, value in metrics.items()])
+    rows = [[name.replace("_", " "), value, alone[name]] for name, value in metrics.items()]
+    return (
+        table(["measure", "as parts of long recordings", "as whole recordings"], rows)
+        + "\n\nValidation stretches stand for parts of long recordings, which are compared with their own usual "
+        f"amplitude: calibration, threshold and first column mix {short:g} s at 15 µV into it, in use {used:g} s. "
+        "In a long recording that changes hardly anything; a whole recording as short as a stretch is then compared "
+        "with 15 µV rather than with itself: second column."
+    )
 
 
 def _types(types: Mapping[str, Any] | None) -> str:
@@ -132,6 +144,8 @@ def _uncertainty(found: Mapping[str, float] | None) -> str:
 def _use(weights: Weights) -> str:
     rule, calibration = weights.rule, weights.calibration
     mean = f", averaged over {calibration.smooth} s" if calibration.smooth > 1 else ""
+    if calibration.amplitude:
+        mean += f"; {calibration.prior_seconds:g} s at 15 µV are mixed into the usual one"
     asked = weights.provenance.get("false_alarms_per_day_asked")
     reached = weights.metrics.get("validation", {}).get("false_alarms_per_day", 0.0)
     chosen = f"the lowest with at most {asked} false alarms a day on validation"

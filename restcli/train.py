@@ -199,6 +199,8 @@ class TrainSettings:
             raise UsageError("--look-ahead", f"{self.look_ahead} s", "less than the chunk and the window")
         if self.config is not None and self.config.n_features != self.features.n_features:
             raise UsageError("config", f"{self.config.n_features} inputs", f"{self.features.n_features}")
+        if self.smooth < 1 or self.smooth % 2 == 0:
+            raise UsageError("smooth", f"{self.smooth} s", "an odd number of seconds, to lie around each one")
         if self.device not in ("cpu", "cuda"):
             raise UsageError("--device", repr(self.device), "'cpu' or 'cuda'")
 
@@ -639,6 +641,8 @@ def _fingerprint(settings: TrainSettings) -> str:
         "name",
     ):
         table.pop(left_out)
+    if settings.start_from is not None:  # by content: a path says nothing, and names folders of this machine
+        table["start_from"] = load_weights(settings.start_from).sha256
     return json.dumps(table, sort_keys=True, default=str)
 
 
@@ -802,10 +806,16 @@ def finish(
         amplitude=settings.fusion, smooth=settings.smooth, prior_seconds=min(settings.prior, typical / 2)
     )
     calibration = fit_calibration(traces, start)
+    in_use = replace(calibration, prior_seconds=settings.prior)
     found = probabilities(traces, calibration)
     rule = choose_rule(traces, found, settings.false_alarms_per_day, EventRule())
     types = TYPES[: settings.network.n_types]
-    metrics = {"validation": measure(traces, found, rule, floor=floor), "reliability": reliability(traces, found)}
+    metrics = {
+        "validation": measure(traces, found, rule, floor=floor),
+        "validation_in_use": measure(traces, probabilities(traces, in_use), rule, floor=floor),
+        "calibrated_with_prior": calibration.prior_seconds,
+        "reliability": reliability(traces, found),
+    }
     if n_passes:
         metrics["intervals"] = measure_intervals(traces, found, calibration, rule)
     if types:
@@ -820,7 +830,7 @@ def finish(
         look_ahead=settings.look_ahead,
         min_nodes=reading.min_nodes,
         rule=rule,
-        calibration=replace(calibration, prior_seconds=settings.prior),
+        calibration=in_use,
         types=types,
         metrics=metrics,
         floor=floor,
@@ -837,6 +847,7 @@ def _with_provenance(weights: Weights, data: list[str], sides: tuple[Examples, E
                      settings: TrainSettings) -> Weights:  # fmt: skip
     """Say how the weights came to be; no clock time and no path of this machine, so that bytes can be compared."""
     table = json.loads(_fingerprint(settings))
+    table.pop("member")
     provenance = {
         "data": [item if item.startswith("sim:") else Path(item).name for item in data],
         "training": sides[0].summary(),
@@ -846,8 +857,6 @@ def _with_provenance(weights: Weights, data: list[str], sides: tuple[Examples, E
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
-    if settings.start_from is not None:
-        provenance["start_from"] = load_weights(settings.start_from).sha256
     weights = replace(weights, provenance=provenance)
     return replace(weights, golden=golden_logits(weights))
 

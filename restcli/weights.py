@@ -49,6 +49,10 @@ class Calibration:
     prior_seconds: float = 60.0
     smooth: int = 1
 
+    def __post_init__(self) -> None:
+        if self.smooth < 1 or self.smooth % 2 == 0:
+            raise ValueError(f"smooth {self.smooth}, not an odd number of seconds")
+
 
 @dataclass(frozen=True, eq=False)
 class Weights:

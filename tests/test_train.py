@@ -441,7 +441,8 @@ def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> N
     tuned = train(["sim:"], tmp_path / "b", replace(settings, start_from=first.path, rate=0.0, average=0.0))
     for key, value in first.weights.tensors.items():
         np.testing.assert_allclose(tuned.weights.tensors[key], value, atol=1e-6)
-    assert tuned.weights.provenance["start_from"] == first.weights.sha256
+    assert tuned.weights.provenance["settings"]["start_from"] == first.weights.sha256
+    assert str(tmp_path) not in json.dumps(tuned.weights.provenance)
     with pytest.raises(WeightsError, match="features or nodes"):
         train(["sim:"], tmp_path / "c", replace(settings, start_from=first.path, features=FeatureConfig(), config=None))
 
@@ -485,8 +486,21 @@ def test_types_are_taught_on_the_joint_states_of_members() -> None:
         torch.testing.assert_close(network.fc.weight, weight)
 
 
+def test_card_tells_both_priors_of_the_usual_amplitude(tmp_path: Path, cache: Path) -> None:
+    """Stretches of 40 s are parts of long recordings: calibrated with 20 s at 15 µV, used with 120 s."""
+    made = train(["sim:"], tmp_path, replace(TINY, cache=cache, recordings=12, fusion=2.0))
+    metrics = made.weights.metrics
+    assert made.weights.calibration.prior_seconds == 120.0
+    assert metrics["calibrated_with_prior"] == 20.0
+    assert metrics["validation"]["brier"] != metrics["validation_in_use"]["brier"]
+    told = made.card.read_text()
+    assert "mix 20 s at 15 µV" in told
+    assert "in use 120 s" in told
+    assert metrics["intervals"]["mean_width"] > 0
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
-    for bad in ({"loss": "hinge"}, {"steps": 0}, {"look_ahead": 14}, {"device": "tpu"}):
+    for bad in ({"smooth": 4}, {"loss": "hinge"}, {"steps": 0}, {"look_ahead": 14}, {"device": "tpu"}):
         with pytest.raises(UsageError):
             replace(TINY, **bad)
     with pytest.raises(UsageError):
