@@ -251,14 +251,15 @@ def _png(pixels: NDArray[np.uint8], dpi: float) -> bytes:
 
 
 class _Canvas(FigureCanvasAgg):
-    """Agg's canvas with a renderer that keeps the pictures of words; pages keep their size, so one renderer serves."""
+    """Agg's canvas with a renderer that keeps the pictures of words; one serves while the page keeps its size."""
 
     words: _Renderer | None = None
 
     def get_renderer(self) -> RendererAgg:
         """Return the renderer that everything on this canvas is drawn with."""
-        if self.words is None:
-            self.words = _Renderer(*self.get_width_height(physical=True), self.figure.dpi)  # type: ignore[no-untyped-call]
+        shape = (*self.get_width_height(physical=True), self.figure.dpi)
+        if self.words is None or (self.words.width, self.words.height, self.words.dpi) != shape:
+            self.words = _Renderer(*shape)  # type: ignore[no-untyped-call]
         return self.words
 
 

@@ -308,6 +308,22 @@ def test_involved_derivations_are_coloured(channels, expected):
     assert len(everywhere) == 6
 
 
+def test_labels_of_involved_derivations_alone_are_bold():
+    figure = event_page(BANANA, event=Event(100.0, 30.0, "sz", 0.7, ("F7-T3",)))
+    labels = next(axes for axes in figure.axes if len(axes.get_yticks()) == 18).get_yticklabels()
+    assert [label.get_text() for label in labels if label.get_weight() == "bold"] == ["F7-T3"]
+
+
+def test_a_page_made_larger_is_drawn_at_its_new_size(tmp_path):
+    figure = event_page(BANANA)
+    plots.save_figure(figure, tmp_path / "page.png")
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + 1, height)
+    figure.set_dpi(50)
+    image = mpl.image.imread(plots.save_figure(figure, tmp_path / "larger.png"))
+    assert image.shape[:2] == (int(height * 50), int((width + 1) * 50))
+
+
 def test_involvement_averages_over_the_event_and_leaves_out_absent_nodes():
     scores = make_scores(20, [(5, 5)], dead=(3,))
     shares = plots.involvement(scores, Event(5.0, 5.0))
