@@ -340,7 +340,7 @@ def choose_rule(traces: Sequence[Trace], found: Sequence[Float32Array], per_day:
     per_day : float
         At most this many false alarms a day of background.
     base : EventRule
-        Its durations and smoothing are kept; the release is three quarters of the threshold on the logit scale.
+        Its durations and smoothing are kept; the release is one unit of logit below the threshold.
 
     Returns
     -------
