@@ -30,6 +30,8 @@ AnyBlock = TypeVar("AnyBlock")
 
 # Bytes of samples read at a time, small enough for the processor's cache; blocks are put together from such chunks.
 _CHUNK_BYTES = 2**21
+# Bytes of the seconds of a block that is resampled elsewhere; tiles at its ends add some twenty seconds.
+_STORED_BYTES = 3 * 2**24
 # Shorter chunks, seconds, would make more tiles (see `resampling`) than they use.
 _SHORTEST_CHUNK = 40
 _MNE_FORMATS = {".vhdr": "BrainVision", ".eeg": "Nihon Kohden", ".lay": "Persyst", ".set": "EEGLAB"}
@@ -236,10 +238,13 @@ class Recording:
         Yields
         ------
         StoredBlock or Block
-            `StoredBlock` when channels of one rate lie in 16-bit records of usual length, else as `blocks` does.
+            `StoredBlock` when channels of one rate lie in 16-bit records of usual length, else as `blocks` does. Where
+            seconds take many bytes a block is shorter, so that its records hardly take more than 64 MB.
         """
-        read = self._stored_block if self._storable(channels, sfreq) else self._block
-        return self._each(read, channels, sfreq, seconds, clock or StageClock())
+        if not self._storable(channels, sfreq):
+            return self.blocks(channels, sfreq=sfreq, seconds=seconds, clock=clock)
+        most = max(_SHORTEST_CHUNK, int(_STORED_BYTES / self.source.bytes_per_second))
+        return self._each(self._stored_block, channels, sfreq, min(seconds, most), clock or StageClock())
 
     def read(self, channels: Sequence[int], start: float, stop: float, *, sfreq: float | None = None) -> Signal:
         """Read a stretch, for traces.
