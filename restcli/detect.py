@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ _GPU_BLOCK_SECONDS = 1800
 _GPU_WINDOWS_AT_ONCE = 4096
 _MOST_WORKERS = 4
 _GOLDEN_TOLERANCE = 1e-3
+# Single nodes lean on faint bins, where transforms in float32 differ.
+_NODE_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +191,93 @@ def golden_logits(weights: Weights) -> tuple[float, ...]:
     return tuple(float(value) for value in logits[0, -8:].mean(dim=-1))
 
 
+def _check_golden(weights: Weights) -> None:
+    """Refuse weights for which this version computes something else than the one that trained them."""
+    if not weights.golden:
+        return
+    found = golden_logits(weights)
+    if not np.allclose(found, weights.golden, atol=_GOLDEN_TOLERANCE):
+        raise WeightsError(
+            weights.name,
+            "this version computes other values than the ones these weights were trained on",
+            f"{weights.golden[0]:.4f} on the test signal, got {found[0]:.4f}",
+            "install the restcli that made them, or train again",
+        )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way from blocks to states: where, whether from stored integers, and by which form of the recurrence."""
+
+    name: str
+    device: torch.device
+    stored: bool
+    run_windows: Callable[..., torch.Tensor]
+
+
+def _ways(device: torch.device) -> list[_Way]:
+    """Give the ways there are on a device, the fastest first; the last one, plain on a CPU, needs no trial."""
+    ways = [_Way("CPU", torch.device("cpu"), False, run_windows)]
+    if device.type == "cuda":
+        from restcli.kernels import windows_runner
+
+        ways.insert(0, _Way("GPU", device, True, run_windows))
+        if windows_runner() is not run_windows:
+            ways.insert(0, _Way("fused kernel", device, True, windows_runner()))
+    return ways
+
+
+def _first_sound_way(weights: Weights, ways: list[_Way]) -> tuple[_Way, list[str]]:
+    """Return the first way that gives the plain form's values, and why earlier ones were not taken."""
+    reasons: list[str] = []
+    for way in ways[:-1]:
+        fault = _fault_of(way, weights)
+        if not fault:
+            return way, reasons
+        reasons.append(f"{way.name} not used: {fault}")
+    return ways[-1], reasons
+
+
+def _fault_of(way: _Way, weights: Weights) -> str:
+    """Try a way on the test signal; say what is wrong with it, or nothing."""
+    plain = _Way("plain", torch.device("cpu"), False, run_windows)
+    expected = _golden_windows(plain, weights)
+    try:
+        found = _golden_windows(way, weights)
+    except Exception as error:  # compilers of kernels raise whatever the tools they call raise
+        lines = str(error).strip().splitlines()
+        return lines[0] if lines else type(error).__name__
+    off, off_mean = (found - expected).abs(), (found.mean(dim=-1) - expected.mean(dim=-1)).abs()
+    # Compared so that NaN is no agreement.
+    if bool((off <= _NODE_TOLERANCE).all()) and bool((off_mean <= _GOLDEN_TOLERANCE).all()):
+        return ""
+    return f"it computes other values than the CPU on the test signal, {off_mean.max():.2g} off"
+
+
+@torch.no_grad()
+def _golden_windows(way: _Way, weights: Weights) -> torch.Tensor:
+    """Go a way with the test signal: logits without masks, with absent nodes, and with masked updates, (3, B, N)."""
+    n_nodes, length = len(weights.nodes), weights.window
+    n_seconds = length + 6
+    signal = golden_signal(n_nodes, weights.features.sfreq, n_seconds)
+    if way.stored:
+        data, matrix = torch.from_numpy(signal).to(way.device), torch.eye(n_nodes, device=way.device)
+        unsaturated = torch.zeros(n_nodes, n_seconds, device=way.device)
+        _, x = summarise_there(data, unsaturated, matrix, weights.features)
+    else:
+        x = torch.from_numpy(spectra(magnitudes(signal, weights.features.sfreq), weights.features)).to(way.device)
+    network = build_network(weights).to(way.device)
+    adjacency = torch.from_numpy(electrode_graph(weights.nodes).adjacency).to(way.device)
+    projected = network.l1(x).transpose(0, 1)  # (N, T, H)
+    count = torch.arange(n_nodes * n_seconds, device=way.device).view(n_nodes, n_seconds)
+    present, gate = (count % 5 > 0).float(), (count % 3 > 0).float() * 1.5
+    windows = Windows(range(max(0, length - 3), n_seconds), length)  # the first ones begin before the signal
+    masks: tuple[dict[str, torch.Tensor], ...] = ({}, {"present": present}, {"present": present, "gate": gate})
+    states = torch.stack([way.run_windows(network, projected, adjacency, windows, **some) for some in masks])
+    logits: torch.Tensor = network.fc(states)[..., 0]  # (3, N, B)
+    return logits.transpose(1, 2).cpu()
+
+
 class Detector:
     """Weights made ready to score recordings on one device.
 
@@ -208,35 +298,30 @@ class Detector:
     Notes
     -----
     On a GPU stored integers go there as they are, and everything up to the scores is done there (``stored``).
+    Before that the way to be taken is tried on the test signal: one that fails, or gives other values than the plain
+    form on a CPU, is not taken, and ``device_told`` says why.
     """
 
     def __init__(self, weights: Weights, device: str = "auto") -> None:
         self.weights = weights
         if device not in ("auto", "cpu", "cuda"):
             raise UsageError("--device", repr(device), "auto, cpu or cuda")
-        self.device, why = choose_device(device)
+        best, why = choose_device(device)
         if device == "cuda" and why:
             raise UsageError("--device", why, "a GPU that torch can use", "use --device cpu or auto")
-        self.device_told = f"{self.device.type} ({why})" if why else self.device.type
-        self.stored = self.device.type == "cuda"
-        self.run_windows = run_windows
-        if self.stored:
-            from restcli.kernels import windows_runner
-
-            self.run_windows = windows_runner()
-        self.network = build_network(weights).to(self.device)
         self.graph: ElectrodeGraph = electrode_graph(weights.nodes)
+        with _one_thread_each():
+            _check_golden(weights)
+            way, reasons = _first_sound_way(weights, _ways(best))
+        if device == "cuda" and way.device.type != "cuda":
+            raise UsageError(
+                "--device", "; ".join(reasons), "a GPU that computes what a CPU does", "use --device cpu or auto"
+            )
+        self.device, self.stored, self.run_windows = way.device, way.stored, way.run_windows
+        told = "; ".join([why, *reasons] if why else reasons)
+        self.device_told = f"{self.device.type} ({told})" if told else self.device.type
+        self.network = build_network(weights).to(self.device)
         self.adjacency = torch.from_numpy(self.graph.adjacency).to(self.device)
-        if weights.golden:
-            with _one_thread_each():
-                found = golden_logits(weights)
-            if not np.allclose(found, weights.golden, atol=_GOLDEN_TOLERANCE):
-                raise WeightsError(
-                    weights.name,
-                    "this version computes other values than the ones these weights were trained on",
-                    f"{weights.golden[0]:.4f} on the test signal, got {found[0]:.4f}",
-                    "install the restcli that made them, or train again",
-                )
 
     def annotate(self, recording: Recording, settings: Settings, *, clock: StageClock | None = None,
                  on_progress: Progress | None = None) -> Result:  # fmt: skip
@@ -332,37 +417,61 @@ class Detector:
                 if on_progress is not None:
                     on_progress(done, recording.duration)
 
-        n_workers = 1 if self.stored else min(torch.get_num_threads(), _MOST_WORKERS)
-        with _one_thread_each(), _pool(n_workers) as pool:
-            for block in blocks:
-                number = sum(segment.start <= block.start + 1e-6 for segment in recording.segments) - 1
-                if number not in runs:
-                    runs[number] = _SegmentRun(self, settings, montage, recording.segments[number], clock=clock)
-                finish(n_workers)  # memory holds one block a worker and the one just read
-                underway.append(runs[number].submit(pool, block))
-            finish(0)
+        with _one_thread_each() as n_threads:
+            n_workers = 1 if self.stored else min(n_threads, _MOST_WORKERS)
+            with _pool(n_workers) as pool:
+                for block in blocks:
+                    number = sum(segment.start <= block.start + 1e-6 for segment in recording.segments) - 1
+                    if number not in runs:
+                        runs[number] = _SegmentRun(self, settings, montage, recording.segments[number], clock=clock)
+                    finish(n_workers)  # memory holds one block a worker and the one just read
+                    underway.append(runs[number].submit(pool, block))
+                finish(0)
         return [run.piece for _, run in sorted(runs.items())]
 
 
+class _Threads:
+    """How many threads torch had before the first of those entered who are at work now."""
+
+    lock = Lock()
+    n_inside = 0
+    before = 1
+
+
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let torch use one thread in this thread and in those that begin meanwhile.
+def _one_thread_each() -> Iterator[int]:
+    """Let torch use one thread in this thread and in those that begin meanwhile; gives how many it had.
 
     Threads that wait for each other within every small product lose more than they win, above all on a busy machine.
+    Torch keeps the number for each thread, and hands the one set last to threads that begin: several may be in here at
+    a time, so all of them go back to what was there before the first.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with _Threads.lock:
+        here = torch.get_num_threads()
+        if _Threads.n_inside == 0:
+            _Threads.before = here
+        before = _Threads.before
+        _Threads.n_inside += 1
+        torch.set_num_threads(1)
     try:
-        yield
+        yield before
     finally:
-        torch.set_num_threads(before)
+        with _Threads.lock:
+            _Threads.n_inside -= 1
+            torch.set_num_threads(before)
+
+
+def _use_one_thread() -> None:
+    """Hold this thread to one: when it first asks it is given the number set last anywhere, so ask before."""
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 @contextmanager
 def _pool(n_workers: int) -> Iterator[ThreadPoolExecutor]:
     """Give workers; when something goes wrong what they have not begun is dropped."""
     # OpenMP keeps the number of threads for each thread apart: what the main thread set does not reach these.
-    pool = ThreadPoolExecutor(n_workers, "restcli", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(n_workers, "restcli", initializer=_use_one_thread)
     try:
         yield pool
     finally:

@@ -143,3 +143,33 @@ def test_workers_bring_no_threads_of_their_own(
     before = len(list(Path("/proc/self/task").iterdir()))
     detector.annotate(recording, Settings())
     assert max(count) <= before + 2
+
+
+def test_threads_come_back_when_several_annotate_at_once() -> None:
+    """The one that began later found the number of the other and left it behind."""
+    inside, leave, seen = threading.Event(), threading.Event(), []
+
+    def later() -> None:
+        with detect._one_thread_each():
+            inside.set()
+            leave.wait(10)
+        seen.append(torch.get_num_threads())
+        fresh = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        fresh.start()
+        fresh.join()
+
+    other = threading.Thread(target=later)
+    with detect._one_thread_each():
+        other.start()
+        assert inside.wait(10)
+    assert torch.get_num_threads() == 2
+    leave.set()
+    other.join()
+    assert seen == [2, 2]
+
+
+def test_workers_that_begin_while_another_recording_ends_use_one_thread() -> None:
+    with detect._pool(1) as pool:
+        pool.submit(int).result()
+        torch.set_num_threads(2)
+        assert pool.submit(torch.get_num_threads).result() == 1

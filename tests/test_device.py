@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import torch
 from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
 
-from restcli import device
+from restcli import detect, device, kernels
 from restcli.config import RestConfig
 from restcli.detect import Detector
 from restcli.errors import RestError, UsageError
@@ -80,6 +82,15 @@ def test_what_cannot_be_sent_as_stored_comes_in_microvolts(tmp_path: Path) -> No
     channels = range(19)
     kinds = {type(block) for block in recording.stored_blocks(channels, sfreq=251.0)}
     assert kinds == {Block}
+
+
+def test_blocks_of_wide_records_stay_small(tmp_path: Path) -> None:
+    labels = [*(f"EEG {name}-REF" for name in ELECTRODES_19), "wide"]
+    odd = EdfFile(labels, [256] * 19 + [200_000], n_records=250, duration="1", kind="EDF+C")
+    recording = open_recording(odd.write(tmp_path / "wide.edf"))
+    blocks = list(recording.stored_blocks(range(19), sfreq=200.0, seconds=1800))
+    assert all(isinstance(block, StoredBlock) and block.records.nbytes <= 64e6 for block in blocks)
+    assert sum(len(block.edges) - 1 for block in blocks if isinstance(block, StoredBlock)) == 250
 
 
 def faulty(n_channels: int, n_seconds: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -221,4 +232,86 @@ def test_fused_kernel_equals_the_plain_form_on_a_gpu() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_gives_the_events_of_the_cpu(example: Path) -> None:
     weights = load_weights(DEFAULT_NAME)
-    assert assert_same_result(example, Detector(weights, "cpu"), Detector(weights, "cuda"))
+    there = Detector(weights, "cuda")
+    assert there.device_told == "cuda"
+    assert assert_same_result(example, Detector(weights, "cpu"), there)
+
+
+def zeros(_network: Rest, projected: torch.Tensor, _adjacency: torch.Tensor, windows: Windows,
+          **_: object) -> torch.Tensor:  # fmt: skip
+    return projected.new_zeros(len(projected), len(windows.last), projected.shape[2])
+
+
+def nothing_known(*arguments: Any, **masks: Any) -> torch.Tensor:
+    return zeros(*arguments, **masks) * torch.nan
+
+
+def wrong_when_masked(*arguments: Any, **masks: Any) -> torch.Tensor:
+    return zeros(*arguments, **masks) if "gate" in masks else run_windows(*arguments, **masks)
+
+
+def no_compiler(*_: object, **__: object) -> torch.Tensor:
+    raise RuntimeError("Failed to find C compiler.\nPlease specify via CC.")
+
+
+def take_ways_of_a_gpu(monkeypatch: pytest.MonkeyPatch, fused: Callable[..., torch.Tensor]) -> None:
+    """Give the ways there are beside a GPU, all of them on the CPU."""
+    monkeypatch.setattr(kernels, "windows_runner", lambda: fused)
+    names = [way.name for way in detect._ways(torch.device("cuda"))]
+    assert names == ["fused kernel", "GPU", "CPU"]
+    ways = [detect._Way("fused kernel", CPU, True, fused), detect._Way("GPU", CPU, True, run_windows)]
+    monkeypatch.setattr(detect, "_ways", lambda _device: [*ways, detect._Way("CPU", CPU, False, run_windows)])
+
+
+@pytest.mark.parametrize("runner", [zeros, nothing_known, wrong_when_masked])
+def test_a_kernel_that_computes_something_else_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, toy_weights: Path, runner: Callable[..., torch.Tensor]
+) -> None:
+    take_ways_of_a_gpu(monkeypatch, runner)
+    detector = Detector(load_weights(toy_weights), "cpu")
+    assert (detector.stored, detector.run_windows) == (True, run_windows)
+    assert "fused kernel not used: it computes other values than the CPU on the test signal" in detector.device_told
+
+
+def test_a_kernel_that_cannot_be_compiled_is_not_taken(monkeypatch: pytest.MonkeyPatch, example: Path) -> None:
+    take_ways_of_a_gpu(monkeypatch, no_compiler)
+    detector = Detector(load_weights(DEFAULT_NAME), "cpu")
+    assert detector.device_told == "cpu (fused kernel not used: Failed to find C compiler.)"
+    assert detector.annotate(open_recording(example), Settings()).events
+
+
+def test_spectra_that_differ_on_the_device_are_not_taken(monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
+    def wrong(*arguments: Any) -> Any:
+        summary, features = device.summarise(*arguments)
+        return summary, features + 0.1
+
+    take_ways_of_a_gpu(monkeypatch, run_windows_elsewhere)
+    monkeypatch.setattr(detect, "summarise_there", wrong)
+    detector = Detector(load_weights(toy_weights), "cpu")
+    assert (detector.stored, detector.run_windows) == (False, run_windows)
+    assert "fused kernel not used: it computes" in detector.device_told
+    assert "GPU not used: it computes" in detector.device_told
+
+
+def run_windows_elsewhere(*arguments: Any, **masks: Any) -> torch.Tensor:
+    return run_windows(*arguments, **masks)
+
+
+@pytest.mark.parametrize("weights", [DEFAULT_NAME, "rest-paper"])
+def test_a_sound_kernel_is_taken_with_room_to_spare(monkeypatch: pytest.MonkeyPatch, weights: str) -> None:
+    take_ways_of_a_gpu(monkeypatch, run_windows_elsewhere)
+    monkeypatch.setattr(detect, "_GOLDEN_TOLERANCE", 1e-4)
+    monkeypatch.setattr(detect, "_NODE_TOLERANCE", 1e-3)
+    detector = Detector(load_weights(weights), "cpu")
+    assert (detector.stored, detector.run_windows) == (True, run_windows_elsewhere)
+    assert detector.device_told == "cpu"
+
+
+def test_a_gpu_asked_for_by_name_that_computes_something_else_is_refused(
+    monkeypatch: pytest.MonkeyPatch, toy_weights: Path
+) -> None:
+    take_ways_of_a_gpu(monkeypatch, zeros)
+    monkeypatch.setattr(detect, "choose_device", lambda _device: (torch.device("cuda"), ""))
+    monkeypatch.setattr(detect, "summarise_there", no_compiler)
+    with pytest.raises(UsageError, match=r"GPU not used: Failed to find C compiler.*--device cpu or auto"):
+        Detector(load_weights(toy_weights), "cuda")
