@@ -87,10 +87,12 @@ def test_what_cannot_be_sent_as_stored_comes_in_microvolts(tmp_path: Path) -> No
 def test_blocks_of_wide_records_stay_small(tmp_path: Path) -> None:
     labels = [*(f"EEG {name}-REF" for name in ELECTRODES_19), "wide"]
     odd = EdfFile(labels, [256] * 19 + [200_000], n_records=250, duration="1", kind="EDF+C")
-    recording = open_recording(odd.write(tmp_path / "wide.edf"))
+    path = odd.write(tmp_path / "wide.edf")
+    recording = open_recording(path)
     blocks = list(recording.stored_blocks(range(19), sfreq=200.0, seconds=1800))
     assert all(isinstance(block, StoredBlock) and block.records.nbytes <= 64e6 for block in blocks)
     assert sum(len(block.edges) - 1 for block in blocks if isinstance(block, StoredBlock)) == 250
+    path.unlink()  # 100 MB
 
 
 def faulty(n_channels: int, n_seconds: int, length: int) -> tuple[np.ndarray, np.ndarray]:
