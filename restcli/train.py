@@ -181,7 +181,7 @@ class TrainSettings:
     false_alarms_per_day: float = 12.0
     fusion: float = 1.0
     smooth: int = 5
-    prior: float = 120.0
+    prior: float = 90.0
     start_from: str | Path | None = None
     member: int = 0
     resume: bool = True

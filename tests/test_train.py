@@ -487,15 +487,15 @@ def test_types_are_taught_on_the_joint_states_of_members() -> None:
 
 
 def test_card_tells_both_priors_of_the_usual_amplitude(tmp_path: Path, cache: Path) -> None:
-    """Stretches of 40 s are parts of long recordings: calibrated with 20 s at 15 µV, used with 120 s."""
+    """Stretches of 40 s are parts of long recordings: calibrated with 20 s at 15 µV, used with 90 s."""
     made = train(["sim:"], tmp_path, replace(TINY, cache=cache, recordings=12, fusion=2.0))
     metrics = made.weights.metrics
-    assert made.weights.calibration.prior_seconds == 120.0
+    assert made.weights.calibration.prior_seconds == 90.0
     assert metrics["calibrated_with_prior"] == 20.0
     assert metrics["validation"]["brier"] != metrics["validation_in_use"]["brier"]
     told = made.card.read_text()
     assert "mix 20 s at 15 µV" in told
-    assert "in use 120 s" in told
+    assert "in use 90 s" in told
     assert metrics["intervals"]["mean_width"] > 0
 
 
