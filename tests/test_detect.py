@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 import torch
 from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
+from numpy.typing import NDArray
 
 import restcli
 from restcli import detect
 from restcli.detect import Detector, annotate
 from restcli.errors import RecordingError, UsageError
+from restcli.events import Scores
 from restcli.features import channel_faults, magnitudes, spectra
 from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, derive
 from restcli.plan import Settings
@@ -22,7 +25,7 @@ from restcli.recording import open_recording
 from restcli.stages import StageClock
 from restcli.stream import Stream
 from restcli.track import relative_amplitude
-from restcli.weights import Calibration, load_weights
+from restcli.weights import Calibration, Weights, load_weights
 
 N_SECONDS = 40
 
@@ -266,6 +269,70 @@ def test_stream_carries_the_state_of_the_definition(detector: Detector) -> None:
     assert np.isnan([p for p, _ in outputs[:3]]).all()
     np.testing.assert_allclose([p for p, _ in outputs[3:]], wanted[3:], atol=1e-5)
     np.testing.assert_allclose(outputs[-1][1], torch.sigmoid(logits[0, -1]), atol=1e-5)
+
+
+def both_ways(
+    path: Path, weights: Weights, good: NDArray[np.bool_]
+) -> tuple[Scores, list[float], list[NDArray[np.float32]]]:
+    """Return the scores of `annotate`, and what `Stream` says of each second judged, nodes not `good` (N, T) away."""
+    detector = Detector(weights, "cpu")
+    recording = open_recording(path)
+    montage = derive([channel.label for channel in recording.channels], DOUBLE_BANANA)
+    signal = montage.matrix @ next(recording.blocks(montage.channels, sfreq=200.0)).data
+    signal[~np.repeat(good, 200, axis=1)] = np.nan
+    stream, ahead = Stream(detector), weights.look_ahead
+    said = [stream.push(signal[:, 200 * t : 200 * (t + 1)]) for t in range(good.shape[1])]
+    assert np.isnan([p for p, _ in said[:ahead]]).all()
+    later = said[ahead:] + [(np.nan, np.full(len(good), np.nan, np.float32))] * ahead
+    return detector.annotate(recording, Settings()).scores, [p for p, _ in later], [nodes for _, nodes in later]
+
+
+def few_nodes(path: Path, n_seconds: int, kept: Sequence[str], spans: Sequence[slice]) -> NDArray[np.bool_]:
+    """Write noise that is flat in these seconds but for some channels; return which nodes are good, (N, T)."""
+    data = noise(19, n_seconds, 200)
+    flat = [i for i, name in enumerate(ELECTRODES_19) if name not in kept]
+    good = np.ones((len(DOUBLE_BANANA), n_seconds), dtype=bool)
+    alive = [set(node.split("-")) <= set(kept) for node in DOUBLE_BANANA]
+    for span in spans:
+        samples = slice(200 * span.start, 200 * span.stop)
+        data[:, samples] *= 6
+        data[flat, samples] = 0
+        good[:, span] = np.array(alive)[:, None]
+    write_edf(path, data, 200)
+    return good
+
+
+@pytest.mark.parametrize("kept", [(), ("FP1", "F7", "T3", "T5"), ("FP1", "F3", "C3", "P3", "O1", "F7", "T3", "T5")])
+def test_stream_leaves_out_what_annotate_leaves_out(kept: tuple[str, ...], toy_weights: Path, tmp_path: Path) -> None:
+    good = few_nodes(tmp_path / "gap.edf", 60, kept, [slice(30, 33)])
+    scores, whole, nodes = both_ways(tmp_path / "gap.edf", load_weights(toy_weights), good)
+    np.testing.assert_array_equal(np.isnan(whole), np.isnan(scores.probability))
+    np.testing.assert_array_equal(np.isnan(nodes), np.isnan(scores.by_node))
+    assert np.isnan(whole[30:33]).all() == (len(kept) < 8)
+
+
+def test_stream_weighs_amplitude_as_annotate_does(toy_weights: Path, tmp_path: Path) -> None:
+    good = few_nodes(tmp_path / "loud.edf", 60, ("FP1", "F7", "T3", "T5"), [slice(8, 26), slice(40, 41)])
+    plain = replace(load_weights(toy_weights), golden=())
+    _, whole, _ = both_ways(tmp_path / "loud.edf", plain, good)
+
+    def gains(prior: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        calibration = Calibration(amplitude=2.0, prior_seconds=prior, smooth=5)
+        scores, fused, _ = both_ways(tmp_path / "loud.edf", replace(plain, calibration=calibration), good)
+        expected, _, _ = both_ways(tmp_path / "loud.edf", plain, good)
+        return logit(fused) - logit(whole), logit(scores.probability) - logit(expected.probability)
+
+    streamed, annotated = gains(prior=1e6)  # so much that the usual amplitude is 15 µV from the first second on
+    np.testing.assert_allclose(streamed, annotated, atol=1e-4)
+    assert np.nanstd(streamed) > 0.003
+    streamed, annotated = gains(prior=0)  # at the end both know the whole recording
+    last = -1 - plain.look_ahead
+    assert streamed[last] == pytest.approx(annotated[last], abs=1e-4)
+
+
+def logit(p: Sequence[float] | NDArray[np.float32]) -> NDArray[np.float64]:
+    value = np.asarray(p, dtype=np.float64)
+    return np.asarray(np.log(value / (1 - value)))
 
 
 def test_progress_is_reported(recording_path: Path, detector: Detector) -> None:
