@@ -96,14 +96,27 @@ def train(
     )  # fmt: skip
     shape = vars(settings.network) | {"variant": variant, "hidden": hidden, "members": members}
     settings = replace(settings, config=RestConfig(**shape))
-    try:
-        with learning_display(settings) as on_progress:
-            result = run(data, out, settings, on_progress=on_progress)
-    finally:
-        if any(out.glob(f"{name}-*.checkpoint")):  # gone when a training came to its end
-            typer.echo("stopped before the end: the same command goes on from the last validation", err=True)
+    with _way_on_told(out, settings), learning_display(settings) as on_progress:
+        result = run(data, out, settings, on_progress=on_progress)
     typer.echo(f"{result.path}")
     typer.echo(f"card: {result.card}  log: {result.log}  ({result.seconds:.0f} s of training)", err=True)
+
+
+@contextmanager
+def _way_on_told(out: Path, settings: TrainSettings) -> Iterator[None]:
+    """Say how to go on when a training is stopped, if one of its members has left a checkpoint."""
+    from dataclasses import replace
+
+    from restcli.train import checkpoint_path
+
+    try:
+        yield
+    except BaseException:
+        members = range(settings.network.members)
+        if any(checkpoint_path(out, replace(settings, member=k)).exists() for k in members):
+            command = "the same command" + ("" if settings.resume else " without --restart")
+            typer.echo(f"stopped before the end: {command} goes on from the last validation", err=True)
+        raise
 
 
 @contextmanager

@@ -78,10 +78,13 @@ def test_train_refuses_recordings_without_marks(tmp_path: Path) -> None:
 
 
 def test_train_writes_weights_card_log_and_annotate_uses_them(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "tiny-wide-0.checkpoint").touch()  # of another training
     done = restcli(
         "train", "sim:0-5", "-o", tmp_path / "runs", "--steps", "2", "--folds", "2", "--name", "tiny", "--variant", "DS"
     )
     assert done.returncode == 0, done.stderr
+    assert "stopped" not in done.stderr
     weights = Path(done.stdout.strip())
     assert weights.name == "tiny.safetensors"
     assert {path.suffix for path in weights.parent.iterdir()} >= {".safetensors", ".md", ".csv", ".png"}
@@ -90,6 +93,32 @@ def test_train_writes_weights_card_log_and_annotate_uses_them(dataset: Path, tmp
     )
     assert used.returncode == 0, used.stderr
     assert json.loads(used.stdout)["weights"]["name"] == "tiny"
+
+
+def stopped_training(monkeypatch: pytest.MonkeyPatch, out: Path, left: str, *options: str) -> str:
+    """Interrupt a training beside a checkpoint of this name; return what stderr says."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("restcli.train.train", interrupted)
+    out.mkdir()
+    (out / left).touch()
+    done = restcli("train", "sim:0-5", "-o", out, "--members", "2", *options)
+    assert done.returncode == 130
+    return done.stderr
+
+
+def test_an_interrupted_training_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = stopped_training(monkeypatch, tmp_path / "a", "rest-1.checkpoint")
+    assert "the same command goes on from the last validation" in said
+    said = stopped_training(monkeypatch, tmp_path / "b", "rest-1.checkpoint", "--restart")
+    assert "the same command without --restart goes on from the last validation" in said
+
+
+@pytest.mark.parametrize("left", ["rest-wide-0.checkpoint", "rest-2.checkpoint", "rest-0.checkpoint.part"])
+def test_another_training_s_checkpoint_is_not_ours(left: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert "goes on" not in stopped_training(monkeypatch, tmp_path / "a", left)
 
 
 def test_simulate_writes_a_dataset_that_evaluate_reads(toy_weights: Path, tmp_path: Path) -> None:
