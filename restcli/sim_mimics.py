@@ -121,10 +121,11 @@ def _add_periodic(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
     length = min(0.9 / frequency, rng.uniform(0.12, 0.6))
     wave = discharges(rng, np.cumsum(gaps) - gaps[0], n, length) * edges(n, 1, 1)
     amplitude = brain.base * log_uniform(rng, 1.5, 6)
+    size = {"amplitude": amplitude}
     generalised = rng.random() < 0.5
     if "discharges" in scene.components and rng.random() < 0.6:
         centre = direction("FZ+CZ") if generalised else None
-        _add_wide(scene, rng, (onset, wave), centre, wanted=log_uniform(rng, 0.4, 3))
+        size = _add_wide(scene, rng, (onset, wave), centre, wanted=log_uniform(rng, 0.4, 3))
     elif generalised:
         place = direction("FZ" if rng.random() < 0.6 else "CZ")
         scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.6)), onset, wave * np.float32(amplitude))
@@ -134,13 +135,13 @@ def _add_periodic(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
         if rng.random() < 0.5:
             late = np.roll(wave, round(rng.uniform(0, 0.04) * 200))
             scene.add(dipole_map(rng, place, spread=0.4), onset, late * np.float32(amplitude * rng.uniform(0.2, 0.6)))
-    _mark(scene, "GPD" if generalised else "LPD", onset, n, frequency=frequency, amplitude=amplitude)
+    _mark(scene, "GPD" if generalised else "LPD", onset, n, frequency=frequency, **size)
 
 
 def _add_wide(
     scene: Scene, rng: np.random.Generator, played: tuple[float, Float32Array], centre: NDArray[np.float64] | None, *,
     wanted: float,
-) -> None:  # fmt: skip
+) -> dict[str, float]:  # fmt: skip
     """Let a pattern take as much cortex as a seizure does, so that neither width nor size alone tells them apart.
 
     Parameters
@@ -151,6 +152,12 @@ def _add_wide(
         Where it is strongest; None draws one side.
     wanted : float
         Size in the median derivation, as a multiple of what it lies on.
+
+    Returns
+    -------
+    dict
+        What to note of its size: the multiple wanted, under the name `stand_out`; the limit of an electrode may have
+        kept it below.
     """
     onset, wave = played
     fall = log_uniform(rng, 0.3, 1.2) if centre is None else log_uniform(rng, 0.8, 8.0)
@@ -159,6 +166,7 @@ def _add_wide(
     with scene.layer():
         scene.add_all(maps, onset, np.stack([np.roll(wave, lag) for lag in lags]))
         scene.data *= stand_out(scene, onset, len(wave) / SFREQ, wanted)
+    return {"stand_out": wanted}
 
 
 def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
@@ -169,16 +177,17 @@ def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: np.random.Generator) ->
     wave = play(cycle_table(rng, pick(rng, {"sine": 0.5, "sharp": 0.4, "triangle": 0.1})), phase)
     wave = wave * per_cycle(rng, phase, 0.15) * slow_curve(rng, n, 0.25, 4) * edges(n, 0.8, 0.8)
     amplitude = brain.base * log_uniform(rng, 0.8, 3)
+    size = {"amplitude": amplitude}
     generalised = rng.random() < 0.5
     place = direction("FZ") if generalised else random_direction(rng, -0.05)
     wide = "discharges" in scene.components and rng.random() < 0.6
     if wide:
-        _add_wide(scene, rng, (onset, wave), place if generalised else None, wanted=log_uniform(rng, 0.4, 3))
+        size = _add_wide(scene, rng, (onset, wave), place if generalised else None, wanted=log_uniform(rng, 0.4, 3))
     else:
         scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.7)), onset, wave * np.float32(amplitude))
     if not generalised and not wide:
         scene.add(dipole_map(rng, place, spread=0.35), onset, wave * np.float32(amplitude * rng.uniform(0.1, 0.5)))
-    _mark(scene, "GRDA" if generalised else "LRDA", onset, n, frequency=frequency, amplitude=amplitude)
+    _mark(scene, "GRDA" if generalised else "LRDA", onset, n, frequency=frequency, **size)
 
 
 def _add_spikes(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:

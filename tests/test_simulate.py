@@ -21,6 +21,7 @@ from restcli.montage import DOUBLE_BANANA, derive, parse_label
 from restcli.sim_background import draw_brain, posterior_frequency
 from restcli.sim_chain import Recorder, Switchboard, draw_chain, refer
 from restcli.sim_dataset import DatasetPlan, _resampled, write_dataset
+from restcli.sim_mimics import Maker, _add_periodic, _add_rhythmic_delta
 from restcli.sim_plots import pages, realism_figure
 from restcli.sim_realism import Background, describe, realism
 from restcli.sim_seizures import _MAKERS, KINDS, REPERTOIRE, Plan, add_seizure, onset_electrodes, plan_seizures
@@ -32,6 +33,7 @@ from restcli.sim_waves import (
     band_noise,
     coloured_noise,
     cycle_table,
+    derivation_rms,
     dipole_maps,
     direction,
     edges,
@@ -40,6 +42,7 @@ from restcli.sim_waves import (
     play,
     positions,
     rhythm,
+    stand_out,
 )
 from restcli.simulate import COMPONENTS, FIRST, PIECE, SimulateOptions, draw, draw_long, stream
 
@@ -124,6 +127,31 @@ def test_what_lies_outside_the_scene_is_cut() -> None:
     scene.mark("x", -3, 0.2)
     scene.mark("x", 0.9, 40)
     assert scene.states["x"].tolist() == [True]
+
+
+@pytest.mark.parametrize("wanted", [0.5, 3.0])
+def test_a_layer_stands_out_as_wanted_while_it_lasts(wanted: float) -> None:
+    scene = Scene((1,), 4000)
+    scene.data += (20 * generator(1).standard_normal(scene.data.shape)).astype(np.float32)
+    scene.data[:, :1000] *= 10  # what lies before does not count
+    before = scene.data.copy()
+    with scene.layer():
+        scene.data[:, 1000:3000] += (5 * generator(2).standard_normal((21, 2000))).astype(np.float32)
+        scene.data *= stand_out(scene, 5.0, 10.0, wanted)
+    parts = (part[:, 1000:3000] for part in (scene.data - before, before))
+    own, under = (float(np.median(derivation_rms(part))) for part in parts)
+    assert own / under == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_layer_stands_out_by_no_more_than_an_electrode_may_have() -> None:
+    scene = Scene((1,), 4000)
+    scene.data += (300 * generator(1).standard_normal(scene.data.shape)).astype(np.float32)
+    with scene.layer():
+        scene.data += (5 * generator(2).standard_normal(scene.data.shape)).astype(np.float32)
+        factor = stand_out(scene, 0.0, 20.0, 50.0)
+        assert float(np.abs(scene.data[:19]).max() * factor) == pytest.approx(900, rel=1e-4)
+    with pytest.raises(ValueError, match="no layer"):
+        stand_out(scene, 0.0, 20.0, 1.0)
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------
@@ -256,6 +284,38 @@ def test_a_seizure_lies_in_its_seconds_and_nowhere_else(kind: str) -> None:
         == 0
     )
     assert np.array_equal(scene.states["seizure"], inside)
+
+
+def test_what_lifted_a_discharge_is_noted() -> None:
+    noted = []
+    for seed in range(12):
+        scene = Scene((seed,), 12000, COMPONENTS)
+        brain = draw_brain(generator(seed), COMPONENTS)
+        add_seizure(scene, brain, Plan("temporal", 20.3, 15.0, seed))
+        noted.append(next(row for row in scene.drawn if row["what"] == "seizure")["stand_out"])
+    drawn = [wanted for wanted in noted if wanted is not None]
+    assert 0 < len(drawn) < len(noted)  # a quarter is left as drawn
+    assert len(set(drawn)) == len(drawn) and 1 <= min(drawn) <= max(drawn) <= 7
+
+
+@pytest.mark.parametrize("add", [_add_periodic, _add_rhythmic_delta])
+def test_the_size_noted_of_a_mimic_is_the_one_asked_for(add: Maker) -> None:
+    wide = 0
+    for seed in range(12):
+        scene = Scene((seed,), 24000, COMPONENTS)
+        scene.data += (20 * generator(seed).standard_normal(scene.data.shape)).astype(np.float32)
+        before = scene.data.copy()
+        add(scene, draw_brain(generator(seed), COMPONENTS), generator(seed))
+        (row,) = scene.drawn
+        assert ("stand_out" in row) != ("amplitude" in row)
+        if "stand_out" in row:
+            wide += 1
+            span = slice(max(0, round(row["onset"] * 200)), round((row["onset"] + row["duration"]) * 200))
+            own, under = (float(np.median(derivation_rms(part[:, span]))) for part in (scene.data - before, before))
+            capped = np.abs(scene.data - before)[:19].max() > 899
+            assert own / under <= 1.02 * row["stand_out"]
+            assert capped or own / under == pytest.approx(row["stand_out"], rel=0.02)
+    assert 0 < wide < 12
 
 
 def test_every_kind_has_a_maker_and_shares_add_up() -> None:
