@@ -34,6 +34,7 @@ from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
 from restcli.operating import (
     Reading,
     Trace,
+    _gates,
     auroc,
     choose_rule,
     confusion_of_types,
@@ -401,6 +402,18 @@ def test_intervals_are_measured_by_what_they_tell() -> None:
     assert 0.1 < told["mean_width"] < 0.3
 
 
+def test_masked_passes_differ_from_each_other_and_repeat() -> None:
+    network = build_network(TINY)
+    masks, again = ([gate.numpy() for gate in _gates(network, torch.zeros(18, 400, 6), 3)] for _ in range(2))
+    rate = network.config.fire_rate
+    for number, mask in enumerate(masks):
+        assert mask.shape == (18, 400)
+        np.testing.assert_array_equal(mask, again[number])
+        np.testing.assert_allclose(np.unique(mask), [0, 1 / rate])
+        assert mask.mean() == pytest.approx(1, abs=0.1)
+        assert not any(np.array_equal(mask, other) for other in masks[:number])
+
+
 def test_runs() -> None:
     assert list(runs(np.array([True, True, False, True]))) == [(0, 2), (3, 4)]
     assert BACKGROUND < SEIZURE
@@ -427,6 +440,7 @@ def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path,
     assert all(f"auroc {floor} floor" in first.card.read_text() for floor in ("amplitude", "band power"))
     assert first.log.read_text().splitlines()[0] == "member,step,rate,loss,validation_loss,auroc"
     assert "wrong side" in first.card.read_text() and weights.metrics["intervals"]["passes"] == 20
+    assert weights.metrics["intervals"]["mean_width"] > 0
     assert f"({weights.name}_reliability.png)" in first.card.read_text()
     assert (first.path.parent / f"{weights.name}_reliability.png").stat().st_size > 1000
     assert first.curves is not None
