@@ -395,15 +395,22 @@ class _Coordinator:
         self.news.append(f"failed: {row.path!r}: {reason}")
 
     def _end_overdue(self) -> None:
-        """Kill the workers of recordings that take too long."""
+        """Kill the workers of recordings that take too long, and settle those whose workers are gone."""
         limit = self.request.timeout
         self.hands.note_starts(self.flights.values())
         for future, flight in list(self.flights.items()):
+            if future.status != "pending":
+                continue
             if time.monotonic() - flight.since > limit:
                 self.hands.kill(future, flight)
-                del self.flights[future]
                 text = f"{Path(flight.row.path).name}: not done after {limit:g} s (--timeout); its worker was ended"
-                self._settle(flight, {"error": text, "error_class": "Timeout", "worker": flight.address})
+                outcome = {"error": text, "error_class": "Timeout", "worker": flight.address}
+            elif (gone := self.hands.bereave(future, flight)) is not None:
+                outcome = gone
+            else:
+                continue
+            del self.flights[future]
+            self._settle(flight, outcome)
 
     def _recover(self) -> None:
         """Wait for the scheduler to come back; what was in flight is no one's fault and waits for its turn again."""
@@ -439,10 +446,7 @@ class _Coordinator:
         counts, left = self.ledger.counts(), self.ledger.bytes_left()
         self.tell_after = time.monotonic() + max(TICK, 20 * (time.monotonic() - begin))
         seconds = begin - self.began
-        flights = tuple(
-            (flight.row.path, 0.0 if math.isnan(flight.since) else begin - flight.since)
-            for flight in self.flights.values()
-        )
+        flights = tuple((flight.row.path, max(0.0, begin - flight.since)) for flight in self.flights.values())
         news, self.news = tuple(self.news), []
         to_go = left * seconds / self.bytes_now if self.bytes_now else math.nan
         self.on_update(Progress(stage, counts, flights, self.n_now, self.eeg_seconds / 3600, seconds, to_go, news))

@@ -171,13 +171,21 @@ def annotate_one(task: Task, order: Order) -> dict[str, Any]:
     try:
         facts |= _annotate(task, order, clock)
     except RestError as error:
-        full = isinstance(error, OutputError) and getattr(error.__cause__, "errno", None) in _FULL
-        facts |= {"error": str(error), "error_class": type(error).__name__, "full": full}
+        facts |= {"error": str(error), "error_class": type(error).__name__, "full": _is_full(error)}
     except Exception as error:
         text = f"{Path(task.source).name}: {_where(error)}; this is a bug of restcli, please report it"
-        facts |= {"error": text, "error_class": type(error).__name__, "full": False}
+        facts |= {"error": text, "error_class": type(error).__name__, "full": _is_full(error)}
     facts["stages"] = {stage: round(seconds, 4) for stage, seconds in clock.seconds.items()}
     return facts
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Tell whether a full disk is at the bottom of an error, however often it was told anew on its way up."""
+    while error is not None:
+        if getattr(error, "errno", None) in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _where(error: Exception) -> str:

@@ -21,6 +21,7 @@ from dask.utils import key_split, parse_bytes
 from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker, wait
 from distributed.scheduler import DEFAULT_EXTENSIONS as SCHEDULER_EXTENSIONS
 from distributed.system import MEMORY_LIMIT
+from distributed.utils import sync
 from distributed.worker import DEFAULT_EXTENSIONS as WORKER_EXTENSIONS
 
 from restcli.errors import RestError, UsageError
@@ -35,10 +36,8 @@ _MAPPED_AT_ONCE = 64
 _WATCH = 0.05
 # Dask times its messages by the wall clock; set back by more than this, it would hold them until it has caught up.
 _SETBACK = 1.0
-# Work that never lets go of the interpreter would keep its own beginning from being told.
-_HEAD_START = 0.01
-# A worker that is busy starting, or whose word was lost, may say nothing for this long.
-_SILENCE = 60.0
+# A worker that was ended gets nothing for this long, or until the scheduler has noticed.
+_MOURNING = 60.0
 _NO_SCHEDULER = (OSError, TimeoutError, CancelledError, asyncio.CancelledError)
 
 
@@ -109,9 +108,8 @@ class Flight:
     key : str
         Name of the Dask task.
     address, pid, since : str, int, float
-        Worker, its process, and monotonic time at which it began; NaN before.
-    sent : float
-        Monotonic time at which it was given to the cluster.
+        Worker, its process, and monotonic time at which it began; until the worker has told: the one that it was given
+        to, 0, and when it was given.
     """
 
     row: Row
@@ -120,7 +118,6 @@ class Flight:
     address: str = ""
     pid: int = 0
     since: float = math.nan
-    sent: float = math.nan
 
 
 class Lost(Exception):  # noqa: N818
@@ -139,10 +136,14 @@ class Shield(WorkerPlugin):
 
 
 def begin(key: str, work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
-    """Tell the coordinator which process begins, then do the work; this is what workers run."""
+    """Tell which process begins, then do the work; this is what workers run.
+
+    Work begins when the scheduler has answered: if it dies or never lets go of the interpreter, a message that was
+    still to be sent would never be.
+    """
     worker = get_worker()
-    worker.log_event(_TOPIC, {"key": key, "address": worker.address, "pid": os.getpid()})
-    time.sleep(_HEAD_START)
+    message = {"key": key, "address": worker.address, "pid": os.getpid()}
+    sync(worker.loop, worker.scheduler.log_event, topic=_TOPIC, msg=message)
     return work(*args)
 
 
@@ -288,17 +289,6 @@ class Hands:
         for flight in flights:
             if flight.key in self._started:
                 flight.address, flight.pid, flight.since = self._started.pop(flight.key)
-            elif math.isnan(flight.since) and time.monotonic() - flight.sent > _SILENCE:
-                self._look_for(flight)
-
-    def _look_for(self, flight: Flight) -> None:
-        """Ask the scheduler who has a recording that no worker spoke of."""
-        flight.sent = time.monotonic()
-        for address, keys in self._call("processing").items():
-            if flight.key in keys:
-                nannies = self.cluster.workers.values() if self.cluster is not None else ()
-                pids = [nanny.pid for nanny in nannies if nanny.worker_address == address]
-                flight.address, flight.pid, flight.since = address, pids[0] if pids else 0, flight.sent - _SILENCE
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._client is None or self._client.status not in ("running", "newly-created"):
@@ -310,27 +300,39 @@ class Hands:
 
     def n_free(self, flights: Iterable[Flight]) -> int:
         """Return how many worker processes have no recording; one each, so that none is blamed for another's death."""
+        self._ask()
+        self._busy = {flight.address for flight in flights}
+        return len(set(self._addresses) - self._busy - set(self._dead))
+
+    def _ask(self) -> None:
+        """Ask who is there, unless that was asked just now."""
         if time.monotonic() - self._asked > _WATCH:
             self._addresses = list(self._call("nthreads"))
             self._asked = time.monotonic()
-            recent = time.monotonic() - _SILENCE
+            recent = time.monotonic() - _MOURNING
             self._dead = {a: when for a, when in self._dead.items() if a in self._addresses and when > recent}
-        self._busy = {flight.address for flight in flights}
-        return len(set(self._addresses) - self._busy - set(self._dead))
+
+    def bereave(self, future: Future[Any], flight: Flight) -> dict[str, Any] | None:
+        """Return what became of a recording whose worker is gone, or None while it is there."""
+        self._ask()
+        if flight.address in self._addresses:
+            return None
+        self._call("cancel", [future])
+        return self._killed(flight)
 
     def submit(self, flight: Flight, work: Callable[..., dict[str, Any]], *args: Any, avoid: str) -> Future[Any]:
         """Give a recording to a worker that has none, to another than `avoid` where there is one.
 
-        Dask would choose by its estimate of how long tasks take, which a clock that jumps can spoil: two recordings on
-        one worker would die together.
+        To that one alone: while it is still starting, or when it is gone, Dask would choose a busy one, and two
+        recordings on one worker die together.
         """
-        free = sorted(set(self._addresses) - self._busy - set(self._dead), key=lambda address: address == avoid)
+        free = set(self._addresses) - self._busy - set(self._dead)
+        flight.address = min(free, key=lambda address: (address == avoid, address))
+        flight.since = time.monotonic()
         future: Future[Any] = self._call(
-            "submit", begin, flight.key, work, *args, key=flight.key, pure=False, retries=0, workers=free[:1] or None,
-            allow_other_workers=bool(free),
+            "submit", begin, flight.key, work, *args, key=flight.key, pure=False, retries=0, workers=[flight.address],
+            allow_other_workers=False,
         )  # fmt: skip
-        flight.address = free[0] if free else ""
-        flight.sent = time.monotonic()
         return future
 
     def map(
@@ -390,21 +392,26 @@ class Hands:
         """Return what became of a recording; a worker that died is an outcome too."""
         key_split.cache_clear()  # Dask would remember the names of the last 100,000 tasks
         try:
-            error = future.exception()
+            error = future.exception(timeout=_MOURNING)
             if error is None:
-                return dict(future.result())
+                return dict(future.result(timeout=_MOURNING))
         except _NO_SCHEDULER as lost:
             raise Lost from lost
         name, kind = flight.row.path.rpartition("/")[2], type(error).__name__
-        facts: dict[str, Any] = {"worker": flight.address, "error_class": kind}
         if isinstance(error, KilledWorker):
-            self._bury(error.last_worker.address)
-            limit = f"its limit of {self.memory / 2**30:.1f} GiB" if self.cluster else "its limit"
-            why = f"its worker was killed while it was being done (memory above {limit}, or a crash)"
-            return facts | {"error": f"{name}: {why}"}
+            return self._killed(flight)
         if isinstance(error, ImportError):
-            return facts | {"error": f"restcli could not be imported ({kind})", "fatal": True}
-        return facts | {"error": f"{name}: the worker could not do it ({kind})"}
+            facts = {"error": f"restcli could not be imported ({kind})", "fatal": True}
+        else:
+            facts = {"error": f"{name}: the worker could not do it ({kind})"}
+        return {"worker": flight.address, "error_class": kind} | facts
+
+    def _killed(self, flight: Flight) -> dict[str, Any]:
+        self._bury(flight.address)
+        limit = f"its limit of {self.memory / 2**30:.1f} GiB" if self.cluster else "its limit"
+        why = f"its worker was killed while it was being done (memory above {limit}, or a crash)"
+        text = f"{flight.row.path.rpartition('/')[2]}: {why}"
+        return {"worker": flight.address, "error_class": KilledWorker.__name__, "error": text}
 
     def _bury(self, *addresses: str) -> None:
         """Give these workers nothing more, and ask soon who is there."""
