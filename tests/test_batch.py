@@ -114,6 +114,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start the command in a process group of its own, with two workers of its own."""
     env = dict(os.environ)
+    env.pop("MALLOC_TRIM_THRESHOLD_", None)  # a cluster of Dask's own in this process leaves it here
     fixed = [str(archive), str(out), "--weights", str(weights), "--workers", "2", *QUIET]
     if faults is not None:
         env |= {"DASK_DISTRIBUTED__WORKER__PRELOAD": str(HERE / "batch_faults.py"), "RESTCLI_TEST_MARKS": str(faults)}
