@@ -10,6 +10,8 @@ import matplotlib as mpl
 import pytest
 
 mpl.use("agg")
+# Loaded by workers alone: looking for doctests in it would let the faults into this process, and from it everywhere.
+collect_ignore = ["batch_faults.py"]
 _ROOT = Path(__file__).resolve().parent.parent
 
 
