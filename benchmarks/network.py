@@ -106,8 +106,9 @@ def _day_on_gpu(repeats: int) -> Rows:
     """Network time of a day with a score a second: plain form, captured graph and fused kernel; aim 20 ms."""
     if not torch.cuda.is_available():
         return [{"form": form, "ms": "not run here: no GPU"} for form in ("plain", "captured graph", "fused kernel")]
-    from restcli.kernels import windows_runner
+    from restcli.kernels import fused_runner
 
+    fused = fused_runner() or run_windows
     adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency).cuda()
     network = _rest("DS").cuda()
     projected = torch.randn(N_NODES, 86_400 + N_SECONDS - 1, network.config.hidden, device="cuda")
@@ -119,7 +120,7 @@ def _day_on_gpu(repeats: int) -> Rows:
     forms: dict[str, Callable[[], object]] = {
         "plain": lambda: run_windows(network, projected, adjacency, windows),
         "captured graph": graph.replay,
-        "fused kernel": lambda: windows_runner()(network, projected, adjacency, windows),
+        "fused kernel": lambda: fused(network, projected, adjacency, windows),
     }
     rows: Rows = []
     for form, action in forms.items():
@@ -128,7 +129,7 @@ def _day_on_gpu(repeats: int) -> Rows:
             action()
             torch.cuda.synchronize()
 
-        away = (windows_runner()(network, projected, adjacency, windows) - plain).abs().max().item()
+        away = (fused(network, projected, adjacency, windows) - plain).abs().max().item()
         rows.append({"form": form, "ms": 1000 * seconds_of(timed, repeats=10 * repeats),
                      "fused kernel away from plain": away})  # fmt: skip
     return rows

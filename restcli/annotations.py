@@ -29,7 +29,7 @@ BACKGROUND = "bckg"
 COLUMNS = {
     "onset": {"Description": "Begin of the event, from the start of the recording", "Units": "s"},
     "duration": {"Description": "Length of the event", "Units": "s"},
-    "eventType": {"Description": "SzCORE event type; bckg: the whole recording, no seizure found"},
+    "eventType": {"Description": "SzCORE event type; bckg: none found in what was scored, see the run report"},
     "confidence": {"Description": "Mean probability of the event, 0 to 1"},
     "channels": {"Description": "Nodes involved; all: everywhere"},
     "dateTime": {"Description": "Clock time of the start of the recording"},

@@ -219,11 +219,11 @@ def _ways(device: torch.device) -> list[_Way]:
     """Give the ways there are on a device, the fastest first; the last one, plain on a CPU, needs no trial."""
     ways = [_Way("CPU", torch.device("cpu"), False, run_windows)]
     if device.type == "cuda":
-        from restcli.kernels import windows_runner
+        from restcli.kernels import fused_runner
 
         ways.insert(0, _Way("GPU", device, True, run_windows))
-        if windows_runner() is not run_windows:
-            ways.insert(0, _Way("fused kernel", device, True, windows_runner()))
+        if (fused := fused_runner()) is not None:
+            ways.insert(0, _Way("fused kernel", device, True, fused))
     return ways
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RestError
+from restcli.running import running_mean
 
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
 
@@ -274,7 +275,7 @@ class EventRule:
 
 
 def smooth_scores(probability: FloatArray, width: int) -> NDArray[np.float64]:
-    """Average over a centred window, ignoring scores that are missing; missing stays missing.
+    """Average probabilities over a centred window, leaving out scores that are missing; missing stays missing.
 
     Parameters
     ----------
@@ -292,17 +293,8 @@ def smooth_scores(probability: FloatArray, width: int) -> NDArray[np.float64]:
     >>> smooth_scores(np.array([0.0, 1.0, np.nan, 1.0]), 3).tolist()
     [0.5, 0.5, nan, 1.0]
     """
-    values = np.asarray(probability, dtype=float)
-    finite = np.isfinite(values)
-    if width <= 1 or len(values) == 0:
-        return np.where(finite, values, np.nan)
-    before = width // 2
-    total = np.cumsum(np.concatenate([np.zeros((1, *values.shape[1:])), np.where(finite, values, 0.0)]), axis=0)
-    count = np.cumsum(np.concatenate([np.zeros((1, *values.shape[1:])), finite]), axis=0)
-    low = np.clip(np.arange(len(values)) - before, 0, len(values))
-    high = np.clip(np.arange(len(values)) - before + width, 0, len(values))
-    n_finite = np.maximum(count[high] - count[low], 1)
-    return np.where(finite, np.clip((total[high] - total[low]) / n_finite, 0.0, 1.0), np.nan)
+    # Sums run along the whole recording: rounding could leave a mean of ones a little above one.
+    return np.clip(running_mean(probability, width), 0.0, 1.0)
 
 
 def to_events(scores: Scores, rule: EventRule, start: datetime | None = None) -> Events:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import UsageError
+from restcli.running import running_mean
 
 Float = NDArray[np.float64]
 FloatArray = NDArray[np.floating]
@@ -39,18 +40,7 @@ def amplitude_floor(rms: FloatArray) -> Float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a second without a good node is NaN
         middle = np.asarray(np.nanmedian(logs, axis=1), dtype=float)
-    return _running_mean(middle, _SECONDS)
-
-
-def _running_mean(values: Float, width: int) -> Float:
-    """Mean over a centred window, leaving out what is missing; missing stays missing."""
-    finite = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(finite)])
-    low = np.maximum(np.arange(len(values)) - width // 2, 0)
-    high = np.minimum(np.arange(len(values)) + width // 2 + 1, len(values))
-    mean = (sums[high] - sums[low]) / np.maximum(counts[high] - counts[low], 1)
-    return np.where(finite, mean, np.nan)
+    return running_mean(middle, _SECONDS)
 
 
 def band_powers(spectrum: FloatArray) -> Float:
@@ -102,7 +92,7 @@ class BandPowerFloor:
         """
         standard = (np.asarray(features, dtype=float) - np.array(self.centre)) / np.array(self.scale)
         odds = standard @ np.array(self.slope) + self.intercept
-        return _running_mean(np.asarray(0.5 * (1 + np.tanh(odds / 2)), dtype=float), _SECONDS)
+        return running_mean(np.asarray(0.5 * (1 + np.tanh(odds / 2)), dtype=float), _SECONDS)
 
 
 def fit_band_power(features: FloatArray, labels: NDArray[np.bool_]) -> BandPowerFloor:

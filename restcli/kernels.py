@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from restcli.model import Rest, Windows, run_windows
+from restcli.model import Rest, Windows
 
 try:
     import triton
@@ -20,9 +20,9 @@ except ImportError:  # builds of torch for CPUs come without it
     triton = None
 
 
-def windows_runner() -> Callable[..., Tensor]:
-    """Return what runs sliding windows on a GPU: the fused kernel, or `run_windows` where there is no Triton."""
-    return run_windows if triton is None else run_fused
+def fused_runner() -> Callable[..., Tensor] | None:
+    """Return what runs sliding windows as one kernel, or None where there is no Triton."""
+    return None if triton is None else run_fused
 
 
 @torch.no_grad()

@@ -104,13 +104,10 @@ def trace_examples(
 
 
 def _trace(network: Rest, examples: Examples, example: Example, how: tuple[Tensor, Reading], n_passes: int) -> Trace:
-    adjacency, reading = how
+    reading = how[1]
     rows = slice(example.start, example.start + example.seconds)
-    logs = np.asarray(examples.spectra[rows, :, : reading.features.range[1] + 1], dtype=np.float32)
+    logs, projected, here = project(network, examples, example, how)
     present = examples.present[rows].astype(np.float32)
-    x = torch.from_numpy(log_features(logs, reading.features)).to(adjacency.device)
-    here = torch.from_numpy(present).to(adjacency.device)
-    projected = network.l1(x * here[..., None]).transpose(0, 1).contiguous()  # (N, T, H)
     usable = present.sum(axis=1) >= reading.min_nodes
     logit, types = _read_out(network, projected, here, how)
     passes = [
@@ -125,6 +122,37 @@ def _trace(network: Rest, examples: Examples, example: Example, how: tuple[Tenso
         bands=stretch_bands(examples, example),
         passes=np.stack(passes, axis=1) if passes else None,
     )
+
+
+def project(
+    network: Rest, examples: Examples, example: Example, how: tuple[Tensor, Reading]
+) -> tuple[Float32Array, Tensor, Tensor]:
+    """Give a network one stretch.
+
+    Parameters
+    ----------
+    network : Rest
+        Its first map is used.
+    examples, example : Examples, Example
+        The store, and a stretch of T seconds in it.
+    how : (Tensor, Reading)
+        Graph weights, whose device is used, and inputs.
+
+    Returns
+    -------
+    logs : ndarray, shape (T, N, n_bins)
+        Log spectra up to the highest bin used.
+    projected : Tensor, shape (N, T, H)
+        ``l1 x``.
+    here : Tensor, shape (T, N)
+        1 where a node is good.
+    """
+    adjacency, reading = how
+    rows = slice(example.start, example.start + example.seconds)
+    logs = np.asarray(examples.spectra[rows, :, : reading.features.range[1] + 1], dtype=np.float32)
+    x = torch.from_numpy(log_features(logs, reading.features)).to(adjacency.device)
+    here = torch.from_numpy(examples.present[rows].astype(np.float32)).to(adjacency.device)
+    return logs, network.l1(x * here[..., None]).transpose(0, 1).contiguous(), here
 
 
 def _gates(network: Rest, projected: Tensor, n_passes: int) -> Iterator[Tensor]:

@@ -205,7 +205,9 @@ def add_seizure(scene: Scene, brain: Brain, plan: Plan) -> Event:
 
 
 def _draw_stand_out(looks: np.random.Generator) -> float | None:
-    """Draw the multiple (1-7) of what it lies on that a discharge reaches at least; in 25 % None, left as drawn.
+    """Draw the multiple (1-7) of what it lies on that a discharge is raised to; in 25 % None, left as drawn.
+
+    A larger one is not lowered, and the limit of `stand_out` may keep it below.
 
     Measured on the real seizures that may be looked at: in the median derivation they are 1.2 to 9 times the
     background, where simulated ones of drawn source strengths mostly stayed below it. A rhythm that no reader could

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.events import Scores, Span
 from restcli.features import QUALITY_WORDS, REFERENCE_RMS, SPECTRUM_BINS, Quality, upper_band_limit
+from restcli.running import running_mean
 from restcli.weights import Calibration, Weights
 
 Float32Array = NDArray[np.float32]
@@ -208,27 +209,16 @@ def _empty_piece(n_seconds: int, n_nodes: int, n_passes: int, pieces: Sequence[P
 
 def relative_amplitude(amplitude: Float32Array, enough: NDArray[np.bool_], calibration: Calibration) -> Float32Array:
     """Log amplitude of each second over the recording's usual one, clipped to -1..2.5, averaged, shape (T,)."""
-    known = amplitude[enough & np.isfinite(amplitude)]
-    if calibration.amplitude == 0 or known.size == 0:
+    known = enough & np.isfinite(amplitude)
+    if calibration.amplitude == 0 or not known.any():
         return np.zeros(len(amplitude), dtype=np.float32)
-    logs = np.log(np.maximum(known, 1e-3))
+    logs = np.log(np.maximum(amplitude[known], 1e-3))
     prior = np.full(round(calibration.prior_seconds), np.log(REFERENCE_RMS))
     usual = float(np.median(np.concatenate([logs, prior])))
     relative = np.log(np.maximum(np.nan_to_num(amplitude, nan=REFERENCE_RMS), 1e-3)) - usual
-    return _averaged(np.clip(relative, -1.0, 2.5), enough & np.isfinite(amplitude), calibration.smooth)
-
-
-def _averaged(values: NDArray[Any], known: NDArray[np.bool_], width: int) -> Float32Array:
-    """Average over `width` seconds around each one that is known, over known ones only, shape (T,)."""
-    if width <= 1:
-        return values.astype(np.float32)
-    half = width // 2
-    total, count = (
-        np.concatenate([[0.0], np.cumsum(np.pad(part.astype(np.float64), half))])
-        for part in (np.where(known, values, 0.0), known)
-    )
-    mean = (total[width:] - total[:-width]) / np.maximum(count[width:] - count[:-width], 1)
-    return np.where(known, mean, values).astype(np.float32)
+    clipped = np.clip(relative, -1.0, 2.5)
+    mean = running_mean(np.where(known, clipped, np.nan), calibration.smooth)
+    return np.where(known, mean, clipped).astype(np.float32)
 
 
 def calibrate(logit: Float32Array, extra: Float32Array, calibration: Calibration) -> Float32Array:

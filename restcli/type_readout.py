@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restcli.examples import SEIZURE, Example, Examples
-from restcli.features import log_features
 from restcli.model import Rest, Windows, run_windows
-from restcli.operating import Reading
+from restcli.operating import Reading, project
 
 Float64Array = NDArray[np.float64]
 
@@ -73,14 +72,9 @@ def _gather(
 
 def _mean_states(joined: Rest, examples: Examples, example: Example, how: tuple[Tensor, Reading]) -> Float64Array:
     """Mean over the good nodes of the state after each second, (T, H)."""
-    adjacency, reading = how
-    rows = slice(example.start, example.start + example.seconds)
-    logs = np.asarray(examples.spectra[rows, :, : reading.features.range[1] + 1], dtype=np.float32)
-    here = torch.from_numpy(examples.present[rows].astype(np.float32)).to(adjacency.device)  # (T, N)
-    x = torch.from_numpy(log_features(logs, reading.features)).to(adjacency.device) * here[..., None]
-    projected = joined.l1(x).transpose(0, 1).contiguous()  # (N, T, H)
-    windows = Windows(range(example.seconds), reading.window)
-    state = run_windows(joined, projected, adjacency, windows, present=here.T)  # (N, T, H)
+    _, projected, here = project(joined, examples, example, how)
+    windows = Windows(range(example.seconds), how[1].window)
+    state = run_windows(joined, projected, how[0], windows, present=here.T)  # (N, T, H)
     weight = here / here.sum(dim=1, keepdim=True).clamp(min=1)
     mean: Tensor = (state.transpose(0, 1) * weight[..., None]).sum(dim=1)
     return mean.cpu().numpy().astype(np.float64)

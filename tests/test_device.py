@@ -258,7 +258,7 @@ def no_compiler(*_: object, **__: object) -> torch.Tensor:
 
 def take_ways_of_a_gpu(monkeypatch: pytest.MonkeyPatch, fused: Callable[..., torch.Tensor]) -> None:
     """Give the ways there are beside a GPU, all of them on the CPU."""
-    monkeypatch.setattr(kernels, "windows_runner", lambda: fused)
+    monkeypatch.setattr(kernels, "fused_runner", lambda: fused)
     names = [way.name for way in detect._ways(torch.device("cuda"))]
     assert names == ["fused kernel", "GPU", "CPU"]
     ways = [detect._Way("fused kernel", CPU, True, fused), detect._Way("GPU", CPU, True, run_windows)]
