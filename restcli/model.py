@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -288,17 +289,18 @@ def _run(network: Rest, projected: Tensor, adjacency: Tensor, windows: Windows, 
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """The linear maps of one update, transposed to multiply from the right, with l2 multiplied into gc2."""
+    """The linear maps of one update, transposed to multiply from the right, with l2 multiplied into gc2.
 
-    root1: Tensor
-    rel1: Tensor
-    bias1: Tensor
-    root2: Tensor
-    rel2: Tensor
-    bias2: Tensor
+    `hidden` (2H, H) takes a node's sum over neighbours and the node itself to the hidden layer, `mend` (2H, H) the
+    hidden layer and its sum to the correction; `carry` (3H, H) takes the state before its correction, the hidden layer
+    and its sum to the next second.
+    """
+
+    hidden: Tensor
+    hidden_bias: Tensor
+    mend: Tensor
+    mend_bias: Tensor
     carry: Tensor
-    carry_root: Tensor
-    carry_rel: Tensor
     carry_bias: Tensor
     state_bias: Tensor
 
@@ -306,75 +308,116 @@ class _Maps:
 def _fold(network: Rest) -> _Maps:
     root1, rel1, bias1 = _maps_of(network.gc1)
     root2, rel2, bias2 = _maps_of(network.gc2)
-    carry, state_bias = network.l2.weight.T.contiguous(), network.l2.bias
-    handed_on = (carry, root2 @ carry, rel2 @ carry, bias2 @ carry)
-    return _Maps(root1, rel1, bias1, root2, rel2, bias2, *handed_on, state_bias)
+    hidden, mend, onwards = torch.cat([rel1, root1]), torch.cat([root2, rel2]), network.l2.weight.T
+    carry = torch.cat([onwards, mend @ onwards])
+    return _Maps(hidden, bias1, mend, bias2, carry, bias2 @ onwards, network.l2.bias)
 
 
-def _maps_of(convolution: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    root, rel = convolution.get_submodule("lin_root"), convolution.get_submodule("lin_rel")
-    return (
-        root.get_parameter("weight").T.contiguous(),
-        rel.get_parameter("weight").T.contiguous(),
-        rel.get_parameter("bias"),
-    )
+def _maps_of(convolution: Any) -> tuple[Tensor, Tensor, Tensor]:
+    root, rel = convolution.lin_root, convolution.lin_rel
+    return root.weight.T, rel.weight.T, rel.bias
+
+
+@dataclass(frozen=True, eq=False)
+class _Buffers:
+    """What one update computes, for each node of each window, as the views of it that steps take.
+
+    Parameters
+    ----------
+    h, r, q : Tensor, shape (N, B, H)
+        The state before its correction, the hidden layer of the correction, and that one's sum over neighbours.
+    h_rows, r_rows : Tensor, shape (N B, H)
+        The same memory.
+    sums : tuple of (Tensor, Tensor)
+        What is summed over neighbours, and where to: `h` and `r`, shape (N, B H). The sum of `h` may lie in `q`, which
+        is filled when it is no longer needed.
+    seen, known : tuple of Tensor, shape (N B, H) or a multiple
+        The sum of `h` and `h`, which the hidden layer is made of; `h`, `r` and `q`, which the next state is made of.
+    """
+
+    h: Tensor
+    r: Tensor
+    q: Tensor
+    h_rows: Tensor
+    r_rows: Tensor
+    sums: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+    seen: tuple[Tensor, ...]
+    known: tuple[Tensor, ...]
+
+
+def _buffers(shape: tuple[int, int, int], like: Tensor) -> tuple[_Buffers, _Buffers]:
+    """Make buffers for this second and the next, which differ in `h` alone."""
+    r, q = like.new_empty(shape), like.new_empty(shape)
+    r_rows, q_rows, r_nodes, q_nodes = _rows(r), _rows(q), r.view(len(r), -1), q.view(len(q), -1)
+
+    def around(h: Tensor) -> _Buffers:
+        h_rows, sums = _rows(h), ((h.view(len(h), -1), q_nodes), (r_nodes, q_nodes))
+        return _Buffers(h, r, q, h_rows, r_rows, sums, (q_rows, h_rows), (h_rows, r_rows, q_rows))
+
+    return around(like.new_empty(shape)), around(like.new_empty(shape))
+
+
+def _side_by_side(n_nodes: int, hidden: int, like: Tensor) -> _Buffers:
+    """Make buffers for one window that lie side by side, so that one product takes several of them."""
+    whole = like.new_empty(n_nodes, 4 * hidden)
+    g, h, r, q = whole.chunk(4, dim=1)
+    seen, known = (whole[:, : 2 * hidden],), (whole[:, hidden:],)
+    return _Buffers(h[:, None], r[:, None], q[:, None], h, r, ((h, g), (r, q)), seen, known)
 
 
 class _Step:
-    """Buffers of one batch of windows, shape (N, B, H): allocated once, small enough to stay in the cache.
-
-    `h` is the state before its correction, `r` the hidden layer of the correction, `q` its sum over neighbours.
-    """
+    """Buffers of one batch of windows: allocated once, small enough to stay in the cache."""
 
     def __init__(self, adjacency: Tensor, maps: _Maps, shape: tuple[int, int, int], *, like: Tensor) -> None:
         self.adjacency, self.maps = adjacency, maps
-        self.h, self.spare, self.r, self.q = (like.new_empty(shape) for _ in range(4))
+        n_nodes, n_windows, hidden = shape
+        self.hidden: tuple[Tensor, ...] = (maps.hidden,)
+        self.carried: tuple[Tensor, ...] = (maps.carry,)
+        if n_windows == 1:  # a call costs more than its few sums
+            self.now, self.after = (_side_by_side(n_nodes, hidden, like) for _ in range(2))
+        else:
+            self.now, self.after = _buffers(shape, like)
+            self.hidden, self.carried = maps.hidden.chunk(2), maps.carry.chunk(3)
 
     def begin(self, projected: Tensor, present: Tensor | None) -> None:
         """Take the first second, before which there is no state."""
-        self.h.copy_(projected)
+        self.now.h.copy_(projected)
         if present is not None:
-            self.h.mul_(present)
+            self.now.h.mul_(present)
 
     def carry(self, projected: Tensor, present: Tensor | None) -> None:
         """Take the next second's projection, biases included, and add what the state hands on."""
-        h, maps = self.spare, self.maps
-        h.copy_(projected)
-        flat = _rows(h)
-        flat.addmm_(_rows(self.h), maps.carry)
-        flat.addmm_(_rows(self.r), maps.carry_root)
-        flat.addmm_(_rows(self.q), maps.carry_rel)
+        now, after = self.now, self.after
+        after.h.copy_(projected)
+        for part, weight in zip(now.known, self.carried, strict=True):
+            after.h_rows.addmm_(part, weight)
         if present is not None:
-            h.mul_(present)
-        self.h, self.spare = h, self.h
+            after.h.mul_(present)
+        self.now, self.after = after, now
 
     def correct(self, present: Tensor | None, scale: Tensor | None) -> None:
         """Compute the hidden layer and its sum over neighbours, both multiplied with the update's mask."""
-        maps, r = self.maps, _rows(self.r)
-        self._gather(self.h)
-        torch.addmm(maps.bias1, _rows(self.h), maps.root1, out=r)
-        r.addmm_(_rows(self.q), maps.rel1)
-        r.relu_()
+        now, so_far = self.now, self.maps.hidden_bias
+        (h, sum_of_h), (r, sum_of_r) = now.sums
+        torch.mm(self.adjacency, h, out=sum_of_h)
+        for part, weight in zip(now.seen, self.hidden, strict=True):
+            so_far = torch.addmm(so_far, part, weight, out=now.r_rows)
+        so_far.relu_()
         if present is not None:
-            self.r.mul_(present)
-        self._gather(self.r)
+            now.r.mul_(present)
+        torch.mm(self.adjacency, r, out=sum_of_r)
         if scale is not None:
-            self.r.mul_(scale)
-            self.q.mul_(scale)
-
-    def _gather(self, x: Tensor) -> None:
-        """Put the weighted sum over the neighbours of `x` into `q`."""
-        n_nodes = len(x)
-        torch.mm(self.adjacency, x.view(n_nodes, -1), out=self.q.view(n_nodes, -1))
+            now.r.mul_(scale)
+            now.q.mul_(scale)
 
     def state(self, scale: Tensor | None) -> Tensor:
         """Form the state after the last update."""
-        maps = self.maps
-        self.spare.copy_(maps.bias2.expand_as(self.spare) if scale is None else scale * maps.bias2)
-        flat = _rows(self.spare)
-        flat.addmm_(_rows(self.r), maps.root2)
-        flat.addmm_(_rows(self.q), maps.rel2)
-        return self.h + self.spare
+        maps, now = self.maps, self.now
+        bias = maps.mend_bias if scale is None else scale * maps.mend_bias
+        state = now.h + bias
+        for part, weight in zip((now.r, now.q), maps.mend.chunk(2), strict=True):
+            _rows(state).addmm_(_rows(part), weight)
+        return state
 
 
 def _rows(x: Tensor) -> Tensor:
