@@ -1,4 +1,4 @@
-"""Annotate one recording in a process of its own and print what it took: ``python -m benchmarks.child FILE``."""
+"""Annotate one recording in a process of its own, print what it took: ``python -m benchmarks.child FILE PLOT``."""
 
 from __future__ import annotations
 
@@ -39,37 +39,29 @@ class TwoClocks(StageClock):
                 self.processor.seconds[stage] = self.processor.seconds.get(stage, 0.0) + spent
 
 
-def main(path: str) -> None:
-    """Do what ``restcli annotate`` does, stage by stage."""
+def main(path: str, plot: str) -> None:
+    """Do what ``restcli annotate --plot PLOT`` does, stage by stage."""
     clock = TwoClocks()
     with clock("import"):
         from restcli.detect import Detector
         from restcli.plan import Settings
         from restcli.recording import open_recording
-        from restcli.report import write_outputs
+        from restcli.report import expect_pictures, write_outputs
         from restcli.weights import load_weights
     with clock("open"):
         recording = open_recording(path)
     with clock("weights"):
         detector = Detector(load_weights("rest-default"))
+    expect_pictures(plot)
     result = detector.annotate(recording, Settings(), clock=clock)
     with tempfile.TemporaryDirectory() as folder:
-        write_outputs(result, folder, plot="none", clock=clock)
-        wall, cpu, peak = clock.wall(), time.process_time(), _peak()
-        again = TwoClocks()
-        begin = time.process_time()
-        write_outputs(result, folder, plot="png", clock=again)
-        # Pages are packed in a thread of their own: their processor time is that of the process.
-        clock.seconds["pictures"] = again.seconds["pictures"]
-        clock.processor.seconds["pictures"] = time.process_time() - begin
+        write_outputs(result, folder, plot=plot, clock=clock)
+        cpu, peak = time.process_time(), _peak()
     found = {
         "stages": clock.seconds,
         "processor": clock.processor.seconds,
-        "wall": wall,
         "cpu": cpu,
-        "after": clock.wall() - wall,
         "peak_mb": peak / 1024,
-        "peak_mb_with_pictures": _peak() / 1024,
         "device": detector.device.type,
         "n_parameters": result.weights.n_parameters,
         "duration": recording.duration,
@@ -80,4 +72,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -16,17 +16,18 @@ from benchmarks.recordings import make_recording
 from benchmarks.tables import Rows, Tables
 from restcli.report import MOST_EVENT_PICTURES
 
-_STAGES = ("import", "open", "weights", "read", "resample", "spectra", "network", "events", "tables", "pictures")
+_STAGES = ("import", "open", "weights", "read", "resample", "spectra", "network", "events", "tables")
 _OVERLAPPING = ("read", "resample", "spectra", "network")
 
 
 def measure(options: argparse.Namespace) -> Tables:
     """Run each length `repeats` times in a fresh process; medians."""
     hours = sorted(float(text) for text in options.hours.split(","))
-    found = {}
+    found, drawn = {}, {}
     for length in hours:
         path = make_recording(options.folder, length)
-        found[length] = _median([run_command(path) for _ in range(options.repeats)])
+        runs = [(run_command(path), run_command(path, "png")) for _ in range(options.repeats)]
+        found[length], drawn[length] = (_median(list(same)) for same in zip(*runs, strict=True))
     whole: Rows = [
         {
             "hours": length,
@@ -36,15 +37,23 @@ def measure(options: argparse.Namespace) -> Tables:
             "processor s": one["cpu"],
             "times real time on 2 idle cores": length * 3600 / _on_two(one),
             "peak memory, MB": round(one["peak_mb"]),
-            "peak with pictures, MB": round(one["peak_mb_with_pictures"]),
             "events": round(one["events"]),
-            "pictures": 1 + min(round(one["events"]), MOST_EVENT_PICTURES),
-            "pictures, s": one["stages"]["pictures"],
-            "pictures, processor s": one["processor"]["pictures"],
         }
         for length, one in found.items()
     ]
-    tables = {"end to end (no pictures unless said)": whole}
+    pictures: Rows = [
+        {
+            "hours": length,
+            "pictures": 1 + min(round(one["events"]), MOST_EVENT_PICTURES),
+            "stage pictures, s": one["stages"]["pictures"],
+            "command to pictures, s": one["command"],
+            "longer than without, s": one["command"] - found[length]["command"],
+            "more processor s": one["cpu"] - found[length]["cpu"],
+            "peak memory, MB": round(one["peak_mb"]),
+        }
+        for length, one in drawn.items()
+    ]
+    tables = {"end to end without pictures": whole, "end to end with pictures": pictures}
     for title, key in (("wall seconds by stage (read, resample, spectra and network overlap)", "stages"),
                        ("processor seconds by stage", "processor")):  # fmt: skip
         tables[title] = [
@@ -61,15 +70,13 @@ def _on_two(one: dict[str, Any]) -> float:
     return float(one["cpu"] - shared / 2)
 
 
-def run_command(path: Path) -> dict[str, Any]:
-    """Annotate in a fresh process; ``command`` is the wall time from its start to finished tables."""
+def run_command(path: Path, plot: str = "none") -> dict[str, Any]:
+    """Annotate in a fresh process; ``command`` is the wall time from its start to its end."""
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.child", str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks.child", str(path), plot], capture_output=True, text=True, check=True
     )
-    found = json.loads(done.stdout)
-    found["command"] = time.perf_counter() - begin - found["after"]
-    return dict(found)
+    return {**json.loads(done.stdout), "command": time.perf_counter() - begin}
 
 
 def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:

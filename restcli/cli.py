@@ -188,12 +188,13 @@ class _AnnotateJob:
                 recording = open_recording(path)
             with clock("import"):
                 from restcli.detect import Detector
-                from restcli.report import check_place, output_stem, write_outputs
+                from restcli.report import check_place, expect_pictures, output_stem, write_outputs
                 from restcli.weights import load_weights
             check_place(self.out, output_stem(path), **self.writing)
             if self.detector is None:
                 with clock("weights"):
                     self.detector = Detector(load_weights(self.settings.weights), self.settings.device)
+            expect_pictures(self.writing["plot"])
             result = self.detector.annotate(recording, self.settings, clock=clock, on_progress=on_progress)
         written = write_outputs(result, self.out, **self.writing, clock=clock)
         if self.as_json:

@@ -27,7 +27,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb, to_rg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Patch, PathPatch, Polygon, Rectangle
+from matplotlib.patches import Circle, Patch, PathPatch, Polygon, Rectangle, StepPatch
 from matplotlib.path import Path as Outline
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -326,8 +326,12 @@ def column_extremes(
     [1.0, 0.5]
     """
     low = _reduce(np.fmin, time, values, edges=edges, step=step, empty=np.nan)
-    high = _reduce(np.fmax, time, values, edges=edges, step=step, empty=np.nan)
-    return low, high
+    return low, column_highest(time, values, edges, step=step)
+
+
+def column_highest(time: FloatArray, values: FloatArray, edges: FloatArray, *, step: float) -> NDArray[np.float64]:
+    """Find the highest value in each picture column; parameters and missing values as in `column_extremes`."""
+    return _reduce(np.fmax, time, values, edges=edges, step=step, empty=np.nan)
 
 
 def column_means(time: FloatArray, values: FloatArray, edges: FloatArray, *, step: float) -> NDArray[np.float64]:
@@ -596,17 +600,17 @@ def _draw_summary(figure: Figure, scores: Scores, events: Events) -> None:
 
 def _draw_probability(axes: Axes, scores: Scores, rule: EventRule, edges: FloatArray) -> None:
     width = max(1, round(rule.smooth / scores.step))
-    _, high = column_extremes(scores.time, smooth_scores(scores.probability, width), edges, step=scores.step)
+    high = column_highest(scores.time, smooth_scores(scores.probability, width), edges, step=scores.step)
     column = float(edges[1] - edges[0])
     label = f"probability ({rule.smooth:g}-s mean" if width > 1 else "probability ("
     label += f"; highest in each {_span(column)})" if column > scores.step else ")"
     label = label.replace(" ()", "").replace("(; ", "(")
     if scores.interval is not None:
-        _, band = column_extremes(scores.time, smooth_scores(scores.interval, width), edges, step=scores.step)
-        axes.stairs(band[:, 1], edges, baseline=band[:, 0], fill=True, color=BLUE_PALE, label="5–95 % of masked passes")
+        band = column_highest(scores.time, smooth_scores(scores.interval, width), edges, step=scores.step)
+        _steps(axes, band[:, 1], edges, baseline=band[:, 0], color=BLUE_PALE, label="5–95 % of masked passes")
     else:
-        axes.stairs(high, edges, baseline=0.0, fill=True, color=BLUE_PALE)
-    axes.stairs(high, edges, baseline=None, color=BLUE, linewidth=1.0, label=label)
+        _steps(axes, high, edges, baseline=0.0, color=BLUE_PALE)
+    _steps(axes, high, edges, color=BLUE, linewidth=1.0, label=label)
     axes.axhline(rule.threshold, color=INK, linewidth=0.9, linestyle="--", label=f"threshold {rule.threshold:.2g}")
     axes.axhline(rule.release, color=INK, linewidth=0.8, linestyle=":", label=f"release {rule.release:.2g}")
     axes.set_ylim(-0.02, 1.02)
@@ -687,7 +691,7 @@ def number_labels(centres: Sequence[float], *, pixel: float) -> list[tuple[float
 def _draw_nodes(axes: Axes, scores: Scores, rule: EventRule, edges: FloatArray) -> None:
     """Heat map: one row a node in head order, with room between the groups."""
     width = max(1, round(rule.smooth / scores.step))
-    _, high = column_extremes(scores.time, smooth_scores(scores.by_node, width), edges, step=scores.step)
+    high = column_highest(scores.time, smooth_scores(scores.by_node, width), edges, step=scores.step)
     rows = {name: high[:, i] for i, name in enumerate(scores.nodes)}
     absent = np.full(len(edges) - 1, np.nan)
     labels: list[str] = []
@@ -783,9 +787,20 @@ def _draw_amplitude(axes: Axes, trend: OverviewTrend, edges: FloatArray) -> None
         return
     step = _trend_step(trend)
     low, high = column_extremes(trend.time, positive, edges, step=step)
-    axes.stairs(high, edges, baseline=low, fill=True, color=FAINT)
-    axes.stairs(np.exp(column_means(trend.time, np.log(positive), edges, step=step)), edges, baseline=None, color=INK,
-                linewidth=0.9)  # fmt: skip
+    _steps(axes, high, edges, baseline=low, color=FAINT)
+    means = np.exp(column_means(trend.time, np.log(positive), edges, step=step))
+    _steps(axes, means, edges, color=INK, linewidth=0.9)
+
+
+def _steps(axes: Axes, values: FloatArray, edges: FloatArray, *, baseline: Any = None,
+           **style: Any) -> None:  # fmt: skip
+    """Draw a value a column as steps, filled down to a baseline where there is one.
+
+    `Axes.stairs` would also measure them, step by step, for limits that are set already.
+    """
+    filled = baseline is not None
+    style |= {"linewidth": 0} if filled else {}
+    axes.add_artist(StepPatch(values, edges, baseline=baseline, fill=filled, **style))
 
 
 def _say(axes: Axes, text: str) -> None:
@@ -1165,9 +1180,7 @@ def _draw_strip(axes: Axes, scores: Scores, rule: EventRule | None, page: tuple[
     width = max(1, round((rule or EventRule(smooth=0.0)).smooth / scores.step))
     edges = np.linspace(*page, round(_TRACE_WIDTH * DPI / 2) + 1)
     near = slice(*np.searchsorted(scores.time, [page[0] - width * scores.step, page[1] + width * scores.step]))
-    _, high = column_extremes(
-        scores.time[near], smooth_scores(scores.probability[near], width), edges, step=scores.step
-    )
+    high = column_highest(scores.time[near], smooth_scores(scores.probability[near], width), edges, step=scores.step)
     inside = (edges[:-1] >= 0) & (edges[1:] <= scores.duration + scores.step)
     _hatch_columns(axes, [~np.isfinite(high) & inside], edges)
     steps = Line2D(np.repeat(edges, 2)[1:-1], np.repeat(high, 2), color=BLUE, linewidth=1.1, zorder=4)

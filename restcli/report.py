@@ -17,6 +17,7 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -473,6 +474,17 @@ def _draw_all(result: Result, workshop: Path, stem: str, plot: str) -> list[str]
     for page in writing:
         page.result()
     return names
+
+
+def expect_pictures(plot: str) -> None:
+    """Import what drawing needs in a thread of its own, while a recording is scored: that takes longer than a page."""
+    if plot != "none":
+        Thread(target=_import_plots, name="restcli-plots").start()
+
+
+def _import_plots() -> None:
+    with suppress(ImportError):  # told where pictures are drawn
+        import restcli.plots  # noqa: F401
 
 
 def pictured_events(result: Result) -> list[tuple[int, Event]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,9 +31,15 @@ def running_mean(values: NDArray[np.floating], width: int) -> NDArray[np.float64
     finite = np.isfinite(values)
     if width <= 1 or len(values) == 0:
         return np.where(finite, values, np.nan)
-    nothing = np.zeros((1, *values.shape[1:]))
-    total = np.cumsum(np.concatenate([nothing, np.where(finite, values, 0.0)]), axis=0)
-    count = np.cumsum(np.concatenate([nothing, finite]), axis=0)
-    low = np.clip(np.arange(len(values)) - width // 2, 0, len(values))
-    high = np.clip(np.arange(len(values)) - width // 2 + width, 0, len(values))
-    return np.where(finite, (total[high] - total[low]) / np.maximum(count[high] - count[low], 1), np.nan)
+    behind, ahead = width // 2, width - width // 2
+    total, count = (_sums(part, behind, ahead) for part in (np.where(finite, values, 0.0), finite))
+    return np.where(finite, (total[width:] - total[:-width]) / np.maximum(count[width:] - count[:-width], 1), np.nan)
+
+
+def _sums(values: NDArray[Any], behind: int, ahead: int) -> NDArray[Any]:
+    """Sum up along the first axis, the ends repeated as far as windows reach beyond them, shape (T + width, ...)."""
+    sums = np.zeros((behind + len(values) + ahead, *values.shape[1:]), dtype=np.result_type(values, np.int64))
+    stop = behind + 1 + len(values)
+    np.cumsum(values, axis=0, out=sums[behind + 1 : stop])
+    sums[stop:] = sums[stop - 1]
+    return sums
