@@ -215,9 +215,12 @@ class _Way:
     run_windows: Callable[..., torch.Tensor]
 
 
+_PLAIN = _Way("CPU", torch.device("cpu"), False, run_windows)
+
+
 def _ways(device: torch.device) -> list[_Way]:
     """Give the ways there are on a device, the fastest first; the last one, plain on a CPU, needs no trial."""
-    ways = [_Way("CPU", torch.device("cpu"), False, run_windows)]
+    ways = [_PLAIN]
     if device.type == "cuda":
         from restcli.kernels import fused_runner
 
@@ -240,18 +243,21 @@ def _first_sound_way(weights: Weights, ways: list[_Way]) -> tuple[_Way, list[str
 
 def _fault_of(way: _Way, weights: Weights) -> str:
     """Try a way on the test signal; say what is wrong with it, or nothing."""
-    plain = _Way("plain", torch.device("cpu"), False, run_windows)
-    expected = _golden_windows(plain, weights)
+    expected = _golden_windows(_PLAIN, weights)
     try:
         found = _golden_windows(way, weights)
     except Exception as error:  # compilers of kernels raise whatever the tools they call raise
-        lines = str(error).strip().splitlines()
-        return lines[0] if lines else type(error).__name__
+        return _first_line(error)
     off, off_mean = (found - expected).abs(), (found.mean(dim=-1) - expected.mean(dim=-1)).abs()
     # Compared so that NaN is no agreement.
     if bool((off <= _NODE_TOLERANCE).all()) and bool((off_mean <= _GOLDEN_TOLERANCE).all()):
         return ""
     return f"it computes other values than the CPU on the test signal, {off_mean.max():.2g} off"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @torch.no_grad()
@@ -299,11 +305,12 @@ class Detector:
     -----
     On a GPU stored integers go there as they are, and everything up to the scores is done there (``stored``).
     Before that the way to be taken is tried on the test signal: one that fails, or gives other values than the plain
-    form on a CPU, is not taken, and ``device_told`` says why.
+    form on a CPU, is not taken, and ``device_told`` says why. When a GPU fails later, its memory full or its driver
+    gone, the recording is scored again on the CPU, as are those after it.
     """
 
     def __init__(self, weights: Weights, device: str = "auto") -> None:
-        self.weights = weights
+        self.weights, self.asked = weights, device
         if device not in ("auto", "cpu", "cuda"):
             raise UsageError("--device", repr(device), "auto, cpu or cuda")
         best, why = choose_device(device)
@@ -317,10 +324,13 @@ class Detector:
             raise UsageError(
                 "--device", "; ".join(reasons), "a GPU that computes what a CPU does", "use --device cpu or auto"
             )
+        self._take(way, [why, *reasons] if why else reasons)
+
+    def _take(self, way: _Way, reasons: list[str]) -> None:
+        """Go this way from now on; the reasons say why no other."""
         self.device, self.stored, self.run_windows = way.device, way.stored, way.run_windows
-        told = "; ".join([why, *reasons] if why else reasons)
-        self.device_told = f"{self.device.type} ({told})" if told else self.device.type
-        self.network = build_network(weights).to(self.device)
+        self.device_told = f"{self.device.type} ({'; '.join(reasons)})" if reasons else self.device.type
+        self.network = build_network(self.weights).to(self.device)
         self.adjacency = torch.from_numpy(self.graph.adjacency).to(self.device)
 
     def annotate(self, recording: Recording, settings: Settings, *, clock: StageClock | None = None,
@@ -346,12 +356,18 @@ class Detector:
         ------
         RecordingError
             If too few nodes can be derived or nothing is long enough to score.
+        UsageError
+            If a GPU that was asked for by name fails.
         """
         clock = clock or StageClock()
         needed = needed_nodes(self.weights, settings)
         self._check_settings(settings)
         montage = fit_montage(recording, self.weights, settings)
-        pieces = self._score_segments(recording, montage, settings, clock=clock, on_progress=on_progress)
+        try:
+            pieces = self._score_segments(recording, montage, settings, clock=clock, on_progress=on_progress)
+        except RuntimeError as error:  # what torch raises for a GPU whatever happens to it
+            self._leave_gpu(error)
+            pieces = self._score_segments(recording, montage, settings, clock=clock, on_progress=on_progress)
         with clock("events"):
             track = join_pieces(pieces, recording.duration, n_nodes=len(self.weights.nodes), n_passes=settings.passes)
             scores = to_scores(track, self.weights, needed=needed, step=settings.step, duration=recording.duration)
@@ -380,6 +396,15 @@ class Detector:
             device=self.device_told,
             stages=dict(clock.seconds),
         )
+
+    def _leave_gpu(self, error: RuntimeError) -> None:
+        """Go on with the CPU after a GPU has failed, unless it was asked for by name."""
+        if not self.stored:
+            raise error
+        reason = f"the GPU failed while scoring: {_first_line(error)}"
+        if self.asked == "cuda":
+            raise UsageError("--device", reason, "a GPU with room to work", "use --device cpu or auto") from error
+        self._take(_PLAIN, [reason])
 
     def _check_settings(self, settings: Settings) -> None:
         """Refuse what these weights cannot do."""

@@ -12,7 +12,7 @@ import socket
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -304,7 +304,8 @@ def turn_at(device: str, clock: StageClock) -> Iterator[None]:
         try:
             yield
         finally:
-            torch.cuda.empty_cache()  # or the next process would find the memory taken
+            with suppress(RuntimeError):  # a GPU that has failed
+                torch.cuda.empty_cache()  # or the next process would find the memory taken
 
 
 def _stamp(source: str) -> tuple[int, int]:

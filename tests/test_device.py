@@ -317,3 +317,38 @@ def test_a_gpu_asked_for_by_name_that_computes_something_else_is_refused(
     monkeypatch.setattr(detect, "summarise_there", no_compiler)
     with pytest.raises(UsageError, match=r"GPU not used: Failed to find C compiler.*--device cpu or auto"):
         Detector(load_weights(toy_weights), "cuda")
+
+
+def full_when_at_work(*arguments: Any, **masks: Any) -> torch.Tensor:
+    if len(arguments[-1].last) > 20:  # the trial takes fewer windows
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation.")
+    return run_windows(*arguments, **masks)
+
+
+def test_a_gpu_that_fails_while_scoring_is_left_for_the_cpu(monkeypatch: pytest.MonkeyPatch, example: Path) -> None:
+    take_ways_of_a_gpu(monkeypatch, full_when_at_work)
+    detector = Detector(load_weights(DEFAULT_NAME), "auto")
+    assert detector.device_told.startswith("cpu") and detector.stored
+    result = detector.annotate(open_recording(example), Settings())
+    assert result.device == "cpu (the GPU failed while scoring: CUDA out of memory. Tried to allocate 2.00 GiB.)"
+    expected = Detector(load_weights(DEFAULT_NAME), "cpu").annotate(open_recording(example), Settings())
+    np.testing.assert_allclose(result.scores.probability, expected.scores.probability, atol=1e-6)
+    assert len(result.events) == len(expected.events) > 0
+    assert detector.annotate(open_recording(example), Settings()).device == result.device
+
+
+def test_a_gpu_asked_for_by_name_that_fails_while_scoring_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, example: Path
+) -> None:
+    take_ways_of_a_gpu(monkeypatch, full_when_at_work)
+    detector = Detector(load_weights(DEFAULT_NAME), "cpu")
+    detector.asked = "cuda"
+    with pytest.raises(UsageError, match=r"the GPU failed while scoring: CUDA out of memory.*--device cpu or auto"):
+        detector.annotate(open_recording(example), Settings())
+
+
+def test_what_fails_on_the_cpu_is_not_taken_for_a_gpu(monkeypatch: pytest.MonkeyPatch, example: Path) -> None:
+    detector = Detector(load_weights(DEFAULT_NAME), "cpu")
+    detector.run_windows = full_when_at_work
+    with pytest.raises(torch.OutOfMemoryError):
+        detector.annotate(open_recording(example), Settings())
