@@ -289,18 +289,17 @@ def _run(network: Rest, projected: Tensor, adjacency: Tensor, windows: Windows, 
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """The linear maps of one update, transposed to multiply from the right, with l2 multiplied into gc2.
+    """The linear maps of one update, transposed to multiply from the right, with l2 multiplied into gc2."""
 
-    `hidden` (2H, H) takes a node's sum over neighbours and the node itself to the hidden layer, `mend` (2H, H) the
-    hidden layer and its sum to the correction; `carry` (3H, H) takes the state before its correction, the hidden layer
-    and its sum to the next second.
-    """
-
-    hidden: Tensor
-    hidden_bias: Tensor
-    mend: Tensor
-    mend_bias: Tensor
+    root1: Tensor
+    rel1: Tensor
+    bias1: Tensor
+    root2: Tensor
+    rel2: Tensor
+    bias2: Tensor
     carry: Tensor
+    carry_root: Tensor
+    carry_rel: Tensor
     carry_bias: Tensor
     state_bias: Tensor
 
@@ -308,9 +307,8 @@ class _Maps:
 def _fold(network: Rest) -> _Maps:
     root1, rel1, bias1 = _maps_of(network.gc1)
     root2, rel2, bias2 = _maps_of(network.gc2)
-    hidden, mend, onwards = torch.cat([rel1, root1]), torch.cat([root2, rel2]), network.l2.weight.T
-    carry = torch.cat([onwards, mend @ onwards])
-    return _Maps(hidden, bias1, mend, bias2, carry, bias2 @ onwards, network.l2.bias)
+    carry, state_bias = network.l2.weight.T, network.l2.bias
+    return _Maps(root1, rel1, bias1, root2, rel2, bias2, carry, root2 @ carry, rel2 @ carry, bias2 @ carry, state_bias)
 
 
 def _maps_of(convolution: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -318,110 +316,63 @@ def _maps_of(convolution: Any) -> tuple[Tensor, Tensor, Tensor]:
     return root.weight.T, rel.weight.T, rel.bias
 
 
-@dataclass(frozen=True, eq=False)
-class _Buffers:
-    """What one update computes, for each node of each window, as the views of it that steps take.
+class _Buffer:
+    """Values of each node of each window (N, B, H), with the views of them that products take."""
 
-    Parameters
-    ----------
-    h, r, q : Tensor, shape (N, B, H)
-        The state before its correction, the hidden layer of the correction, and that one's sum over neighbours.
-    h_rows, r_rows : Tensor, shape (N B, H)
-        The same memory.
-    sums : tuple of (Tensor, Tensor)
-        What is summed over neighbours, and where to: `h` and `r`, shape (N, B H). The sum of `h` may lie in `q`, which
-        is filled when it is no longer needed.
-    seen, known : tuple of Tensor, shape (N B, H) or a multiple
-        The sum of `h` and `h`, which the hidden layer is made of; `h`, `r` and `q`, which the next state is made of.
-    """
-
-    h: Tensor
-    r: Tensor
-    q: Tensor
-    h_rows: Tensor
-    r_rows: Tensor
-    sums: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
-    seen: tuple[Tensor, ...]
-    known: tuple[Tensor, ...]
-
-
-def _buffers(shape: tuple[int, int, int], like: Tensor) -> tuple[_Buffers, _Buffers]:
-    """Make buffers for this second and the next, which differ in `h` alone."""
-    r, q = like.new_empty(shape), like.new_empty(shape)
-    r_rows, q_rows, r_nodes, q_nodes = _rows(r), _rows(q), r.view(len(r), -1), q.view(len(q), -1)
-
-    def around(h: Tensor) -> _Buffers:
-        h_rows, sums = _rows(h), ((h.view(len(h), -1), q_nodes), (r_nodes, q_nodes))
-        return _Buffers(h, r, q, h_rows, r_rows, sums, (q_rows, h_rows), (h_rows, r_rows, q_rows))
-
-    return around(like.new_empty(shape)), around(like.new_empty(shape))
-
-
-def _side_by_side(n_nodes: int, hidden: int, like: Tensor) -> _Buffers:
-    """Make buffers for one window that lie side by side, so that one product takes several of them."""
-    whole = like.new_empty(n_nodes, 4 * hidden)
-    g, h, r, q = whole.chunk(4, dim=1)
-    seen, known = (whole[:, : 2 * hidden],), (whole[:, hidden:],)
-    return _Buffers(h[:, None], r[:, None], q[:, None], h, r, ((h, g), (r, q)), seen, known)
+    def __init__(self, shape: tuple[int, int, int], like: Tensor) -> None:
+        self.whole = like.new_empty(shape)
+        self.rows = self.whole.view(-1, shape[2])  # (N B, H), for linear maps
+        self.by_node = self.whole.view(shape[0], -1)  # (N, B H), for sums over neighbours
 
 
 class _Step:
-    """Buffers of one batch of windows: allocated once, small enough to stay in the cache."""
+    """Buffers of one batch of windows: allocated once, small enough to stay in the cache.
+
+    `h` is the state before its correction, `r` the hidden layer of the correction, `q` its sum over neighbours.
+    """
 
     def __init__(self, adjacency: Tensor, maps: _Maps, shape: tuple[int, int, int], *, like: Tensor) -> None:
         self.adjacency, self.maps = adjacency, maps
-        n_nodes, n_windows, hidden = shape
-        self.hidden: tuple[Tensor, ...] = (maps.hidden,)
-        self.carried: tuple[Tensor, ...] = (maps.carry,)
-        if n_windows == 1:  # a call costs more than its few sums
-            self.now, self.after = (_side_by_side(n_nodes, hidden, like) for _ in range(2))
-        else:
-            self.now, self.after = _buffers(shape, like)
-            self.hidden, self.carried = maps.hidden.chunk(2), maps.carry.chunk(3)
+        self.h, self.spare, self.r, self.q = (_Buffer(shape, like) for _ in range(4))
 
     def begin(self, projected: Tensor, present: Tensor | None) -> None:
         """Take the first second, before which there is no state."""
-        self.now.h.copy_(projected)
+        self.h.whole.copy_(projected)
         if present is not None:
-            self.now.h.mul_(present)
+            self.h.whole.mul_(present)
 
     def carry(self, projected: Tensor, present: Tensor | None) -> None:
         """Take the next second's projection, biases included, and add what the state hands on."""
-        now, after = self.now, self.after
-        after.h.copy_(projected)
-        for part, weight in zip(now.known, self.carried, strict=True):
-            after.h_rows.addmm_(part, weight)
+        h, maps = self.spare, self.maps
+        h.whole.copy_(projected)
+        h.rows.addmm_(self.h.rows, maps.carry)
+        h.rows.addmm_(self.r.rows, maps.carry_root)
+        h.rows.addmm_(self.q.rows, maps.carry_rel)
         if present is not None:
-            after.h.mul_(present)
-        self.now, self.after = after, now
+            h.whole.mul_(present)
+        self.h, self.spare = h, self.h
 
     def correct(self, present: Tensor | None, scale: Tensor | None) -> None:
         """Compute the hidden layer and its sum over neighbours, both multiplied with the update's mask."""
-        now, so_far = self.now, self.maps.hidden_bias
-        (h, sum_of_h), (r, sum_of_r) = now.sums
-        torch.mm(self.adjacency, h, out=sum_of_h)
-        for part, weight in zip(now.seen, self.hidden, strict=True):
-            so_far = torch.addmm(so_far, part, weight, out=now.r_rows)
-        so_far.relu_()
+        maps, r, q = self.maps, self.r, self.q
+        torch.mm(self.adjacency, self.h.by_node, out=q.by_node)
+        torch.addmm(maps.bias1, self.h.rows, maps.root1, out=r.rows)
+        r.rows.addmm_(q.rows, maps.rel1)
+        r.rows.relu_()
         if present is not None:
-            now.r.mul_(present)
-        torch.mm(self.adjacency, r, out=sum_of_r)
+            r.whole.mul_(present)
+        torch.mm(self.adjacency, r.by_node, out=q.by_node)
         if scale is not None:
-            now.r.mul_(scale)
-            now.q.mul_(scale)
+            r.whole.mul_(scale)
+            q.whole.mul_(scale)
 
     def state(self, scale: Tensor | None) -> Tensor:
         """Form the state after the last update."""
-        maps, now = self.maps, self.now
-        bias = maps.mend_bias if scale is None else scale * maps.mend_bias
-        state = now.h + bias
-        for part, weight in zip((now.r, now.q), maps.mend.chunk(2), strict=True):
-            _rows(state).addmm_(_rows(part), weight)
-        return state
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x.view(-1, x.shape[-1])  # (N B, H)
+        maps, state = self.maps, self.spare
+        state.whole.copy_(maps.bias2.expand_as(state.whole) if scale is None else scale * maps.bias2)
+        state.rows.addmm_(self.r.rows, maps.root2)
+        state.rows.addmm_(self.q.rows, maps.rel2)
+        return self.h.whole + state.whole
 
 
 def n_parameters(network: nn.Module) -> int:
