@@ -52,8 +52,9 @@ def main(path: str, plot: str) -> None:
         recording = open_recording(path)
     with clock("weights"):
         detector = Detector(load_weights("rest-default"))
-    expect_pictures(plot)
+    wait_for_plots = expect_pictures(plot)
     result = detector.annotate(recording, Settings(), clock=clock)
+    wait_for_plots()
     with tempfile.TemporaryDirectory() as folder:
         write_outputs(result, folder, plot=plot, clock=clock)
         cpu, peak = time.process_time(), _peak()

@@ -17,7 +17,6 @@ from benchmarks.tables import Rows, Tables
 from restcli.report import MOST_EVENT_PICTURES
 
 _STAGES = ("import", "open", "weights", "read", "resample", "spectra", "network", "events", "tables")
-_OVERLAPPING = ("read", "resample", "spectra", "network")
 
 
 def measure(options: argparse.Namespace) -> Tables:
@@ -35,7 +34,6 @@ def measure(options: argparse.Namespace) -> Tables:
             "command to tables, s": one["command"],
             "times real time": length * 3600 / one["command"],
             "processor s": one["cpu"],
-            "times real time on 2 idle cores": length * 3600 / _on_two(one),
             "peak memory, MB": round(one["peak_mb"]),
             "events": round(one["events"]),
         }
@@ -62,12 +60,6 @@ def measure(options: argparse.Namespace) -> Tables:
     if len(hours) > 1:
         tables["growth with length"] = _growth(found, hours)
     return tables
-
-
-def _on_two(one: dict[str, Any]) -> float:
-    """Estimate the wall time on two cores that do nothing else: two threads share what overlaps."""
-    shared = sum(one["processor"][stage] for stage in _OVERLAPPING)
-    return float(one["cpu"] - shared / 2)
 
 
 def run_command(path: Path, plot: str = "none") -> dict[str, Any]:

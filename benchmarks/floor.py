@@ -70,8 +70,9 @@ def counts(weights: Weights, n_seconds: float) -> dict[str, tuple[float, float]]
     bins = _RATE // 2 + 1
     moved = out + n * _RATE * sample * 2 + n * bins * sample * 2 + n * f * sample
     projection = 2 * n * f * h
-    update = n * (5 * 2 * h * h) + 2 * (2 * n * n * h)  # five linear maps of H x H and two sums over neighbours
-    window = weights.window * update - n * 3 * 2 * h * h + n * 2 * 2 * h * h  # first second without l2; last gc2 alone
+    linear = 2 * h * weights.config.hidden  # members do not hear each other: blocks, though they are multiplied whole
+    update = n * 5 * linear + 2 * (2 * n * n * h)  # five linear maps and two sums over neighbours
+    window = weights.window * update - n * 3 * linear + n * 2 * linear  # first second without l2; last gc2 alone
     text = 8 * (n + 2)  # a row of scores: time, probability and nodes
     counted = {
         "read": (N_CHANNELS * SFREQ * 2 + stored, _USED * SFREQ * 2),  # scale and shift

@@ -15,6 +15,7 @@ from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, rivals
 from benchmarks.tables import Rows, Tables, seconds_of
 from restcli.config import RestConfig
 from restcli.detect import Detector
+from restcli.kernels import fused_runner
 from restcli.model import Rest, Windows, n_parameters, run_windows
 from restcli.montage import ELECTRODES_19, electrode_graph
 from restcli.stream import Stream
@@ -72,6 +73,7 @@ def _networks(device: torch.device, repeats: int) -> Rows:
     seconds = torch.randn(_BULK + N_SECONDS - 1, N_NODES, N_BINS, generator=torch.Generator().manual_seed(1))
     windows = seconds.unfold(0, N_SECONDS, 1).permute(0, 3, 1, 2).contiguous().to(device)  # (B, T, N, F)
     seconds = seconds.to(device)
+    runner = (fused_runner() or run_windows) if device.type == "cuda" else run_windows  # as restcli does
     rows: Rows = []
     for name, rival in rivals(adjacency).items():
         rows.append(_row(name, rival.to(device), rival, windows, repeats))
@@ -88,7 +90,7 @@ def _networks(device: torch.device, repeats: int) -> Rows:
             # The same windows from the seconds that they share; batch 1 is one window alone.
             part = seconds[: len(x) + N_SECONDS - 1]
             last = range(N_SECONDS - 1, len(part))
-            state = run_windows(network, network.l1(part).transpose(0, 1), adjacency, Windows(last, N_SECONDS))
+            state = runner(network, network.l1(part).transpose(0, 1), adjacency, Windows(last, N_SECONDS))
             logits: Tensor = network.fc(state)[..., 0].mean(dim=0)
             return logits
 
@@ -106,8 +108,6 @@ def _day_on_gpu(repeats: int) -> Rows:
     """Network time of a day with a score a second: plain form, captured graph and fused kernel; aim 20 ms."""
     if not torch.cuda.is_available():
         return [{"form": form, "ms": "not run here: no GPU"} for form in ("plain", "captured graph", "fused kernel")]
-    from restcli.kernels import fused_runner
-
     fused = fused_runner() or run_windows
     adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency).cuda()
     network = _rest("DS").cuda()

@@ -194,8 +194,9 @@ class _AnnotateJob:
             if self.detector is None:
                 with clock("weights"):
                     self.detector = Detector(load_weights(self.settings.weights), self.settings.device)
-            expect_pictures(self.writing["plot"])
+            wait_for_plots = expect_pictures(self.writing["plot"])
             result = self.detector.annotate(recording, self.settings, clock=clock, on_progress=on_progress)
+        wait_for_plots()
         written = write_outputs(result, self.out, **self.writing, clock=clock)
         if self.as_json:
             self._machine(result)

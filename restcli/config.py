@@ -53,6 +53,9 @@ class RestConfig:
             raise UsageError("mask_per", repr(self.mask_per), "'entry' or 'node'")
         if self.members < 1 or self.hidden < 1:
             raise UsageError("members", f"{self.members} networks of width {self.hidden}", "at least 1 of each")
+        if self.updates < 1 or not 0 < self.fire_rate <= 1:
+            found = f"{self.updates} updates at a rate of {self.fire_rate:g}"
+            raise UsageError("updates", found, "at least 1, at a rate above 0 and up to 1")
 
     @property
     def has_intervals(self) -> bool:

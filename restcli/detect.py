@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from restcli.device import choose_device, to_microvolts
 from restcli.device import summarise as summarise_there
-from restcli.errors import RecordingError, UsageError, WeightsError
+from restcli.errors import RecordingError, RestError, UsageError, WeightsError
 from restcli.events import EventRule, Events, Scores, to_events
 from restcli.features import SPECTRUM_BINS, Quality, Summary, magnitudes, spectra, summarise
 from restcli.model import Rest, Windows, join_networks, run_windows
@@ -39,6 +40,8 @@ _MOST_WORKERS = 4
 _GOLDEN_TOLERANCE = 1e-3
 # Single nodes lean on faint bins, where transforms in float32 differ.
 _NODE_TOLERANCE = 1e-2
+_COMPARED_SECONDS = 30
+_MICROVOLT_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +221,20 @@ class _Way:
 _PLAIN = _Way("CPU", torch.device("cpu"), False, run_windows)
 
 
+@dataclass(frozen=True, eq=False)
+class _Engine:
+    """The network made ready to go one way; never changed, so that several threads may use it."""
+
+    way: _Way
+    network: Rest
+    adjacency: torch.Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.way.device
+
+
 def _ways(device: torch.device) -> list[_Way]:
     """Give the ways there are on a device, the fastest first; the last one, plain on a CPU, needs no trial."""
     ways = [_PLAIN]
@@ -253,6 +270,10 @@ def _fault_of(way: _Way, weights: Weights) -> str:
     if bool((off <= _NODE_TOLERANCE).all()) and bool((off_mean <= _GOLDEN_TOLERANCE).all()):
         return ""
     return f"it computes other values than the CPU on the test signal, {off_mean.max():.2g} off"
+
+
+def _tell(device: torch.device, reasons: list[str]) -> str:
+    return f"{device.type} ({'; '.join(reasons)})" if reasons else device.type
 
 
 def _first_line(error: Exception) -> str:
@@ -305,8 +326,8 @@ class Detector:
     -----
     On a GPU stored integers go there as they are, and everything up to the scores is done there (``stored``).
     Before that the way to be taken is tried on the test signal: one that fails, or gives other values than the plain
-    form on a CPU, is not taken, and ``device_told`` says why. When a GPU fails later, its memory full or its driver
-    gone, the recording is scored again on the CPU, as are those after it.
+    form on a CPU, is not taken, and ``device_told`` says why. With each recording the first seconds are made both ways
+    and compared. When a GPU fails at a recording, its memory full or its driver gone, that one is scored on the CPU.
     """
 
     def __init__(self, weights: Weights, device: str = "auto") -> None:
@@ -324,14 +345,27 @@ class Detector:
             raise UsageError(
                 "--device", "; ".join(reasons), "a GPU that computes what a CPU does", "use --device cpu or auto"
             )
-        self._take(way, [why, *reasons] if why else reasons)
+        self.engine = self._build(way)
+        self.device_told = _tell(way.device, [why, *reasons] if why else reasons)
 
-    def _take(self, way: _Way, reasons: list[str]) -> None:
-        """Go this way from now on; the reasons say why no other."""
-        self.device, self.stored, self.run_windows = way.device, way.stored, way.run_windows
-        self.device_told = f"{self.device.type} ({'; '.join(reasons)})" if reasons else self.device.type
-        self.network = build_network(self.weights).to(self.device)
-        self.adjacency = torch.from_numpy(self.graph.adjacency).to(self.device)
+    def _build(self, way: _Way) -> _Engine:
+        network, adjacency = build_network(self.weights), torch.from_numpy(self.graph.adjacency)
+        return _Engine(way, network.to(way.device), adjacency.to(way.device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.engine.device
+
+    @property
+    def network(self) -> Rest:
+        """The network, on its device."""
+        return self.engine.network
+
+    @property
+    def adjacency(self) -> torch.Tensor:
+        """The graph's weights, on the network's device."""
+        return self.engine.adjacency
 
     def annotate(self, recording: Recording, settings: Settings, *, clock: StageClock | None = None,
                  on_progress: Progress | None = None) -> Result:  # fmt: skip
@@ -355,19 +389,13 @@ class Detector:
         Raises
         ------
         RecordingError
-            If too few nodes can be derived or nothing is long enough to score.
-        UsageError
-            If a GPU that was asked for by name fails.
+            If too few nodes can be derived, nothing is long enough to score, or a GPU asked for by name fails.
         """
         clock = clock or StageClock()
         needed = needed_nodes(self.weights, settings)
         self._check_settings(settings)
         montage = fit_montage(recording, self.weights, settings)
-        try:
-            pieces = self._score_segments(recording, montage, settings, clock=clock, on_progress=on_progress)
-        except RuntimeError as error:  # what torch raises for a GPU whatever happens to it
-            self._leave_gpu(error)
-            pieces = self._score_segments(recording, montage, settings, clock=clock, on_progress=on_progress)
+        pieces, device_told = self._score(recording, montage, settings, clock=clock, on_progress=on_progress)
         with clock("events"):
             track = join_pieces(pieces, recording.duration, n_nodes=len(self.weights.nodes), n_passes=settings.passes)
             scores = to_scores(track, self.weights, needed=needed, step=settings.step, duration=recording.duration)
@@ -393,18 +421,47 @@ class Detector:
             trend=Trend(track.time, track.amplitude(), track.spectrum),
             bad_seconds=count_bad(track.codes, self.weights.nodes),
             band_limit=band_limit(track.spectrum),
-            device=self.device_told,
+            device=device_told,
             stages=dict(clock.seconds),
         )
 
-    def _leave_gpu(self, error: RuntimeError) -> None:
-        """Go on with the CPU after a GPU has failed, unless it was asked for by name."""
-        if not self.stored:
-            raise error
-        reason = f"the GPU failed while scoring: {_first_line(error)}"
-        if self.asked == "cuda":
-            raise UsageError("--device", reason, "a GPU with room to work", "use --device cpu or auto") from error
-        self._take(_PLAIN, [reason])
+    def _score(self, recording: Recording, montage: Montage, settings: Settings, *, clock: StageClock,
+               on_progress: Progress | None) -> tuple[list[Piece], str]:  # fmt: skip
+        """Score all segments; tells where, and why on a CPU when a GPU has failed at this recording."""
+        engine, told = self.engine, self.device_told
+        if engine.way.stored:
+            try:
+                self._check_microvolts(recording, montage)
+                return self._score_segments(
+                    recording, montage, settings, engine=engine, clock=clock, on_progress=on_progress
+                ), told
+            except RestError:
+                raise
+            except Exception as error:  # torch, drivers and compilers of kernels raise whatever they raise
+                reason = f"the GPU failed: {_first_line(error)}"
+                if self.asked == "cuda":
+                    raise RecordingError(
+                        str(recording.path), reason, "a GPU with room to work", "use --device cpu or auto"
+                    ) from error
+            engine = self._build(_PLAIN)
+            told = _tell(engine.device, [reason])
+        pieces = self._score_segments(
+            recording, montage, settings, engine=engine, clock=clock, on_progress=on_progress
+        )  # fmt: skip
+        return pieces, told
+
+    def _check_microvolts(self, recording: Recording, montage: Montage) -> None:
+        """Compare the first seconds as the device makes them from stored integers with those made on the CPU."""
+        asked: dict[str, Any] = {"sfreq": self.weights.features.sfreq, "seconds": _COMPARED_SECONDS}
+        here = next(recording.blocks(montage.channels, **asked), None)
+        there = next(recording.stored_blocks(montage.channels, **asked), None)
+        if here is None or not isinstance(there, StoredBlock):
+            return
+        found, saturated = (part.cpu().numpy() for part in to_microvolts(there, self.device))
+        if not np.allclose(found, here.data, rtol=1e-4, atol=_MICROVOLT_TOLERANCE, equal_nan=True):
+            raise ArithmeticError("it makes other microvolts of stored integers than the CPU")
+        if not np.allclose(saturated, here.saturated, atol=1e-4):
+            raise ArithmeticError("it counts other samples at the amplifier's limits than the CPU")
 
     def _check_settings(self, settings: Settings) -> None:
         """Refuse what these weights cannot do."""
@@ -419,8 +476,8 @@ class Detector:
                 "weights such as rest-default",
             )
 
-    def _score_segments(self, recording: Recording, montage: Montage, settings: Settings, *, clock: StageClock,
-                        on_progress: Progress | None) -> list[Piece]:  # fmt: skip
+    def _score_segments(self, recording: Recording, montage: Montage, settings: Settings, *, engine: _Engine,
+                        clock: StageClock, on_progress: Progress | None) -> list[Piece]:  # fmt: skip
         """Read block after block while workers turn earlier ones into features and scores.
 
         A GPU is fed by one worker. On a CPU there are as many as torch may use threads, up to the four that one reader
@@ -430,7 +487,7 @@ class Detector:
         sfreq = self.weights.features.sfreq
         blocks: Iterator[Block | StoredBlock] = (
             recording.stored_blocks(montage.channels, sfreq=sfreq, seconds=_GPU_BLOCK_SECONDS, clock=clock)
-            if self.stored
+            if engine.way.stored
             else recording.blocks(montage.channels, sfreq=sfreq, seconds=_BLOCK_SECONDS, clock=clock)
         )
         runs: dict[int, _SegmentRun] = {}
@@ -443,12 +500,14 @@ class Detector:
                     on_progress(done, recording.duration)
 
         with _one_thread_each() as n_threads:
-            n_workers = 1 if self.stored else min(n_threads, _MOST_WORKERS)
-            with _pool(n_workers) as pool:
+            n_workers = 1 if engine.way.stored else min(n_threads, _MOST_WORKERS)
+            with _pool(n_workers, engine.device) as pool:
                 for block in blocks:
                     number = sum(segment.start <= block.start + 1e-6 for segment in recording.segments) - 1
                     if number not in runs:
-                        runs[number] = _SegmentRun(self, settings, montage, recording.segments[number], clock=clock)
+                        runs[number] = _SegmentRun(
+                            self.weights, engine, settings, montage, segment=recording.segments[number], clock=clock
+                        )
                     finish(n_workers)  # memory holds one block a worker and the one just read
                     underway.append(runs[number].submit(pool, block))
                 finish(0)
@@ -486,17 +545,19 @@ def _one_thread_each() -> Iterator[int]:
             torch.set_num_threads(before)
 
 
-def _use_one_thread() -> None:
+def _begin_thread(device: torch.device) -> None:
     """Hold this thread to one: when it first asks it is given the number set last anywhere, so ask before."""
     torch.get_num_threads()
     torch.set_num_threads(1)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # each thread has its own, and kernels run on it
 
 
 @contextmanager
-def _pool(n_workers: int) -> Iterator[ThreadPoolExecutor]:
+def _pool(n_workers: int, device: torch.device) -> Iterator[ThreadPoolExecutor]:
     """Give workers; when something goes wrong what they have not begun is dropped."""
     # OpenMP keeps the number of threads for each thread apart: what the main thread set does not reach these.
-    pool = ThreadPoolExecutor(n_workers, "restcli", initializer=_use_one_thread)
+    pool = ThreadPoolExecutor(n_workers, "restcli", initializer=_begin_thread, initargs=(device,))
     try:
         yield pool
     finally:
@@ -544,10 +605,9 @@ class _SegmentRun:
     would leave the memory of a long recording full of holes.
     """
 
-    def __init__(self, detector: Detector, settings: Settings, montage: Montage, segment: Segment, *,
+    def __init__(self, weights: Weights, engine: _Engine, settings: Settings, montage: Montage, *, segment: Segment,
                  clock: StageClock) -> None:  # fmt: skip
-        self.detector, self.settings, self.montage, self.clock = detector, settings, montage, clock
-        self.weights = weights = detector.weights
+        self.weights, self.engine, self.settings, self.montage, self.clock = weights, engine, settings, montage, clock
         self.columns = [weights.nodes.index(node) for node in montage.nodes]
         n_seconds, n_nodes = int(np.floor(segment.stop - segment.start + 1e-6)), len(weights.nodes)
         asked = np.zeros(n_seconds, dtype=bool)
@@ -563,9 +623,9 @@ class _SegmentRun:
             types=_nothing(n_seconds, len(weights.types)) if weights.types else None,
         )
         self.draws = [np.random.default_rng([settings.seed, k]) for k in range(settings.passes)]
-        nothing = torch.zeros((n_nodes, 0), device=detector.device)
+        nothing = torch.zeros((n_nodes, 0), device=engine.device)
         before = _Inputs(
-            0, nothing[..., None].expand(-1, -1, detector.network.config.hidden), nothing, (nothing,) * settings.passes
+            0, nothing[..., None].expand(-1, -1, engine.network.config.hidden), nothing, (nothing,) * settings.passes
         )
         self.n_taken = 0  # seconds of the blocks handed in so far
         self.tail: Future[_Inputs] = Future()  # what windows of the next block reach back to
@@ -582,7 +642,7 @@ class _SegmentRun:
         """Masks depend on seed, pass, second and node alone, so chunking cannot change them."""
         rate, n_nodes = np.float32(self.weights.config.fire_rate), len(self.weights.nodes)
         drawn = [(draw.random((n_seconds, n_nodes), dtype=np.float32) <= rate).T / rate for draw in self.draws]
-        return tuple(torch.from_numpy(gate.astype(np.float32)).to(self.detector.device) for gate in drawn)
+        return tuple(torch.from_numpy(gate.astype(np.float32)).to(self.engine.device) for gate in drawn)
 
     def _work(self, block: Block | StoredBlock, first: int, gates: tuple[torch.Tensor, ...], *,
               link: tuple[Future[_Inputs], Future[_Inputs]]) -> float:  # fmt: skip
@@ -604,8 +664,8 @@ class _SegmentRun:
 
     def _features(self, block: Block | StoredBlock, first: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Fill in quality, amplitude and spectrum; return projections (N, T, H) and presence (N, T)."""
-        piece, device = self.piece, self.detector.device
-        summary, given = self._summarise_there(block) if self.detector.stored else self._summarise(block)
+        piece, device = self.piece, self.engine.device
+        summary, given = self._summarise_there(block) if self.engine.way.stored else self._summarise(block)
         n_seconds, n_nodes = len(given), len(self.weights.nodes)
         rows = slice(first, first + n_seconds)
         piece.codes[rows, self.columns] = summary.codes
@@ -615,7 +675,7 @@ class _SegmentRun:
         features[:, self.columns] = given
         good = torch.from_numpy(piece.codes[rows] == Quality.GOOD).to(device)
         features[~good] = 0.0
-        return self.detector.network.l1(features).transpose(0, 1), good.T.float()
+        return self.engine.network.l1(features).transpose(0, 1), good.T.float()
 
     def _summarise(self, block: Block | StoredBlock) -> tuple[Summary, torch.Tensor]:
         """Judge a block and compute its features (T, N', F) in numpy, which is the faster on a CPU."""
@@ -630,7 +690,7 @@ class _SegmentRun:
 
     def _summarise_there(self, block: Block | StoredBlock) -> tuple[Summary, torch.Tensor]:
         """Do the same on the device, from integers as they are stored where the file has them."""
-        device = self.detector.device
+        device = self.engine.device
         if isinstance(block, StoredBlock):
             data, saturated = to_microvolts(block, device)
         else:
@@ -643,19 +703,19 @@ class _SegmentRun:
         step, ahead = self.settings.step, self.weights.look_ahead
         start = max(start, ahead)
         asked = range(start + (ahead - start) % step, stop, step)
-        most = _GPU_WINDOWS_AT_ONCE if self.detector.stored else _WINDOWS_AT_ONCE
+        most = _GPU_WINDOWS_AT_ONCE if self.engine.way.stored else _WINDOWS_AT_ONCE
         for begin in range(0, len(asked), most):
             yield asked[begin : begin + most]
 
     def _read_out(self, inputs: _Inputs, readouts: range) -> None:
         """Run the windows that end at these seconds and put what they say beside the seconds that they judge."""
-        network, adjacency, ahead = self.detector.network, self.detector.adjacency, self.weights.look_ahead
+        network, adjacency, ahead = self.engine.network, self.engine.adjacency, self.weights.look_ahead
         last = range(readouts.start - inputs.first, readouts.stop - inputs.first, readouts.step)
         judged = slice(readouts.start - ahead, readouts.stop - ahead, readouts.step)
         # Before the segment's first second there is nothing; inside it the inputs always reach far enough back.
         windows = Windows(last, self.weights.window)
         present = None if bool((inputs.present == 1).all()) else inputs.present
-        state = self.detector.run_windows(network, inputs.projected, adjacency, windows, present=present)
+        state = self.engine.way.run_windows(network, inputs.projected, adjacency, windows, present=present)
         here = inputs.present[:, last.start : last.stop : last.step] == 1  # (N, B)
         count = here.sum(dim=0).clamp(min=1)
         self.piece.logits[judged] = torch.where(here, network.fc(state)[..., 0], torch.nan).T.cpu().numpy()
@@ -663,7 +723,7 @@ class _SegmentRun:
             pooled = (network.fc_type(state) * here[..., None]).sum(dim=0) / count[:, None]
             self.piece.types[judged] = torch.softmax(pooled, dim=-1).cpu().numpy()
         for k, gate in enumerate(inputs.gates):
-            masked = self.detector.run_windows(
+            masked = self.engine.way.run_windows(
                 network, inputs.projected, adjacency, windows, present=present, gate=gate
             )
             value = torch.where(here, network.fc(masked)[..., 0], 0.0).sum(dim=0) / count

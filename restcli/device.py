@@ -38,7 +38,7 @@ def choose_device(device: str) -> tuple[torch.device, str]:
         (one @ one).sum().item()
     except RuntimeError as error:  # a driver too old, a GPU too new or already full
         return torch.device("cpu"), f"the GPU cannot be used: {str(error).splitlines()[0]}"
-    return torch.device("cuda"), ""
+    return torch.device("cuda", torch.cuda.current_device()), ""
 
 
 def to_microvolts(block: StoredBlock, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -266,13 +266,14 @@ def unpack(parcel: Parcel) -> Weights:
 
 @lru_cache(maxsize=2)
 def _detector(parcel: Parcel, device: str) -> Detector:
-    """Build the network once for each process, on one thread."""
+    """Build the network once for each process, on one thread, and try the GPU when it is this process's turn."""
     import torch
 
     from restcli.detect import Detector
 
     torch.set_num_threads(1)
-    return Detector(unpack(parcel), device)
+    with turn_at("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu", StageClock()):
+        return Detector(unpack(parcel), device)
 
 
 @contextmanager

@@ -69,7 +69,8 @@ if triton is not None:
     def _times(left, right):  # type: ignore[no-untyped-def]
         return tl.dot(left, right, input_precision="ieee")
 
-    @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
+    # Lengths are told apart by nothing: else another recording would have the kernel compiled anew.
+    @triton.jit(do_not_specialize=["first", "step", "length", "n_seconds"])  # type: ignore[untyped-decorator,unused-ignore]
     def _run(projected, present, gate, adjacency, l2, l2_bias, root1, rel1, bias1, root2, rel2, bias2, state,  # type: ignore[no-untyped-def]
             first, step, length, n_seconds, N: tl.constexpr, H: tl.constexpr, NP: tl.constexpr, HP: tl.constexpr,
             UPDATES: tl.constexpr, HAS_PRESENT: tl.constexpr, HAS_GATE: tl.constexpr):  # fmt: skip

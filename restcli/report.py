@@ -10,7 +10,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from restcli.plots import EventTraces
 
 PLOTS = ("png", "pdf", "none")
-MOST_EVENT_PICTURES = 10
+MOST_EVENT_PICTURES = 6
 DISCLAIMER = "Not a medical device: for research; every event must be judged by a person who reads EEG."
 
 _PAGE_BEFORE, _PAGE_AFTER = 10.0, 20.0
@@ -476,14 +476,23 @@ def _draw_all(result: Result, workshop: Path, stem: str, plot: str) -> list[str]
     return names
 
 
-def expect_pictures(plot: str) -> None:
-    """Import what drawing needs in a thread of its own, while a recording is scored: that takes longer than a page."""
-    if plot != "none":
-        Thread(target=_import_plots, name="restcli-plots").start()
+def expect_pictures(plot: str) -> Callable[[], None]:
+    """Import what drawing needs in a thread of its own, while a recording is scored: that takes longer than a page.
+
+    Returns
+    -------
+    callable
+        Waits until that is done; call it before pictures are drawn.
+    """
+    if plot == "none":
+        return lambda: None
+    thread = Thread(target=_import_plots, name="restcli-plots", daemon=True)
+    thread.start()
+    return thread.join
 
 
 def _import_plots() -> None:
-    with suppress(ImportError):  # told where pictures are drawn
+    with suppress(Exception):  # whatever is wrong is told when pictures are drawn
         import restcli.plots  # noqa: F401
 
 

@@ -50,12 +50,13 @@ def test_seizure_transformer_has_the_published_size_and_gives_a_probability_for_
 def test_counted_operations_of_the_network_follow_its_shape() -> None:
     weights = load_weights("rest-default")
     n, f, t = len(weights.nodes), weights.features.n_features, weights.window
-    h = weights.config.hidden * weights.config.members
+    w = weights.config.hidden
+    h = w * weights.config.members
     by_hand = 0
     for second in range(t):
         by_hand += 2 * (2 * n * n * h)  # both sums over neighbours
-        by_hand += 2 * (2 * n * h * h)  # gc1
-        by_hand += 3 * (2 * n * h * h) if second < t - 1 else 2 * (2 * n * h * h)  # carried on, or gc2
+        by_hand += 2 * (2 * n * h * w)  # gc1
+        by_hand += 3 * (2 * n * h * w) if second < t - 1 else 2 * (2 * n * h * w)  # carried on, or gc2
     assert counts(weights, 1.0)["network"][1] == by_hand + 2 * n * f * h
 
 

@@ -179,10 +179,10 @@ def test_missing_stretch_of_one_channel_leaves_the_others(tmp_path: Path, detect
     data[ELECTRODES_19.index("F7"), 1000:2000] = np.nan
     faults = channel_faults(data, blocks[0].saturated, sfreq=200.0)
     assert set(np.flatnonzero(faults.any(axis=1))) == {ELECTRODES_19.index("F7")}
+    montage = derive([f"EEG {n}-REF" for n in ELECTRODES_19], DOUBLE_BANANA)
     run_ = detect._SegmentRun(
-        detector, Settings(), derive([f"EEG {n}-REF" for n in ELECTRODES_19], DOUBLE_BANANA), recording.segments[0],
-        clock=StageClock(),
-    )  # fmt: skip
+        detector.weights, detector.engine, Settings(), montage, segment=recording.segments[0], clock=StageClock()
+    )
     _, present = run_._features(replace(blocks[0], data=data), 0)
     gone = {DOUBLE_BANANA[i] for i in np.flatnonzero((present[:, 5:10] == 0).all(dim=1).numpy())}
     assert gone == {"FP1-F7", "F7-T3"}

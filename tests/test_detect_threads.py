@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +116,14 @@ def test_number_of_threads_changes_nothing(recording: Recording, detector: Detec
 
 def test_workers_use_one_thread_each(recording: Recording, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = set()
-    run_windows = detector.run_windows
+    run_windows = detector.engine.way.run_windows
 
     def noting(*args: Any, **options: Any) -> Any:
         seen.add((threading.current_thread().name.startswith("restcli"), torch.get_num_threads()))
         return run_windows(*args, **options)
 
-    monkeypatch.setattr(detector, "run_windows", noting)
+    way = replace(detector.engine.way, run_windows=noting)
+    monkeypatch.setattr(detector, "engine", replace(detector.engine, way=way))
     detector.annotate(recording, Settings())
     assert seen == {(True, 1)}
 
@@ -132,14 +134,15 @@ def test_workers_bring_no_threads_of_their_own(
 ) -> None:
     """On a busy machine threads that wait for each other made a clip of 50 s take 10 s instead of .02 s."""
     count = []
-    run_windows = detector.run_windows
+    run_windows = detector.engine.way.run_windows
 
     def counting(*args: Any, **options: Any) -> Any:
         state = run_windows(*args, **options)
         count.append(len(list(Path("/proc/self/task").iterdir())))
         return state
 
-    monkeypatch.setattr(detector, "run_windows", counting)
+    way = replace(detector.engine.way, run_windows=counting)
+    monkeypatch.setattr(detector, "engine", replace(detector.engine, way=way))
     before = len(list(Path("/proc/self/task").iterdir()))
     detector.annotate(recording, Settings())
     assert max(count) <= before + 2
@@ -169,7 +172,7 @@ def test_threads_come_back_when_several_annotate_at_once() -> None:
 
 
 def test_workers_that_begin_while_another_recording_ends_use_one_thread() -> None:
-    with detect._pool(1) as pool:
+    with detect._pool(1, torch.device("cpu")) as pool:
         pool.submit(int).result()
         torch.set_num_threads(2)
         assert pool.submit(torch.get_num_threads).result() == 1
