@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -89,7 +90,9 @@ def _root(
 
 @app.command()
 def annotate(
-    recordings: Annotated[list[Path], typer.Argument(help="EDF, BDF or other EEG recordings.", show_default=False)],
+    recordings: Annotated[
+        list[Path], typer.Argument(help="EDF, BDF or other EEG recordings.", show_default=False, readable=False)
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs.")] = Path(),
     formats: Annotated[
         str, typer.Option("--format", "-f", help="More event tables, comma-separated: csv_bi,edf,xml,csv,json.")
@@ -120,7 +123,7 @@ def annotate(
 
     kinds = tuple(part.strip() for part in formats.split(",") if part.strip())
     check_formats(kinds, plot)
-    _check_names(recordings, out)
+    _check_names(recordings, out, kinds)
     settings = Settings(
         weights=weights, step=step, threshold=threshold, passes=passes, seed=seed, allow_missing=allow_missing,
         channel_map=read_channel_map(channel_map), device=device,
@@ -130,12 +133,20 @@ def annotate(
     raise typer.Exit(job.run(recordings))
 
 
-def _check_names(recordings: list[Path], out: Path) -> None:
-    """Refuse two recordings whose outputs would have the same names, before anything is done."""
+def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...]) -> None:
+    """Refuse outputs that would have the same names or be written over a recording, before anything is done."""
     from restcli.report import output_stem
 
     seen: dict[str, Path] = {}
+    inputs = {path.absolute() for path in recordings}
     for path in recordings:
+        for kind in kinds:
+            place = out.absolute() / f"{output_stem(path)}_events.{kind}"
+            if place in inputs:
+                raise UsageError(
+                    str(place), f"is to be read, and is where events of {path} would be written", "another folder",
+                    "choose it with --out, or leave this file out of the recordings",
+                )  # fmt: skip
         stem = output_stem(path).casefold()
         if stem in seen:
             raise UsageError(
@@ -208,7 +219,9 @@ class _AnnotateJob:
     def _warn_of_earlier(self, path: Path) -> None:
         """Say that tables of an earlier run still lie there, so that they are not taken for this one's."""
         report = self.out / f"{path.stem}_run.json"
-        if report.exists():
+        with suppress(OSError):  # a name too long to be there
+            if not report.exists():
+                return
             typer.echo(f"restcli: the outputs of {path.stem} in {self.out} are those of an earlier run", err=True)
 
     def _machine(self, result: Result) -> None:

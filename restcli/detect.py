@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -491,6 +492,7 @@ class Detector:
             else recording.blocks(montage.channels, sfreq=sfreq, seconds=_BLOCK_SECONDS, clock=clock)
         )
         runs: dict[int, _SegmentRun] = {}
+        starts = [segment.start - 1e-6 for segment in recording.segments]
         underway: deque[Future[float]] = deque()
 
         def finish(n_left: int) -> None:
@@ -503,7 +505,7 @@ class Detector:
             n_workers = 1 if engine.way.stored else min(n_threads, _MOST_WORKERS)
             with _pool(n_workers, engine.device) as pool:
                 for block in blocks:
-                    number = sum(segment.start <= block.start + 1e-6 for segment in recording.segments) - 1
+                    number = bisect_right(starts, block.start) - 1
                     if number not in runs:
                         runs[number] = _SegmentRun(
                             self.weights, engine, settings, montage, segment=recording.segments[number], clock=clock

@@ -17,6 +17,10 @@ _RE_EXPORT = "export the recording again from the EEG system"
 _JITTER = 0.005
 # Clocks that are set back by up to this much while recording are smoothed over; more than that is no clock.
 _SETBACK = 1.0
+# Stamps that run away from the samples little by little are followed in steps of this size.
+_DRIFT = 0.25
+# Arrays reach from the first second to the last: longer gaps would fill the memory with nothing.
+_LONGEST_GAPS = 14 * 86_400.0
 
 
 def record_onset(raw: bytes) -> float:
@@ -137,7 +141,10 @@ def _runs(lag: NDArray[np.float64], step: float, repairs: list[str], *, interrup
     origin = float(lag[0])
     forward = np.maximum.accumulate(lag)
     setback = float(np.max(forward - lag))
-    cuts = np.flatnonzero(np.diff(forward) > _JITTER) + 1
+    rise = np.diff(forward)
+    jumps = rise > _JITTER
+    slow = np.concatenate([[0.0], np.cumsum(np.where(jumps, 0.0, rise))])
+    cuts = np.flatnonzero(jumps) + 1
     if setback > _SETBACK + 0.01 * step * len(lag):
         if interrupted:
             record = int(np.argmax(forward - lag > _SETBACK))
@@ -152,6 +159,21 @@ def _runs(lag: NDArray[np.float64], step: float, repairs: list[str], *, interrup
     if not interrupted and len(cuts) > max(10, len(lag) // 10):
         repairs.append("record times do not fit the duration of records; taken as continuous")
         return Timeline((0,), (0.0,), origin, tuple(repairs))
+    if forward[-1] - origin > _LONGEST_GAPS:
+        days = (forward[-1] - origin) / 86_400
+        if interrupted:
+            raise RecordingError(
+                where, f"record times leave {days:.0f} days of gaps between {len(lag) * step / 3600:.1f} h of signal",
+                _TIMES, _RE_EXPORT,
+            )  # fmt: skip
+        repairs.append(f"record times leave {days:.0f} days of gaps; ignored because the header says continuous")
+        return Timeline((0,), (0.0,), origin, tuple(repairs))
+    if slow[-1] > _DRIFT and interrupted:
+        drift = f"record times drift by {slow[-1]:.2f} s from the sampling rate"
+        repairs.append(f"{drift}; followed in steps of {_DRIFT} s")
+        cuts = np.flatnonzero(jumps | (np.diff(np.floor(slow / _DRIFT)) > 0)) + 1
+    elif slow[-1] > _DRIFT:
+        repairs.append(f"record times drift by {slow[-1]:.2f} s from the sampling rate; times follow the samples")
     if setback > _JITTER:
         repairs.append(f"records overlap by up to {setback:.3f} s; moved to follow each other")
     if not interrupted and len(cuts):

@@ -167,6 +167,13 @@ def check_place(folder: Path, stem: str, *, formats: Sequence[str], plot: str, o
             f"a file name of at most {_LONGEST_STEM} bytes",
             "copy or link the recording under a shorter name",
         )
+    try:
+        stem.encode("utf-8")
+    except UnicodeEncodeError:
+        raise OutputError(
+            str(folder), "the name of the recording holds bytes that are no UTF-8", "a name that tables can hold",
+            "copy or link the recording under another name",
+        ) from None  # fmt: skip
     if overwrite:
         return
     names = [f"{stem}_events.{kind}" for kind in ("tsv", *formats)] + [f"{stem}_scores.csv", f"{stem}_run.json"]

@@ -257,3 +257,24 @@ def test_interrupt_leaves_no_half_output(toy_weights: Path, tmp_path: Path) -> N
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_recordings_are_never_written_over(edf: Path, toy_weights: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "p.edf", tmp_path / "p_events.edf"
+    for path in (first, second):
+        path.write_bytes(edf.read_bytes())
+    done = restcli("annotate", first, second, "-w", toy_weights, "-o", tmp_path, "--format", "edf", "--overwrite")
+    check_refused(done, 2, "p_events.edf", "would be written")
+    assert second.read_bytes() == edf.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["x" * 240 + ".edf", os.fsdecode(b"b\xff\xe9.edf")])
+def test_names_that_outputs_cannot_have_do_not_stop_the_others(
+    edf: Path, toy_weights: Path, tmp_path: Path, name: str
+) -> None:
+    odd, good = tmp_path / name, tmp_path / "good.edf"
+    for path in (odd, good):
+        path.write_bytes(edf.read_bytes())
+    done = restcli("annotate", odd, good, "-w", toy_weights, "-o", tmp_path / "out", "--plot", "none")
+    check_refused(done, 1, "1 of 2 recordings failed")
+    assert (tmp_path / "out" / "good_run.json").exists()

@@ -961,3 +961,26 @@ def test_damaged_headers_never_end_in_another_error(tmp_path: Path) -> None:
         except RecordingError:
             outcomes["refused"] += 1
     assert min(outcomes.values()) > 40, outcomes
+
+
+def test_a_clock_that_drifts_is_followed_where_gaps_are_allowed(tmp_path: Path) -> None:
+    onsets = [f"+{1.001 * k:.3f}" for k in range(1200)]
+    file = EdfFile(counts=[4] * 2, n_records=1200, kind="EDF+D", onsets=onsets)
+    recording = open_recording(file.write(tmp_path / "d.edf"))
+    assert any("drift by 1.20 s" in repair and "followed" in repair for repair in recording.repairs)
+    assert recording.duration == pytest.approx(1201.2, abs=0.26)
+    for segment in recording.segments:  # by the stamps no second is more than a step away from its place
+        assert segment.start == pytest.approx(round(segment.start / 1.001) * 1.001, abs=0.26)
+    file = EdfFile(counts=[4] * 2, n_records=1200, kind="EDF+C", onsets=onsets)
+    recording = open_recording(file.write(tmp_path / "c.edf"))
+    assert (recording.duration, len(recording.segments)) == (1200, 1)
+    assert any("drift by 1.20 s" in repair and "follow the samples" in repair for repair in recording.repairs)
+
+
+def test_weeks_of_gaps_are_no_recording(tmp_path: Path) -> None:
+    onsets = [f"+{k}" for k in range(9)] + ["+2592000"]
+    with pytest.raises(RecordingError, match="30 days of gaps"):
+        open_recording(EdfFile(kind="EDF+D", onsets=onsets).write(tmp_path / "d.edf"))
+    recording = open_recording(EdfFile(kind="EDF+C", onsets=onsets).write(tmp_path / "c.edf"))
+    assert recording.duration == 10
+    assert any("30 days of gaps; ignored" in repair for repair in recording.repairs)
