@@ -540,7 +540,14 @@ _N_COLUMNS = round(_WIDTH * DPI / 2)  # two pixels each: a single second of 24 h
 
 @_style()
 def plot_overview(
-    scores: Scores, events: Events, rule: EventRule, *, trend: OverviewTrend, title: str, footer: str
+    scores: Scores,
+    events: Events,
+    rule: EventRule,
+    *,
+    trend: OverviewTrend,
+    title: str,
+    footer: str,
+    repairs: Sequence[str] = (),
 ) -> Figure:
     """Draw a whole recording on one page.
 
@@ -556,6 +563,8 @@ def plot_overview(
         Amplitude and spectrum.
     title, footer : str
         One line above; weights, rule and fraction scored below.
+    repairs : sequence of str
+        What was mended in the file: one that was cut off must not look whole.
 
     Returns
     -------
@@ -576,6 +585,10 @@ def plot_overview(
     for axes in panels.values():
         axes.set_xlim(0, duration)
     _draw_summary(figure, scores, events)
+    if repairs:
+        words = _plain(f"Mended: {'; '.join(repairs)}")
+        place = (0.15 / PAGE[0], 1 - 0.57 / PAGE[1])
+        _fit(figure.text(*place, words, fontsize=FONT_SMALL, weight="bold", va="top", color=INK), PAGE[0] - 0.3)
     _draw_probability(panels["probability"], scores, rule, edges)
     _draw_events(panels["events"], events, scores)
     _draw_nodes(panels["nodes"], scores, rule, edges)

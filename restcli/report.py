@@ -467,7 +467,10 @@ def _draw_all(result: Result, workshop: Path, stem: str, plot: str) -> list[str]
     names = [f"{stem}_overview.{plot}"]
     sheet: EventSheet | None = None
     with ThreadPoolExecutor(1) as pool:  # packs and writes one page while the next is drawn
-        figure = plot_overview(result.scores, result.events, result.rule, trend=trend, title=title, footer=footer)
+        figure = plot_overview(
+            result.scores, result.events, result.rule, trend=trend, title=title, footer=footer,
+            repairs=result.recording.repairs,
+        )  # fmt: skip
         writing = [pool.submit(begin_save(figure, workshop / names[0]))]
         for number, event in pictured_events(result):
             traces = event_traces(result.recording, event, result.settings)

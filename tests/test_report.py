@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,3 +197,24 @@ def test_unknown_format_is_refused(result: Result, tmp_path: Path) -> None:
 
 def test_percent_never_rounds_up_to_all() -> None:
     assert percent(0.99999) == "99.9 %"
+
+
+def test_overview_names_what_was_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from restcli import plots
+
+    pages: list[Figure] = []
+    begin = plots.begin_save
+
+    def keep(figure: Figure, path: Path) -> Callable[[], Path]:
+        pages.append(figure)
+        return begin(figure, path)
+
+    whole = write_edf(tmp_path / "cut.edf", noise(19, 60, 200), 200).read_bytes()
+    (tmp_path / "cut.edf").write_bytes(whole[: len(whole) * 2 // 3])
+    result = Detector(load_weights(toy_weights), "cpu").annotate(open_recording(tmp_path / "cut.edf"), Settings())
+    monkeypatch.setattr(plots, "begin_save", keep)
+    write_outputs(result, tmp_path / "out")
+    words = [text.get_text() for text in pages[0].texts]
+    assert any(text.startswith("Mended: ") and result.recording.repairs[0][:20] in text for text in words)
