@@ -21,7 +21,7 @@ SECONDS = 1800
 
 def make_archive(folder: Path, n_recordings: int, seconds: int) -> Path:
     """Simulate recordings, no two alike."""
-    from restcli.sim_dataset import DatasetPlan, write_dataset
+    from restcli.simulate.bids import DatasetPlan, write_dataset
 
     plan = DatasetPlan(seed=1, recordings=n_recordings, hours=seconds / 3600, seizures_per_day=24)
     write_dataset(folder, plan)
@@ -31,7 +31,15 @@ def make_archive(folder: Path, n_recordings: int, seconds: int) -> Path:
 def run_batch(archive: Path, out: Path, *options: str) -> float:
     """Run the command; returns wall seconds."""
     begin = time.perf_counter()
-    command = [sys.executable, "-c", "from restcli.cli import main; main()", "batch", str(archive), str(out), *options]
+    command = [
+        sys.executable,
+        "-c",
+        "from restcli.cli.app import main; main()",
+        "batch",
+        str(archive),
+        str(out),
+        *options,
+    ]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - begin
 
@@ -53,7 +61,7 @@ import sys, time, torch
 torch.set_num_threads(1)
 from pathlib import Path
 import restcli
-from restcli.report import write_outputs
+from restcli.output.bundle import write_outputs
 begin, annotating = None, 0.0
 for number, path in enumerate(sorted(Path(sys.argv[1]).glob("sub-*/**/*.edf"))):
     start = time.perf_counter()
@@ -107,10 +115,10 @@ def pace(out: Path) -> float:
 
 def finished_ledger(folder: Path, n_recordings: int) -> tuple[Path, Path]:
     """Make an archive of empty files and the ledger that a batch over it would have left."""
-    from restcli.archive import walk_archive
-    from restcli.batch import Request, keys_of, pack
-    from restcli.ledger import Ledger, ledger_name
-    from restcli.plan import Settings
+    from restcli.archive.coordinator import Request, keys_of, pack
+    from restcli.archive.ledger import Ledger, ledger_name
+    from restcli.archive.walk import walk_archive
+    from restcli.detect.settings import Settings
 
     archive, out = folder / "archive", folder / "out"
     for number in range(n_recordings):
@@ -136,9 +144,14 @@ def finished_ledger(folder: Path, n_recordings: int) -> tuple[Path, Path]:
 
 
 _OUTCOME = {
-    "worker": "w:1", "stages": {"read": 0.1}, "duration": 1800.0, "scored": 0.99, "n_events": 1, "outputs": {"x": "y"},
+    "worker": "w:1",
+    "stages": {"read": 0.1},
+    "duration": 1800.0,
+    "scored": 0.99,
+    "n_events": 1,
+    "outputs": {"x": "y"},
     "events": [{"onset": 1.0, "duration": 9.0, "label": "sz", "confidence": 0.9, "channels": "all", "picture": None}],
-}  # fmt: skip
+}
 
 
 def measure_resume(work: Path, sizes: tuple[int, ...]) -> None:
@@ -146,7 +159,7 @@ def measure_resume(work: Path, sizes: tuple[int, ...]) -> None:
     for size in sizes:
         archive, out = finished_ledger(work / f"resume-{size}", size)
         begin = time.perf_counter()
-        peak = peak_memory("from restcli.cli import main; main()", "batch", str(archive), str(out))
+        peak = peak_memory("from restcli.cli.app import main; main()", "batch", str(archive), str(out))
         took = time.perf_counter() - begin
         ledger = (out / "ledger.sqlite").stat().st_size
         print(f"| resume of {size} finished | {took:.2f} s | peak {peak:.0f} MiB | ledger {ledger / size:.0f} B each |")
@@ -162,10 +175,10 @@ def peak_memory(code: str, *arguments: str) -> float:
 
 
 _NOTHING = """
-import sys, restcli.batch as batch
+import sys, restcli.archive.coordinator as batch
 from pathlib import Path
-from restcli.plan import Settings
-from restcli.workers import Crew
+from restcli.detect.settings import Settings
+from restcli.archive.pool import Crew
 import benchmarks.batch
 batch.annotate_one = benchmarks.batch.do_nothing
 batch.run_batch(batch.Request(Path(sys.argv[1]), Path(sys.argv[2]), Settings()), Crew(workers=2))

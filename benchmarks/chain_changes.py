@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, parse_label
-from restcli.recording import Recording
+from restcli.io.recording import Recording
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, parse_label
 
 LOST = ("F3", "T5", "O2")
 RATES = (100, 128, 250, 256, 500, 512, 1000, 2000)

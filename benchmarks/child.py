@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from restcli.stages import StageClock
+from restcli.profiling import StageClock
 
 
 def _peak() -> int:
@@ -43,11 +43,11 @@ def main(path: str, plot: str) -> None:
     """Do what ``restcli annotate --plot PLOT`` does, stage by stage."""
     clock = TwoClocks()
     with clock("import"):
-        from restcli.detect import Detector
-        from restcli.plan import Settings
-        from restcli.recording import open_recording
-        from restcli.report import expect_pictures, write_outputs
-        from restcli.weights import load_weights
+        from restcli.detect.detector import Detector
+        from restcli.detect.settings import Settings
+        from restcli.io.recording import open_recording
+        from restcli.nn.weights import load_weights
+        from restcli.output.bundle import expect_pictures, write_outputs
     with clock("open"):
         recording = open_recording(path)
     with clock("weights"):

@@ -14,8 +14,8 @@ from benchmarks.end_to_end import run_command
 from benchmarks.recordings import make_recording
 from benchmarks.rivals import N_BINS, N_NODES, Dcrnn, SeizureTransformer
 from benchmarks.tables import Rows, Tables, seconds_of
-from restcli.model import n_parameters
-from restcli.montage import ELECTRODES_19, electrode_graph
+from restcli.nn.rest import n_parameters
+from restcli.signal.montage import ELECTRODES_19, electrode_graph
 
 # Parameters: of SeizureTransformer's code as published, and of DCRNN as the paper on REST prints them.
 PUBLISHED_DETECTORS = {"SeizureTransformer": 37_848_897, "DCRNN": 126_000}
@@ -29,15 +29,25 @@ def measure(options: argparse.Namespace) -> Tables:
     ours = {hours: run_command(make_recording(options.folder, hours)) for hours in _HOURS}
     rows: Rows = [
         {
-            "detector": "restcli annotate, from command to tables", "parameters": ours[1.0]["n_parameters"],
-            "published": "", "1 h, s": ours[1.0]["command"], "24 h, s": ours[24.0]["command"], "24 h is": "measured",
+            "detector": "restcli annotate, from command to tables",
+            "parameters": ours[1.0]["n_parameters"],
+            "published": "",
+            "1 h, s": ours[1.0]["command"],
+            "24 h, s": ours[24.0]["command"],
+            "24 h is": "measured",
         }
-    ]  # fmt: skip
+    ]
     for name, published, count, hour in _rivals():
-        rows.append({
-            "detector": name, "parameters": count, "published": published, "1 h, s": hour, "24 h, s": 24 * hour,
-            "24 h is": f"scaled from {_MEASURED // 60} min",
-        })  # fmt: skip
+        rows.append(
+            {
+                "detector": name,
+                "parameters": count,
+                "published": published,
+                "1 h, s": hour,
+                "24 h, s": 24 * hour,
+                "24 h is": f"scaled from {_MEASURED // 60} min",
+            }
+        )
     for row in rows:
         for length in ("1 h", "24 h"):
             row[f"{length}: times restcli"] = row[f"{length}, s"] / rows[0][f"{length}, s"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.recordings import make_recording
 from benchmarks.tables import Rows, Tables
-from restcli.report import MOST_EVENT_PICTURES
+from restcli.output.bundle import MOST_EVENT_PICTURES
 
 _STAGES = ("import", "open", "weights", "read", "resample", "spectra", "network", "events", "tables")
 
@@ -52,8 +52,10 @@ def measure(options: argparse.Namespace) -> Tables:
         for length, one in drawn.items()
     ]
     tables = {"end to end without pictures": whole, "end to end with pictures": pictures}
-    for title, key in (("wall seconds by stage (read, resample, spectra and network overlap)", "stages"),
-                       ("processor seconds by stage", "processor")):  # fmt: skip
+    for title, key in (
+        ("wall seconds by stage (read, resample, spectra and network overlap)", "stages"),
+        ("processor seconds by stage", "processor"),
+    ):
         tables[title] = [
             {"hours": length, **{stage: one[key].get(stage, 0.0) for stage in _STAGES}} for length, one in found.items()
         ]

@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.chain_changes import CHANGES, read_signals, write_signals
-from restcli.assess import floors_of
-from restcli.card import table
-from restcli.detect import Detector
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings
 from restcli.errors import RestError
+from restcli.evaluation.dataset import floors_of
+from restcli.evaluation.scoring import AFTER, BEFORE, score_windows
 from restcli.events import Event
-from restcli.plan import Settings
-from restcli.recording import Recording, open_recording
-from restcli.scoring import AFTER, BEFORE, score_windows
-from restcli.weights import Weights, load_weights
+from restcli.io.recording import Recording, open_recording
+from restcli.nn.weights import Weights, load_weights
+from restcli.train.card import table
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -352,9 +352,16 @@ def type_table(results: dict[str, list[Judged]]) -> str:
                 true = _TYPES_KNOWN.get(one.shared.group, "not stated")
                 labels = {e.label for e in one.events if e.onset < stop and e.stop > start}
                 rows.append(
-                    [name, one.shared.name, f"{start:g}-{stop:g}", true, one.types[best], float(mean[best]),
-                     ", ".join(sorted(labels)) or "not found"]
-                )  # fmt: skip
+                    [
+                        name,
+                        one.shared.name,
+                        f"{start:g}-{stop:g}",
+                        true,
+                        one.types[best],
+                        float(mean[best]),
+                        ", ".join(sorted(labels)) or "not found",
+                    ]
+                )
     return table(["weights", "recording", "s", "type", "likeliest", "its probability", "written"], rows)
 
 
@@ -378,8 +385,9 @@ def summary_table(results: dict[str, list[Judged]]) -> str:
 # ------------------------------------------------------------------------------------- robustness
 
 
-def robustness(judges: dict[str, Judge], recordings: Sequence[Shared], base: dict[str, list[Judged]],
-               tell: Callable[[str], None]) -> str:  # fmt: skip
+def robustness(
+    judges: dict[str, Judge], recordings: Sequence[Shared], base: dict[str, list[Judged]], tell: Callable[[str], None]
+) -> str:
     """Change every evaluation recording in every way and compare; one table for each weights file.
 
     A recording that a change makes no sense for stands in the groups as it is; a group without any changed one is

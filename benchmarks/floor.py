@@ -14,11 +14,11 @@ import torch
 from benchmarks.child import TwoClocks
 from benchmarks.recordings import N_CHANNELS, SFREQ, make_recording
 from benchmarks.tables import Rows, Tables, seconds_of
-from restcli.detect import Detector
-from restcli.plan import Settings
-from restcli.recording import open_recording
-from restcli.report import write_outputs
-from restcli.weights import Weights, load_weights
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings
+from restcli.io.recording import open_recording
+from restcli.nn.weights import Weights, load_weights
+from restcli.output.bundle import write_outputs
 
 _HOURS = 2.0
 _USED = 19  # channels of the recording that the montage needs
@@ -33,14 +33,28 @@ def measure(options: argparse.Namespace) -> Tables:
     rows: Rows = []
     for stage, (n_bytes, n_operations) in counts(weights, _HOURS * 3600).items():
         floor = n_bytes / rates["copy, bytes/s"] + n_operations / rates["matrix product, FLOP/s"]
-        rows.append({
-            "stage": stage, "GB moved": n_bytes / 1e9, "GFLOP": n_operations / 1e9, "floor, s": floor,
-            "measured, s": measured[stage], "measured / floor": measured[stage] / floor,
-        })  # fmt: skip
+        rows.append(
+            {
+                "stage": stage,
+                "GB moved": n_bytes / 1e9,
+                "GFLOP": n_operations / 1e9,
+                "floor, s": floor,
+                "measured, s": measured[stage],
+                "measured / floor": measured[stage] / floor,
+            }
+        )
     # Fixed costs: what they write is small, so their floor is near zero and no ratio says anything.
     for stage in ("open", "pictures"):
-        rows.append({"stage": stage, "GB moved": "", "GFLOP": "", "floor, s": "", "measured, s": measured[stage],
-                     "measured / floor": "does not grow with length"})  # fmt: skip
+        rows.append(
+            {
+                "stage": stage,
+                "GB moved": "",
+                "GFLOP": "",
+                "floor, s": "",
+                "measured, s": measured[stage],
+                "measured / floor": "does not grow with length",
+            }
+        )
     machine: Rows = [{"rate": name, "value": f"{value / 1e9:.3g} G"} for name, value in rates.items()]
     return {"rates of one thread": machine, f"floor of each stage, {_HOURS:g} h, one thread": rows}
 

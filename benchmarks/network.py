@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, rivals
 from benchmarks.tables import Rows, Tables, seconds_of
-from restcli.config import RestConfig
-from restcli.detect import Detector
-from restcli.kernels import fused_runner
-from restcli.model import Rest, Windows, n_parameters, run_windows
-from restcli.montage import ELECTRODES_19, electrode_graph
-from restcli.stream import Stream
-from restcli.weights import load_weights
+from restcli.detect.detector import Detector
+from restcli.detect.gpu_kernel import fused_runner
+from restcli.detect.stream import Stream
+from restcli.nn.config import RestConfig
+from restcli.nn.rest import Rest, Windows, n_parameters, run_windows
+from restcli.nn.weights import load_weights
+from restcli.signal.montage import ELECTRODES_19, electrode_graph
 
 # Parameters, megabytes and milliseconds a window as printed in the paper (its GPU, batch not said).
 PUBLISHED = {
@@ -130,8 +130,9 @@ def _day_on_gpu(repeats: int) -> Rows:
             torch.cuda.synchronize()
 
         away = (fused(network, projected, adjacency, windows) - plain).abs().max().item()
-        rows.append({"form": form, "ms": 1000 * seconds_of(timed, repeats=10 * repeats),
-                     "fused kernel away from plain": away})  # fmt: skip
+        rows.append(
+            {"form": form, "ms": 1000 * seconds_of(timed, repeats=10 * repeats), "fused kernel away from plain": away}
+        )
     return rows
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.tables import Rows, Tables
-from restcli.detect import Detector, Result
+from restcli.detect.detector import Detector, Result
+from restcli.detect.settings import Settings
 from restcli.errors import RestError
-from restcli.plan import Settings
-from restcli.recording import open_recording
-from restcli.weights import Weights, load_weights
+from restcli.io.recording import open_recording
+from restcli.nn.weights import Weights, load_weights
 
 _EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "absence.edf"
 _SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "eeg"

@@ -9,18 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from restcli.montage import ELECTRODES_19
-from restcli.sim_chain import Chain
-from restcli.simulate import SimulateOptions, draw
+from restcli.signal.montage import ELECTRODES_19
+from restcli.simulate.chain import Chain
+from restcli.simulate.draw import SimulateOptions, draw
 
 SFREQ, N_CHANNELS = 256, 23
 _LABELS = (*(f"EEG {name}-REF" for name in ELECTRODES_19), "EEG A1-REF", "EEG A2-REF", "ECG", "RESP")
 _LIMIT = 3200
 _PIECE = 120
 _CHAIN = Chain(
-    reference="ears", high_pass=0.3, high_order=1, low_pass=70.0, low_order=4, notch=50.0, notch_quality=10.0,
-    noise=0.5, mains=0.5, mains_frequency=50.0, missing=(), step=0.1, limit=3200.0, gain=1.0, mismatch=0.05, drift=1.0,
-)  # fmt: skip
+    reference="ears",
+    high_pass=0.3,
+    high_order=1,
+    low_pass=70.0,
+    low_order=4,
+    notch=50.0,
+    notch_quality=10.0,
+    noise=0.5,
+    mains=0.5,
+    mains_frequency=50.0,
+    missing=(),
+    step=0.1,
+    limit=3200.0,
+    gain=1.0,
+    mismatch=0.05,
+    drift=1.0,
+)
 
 
 def make_recording(folder: Path, hours: float) -> Path:
@@ -65,10 +79,25 @@ def _header(n_records: int) -> bytes:
 
     n = N_CHANNELS
     parts = [
-        text("0", 8), text("X X X X", 80), text("Startdate X X X X", 80), text("01.01.85", 8), text("22.00.00", 8),
-        text(256 * (n + 1), 8), text("", 44), text(n_records, 8), text(1, 8), text(n, 4),
-        b"".join(text(label, 16) for label in _LABELS), text("", 80) * n, text("uV", 8) * n,
-        text(-_LIMIT, 8) * n, text(_LIMIT, 8) * n, text(-32767, 8) * n, text(32767, 8) * n,
-        text("", 80) * n, text(SFREQ, 8) * n, text("", 32) * n,
-    ]  # fmt: skip
+        text("0", 8),
+        text("X X X X", 80),
+        text("Startdate X X X X", 80),
+        text("01.01.85", 8),
+        text("22.00.00", 8),
+        text(256 * (n + 1), 8),
+        text("", 44),
+        text(n_records, 8),
+        text(1, 8),
+        text(n, 4),
+        b"".join(text(label, 16) for label in _LABELS),
+        text("", 80) * n,
+        text("uV", 8) * n,
+        text(-_LIMIT, 8) * n,
+        text(_LIMIT, 8) * n,
+        text(-32767, 8) * n,
+        text(32767, 8) * n,
+        text("", 80) * n,
+        text(SFREQ, 8) * n,
+        text("", 32) * n,
+    ]
     return b"".join(parts)

@@ -54,9 +54,12 @@ class _Residual(nn.Module):
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(before, after, (1, 9), (1, stride), (0, 4), bias=False), nn.BatchNorm2d(after), nn.ReLU(),
-            nn.Conv2d(after, after, (1, 9), 1, (0, 4), bias=False), nn.BatchNorm2d(after),
-        )  # fmt: skip
+            nn.Conv2d(before, after, (1, 9), (1, stride), (0, 4), bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, (1, 9), 1, (0, 4), bias=False),
+            nn.BatchNorm2d(after),
+        )
         self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, (1, stride), bias=False), nn.BatchNorm2d(after))
 
     def forward(self, x: Tensor) -> Tensor:

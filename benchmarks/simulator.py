@@ -20,15 +20,29 @@ import mne
 import numpy as np
 from scipy.signal import resample_poly
 
-from restcli.sim_chain import Chain
-from restcli.sim_plots import pages, realism_figure
-from restcli.sim_realism import Background, Realism, realism
-from restcli.simulate import COMPONENTS, FIRST, SimulateOptions, draw, stream
+from restcli.output.plots.simulated import pages, realism_figure
+from restcli.simulate.chain import Chain
+from restcli.simulate.draw import COMPONENTS, FIRST, SimulateOptions, draw, stream
+from restcli.simulate.realism import Background, Realism, realism
 
 EEGMAT_CHAIN = Chain(
-    reference="ears", high_pass=0.5, high_order=2, low_pass=42.0, low_order=4, notch=50.0, notch_quality=10.0,
-    noise=0.3, mains=0.0, mains_frequency=50.0, missing=(), step=0.01, limit=3200.0, gain=1.0, mismatch=0.05, drift=1.0,
-)  # fmt: skip
+    reference="ears",
+    high_pass=0.5,
+    high_order=2,
+    low_pass=42.0,
+    low_order=4,
+    notch=50.0,
+    notch_quality=10.0,
+    noise=0.3,
+    mains=0.0,
+    mains_frequency=50.0,
+    missing=(),
+    step=0.01,
+    limit=3200.0,
+    gain=1.0,
+    mismatch=0.05,
+    drift=1.0,
+)
 
 
 def real_background(folder: Path) -> list[Background]:
@@ -80,8 +94,10 @@ def main(out: Path, shared: Path | None) -> None:
         for name, components in (("first", FIRST), ("all", COMPONENTS - {"machine"})):
             result: Realism = realism(real, simulated_background(components, 5000))
             report[f"realism_{name}"] = {
-                "auroc": result.auroc, "seconds": result.seconds, "single": result.single[:12],
-            }  # fmt: skip
+                "auroc": result.auroc,
+                "seconds": result.seconds,
+                "single": result.single[:12],
+            }
             realism_figure(result).savefig(out / f"realism_{name}.png", dpi=90)
     (out / "simulator.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))

@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from restcli.config import RestConfig
-from restcli.features import FeatureConfig
-from restcli.montage import ELECTRODES_19
-from restcli.train import Augmentation, TrainSettings, train
+from restcli.nn.config import RestConfig
+from restcli.signal.features import FeatureConfig
+from restcli.signal.montage import ELECTRODES_19
+from restcli.train.loop import Augmentation, TrainSettings, train
 
 DATA = ["sim:"]
 # Simulated background is dense in mimics and artefacts: a rate there is many times that of a ward.

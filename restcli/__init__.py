@@ -6,17 +6,26 @@ __version__ = "0.1.0"
 __all__ = ["Result", "Settings", "__version__", "annotate", "open_recording"]
 
 if TYPE_CHECKING:
-    from restcli.detect import Result, annotate
-    from restcli.plan import Settings
-    from restcli.recording import open_recording
+    from restcli.detect.detector import Result, annotate
+    from restcli.detect.settings import Settings
+    from restcli.io.recording import open_recording
 
-_ROOMS = {"Result": "detect", "annotate": "detect", "Settings": "plan", "open_recording": "recording"}
+_MODULES = {
+    "Result": "detect.detector",
+    "Settings": "detect.settings",
+    "annotate": "detect.detector",
+    "open_recording": "io.recording",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the room of a public name when it is first asked for, so that ``restcli --help`` stays quick."""
-    if name not in _ROOMS:
+    """Import a public name when it is first used, so that ``restcli --help`` stays quick."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'restcli' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"restcli.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"restcli.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RestError
-from restcli.running import running_mean
+from restcli.signal.sequences import running_mean
 
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
 

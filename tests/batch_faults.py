@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from restcli import job
-from restcli.recording import Recording
+from restcli.archive import job
+from restcli.io.recording import Recording
 
 # Dask may load this file twice into one process: the second time must not wrap the first.
 _open = getattr(job.open_recording, "original", job.open_recording)

@@ -35,21 +35,27 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a weights file with random parameters: whole in form, useless in substance."""
     import torch
 
-    from restcli.config import RestConfig
-    from restcli.detect import golden_logits
-    from restcli.features import FeatureConfig
-    from restcli.floors import BandPowerFloor
-    from restcli.model import Rest
-    from restcli.montage import DOUBLE_BANANA
-    from restcli.weights import Weights, save_weights
+    from restcli.detect.detector import golden_logits
+    from restcli.nn.baselines import BandPowerFloor
+    from restcli.nn.config import RestConfig
+    from restcli.nn.rest import Rest
+    from restcli.nn.weights import Weights, save_weights
+    from restcli.signal.features import FeatureConfig
+    from restcli.signal.montage import DOUBLE_BANANA
 
     config = RestConfig(n_features=41, n_types=2)
     torch.manual_seed(0)
     tensors = {key: value.detach().numpy().copy() for key, value in Rest(config).state_dict().items()}
     weights = Weights(
-        "toy", config, FeatureConfig(), DOUBLE_BANANA, tensors, types=("sz_foc", "sz_gen"),
-        provenance={"data": "none"}, floor=BandPowerFloor((0.0,) * 10, (1.0,) * 10, (0.25,) * 10, -1.5),
-    )  # fmt: skip
+        "toy",
+        config,
+        FeatureConfig(),
+        DOUBLE_BANANA,
+        tensors,
+        types=("sz_foc", "sz_gen"),
+        provenance={"data": "none"},
+        floor=BandPowerFloor((0.0,) * 10, (1.0,) * 10, (0.25,) * 10, -1.5),
+    )
     path = tmp_path_factory.mktemp("weights") / "toy.safetensors"
     save_weights(replace(weights, golden=golden_logits(weights)), path)
     return path

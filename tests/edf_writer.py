@@ -10,7 +10,7 @@ import edfio
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.montage import ELECTRODES_19
+from restcli.signal.montage import ELECTRODES_19
 
 START = datetime.datetime(2024, 5, 6, 23, 59, 30)
 
@@ -22,8 +22,15 @@ def noise(n_channels: int, seconds: float, sfreq: float, *, seed: int = 0, scale
     return scale * np.apply_along_axis(lambda row: np.convolve(row, np.ones(5) / np.sqrt(5), "same"), 1, white)
 
 
-def write_edf(path: Path, data: NDArray[np.float64], sfreq: float, *, labels: Sequence[str] | None = None,
-              units: str = "uV", limit: float = 3200.0) -> Path:  # fmt: skip
+def write_edf(
+    path: Path,
+    data: NDArray[np.float64],
+    sfreq: float,
+    *,
+    labels: Sequence[str] | None = None,
+    units: str = "uV",
+    limit: float = 3200.0,
+) -> Path:
     """Write an EDF+C recording of the 19 electrodes (or of `labels`), one record a second."""
     labels = [f"EEG {name}-REF" for name in ELECTRODES_19] if labels is None else labels
     signals = [
@@ -34,8 +41,11 @@ def write_edf(path: Path, data: NDArray[np.float64], sfreq: float, *, labels: Se
     ]
     patient = edfio.Patient(code="SECRET-ID-77", name="Doe_Jane", birthdate=datetime.date(1980, 2, 3), sex="F")
     edf = edfio.Edf(
-        signals, patient=patient, recording=edfio.Recording(startdate=START.date()), starttime=START.time(),
+        signals,
+        patient=patient,
+        recording=edfio.Recording(startdate=START.date()),
+        starttime=START.time(),
         data_record_duration=1,
-    )  # fmt: skip
+    )
     edf.write(path)
     return path

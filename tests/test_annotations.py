@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 from timescoring.annotations import Annotation
 from timescoring.scoring import SampleScoring
 
-from restcli import annotations as room
-from restcli.annotations import (
+from restcli.errors import AnnotationError, OutputError
+from restcli.events import Event, Events
+from restcli.marks import annotations as room
+from restcli.marks.annotations import (
     KINDS,
     parse_wfdb,
     read_chbmit_summary,
@@ -32,8 +34,6 @@ from restcli.annotations import (
     write_events,
     write_whole,
 )
-from restcli.errors import AnnotationError, OutputError
-from restcli.events import Event, Events
 
 START = datetime(2016, 11, 6, 13, 43, 4)
 FOUND = Events(

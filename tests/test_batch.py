@@ -25,17 +25,17 @@ import numpy as np
 import pytest
 from edf_writer import noise, write_edf
 
-from restcli import workers
-from restcli.archive import output_stems, shard_of, walk_archive
-from restcli.batch import FINISHING, GOING, Progress, Request, Summary, pack, run_batch
+from restcli.archive import pool as workers
+from restcli.archive.coordinator import FINISHING, GOING, Progress, Request, Summary, pack, run_batch
+from restcli.archive.index import Book, export_tables, survey
+from restcli.archive.ledger import Ledger, Row, ledger_name
+from restcli.archive.pool import Crew
+from restcli.archive.walk import output_stems, shard_of, walk_archive
+from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError, UsageError
-from restcli.index import Book, export_tables, survey
-from restcli.ledger import Ledger, Row, ledger_name
-from restcli.plan import Settings
-from restcli.workers import Crew
 
 HERE = Path(__file__).resolve().parent
-MAIN = "from restcli.cli import main; main()"
+MAIN = "from restcli.cli.app import main; main()"
 QUIET = ("--plot", "none", "--threshold", "0.3")
 
 
@@ -195,9 +195,14 @@ def test_walk_finds_recordings_and_says_what_it_did_not_look_into(tmp_path: Path
     assert sum(listing.n_others for listing in listings) == 2
     skipped = {item.path: item.may_hide for listing in listings for item in listing.skipped}
     assert skipped == {
-        "above": False, "deep/loop": False, "other": False, "out": False, "broken.edf": True, "pipe.edf": True,
+        "above": False,
+        "deep/loop": False,
+        "other": False,
+        "out": False,
+        "broken.edf": True,
+        "pipe.edf": True,
         "\\xe4.edf": True,
-    }  # fmt: skip
+    }
 
 
 def test_unreadable_folder_may_hide_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,15 +273,22 @@ def test_messy_archive(batch: Callable[..., Summary], recordings: list[Path], tm
     (archive / "z" / "loop").symlink_to("..")
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in archive.rglob("*.edf")}
     summary = batch(archive, out)
-    assert states(out) == {names[0]: "done", names[1]: "done", names[2]: "done", names[3]: "same",
-                           "bad.edf": "quarantined"}  # fmt: skip
+    assert states(out) == {
+        names[0]: "done",
+        names[1]: "done",
+        names[2]: "done",
+        names[3]: "same",
+        "bad.edf": "quarantined",
+    }
     assert not summary.complete and summary.n_now == 4
     assert rows(out)[names[3]]["same_as_path"] == "a.edf"
     failed = rows(out)["bad.edf"]
     assert failed["attempts"] == 2 and failed["error_class"] == "RecordingError" and "bytes" in failed["error"]
     assert {str(path.relative_to(out)) for path in out.rglob("*_events.tsv")} == {
-        "a_events.tsv", "ward 1/two\nlines_events.tsv", "ward 1/日本 & <b>_events.tsv"
-    }  # fmt: skip
+        "a_events.tsv",
+        "ward 1/two\nlines_events.tsv",
+        "ward 1/日本 & <b>_events.tsv",
+    }
     assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in archive.rglob("*.edf")}
     assert not list(out.rglob("*.part"))
     told = (out / "index.html").read_text() + json.dumps(survey(out)) + json.dumps(rows(out))
@@ -314,8 +326,10 @@ def test_what_an_earlier_content_gave_does_not_outlive_a_failure(
     shutil.copy(archive / "2.edf", archive / "1.edf")
     assert not batch(archive, out).complete
     assert {name: row["state"] for name, row in rows(out).items()} == {
-        "0.edf": "quarantined", "1.edf": "same", "2.edf": "done"
-    }  # fmt: skip
+        "0.edf": "quarantined",
+        "1.edf": "same",
+        "2.edf": "done",
+    }
     assert {path.name for path in out.glob("*_events.tsv")} == {"2_events.tsv"}
     assert not list(out.glob("0_*")) and not list(out.glob("1_*"))
 
@@ -355,7 +369,7 @@ def test_results_equal_those_of_annotate(
     batch: Callable[..., Summary], recordings: list[Path], toy_weights: Path, tmp_path: Path
 ) -> None:
     import restcli
-    from restcli.report import write_outputs
+    from restcli.output.bundle import write_outputs
 
     archive = tmp_path / "archive"
     archive.mkdir()
@@ -440,12 +454,17 @@ def test_worker_needs_no_weights_file(
 def test_worker_that_sees_another_disk_is_told(
     batch: Callable[..., Summary], recordings: list[Path], toy_weights: Path, tmp_path: Path
 ) -> None:
-    from restcli.job import Order, Shelf, Task, annotate_one
+    from restcli.archive.job import Order, Shelf, Task, annotate_one
 
     order = Order(
-        str(tmp_path), str(tmp_path / "ledger.sqlite"), Shelf(str(tmp_path), "s"), pack(str(toy_weights)),
-        Settings(), (), "none",
-    )  # fmt: skip
+        str(tmp_path),
+        str(tmp_path / "ledger.sqlite"),
+        Shelf(str(tmp_path), "s"),
+        pack(str(toy_weights)),
+        Settings(),
+        (),
+        "none",
+    )
     outcome = annotate_one(Task(str(recordings[0]), "a", 1, 1, None), order)
     assert outcome["error_class"] == "OutputError" and "does not see" in outcome["error"]
     assert not (tmp_path / "a_events.tsv").exists()
@@ -466,8 +485,12 @@ def test_bids_archive_becomes_a_derivatives_dataset(
     assert batch(archive, out, plot="png", formats=("csv_bi", "edf", "xml", "csv", "json")).complete
     export_tables(out, out / "export")
     assert (out / "sub-01" / "ses-01" / "eeg" / f"{name}_events.tsv").read_text().startswith("onset\tduration\t")
-    assert bids_names(out) == {"README", "dataset_description.json", "events.json",
-                               f"sub-01/ses-01/eeg/{name}_events.tsv"}  # fmt: skip
+    assert bids_names(out) == {
+        "README",
+        "dataset_description.json",
+        "events.json",
+        f"sub-01/ses-01/eeg/{name}_events.tsv",
+    }
     described = json.loads((out / "dataset_description.json").read_text())
     assert described["DatasetType"] == "derivative" and described["GeneratedBy"][0]["Name"] == "restcli"
     assert states(out) == {f"sub-01/ses-01/eeg/{name}_eeg.edf": "done"}
@@ -596,13 +619,25 @@ def poisoned(recordings: list[Path], toy_weights: Path, tmp_path_factory: pytest
 def test_poison_is_quarantined_and_the_others_are_done(poisoned: tuple[Path, str]) -> None:
     out, errors = poisoned
     assert states(out) == {
-        "bug.edf": "quarantined", "hang.edf": "quarantined", "kill.edf": "quarantined", "memory.edf": "quarantined",
-        "good 1.edf": "done", "good 2.edf": "done", "good 3.edf": "done", "once.edf": "done",
-    }, errors  # fmt: skip
+        "bug.edf": "quarantined",
+        "hang.edf": "quarantined",
+        "kill.edf": "quarantined",
+        "memory.edf": "quarantined",
+        "good 1.edf": "done",
+        "good 2.edf": "done",
+        "good 3.edf": "done",
+        "once.edf": "done",
+    }, errors
     assert {name: row["attempts"] for name, row in rows(out).items()} == {
-        "bug.edf": 2, "hang.edf": 2, "kill.edf": 2, "memory.edf": 2, "once.edf": 2,
-        "good 1.edf": 1, "good 2.edf": 1, "good 3.edf": 1,
-    }  # fmt: skip
+        "bug.edf": 2,
+        "hang.edf": 2,
+        "kill.edf": 2,
+        "memory.edf": 2,
+        "once.edf": 2,
+        "good 1.edf": 1,
+        "good 2.edf": 1,
+        "good 3.edf": 1,
+    }
 
 
 def test_reasons_are_told(poisoned: tuple[Path, str]) -> None:
@@ -618,8 +653,9 @@ def test_reasons_are_told(poisoned: tuple[Path, str]) -> None:
 def test_nothing_half_is_left(poisoned: tuple[Path, str]) -> None:
     out, _ = poisoned
     assert not list(out.rglob("*.part"))
-    assert {path.name for path in out.glob("*_run.json")} == {f"{name}_run.json" for name in
-                                                               ("good 1", "good 2", "good 3", "once")}  # fmt: skip
+    assert {path.name for path in out.glob("*_run.json")} == {
+        f"{name}_run.json" for name in ("good 1", "good 2", "good 3", "once")
+    }
 
 
 def test_resume_after_the_coordinator_is_killed(
@@ -653,7 +689,7 @@ def test_clock_that_goes_backwards(recordings: list[Path], toy_weights: Path, tm
     code = (
         "import sys, time; real, steady = time.time, time.monotonic; begin = steady();"
         "time.time = lambda: real() - 3600.0 * (1 + min(int((steady() - begin) / 4), 2));"
-        "from restcli.cli import main; main()"
+        "from restcli.cli.app import main; main()"
     )
     process = start(archive, out, toy_weights, faults=marks, code=code)
     errors = end(process)
@@ -720,8 +756,17 @@ def test_scheduler_lost_and_back(recordings: list[Path], toy_weights: Path, tmp_
 
     def cluster() -> list[subprocess.Popen[bytes]]:
         scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", address, "--no-dashboard"]
-        worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard",
-                  "--preload", str(HERE / "batch_faults.py")]  # fmt: skip
+        worker = [
+            sys.executable,
+            "-m",
+            "distributed.cli.dask_worker",
+            address,
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--preload",
+            str(HERE / "batch_faults.py"),
+        ]
         return [
             subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             for command in (scheduler, worker)
@@ -771,8 +816,8 @@ def test_nothing_is_remembered_of_recordings_that_ended() -> None:
 
 _TURNS = """
 import sys, time
-from restcli.job import turn_at
-from restcli.stages import StageClock
+from restcli.archive.job import turn_at
+from restcli.profiling import StageClock
 for _ in range(3):
     with turn_at("cuda", StageClock()):
         begin = time.monotonic()
@@ -805,7 +850,7 @@ def test_processes_take_turns_at_the_gpu_and_a_dead_one_gives_way(tmp_path: Path
 def test_only_scoring_takes_the_gpu(
     recordings: list[Path], toy_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from restcli import job
+    from restcli.archive import job
 
     held = []
 
@@ -830,7 +875,7 @@ def test_only_scoring_takes_the_gpu(
     parcel, settings = pack(str(toy_weights)), Settings(threshold=0.3)
     detector = job._detector(parcel, "cpu")
     monkeypatch.setattr(job, "_detector", lambda *_: OnGpu())
-    monkeypatch.setattr("restcli.report.write_outputs", lambda *_, **__: held.append(is_held()) or ())
+    monkeypatch.setattr("restcli.output.bundle.write_outputs", lambda *_, **__: held.append(is_held()) or ())
     (tmp_path / "ledger.sqlite").touch()
     order = job.Order(
         str(tmp_path), str(tmp_path / "ledger.sqlite"), job.Shelf(str(tmp_path), "s"), parcel, settings, (), "none"
@@ -886,7 +931,7 @@ def shown(progress: Progress, *, width: int, panel: Any = None) -> list[str]:
     """Draw the live panel as a terminal of this width would show it."""
     from rich.console import Console
 
-    from restcli.cli_batch import _Panel
+    from restcli.cli.batch import _Panel
 
     screen = Console(width=width, height=24, force_terminal=True, color_system=None, file=io.StringIO())
     screen.print((panel or _Panel()).draw(progress))
@@ -908,14 +953,15 @@ def test_panel_fits_its_terminal_and_tells_everything(width: int) -> None:
     told = "".join(line.strip() for line in lines[12:])
     assert told.index("bad 8") < told.index("bad 4") and "bad 3" not in told and "(end 4)" in told
     assert shown(Progress("walking the archive", dict.fromkeys(counts, 0)), width=80)[-2:] == [
-        "walking the archive: 0 of 0 done", "0 failed, 0 in flight, 0 EEG hours an hour, time left unknown"
-    ]  # fmt: skip
+        "walking the archive: 0 of 0 done",
+        "0 failed, 0 in flight, 0 EEG hours an hour, time left unknown",
+    ]
 
 
 def test_log_is_a_line_now_and_then_and_one_for_each_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from restcli import cli_batch
+    from restcli.cli import batch as cli_batch
 
     clock = [0.0]
     monkeypatch.setattr(cli_batch.time, "monotonic", lambda: clock[0])
@@ -935,7 +981,7 @@ def test_status_and_export_of_a_batch(
 ) -> None:
     from typer.testing import CliRunner
 
-    from restcli.cli import app
+    from restcli.cli.app import app
 
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from edf_writer import noise, write_edf
 
-from restcli.cli import main
+from restcli.cli.app import main
 
-RESTCLI = [sys.executable, "-c", "import sys; from restcli.cli import main; sys.argv[0] = 'restcli'; main()"]
+RESTCLI = [sys.executable, "-c", "import sys; from restcli.cli.app import main; sys.argv[0] = 'restcli'; main()"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def check_refused(done: Done, code: int, *words: str) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from restcli.cli import app; from typer.testing import CliRunner;"
+        "import sys; from restcli.cli.app import app; from typer.testing import CliRunner;"
         "result = CliRunner().invoke(app, ['--help']); assert result.exit_code == 0, result.output;"
         "heavy = {'torch', 'pandas', 'matplotlib', 'numpy', 'mne', 'scipy', 'dask', 'sklearn'} & set(sys.modules);"
         "sys.exit(', '.join(heavy) or 0)"
@@ -80,8 +80,12 @@ def test_annotate_writes_outputs_and_prints_a_table(edf: Path, toy_weights: Path
     assert "\x1b[" not in done.stdout + done.stderr, "no colours when this is no terminal"
     assert "90.0 % of 0:00:30 scored" in done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "night_events.tsv", "night_scores.csv", "night_overview.png", "night_event01.png", "night_run.json"
-    }  # fmt: skip
+        "night_events.tsv",
+        "night_scores.csv",
+        "night_overview.png",
+        "night_event01.png",
+        "night_run.json",
+    }
 
 
 def test_json_is_alone_on_stdout(edf: Path, toy_weights: Path, tmp_path: Path) -> None:
@@ -207,7 +211,7 @@ def test_wrong_usage_exits_2(edf: Path, toy_weights: Path, tmp_path: Path, argum
 
 
 def test_channel_map_names_channels(toy_weights: Path, tmp_path: Path) -> None:
-    from restcli.montage import ELECTRODES_19
+    from restcli.signal.montage import ELECTRODES_19
 
     labels = [f"chan {i}" for i in range(19)]
     path = write_edf(tmp_path / "odd.edf", noise(19, 20, 200), 200, labels=labels)
@@ -249,8 +253,9 @@ def test_interrupt_leaves_no_half_output(toy_weights: Path, tmp_path: Path) -> N
     path = write_edf(tmp_path / "long.edf", noise(19, 1200, 200), 200)
     process = subprocess.Popen(
         [*RESTCLI, "annotate", str(path), "-w", str(toy_weights), "-o", str(tmp_path / "out"), "--passes", "50"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     time.sleep(4)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

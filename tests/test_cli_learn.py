@@ -10,8 +10,8 @@ import pytest
 from edf_writer import noise, write_edf
 from test_cli import check_refused, restcli
 
-from restcli.annotations import write_events
 from restcli.events import Event, Events
+from restcli.marks.annotations import write_events
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def stopped_training(monkeypatch: pytest.MonkeyPatch, out: Path, left: str, *opt
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("restcli.train.train", interrupted)
+    monkeypatch.setattr("restcli.train.loop.train", interrupted)
     out.mkdir()
     (out / left).touch()
     done = restcli("train", "sim:0-5", "-o", out, "--members", "2", *options)

@@ -11,11 +11,11 @@ import edfio
 import numpy as np
 import pytest
 
-import restcli.datasets as room
-from restcli.annotations import write_events
-from restcli.datasets import Item, Marks, Split, find_items, official_split, read_all, split_patients
+import restcli.marks.layouts as room
 from restcli.errors import AnnotationError, RecordingError, RestError, UsageError
 from restcli.events import Event, Events
+from restcli.marks.annotations import write_events
+from restcli.marks.layouts import Item, Marks, Split, find_items, official_split, read_all, split_patients
 
 HEADER = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
 NONE_FOUND = HEADER + "0.00\t20.00\tbckg\tn/a\tn/a\tn/a\t20.00\n"

@@ -14,18 +14,18 @@ from edf_writer import noise, write_edf
 from numpy.typing import NDArray
 
 import restcli
-from restcli import detect
-from restcli.detect import Detector, annotate
+from restcli.detect import detector as detect
+from restcli.detect.detector import Detector, annotate
+from restcli.detect.settings import Settings
+from restcli.detect.stream import Stream
+from restcli.detect.timeline import relative_amplitude
 from restcli.errors import RecordingError, UsageError
 from restcli.events import Scores
-from restcli.features import channel_faults, magnitudes, spectra
-from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, derive
-from restcli.plan import Settings
-from restcli.recording import open_recording
-from restcli.stages import StageClock
-from restcli.stream import Stream
-from restcli.track import relative_amplitude
-from restcli.weights import Calibration, Weights, load_weights
+from restcli.io.recording import open_recording
+from restcli.nn.weights import Calibration, Weights, load_weights
+from restcli.profiling import StageClock
+from restcli.signal.features import channel_faults, magnitudes, spectra
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
 
 N_SECONDS = 40
 

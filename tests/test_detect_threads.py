@@ -13,11 +13,11 @@ import pytest
 import torch
 from edf_writer import noise, write_edf
 
-from restcli import detect
-from restcli.detect import Detector
-from restcli.plan import Settings
-from restcli.recording import Block, Recording, open_recording
-from restcli.weights import load_weights
+from restcli.detect import detector as detect
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings
+from restcli.io.recording import Block, Recording, open_recording
+from restcli.nn.weights import load_weights
 
 
 @pytest.fixture(scope="module")

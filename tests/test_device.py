@@ -18,16 +18,18 @@ import torch
 from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
 
-from restcli import detect, device, kernels
-from restcli.config import RestConfig
-from restcli.detect import Detector
+from restcli.detect import detector as detect
+from restcli.detect import gpu_features as device
+from restcli.detect import gpu_kernel as kernels
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings
 from restcli.errors import RecordingError, RestError, UsageError
-from restcli.features import FeatureConfig, Quality, summarise
-from restcli.model import Rest, Windows, run_windows
-from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, derive
-from restcli.plan import Settings
-from restcli.recording import Block, StoredBlock, open_recording
-from restcli.weights import DEFAULT_NAME, load_weights
+from restcli.io.recording import Block, StoredBlock, open_recording
+from restcli.nn.config import RestConfig
+from restcli.nn.rest import Rest, Windows, run_windows
+from restcli.nn.weights import DEFAULT_NAME, load_weights
+from restcli.signal.features import FeatureConfig, Quality, summarise
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
 
 CPU = torch.device("cpu")
 
@@ -197,7 +199,7 @@ def test_a_gpu_that_does_not_work_is_not_taken(monkeypatch: pytest.MonkeyPatch) 
 
 def fused_equals_plain(place: str) -> None:
     """Compare for several shapes and all masks; n nodes, h hidden, length, step, updates."""
-    from restcli.kernels import run_fused
+    from restcli.detect.gpu_kernel import run_fused
 
     generator = torch.Generator().manual_seed(0)
 
@@ -241,8 +243,9 @@ def test_a_gpu_gives_the_events_of_the_cpu(example: Path) -> None:
     assert assert_same_result(example, Detector(weights, "cpu"), there)
 
 
-def zeros(_network: Rest, projected: torch.Tensor, _adjacency: torch.Tensor, windows: Windows,
-          **_: object) -> torch.Tensor:  # fmt: skip
+def zeros(
+    _network: Rest, projected: torch.Tensor, _adjacency: torch.Tensor, windows: Windows, **_: object
+) -> torch.Tensor:
     return projected.new_zeros(len(projected), len(windows.last), projected.shape[2])
 
 

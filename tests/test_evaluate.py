@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from restcli.annotations import write_events
 from restcli.errors import AnnotationError, UsageError
-from restcli.evaluate import (
+from restcli.evaluation.report import (
     RULES,
     Case,
     OperatingCurve,
@@ -22,8 +21,9 @@ from restcli.evaluate import (
     rule_text,
     shift_rule,
 )
+from restcli.evaluation.scoring import Tally, score_windows
 from restcli.events import Event, EventRule, Events, Scores, Span, to_events
-from restcli.scoring import Tally, score_windows
+from restcli.marks.annotations import write_events
 
 HOUR = 3600.0
 RULE = EventRule(threshold=0.5, release=0.4, min_duration=3.0, max_gap=3.0, smooth=1.0)

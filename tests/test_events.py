@@ -74,9 +74,16 @@ def test_type_is_the_most_probable_weighted_by_probability() -> None:
     scores = make_scores([0.9, 0.9, 0.9, 0.5])
     by_type = np.array([[0.8, 0.2], [0.8, 0.2], [0.8, 0.2], [0.0, 1.0]])
     typed = Scores(
-        scores.time, scores.probability, scores.by_node, scores.nodes, 14.0, 1.0, 4.0,
-        types=("sz_foc", "sz_gen"), by_type=by_type,
-    )  # fmt: skip
+        scores.time,
+        scores.probability,
+        scores.by_node,
+        scores.nodes,
+        14.0,
+        1.0,
+        4.0,
+        types=("sz_foc", "sz_gen"),
+        by_type=by_type,
+    )
     event = to_events(typed, RULE).events[0]
     assert event.label == "sz_foc"
     assert event.label_confidence == pytest.approx((0.8 * 2.7) / 3.2)

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from restcli.features import FeatureConfig, Quality, channel_faults, magnitudes, quality, rms, spectra, upper_band_limit
+from restcli.signal.features import (
+    FeatureConfig,
+    Quality,
+    channel_faults,
+    magnitudes,
+    quality,
+    rms,
+    spectra,
+    upper_band_limit,
+)
 
 SFREQ = 200.0
 CLOCK = np.arange(int(10 * SFREQ)) / SFREQ

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from restcli.errors import UsageError
-from restcli.floors import amplitude_floor, band_powers, fit_band_power
-from restcli.scoring import score_windows
+from restcli.evaluation.scoring import score_windows
+from restcli.nn.baselines import amplitude_floor, band_powers, fit_band_power
 
 
 def test_amplitude_floor_is_the_log_of_the_median_over_nine_seconds() -> None:

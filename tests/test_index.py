@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from restcli.archive import Found, Skipped
-from restcli.index import describe_derivatives, export_tables, plain_reason, survey, write_index
-from restcli.ledger import Keys, Ledger, ledger_name
+from restcli.archive.index import describe_derivatives, export_tables, plain_reason, survey, write_index
+from restcli.archive.ledger import Keys, Ledger, ledger_name
+from restcli.archive.walk import Found, Skipped
 
 KEYS = Keys("w" * 64, "s" * 64, "r" * 64)
 EVIL = '<img src=x onerror="document.title=1">\n&.edf'
@@ -37,8 +37,11 @@ def out(tmp_path: Path) -> Path:
         good = {"worker": "w:1", "stages": {"read": 1.0, "network": 0.5}, "size": 10, "mtime_ns": 5, "scored": 0.9}
         outputs = {"a 1/b#_events.tsv": "0", "a 1/b#_overview.png": "1", "a 1/b#_run.json": "2"}
         events = [event(100.0, "a 1/b#_event01.png"), event(9.0)]
-        ledger.finish(ids["a 1/b#.edf"], KEYS, good | {
-            "hash": "g", "duration": 3600.0, "n_events": 2, "events": events, "outputs": outputs})  # fmt: skip
+        ledger.finish(
+            ids["a 1/b#.edf"],
+            KEYS,
+            good | {"hash": "g", "duration": 3600.0, "n_events": 2, "events": events, "outputs": outputs},
+        )
         ledger.finish(ids[EVIL], KEYS, good | {"hash": "h", "duration": 1800.0, "n_events": 0})
         for path, size in (("d.edf", 3), ("e.edf", 77)):
             text = f"/archive/{path}: holds only {size} bytes, less than a header; an EDF recording was expected"
@@ -89,7 +92,7 @@ def test_page_needs_no_network_and_escapes_names(out: Path) -> None:
 
 
 def test_page_is_cut_when_it_would_stall_a_browser(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("restcli.index.MOST_ROWS", 3)
+    monkeypatch.setattr("restcli.archive.index.MOST_ROWS", 3)
     page = write_index(out).read_text(encoding="utf-8")
     assert page.count("<tr>") == 4 + 2 + 3 + 1 + 1 and "2 more: <code>restcli batch export" in page
 

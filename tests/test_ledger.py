@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from restcli.archive import Found, Skipped
+from restcli.archive.ledger import DONE, PENDING, QUARANTINED, SAME, Keys, Ledger, find_ledgers, ledger_name
+from restcli.archive.walk import Found, Skipped
 from restcli.errors import OutputError
-from restcli.ledger import DONE, PENDING, QUARANTINED, SAME, Keys, Ledger, find_ledgers, ledger_name
 
 KEYS = Keys("w" * 64, "s" * 64, "r" * 64)
 EVENT = {"onset": 3.0, "duration": 9.5, "label": "sz", "confidence": 0.8, "channels": "all", "picture": None}
@@ -23,9 +23,17 @@ def found(path: str, size: int = 10, mtime: int = 5) -> Found:
 
 def outcome(*, n_events: int = 0, content: str = "h") -> dict[str, object]:
     return {
-        "worker": "here:1", "stages": {"read": 0.5}, "hash": content, "size": 10, "mtime_ns": 5, "duration": 60.0,
-        "scored": 0.9, "n_events": n_events, "events": [EVENT] * n_events, "outputs": {"x_events.tsv": "0"},
-    }  # fmt: skip
+        "worker": "here:1",
+        "stages": {"read": 0.5},
+        "hash": content,
+        "size": 10,
+        "mtime_ns": 5,
+        "duration": 60.0,
+        "scored": 0.9,
+        "n_events": n_events,
+        "events": [EVENT] * n_events,
+        "outputs": {"x_events.tsv": "0"},
+    }
 
 
 def begin(ledger: Ledger, *recordings: Found, keys: Keys = KEYS, retry: bool = False) -> int:
@@ -137,8 +145,9 @@ def test_events_follow_their_recording(ledger: Ledger) -> None:
     run = begin(ledger, found("a.edf"))
     ledger.finish(ledger.waiting(run, 1)[0].id, KEYS, outcome(n_events=2))
     assert [(event["path"], event["number"], event["onset"]) for event in ledger.events()] == [
-        ("a.edf", 1, 3.0), ("a.edf", 2, 3.0)
-    ]  # fmt: skip
+        ("a.edf", 1, 3.0),
+        ("a.edf", 2, 3.0),
+    ]
     other = Keys("w", "s", "r")
     run = begin(ledger, found("a.edf"), keys=other)
     assert list(ledger.events()) == []  # being made again: the old ones no longer count

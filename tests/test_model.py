@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from restcli.config import RestConfig
 from restcli.errors import UsageError
-from restcli.model import Rest, Windows, join_networks, n_parameters, run_windows
-from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
+from restcli.nn.config import RestConfig
+from restcli.nn.rest import Rest, Windows, join_networks, n_parameters, run_windows
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
 
 
 def _network(config: RestConfig, seed: int = 0) -> Rest:
@@ -110,9 +110,13 @@ def test_fast_windows_apply_a_gate_as_the_definition_does(with_missing: bool) ->
     with torch.no_grad():
         projected = network.l1(x)
         fast = run_windows(
-            network, projected.transpose(0, 1), adjacency, Windows(range(4, 20, 5), 6),
-            present=None if present is None else present.T, gate=gate.T,
-        )  # fmt: skip
+            network,
+            projected.transpose(0, 1),
+            adjacency,
+            Windows(range(4, 20, 5), 6),
+            present=None if present is None else present.T,
+            gate=gate.T,
+        )
         for column, last in enumerate(range(4, 20, 5)):
             state = None
             for t in range(max(0, last - 5), last + 1):

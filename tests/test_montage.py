@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, derive, electrode_graph, node_position, parse_label
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive, electrode_graph, node_position, parse_label
 
 CHB_MIT = (
     "FP1-F7 F7-T7 T7-P7 P7-O1 FP1-F3 F3-C3 C3-P3 P3-O1 FP2-F4 F4-C4 C4-P4 P4-O2 FP2-F8 F8-T8 T8-P8 P8-O2 FZ-CZ CZ-PZ "

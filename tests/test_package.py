@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import restcli
-from restcli.weights import DEFAULT_NAME, models_folder
+from restcli.nn.weights import DEFAULT_NAME, models_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,11 +47,15 @@ def test_wheel_holds_package_and_weights_and_they_are_found_there(wheels: dict[s
         assert f"restcli/models/{DEFAULT_NAME}.md" in names
         assert not any(name.startswith(("tests/", "examples/")) for name in names)
         archive.extractall(tmp_path)
-    code = "from restcli.weights import load_weights, models_folder; print(models_folder()); load_weights()"
+    code = "from restcli.nn.weights import load_weights, models_folder; print(models_folder()); load_weights()"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
         check=True,
-    )  # fmt: skip
+    )
     assert done.stdout.strip() == str(tmp_path / "restcli" / "models")
 
 
@@ -77,7 +81,7 @@ def test_constraints_pin_every_dependency() -> None:
 def test_readme_commands_exist() -> None:
     from typer.main import get_command
 
-    from restcli.cli import app
+    from restcli.cli.app import app
 
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
     named = set(re.findall(r"^ +restcli ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
@@ -103,7 +107,7 @@ def test_example_runs() -> None:
 
 
 def test_shipped_weights_find_the_three_absences_of_the_example_and_nothing_else() -> None:
-    from restcli.annotations import read_events
+    from restcli.marks.annotations import read_events
 
     expert = list(read_events(ROOT / "examples" / "absence_expert.tsv"))
     found = list(restcli.annotate(ROOT / "examples" / "absence.edf").events)

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
-from restcli import plots
 from restcli.errors import OutputError
 from restcli.events import Event, EventRule, Events, Scores, Span, to_events
-from restcli.montage import DOUBLE_BANANA, ELECTRODES_19
+from restcli.output.plots import pages as plots
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 
 START = datetime(2016, 11, 6, 22, 43, 4)
 RULE = EventRule()
@@ -174,17 +174,24 @@ def test_event_page_is_legible(case):
 def make_strips(n):
     experts = Events((Event(100, 50), Event(3000, 5)), 3600)
     return [
-        plots.Strip(f"sub-{i:02d}/ses-01/eeg/a_long_recording_name.edf", experts, Events((Event(90, 70),), 3600),
-                    (Span(0, 60, "gap"),))
+        plots.Strip(
+            f"sub-{i:02d}/ses-01/eeg/a_long_recording_name.edf",
+            experts,
+            Events((Event(90, 70),), 3600),
+            (Span(0, 60, "gap"),),
+        )
         for i in range(n)
-    ]  # fmt: skip
+    ]
 
 
 STEPS = np.arange(0, 1000, 50)
 SMALL = {
     "curves": lambda: plots.plot_curves(
-        STEPS, {"training": np.exp(-STEPS / 300), "validation": np.where(STEPS % 100, np.nan, 0.5)},
-        quantity="loss", title="Training", footer=FOOTER,
+        STEPS,
+        {"training": np.exp(-STEPS / 300), "validation": np.where(STEPS % 100, np.nan, 0.5)},
+        quantity="loss",
+        title="Training",
+        footer=FOOTER,
     ),
     "no curves": lambda: plots.plot_curves(STEPS, {}, quantity="loss", title="Training", footer=FOOTER),
     "operating": lambda: plots.plot_operating_curve(
@@ -197,7 +204,7 @@ SMALL = {
     "strips": lambda: plots.plot_strips(make_strips(40), title="Events", footer=FOOTER),
     "one strip": lambda: plots.plot_strips(make_strips(1), title="Events", footer=FOOTER),
     "no strip": lambda: plots.plot_strips([], title="Events", footer=FOOTER),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", SMALL)
@@ -284,8 +291,17 @@ def test_states_are_told_apart():
 
 def test_event_page_says_what_it_shows():
     page = words(event_page(BANANA, event=Event(100.0, 30.0, "sz", 0.7, ("F7-T3",))))
-    for expected in ("µV/mm", "negative up", " µV\n", "22:44:44, 0:01:40.0 after the start", "longer than this page",
-                     "F7-T3", "1–70 Hz", "sha256 3f9a1c0b77de", "onset"):  # fmt: skip
+    for expected in (
+        "µV/mm",
+        "negative up",
+        " µV\n",
+        "22:44:44, 0:01:40.0 after the start",
+        "longer than this page",
+        "F7-T3",
+        "1–70 Hz",
+        "sha256 3f9a1c0b77de",
+        "onset",
+    ):
         assert expected in page
 
 
@@ -445,5 +461,5 @@ def test_a_full_disk_leaves_the_old_picture_and_no_scraps(tmp_path, monkeypatch)
 
 
 def test_pyplot_stays_out():
-    code = "import sys, restcli.plots; sys.exit('matplotlib.pyplot' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, restcli.output.plots.pages; sys.exit('matplotlib.pyplot' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

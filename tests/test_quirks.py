@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from restcli.detect import Detector
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings, fit_montage
 from restcli.errors import RecordingError
-from restcli.plan import Settings, fit_montage
-from restcli.recording import open_recording
-from restcli.weights import load_weights
+from restcli.io.recording import open_recording
+from restcli.nn.weights import load_weights
 
 SUFFIXES = {".edf", ".bdf", ".eeg"}
 

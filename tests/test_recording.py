@@ -18,10 +18,10 @@ import pytest
 from edf_bytes import EdfFile
 from scipy.signal import resample_poly
 
-from restcli import recording as door
-from restcli import resampling
 from restcli.errors import RecordingError, UsageError
-from restcli.recording import Recording, open_recording, recording_hash
+from restcli.io import recording as door
+from restcli.io.recording import Recording, open_recording, recording_hash
+from restcli.signal import resampling
 
 
 def stored(recording: Recording, channels: list[int] | None = None) -> np.ndarray:
@@ -654,7 +654,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
             out.write(raw[head:])
     script = (
         "import resource, sys\n"
-        "from restcli.recording import open_recording\n"
+        "from restcli.io.recording import open_recording\n"
         "import scipy.signal\n"
         "recording = open_recording(sys.argv[1])\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
@@ -764,8 +764,11 @@ def test_every_quirk_file_opens_or_is_refused(shared_eeg: Path, capsys: pytest.C
     refusals = [name for outcome, members in lines.items() if outcome.startswith("refused") for name in members]
     assert n_files >= 100 and n_compared >= 40
     assert sorted(Path(name).name for name in refusals) == [
-        "S001R01.edf", "S001R02.edf", "SC4001EC-Hypnogram.bdf", "SC4001EC-Hypnogram.edf",
-    ]  # fmt: skip
+        "S001R01.edf",
+        "S001R02.edf",
+        "SC4001EC-Hypnogram.bdf",
+        "SC4001EC-Hypnogram.edf",
+    ]
 
 
 def test_real_headers_of_mixed_rates_equal_mne_group_by_group(shared_eeg: Path) -> None:
@@ -892,9 +895,13 @@ def test_persyst_gaps_and_midnight(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
-    [("WaveformCount=2", "WaveformCount=3", "counts 3"), ("DataType=0", "DataType=5", "KeyError"),
-     ("SamplingRate=250", "", "KeyError"), ("Calibration=0.2", "Calibration=x", "ValueError")],
-)  # fmt: skip
+    [
+        ("WaveformCount=2", "WaveformCount=3", "counts 3"),
+        ("DataType=0", "DataType=5", "KeyError"),
+        ("SamplingRate=250", "", "KeyError"),
+        ("Calibration=0.2", "Calibration=x", "ValueError"),
+    ],
+)
 def test_broken_persyst_header(tmp_path: Path, old: str, new: str, words: str) -> None:
     path, _ = persyst_file(tmp_path)
     path.write_text(path.read_text().replace(old, new))

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 from edf_writer import noise, write_edf
 
-from restcli import report
-from restcli.annotations import read_events
-from restcli.detect import Detector, Result
+from restcli.detect.detector import Detector, Result
+from restcli.detect.settings import Settings
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events, Span
-from restcli.plan import Settings
-from restcli.recording import open_recording
-from restcli.report import event_traces, percent, pictured_events, run_report, scores_csv, write_outputs
-from restcli.weights import load_weights
+from restcli.io.recording import open_recording
+from restcli.marks.annotations import read_events
+from restcli.nn.weights import load_weights
+from restcli.output import bundle as report
+from restcli.output.bundle import event_traces, percent, pictured_events, run_report, scores_csv, write_outputs
 
 ALL_FORMATS = ("csv_bi", "edf", "xml", "csv", "json")
 
@@ -103,8 +103,12 @@ def test_outputs_of_an_earlier_run_that_no_longer_hold_are_removed(result: Resul
     (tmp_path / "ward 7_notes.txt").write_text("mine")
     write_outputs(replace(result, events=Events((), 40.0)), tmp_path)
     assert names(tmp_path) == [
-        "ward 7_events.tsv", "ward 7_notes.txt", "ward 7_overview.png", "ward 7_run.json", "ward 7_scores.csv"
-    ]  # fmt: skip
+        "ward 7_events.tsv",
+        "ward 7_notes.txt",
+        "ward 7_overview.png",
+        "ward 7_run.json",
+        "ward 7_scores.csv",
+    ]
 
 
 def test_nothing_found_is_written_as_background(result: Result, tmp_path: Path) -> None:
@@ -202,7 +206,7 @@ def test_percent_never_rounds_up_to_all() -> None:
 def test_overview_names_what_was_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
     from matplotlib.figure import Figure
 
-    from restcli import plots
+    from restcli.output.plots import pages as plots
 
     pages: list[Figure] = []
     begin = plots.begin_save

@@ -13,8 +13,7 @@ from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring
 
 from restcli.errors import AnnotationError
-from restcli.events import Event, Events
-from restcli.scoring import (
+from restcli.evaluation.scoring import (
     Tally,
     binned_auprc,
     binned_auroc,
@@ -28,6 +27,7 @@ from restcli.scoring import (
     second_mask,
     total,
 )
+from restcli.events import Event, Events
 
 HOUR = 3600.0
 

@@ -15,17 +15,18 @@ import numpy as np
 import pyedflib
 import pytest
 
-from restcli.annotations import read_events
 from restcli.errors import OutputError, UsageError
-from restcli.montage import DOUBLE_BANANA, derive, parse_label
-from restcli.sim_background import draw_brain, posterior_frequency
-from restcli.sim_chain import Recorder, Switchboard, draw_chain, refer
-from restcli.sim_dataset import DatasetPlan, _resampled, write_dataset
-from restcli.sim_mimics import Maker, _add_periodic, _add_rhythmic_delta
-from restcli.sim_plots import pages, realism_figure
-from restcli.sim_realism import Background, describe, realism
-from restcli.sim_seizures import _MAKERS, KINDS, REPERTOIRE, Plan, add_seizure, onset_electrodes, plan_seizures
-from restcli.sim_waves import (
+from restcli.marks.annotations import read_events
+from restcli.output.plots.simulated import pages, realism_figure
+from restcli.signal.montage import DOUBLE_BANANA, derive, parse_label
+from restcli.simulate.background import draw_brain, posterior_frequency
+from restcli.simulate.bids import DatasetPlan, _resampled, write_dataset
+from restcli.simulate.chain import Recorder, Switchboard, draw_chain, refer
+from restcli.simulate.draw import COMPONENTS, FIRST, PIECE, SimulateOptions, draw, draw_long, stream
+from restcli.simulate.mimics import Maker, _add_periodic, _add_rhythmic_delta
+from restcli.simulate.realism import Background, describe, realism
+from restcli.simulate.seizures import _MAKERS, KINDS, REPERTOIRE, Plan, add_seizure, onset_electrodes, plan_seizures
+from restcli.simulate.waves import (
     ELECTRODES_21,
     INDEX,
     MIRROR,
@@ -44,12 +45,20 @@ from restcli.sim_waves import (
     rhythm,
     stand_out,
 )
-from restcli.simulate import COMPONENTS, FIRST, PIECE, SimulateOptions, draw, draw_long, stream
 
 SZCORE_TYPES = {
-    "sz_foc", "sz_foc_ia", "sz_foc_ua_m", "sz_foc_f2b", "sz_gen_nm", "sz_gen_nm_typical", "sz_gen_nm_atypical",
-    "sz_gen_m_tonicClonic", "sz_gen_m_tonic", "sz_gen_m_clonic", "sz_gen_m_spasms",
-}  # fmt: skip
+    "sz_foc",
+    "sz_foc_ia",
+    "sz_foc_ua_m",
+    "sz_foc_f2b",
+    "sz_gen_nm",
+    "sz_gen_nm_typical",
+    "sz_gen_nm_atypical",
+    "sz_gen_m_tonicClonic",
+    "sz_gen_m_tonic",
+    "sz_gen_m_clonic",
+    "sz_gen_m_spasms",
+}
 
 
 def generator(seed: int = 0) -> np.random.Generator:
@@ -167,7 +176,7 @@ def test_same_seed_same_bytes_and_other_seed_others() -> None:
 
 def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
     code = (
-        "import hashlib; from restcli.simulate import draw;"
+        "import hashlib; from restcli.simulate.draw import draw;"
         "print(hashlib.sha256(b''.join(draw(s, seconds=60).data.tobytes() for s in range(3))).hexdigest())"
     )
     sums = set()

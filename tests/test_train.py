@@ -10,11 +10,26 @@ import numpy as np
 import pytest
 import torch
 
-from restcli.config import RestConfig
-from restcli.detect import golden_logits
+from restcli.detect.detector import golden_logits
 from restcli.errors import UsageError, WeightsError
 from restcli.events import EventRule
-from restcli.examples import (
+from restcli.nn.config import RestConfig
+from restcli.nn.rest import join_networks, n_parameters
+from restcli.nn.weights import Calibration, load_weights
+from restcli.signal.features import FeatureConfig, log_features
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
+from restcli.train.loop import (
+    Batch,
+    Sampler,
+    TrainSettings,
+    batch_loss,
+    build_network,
+    fit,
+    learning_rate,
+    mirror_order,
+    train,
+)
+from restcli.train.store import (
     BACKGROUND,
     SEIZURE,
     UNKNOWN,
@@ -28,10 +43,8 @@ from restcli.examples import (
     gather,
     split_examples,
 )
-from restcli.features import FeatureConfig, log_features
-from restcli.model import join_networks, n_parameters
-from restcli.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
-from restcli.operating import (
+from restcli.train.types import teach_types
+from restcli.train.validation import (
     Reading,
     Trace,
     _gates,
@@ -45,19 +58,6 @@ from restcli.operating import (
     runs,
     trace_examples,
 )
-from restcli.train import (
-    Batch,
-    Sampler,
-    TrainSettings,
-    batch_loss,
-    build_network,
-    fit,
-    learning_rate,
-    mirror_order,
-    train,
-)
-from restcli.type_readout import teach_types
-from restcli.weights import Calibration, load_weights
 
 NODES = DOUBLE_BANANA
 FEATURES = FeatureConfig(bands=((1, 20),))
@@ -129,8 +129,13 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(tmp_path: Path) -> N
     checkpoint = tmp_path / "rest.checkpoint"
     fit(examples, examples, TINY, checkpoint=checkpoint)
     seen: list[int] = []
-    fit(examples, examples, replace(TINY, rate=1e-3), checkpoint=checkpoint,
-        on_progress=lambda done, total, values: seen.append(done))  # fmt: skip
+    fit(
+        examples,
+        examples,
+        replace(TINY, rate=1e-3),
+        checkpoint=checkpoint,
+        on_progress=lambda done, total, values: seen.append(done),
+    )
     assert seen[0] == 1
 
 
@@ -198,8 +203,9 @@ def test_absent_nodes_and_padding_change_nothing() -> None:
     present[..., 3] = 0
     poisoned = batch.x.clone()
     poisoned[:, :, 3] = 1e3
-    losses = [batch_loss(network, Batch(x, present, batch.labels), adjacency, settings, None)
-              for x in (batch.x, poisoned)]  # fmt: skip
+    losses = [
+        batch_loss(network, Batch(x, present, batch.labels), adjacency, settings, None) for x in (batch.x, poisoned)
+    ]
     torch.testing.assert_close(losses[0], losses[1])
 
 
@@ -241,11 +247,14 @@ def test_default_network_is_a_rest() -> None:
 
 
 def test_features_of_stored_logarithms_equal_features_of_spectra() -> None:
-    from restcli.features import spectra
+    from restcli.signal.features import spectra
 
     magnitude = np.exp(np.random.default_rng(0).normal(2, 1, (5, 3, 101))).astype(np.float32)
-    for config in (FeatureConfig(), FeatureConfig(bands=((0, 99),), amplitude=False),
-                   FeatureConfig(bands=((1, 13), (14, 40)))):  # fmt: skip
+    for config in (
+        FeatureConfig(),
+        FeatureConfig(bands=((0, 99),), amplitude=False),
+        FeatureConfig(bands=((1, 13), (14, 40))),
+    ):
         np.testing.assert_allclose(log_features(np.log(magnitude), config), spectra(magnitude, config), atol=1e-5)
 
 
@@ -305,9 +314,9 @@ def test_simulated_examples_are_kept_and_do_not_depend_on_workers(tmp_path: Path
 
 
 def test_recordings_on_disk_give_the_examples_that_their_marks_say(tmp_path: Path) -> None:
-    from restcli.datasets import find_items
-    from restcli.recording import open_recording
-    from restcli.sim_dataset import DatasetPlan, write_dataset
+    from restcli.io.recording import open_recording
+    from restcli.marks.layouts import find_items
+    from restcli.simulate.bids import DatasetPlan, write_dataset
 
     write_dataset(tmp_path / "data", DatasetPlan(recordings=3, hours=0.05, seizures_per_day=1000.0, seed=1))
     examples = gather([str(tmp_path / "data")], Gathering(NODES, tmp_path / "cache"))
@@ -524,7 +533,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
 def test_the_command_line_has_the_same_defaults() -> None:
     import inspect
 
-    from restcli.cli_learn import train as command
+    from restcli.cli.train import train as command
 
     told = {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
     settings = TrainSettings()

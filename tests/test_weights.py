@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from restcli.detect import Detector, golden_logits
+from restcli.detect.detector import Detector, golden_logits
 from restcli.errors import OutputError, WeightsError
-from restcli.weights import DEFAULT_NAME, find_weights, list_weights, load_weights, save_weights
+from restcli.nn.weights import DEFAULT_NAME, find_weights, list_weights, load_weights, save_weights
 
 
 def test_round_trip_keeps_everything(toy_weights: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A whole archive: walk, ledger, jobs, workers, index page."""

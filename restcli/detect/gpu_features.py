@@ -1,0 +1,179 @@
+"""From stored integers to the network's inputs in torch operations, for GPUs; knows neither files nor brains.
+
+Functions do what their namesakes in `features`, `resampling` and `recording` do in numpy, and are tested to give the
+same on a CPU, where the numpy forms are faster.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from restcli.io.recording import StoredBlock
+from restcli.signal import features as rules
+from restcli.signal.features import FeatureConfig, Quality, Summary
+from restcli.signal.resampling import bank
+
+
+def choose_device(device: str) -> tuple[torch.device, str]:
+    """Return the device to run on, and why it is not a GPU when it is none.
+
+    Parameters
+    ----------
+    device : str
+        ``auto`` takes a GPU that works; ``cpu``; ``cuda``.
+
+    Returns
+    -------
+    device : torch.device
+    reason : str
+        Why ``auto`` fell back to the CPU, or why ``cuda`` cannot be used; empty when nothing is amiss.
+    """
+    if device == "cpu":
+        return torch.device("cpu"), ""
+    if not torch.cuda.is_available():
+        return torch.device("cpu"), "torch sees no GPU" if torch.version.cuda else "this torch is built without CUDA"
+    try:
+        one = torch.ones(16, 16, device="cuda")
+        (one @ one).sum().item()
+    except RuntimeError as error:  # a driver too old, a GPU too new or already full
+        return torch.device("cpu"), f"the GPU cannot be used: {str(error).splitlines()[0]}"
+    return torch.device("cuda", torch.cuda.current_device()), ""
+
+
+def to_microvolts(block: StoredBlock, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Send whole records as they are, then pick channels, scale and resample there.
+
+    Parameters
+    ----------
+    block : StoredBlock
+        C channels, T seconds.
+    device : torch.device
+        Where to.
+
+    Returns
+    -------
+    data : Tensor, shape (C, n)
+        µV at the rate asked for; NaN on channels without meaning.
+    saturated : Tensor, shape (C, T)
+        Fraction of the stored samples of each second that lie at the digital limits.
+    """
+    signals = block.signals
+    records = torch.from_numpy(block.records).to(device)  # (R, n) int16
+    picked = torch.stack([records[:, s.first : s.first + s.n_samples] for s in signals])
+    stored = picked.flatten(1)[:, block.cut[0] : block.cut[1]]  # (C, n)
+
+    def column(values: list[float], dtype: torch.dtype) -> Tensor:
+        return torch.tensor(values, dtype=dtype, device=device)[:, None]
+
+    low, high = (column([getattr(s, end) for s in signals], torch.int32) for end in ("digital_min", "digital_max"))
+    usable = column([not s.problem for s in signals], torch.bool)
+    at_limit = ((stored == low) | (stored == high)) & usable
+    total = torch.nn.functional.pad(at_limit.cumsum(dim=1, dtype=torch.int32), (1, 0))
+    edges = torch.from_numpy(block.edges).to(device)
+    saturated = total[:, edges].diff(dim=1) / edges.diff().clamp(min=1)
+    scale, shift = (column([getattr(s, name) for s in signals], torch.float32) for name in ("scale", "shift"))
+    return _resample(stored * scale + shift, block), saturated
+
+
+def _resample(data: Tensor, block: StoredBlock) -> Tensor:
+    """Repeat the ends where the filter reaches beyond them, then multiply windows with the kernel's bank."""
+    before, after = block.repeat
+    ends = (data[:, :1].expand(-1, before), data, data[:, -1:].expand(-1, after))
+    padded = torch.cat(ends, dim=1) if before or after else data
+    if block.ratio != 1:
+        weights, hop, _ = bank(block.ratio)
+        windows = padded.unfold(1, len(weights), hop)  # (C, rows, taps)
+        padded = (windows @ torch.from_numpy(weights).to(data.device)).flatten(1)
+    return padded[:, block.skip : block.skip + block.n_samples]
+
+
+def summarise(data: Tensor, saturated: Tensor, matrix: Tensor, config: FeatureConfig) -> tuple[Summary, Tensor]:
+    """Judge whole seconds and turn them into the network's inputs, as `restcli.signal.features.summarise` does.
+
+    Parameters
+    ----------
+    data : Tensor, shape (C, n)
+        Channels in µV at the configured rate; NaN where unknown.
+    saturated : Tensor, shape (C, T)
+        Fraction of each second's samples at the amplifier's limits.
+    matrix : Tensor, shape (N, C)
+        From `restcli.signal.montage.derive`.
+    config : FeatureConfig
+        What the network sees.
+
+    Returns
+    -------
+    summary : Summary
+        On the host.
+    features : Tensor, shape (T, N, F)
+    """
+    length, n_seconds = int(config.sfreq), saturated.shape[1]
+    data = data[:, : n_seconds * length]
+    signal = matrix @ torch.nan_to_num(data)
+    seconds = signal.view(len(signal), n_seconds, length)
+    magnitude = torch.fft.rfft(seconds).abs()  # (N, T, bins)
+    faults = _channel_faults(data.view(len(data), n_seconds, length), saturated)
+    inherited = torch.where((matrix != 0)[..., None], faults, 0).amax(dim=1)  # (N, T)
+    codes = _quality(seconds, magnitude, inherited)
+    amplitude = _rms(magnitude, config)
+    spectrum = _mean_log_power(magnitude, codes == Quality.GOOD, config)
+    summary = Summary(codes.T.cpu().numpy(), amplitude.T.cpu().numpy(), spectrum.cpu().numpy())
+    return summary, _spectra(magnitude, amplitude, config).transpose(0, 1)
+
+
+def _channel_faults(seconds: Tensor, saturated: Tensor) -> Tensor:
+    """Judge channels before they are subtracted, (C, T)."""
+    codes = torch.where(saturated >= rules.SATURATED_FRACTION, int(Quality.SATURATED), int(Quality.GOOD))
+    codes[seconds[..., ::4].std(dim=-1, correction=0) < rules.FLAT_STD] = int(Quality.FLAT)
+    codes[~seconds.isfinite().all(dim=-1)] = int(Quality.MISSING)
+    return codes.to(torch.uint8)
+
+
+def _quality(seconds: Tensor, magnitude: Tensor, inherited: Tensor) -> Tensor:
+    """Judge nodes, (N, T): later lines count more than earlier ones."""
+    length = seconds.shape[-1]
+    power = 2 * _power(magnitude, 1, magnitude.shape[-1])
+    if length % 2 == 0:
+        power -= magnitude[..., -1] ** 2
+    spread = power.sqrt() / length
+    hum = torch.maximum(_power(magnitude, 48, 53), _power(magnitude, 58, 63)) * (2 / length**2)
+    brain = _power(magnitude, 1, 41) * (2 / length**2)
+    codes = torch.zeros_like(inherited)
+    codes[(hum > rules.MAINS_RMS**2) & (hum > rules.MAINS_RATIO**2 * brain)] = int(Quality.MAINS)
+    codes[seconds.amax(dim=-1) - seconds.amin(dim=-1) > rules.ABSURD_PEAK_TO_PEAK] = int(Quality.ABSURD)
+    codes[spread < rules.FLAT_STD] = int(Quality.FLAT)
+    codes = torch.where(inherited != Quality.GOOD, inherited, codes)
+    codes[~spread.isfinite()] = int(Quality.MISSING)
+    return codes
+
+
+def _power(magnitude: Tensor, low: int, high: int) -> Tensor:
+    return magnitude[..., low:high].square().sum(dim=-1)
+
+
+def _rms(magnitude: Tensor, config: FeatureConfig) -> Tensor:
+    low, high = config.range
+    return (2 * _power(magnitude, max(1, low), high + 1)).sqrt() / config.sfreq
+
+
+def _spectra(magnitude: Tensor, amplitude: Tensor, config: FeatureConfig) -> Tensor:
+    """Log magnitudes z-scored within each band, then the amplitude where asked for, (N, T, F)."""
+    logs = magnitude.clamp(min=config.floor).log()
+    parts = []
+    for low, high in config.bands:
+        part = logs[..., low : high + 1]
+        part = part - part.mean(dim=-1, keepdim=True)
+        parts.append(part / ((part.square().sum(dim=-1, keepdim=True) / (high - low)).sqrt() + 1e-10))
+    if config.amplitude:
+        ratio = amplitude.clamp(min=1e-6) / rules.REFERENCE_RMS
+        parts.append(ratio.log().clamp(*rules.AMPLITUDE_RANGE)[..., None])
+    return torch.cat(parts, dim=-1)
+
+
+def _mean_log_power(magnitude: Tensor, good: Tensor, config: FeatureConfig) -> Tensor:
+    """Mean log10 power over the good nodes, (T, 101); NaN where there is none."""
+    n_bins = min(rules.SPECTRUM_BINS, magnitude.shape[-1])
+    logs = (magnitude[..., :n_bins] / (config.sfreq / 2)).clamp(min=1e-4).log10()
+    mean = 2 * torch.where(good[..., None], logs, 0).sum(dim=0) / good.sum(dim=0)[:, None]  # 0 / 0 is NaN
+    return torch.nn.functional.pad(mean, (0, rules.SPECTRUM_BINS - n_bins), value=torch.nan)

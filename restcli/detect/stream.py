@@ -1,0 +1,91 @@
+"""REST as a bedside device runs it, second by second; knows no files."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from restcli.detect.detector import Detector
+from restcli.detect.timeline import calibrate, relative_amplitude
+from restcli.signal.features import Quality, magnitudes, quality, rms, spectra
+
+Float32Array = NDArray[np.float32]
+
+
+@dataclass
+class Stream:
+    """REST as a bedside device runs it: one state update a second, without looking back at the signal.
+
+    Parameters
+    ----------
+    detector : Detector
+        Weights on a device.
+
+    Notes
+    -----
+    The score that comes back after second t judges second ``t - look_ahead``. As with `annotate` both must have enough
+    good nodes, but saturation of a channel cannot be seen in node signals: pass such nodes as NaN. Probabilities differ
+    from those of `annotate` in three ways: the state is carried through the whole recording instead of being rebuilt
+    for each window; the usual amplitude is the one known up to now, where `annotate` knows the whole recording; and
+    amplitude is averaged over no more than ``look_ahead`` seconds after the one judged.
+
+    Besides the state, of constant size, one amplitude a second is kept, about 4 MB a day, and its median is taken again
+    each second when the calibration weighs amplitude.
+    """
+
+    detector: Detector
+    state: torch.Tensor | None = field(default=None, repr=False)
+    amplitudes: list[float] = field(default_factory=list, repr=False)
+    enough: list[bool] = field(default_factory=list, repr=False)
+    good: deque[NDArray[np.bool_]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.good = deque(maxlen=self.detector.weights.look_ahead + 1)
+
+    def push(self, second: Float32Array) -> tuple[float, Float32Array]:
+        """Take one second of node signals and return the probability now known.
+
+        Parameters
+        ----------
+        second : ndarray, shape (N, sfreq)
+            Microvolts at the weights' sampling rate, in the order of the weights' nodes; NaN for a missing node.
+
+        Returns
+        -------
+        probability : float
+            NaN when too few nodes are good, now or in the second judged, or no look-ahead has passed yet.
+        by_node : ndarray, shape (N,)
+            Probability at each node, NaN where it is missing, now or in the second judged.
+        """
+        logits = self._update(second)
+        weights = self.detector.weights
+        judged = len(self.enough) - 1 - weights.look_ahead
+        if judged < 0 or not (self.enough[judged] and self.enough[-1]):
+            return float("nan"), np.full(len(logits), np.nan, dtype=np.float32)
+        known, enough = np.asarray(self.amplitudes, dtype=np.float32), np.asarray(self.enough)
+        extra = relative_amplitude(known, enough, weights.calibration)[judged]
+        whole = calibrate(np.asarray(np.nanmean(logits)), np.asarray(extra), weights.calibration)
+        nodes = calibrate(np.where(self.good[0], logits, np.nan), np.asarray(extra), weights.calibration)
+        return float(whole), nodes
+
+    def _update(self, second: Float32Array) -> Float32Array:
+        """Carry the state on by one second and return the logit of each node, NaN where it is not good, shape (N,)."""
+        weights, network = self.detector.weights, self.detector.network
+        magnitude = magnitudes(second, weights.features.sfreq)
+        codes = quality(second, magnitude, np.zeros((len(second), 1), np.uint8), sfreq=weights.features.sfreq)[0]
+        good = codes == Quality.GOOD
+        features = np.nan_to_num(spectra(magnitude, weights.features))
+        device = self.detector.device
+        present = torch.from_numpy(good.astype(np.float32))[None, :, None].to(device)
+        projected = network.l1(torch.from_numpy(features).to(device))
+        n_updates = weights.config.updates if weights.config.variant == "RM" else 1
+        for _ in range(n_updates):
+            self.state = network.update(projected, self.state, self.detector.adjacency, present=present)
+        self.amplitudes.append(float(np.median(rms(magnitude, weights.features)[0][good])) if good.any() else np.nan)
+        self.enough.append(int(good.sum()) >= weights.min_nodes)
+        self.good.append(good)
+        return np.where(good, network.fc(self.state)[0, :, 0].cpu().numpy(), np.float32(np.nan))

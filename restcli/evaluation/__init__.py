@@ -1,0 +1,1 @@
+"""Detections against experts: named rules, measures, reports."""

@@ -1,0 +1,1 @@
+"""Event tables in and out, and the layouts of published data sets."""

@@ -1,0 +1,1 @@
+"""The network: configuration, definition, weights files, baselines that travel with them."""

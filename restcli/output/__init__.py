@@ -1,0 +1,1 @@
+"""One result on disk: tables, run report, text, pictures."""

@@ -1,0 +1,1 @@
+"""Arrays only: electrode names and derivations, resampling, features, quality of each second."""

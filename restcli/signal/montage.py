@@ -1,0 +1,386 @@
+"""Electrode names, derivations, positions and the electrode graph; knows neither files nor torch."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The electrodes of the REST and DCRNN papers, in their published order.
+ELECTRODES_19 = tuple("FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 FZ CZ PZ".split())
+
+# The longitudinal bipolar montage ("double banana"), 18 derivations, left to right as a clinician pages it.
+DOUBLE_BANANA = tuple(
+    "FP1-F7 F7-T3 T3-T5 T5-O1 FP1-F3 F3-C3 C3-P3 P3-O1 FZ-CZ CZ-PZ "
+    "FP2-F4 F4-C4 C4-P4 P4-O2 FP2-F8 F8-T4 T4-T6 T6-O2".split()
+)
+
+# One table of aliases: the 10-10 names of 10-20 positions, mastoids for ears, and common slips of the pen.
+ALIASES = {
+    "T7": "T3",
+    "T8": "T4",
+    "P7": "T5",
+    "P8": "T6",
+    "M1": "A1",
+    "M2": "A2",
+    "TP9": "A1",
+    "TP10": "A2",
+    "01": "O1",
+    "02": "O2",
+    "FP01": "FP1",
+    "FP02": "FP2",
+    "C03": "C3",
+    "C04": "C4",
+    "FPZ": "FPZ",
+    "0Z": "OZ",
+}
+
+# Inclination from the vertex and azimuth from the nasion (left negative), degrees:
+# the sphere of the REST and DCRNN papers.
+_ANGLES = {
+    "FP1": (90, -18),
+    "F7": (90, -54),
+    "T3": (90, -90),
+    "T5": (90, -126),
+    "O1": (90, -162),
+    "F3": (60.15, -39.27),
+    "C3": (45, -90),
+    "P3": (60.15, -140.73),
+    "FP2": (90, 18),
+    "F8": (90, 54),
+    "T4": (90, 90),
+    "T6": (90, 126),
+    "O2": (90, 162),
+    "F4": (60.15, 39.27),
+    "C4": (45, 90),
+    "P4": (60.15, 140.73),
+    "FZ": (45, 0),
+    "CZ": (0, 0),
+    "PZ": (45, 180),
+    "A1": (120, -95),
+    "A2": (120, 95),
+}
+
+# Electrodes that can carry a derivation but have no place in the graph: lower temporal, sphenoidal, midline ends.
+_OTHER_ELECTRODES = frozenset(
+    "FPZ AFZ FCZ CPZ POZ OZ IZ NZ T1 T2 T9 T10 F9 F10 P9 P10 FT9 FT10 TP7 TP8 FT7 FT8 SP1 SP2 PG1 PG2 CB1 CB2 "
+    "AF3 AF4 AF7 AF8 F1 F2 F5 F6 FC1 FC2 FC3 FC4 FC5 FC6 C1 C2 C5 C6 CP1 CP2 CP3 CP4 CP5 CP6 "
+    "P1 P2 P5 P6 PO3 PO4 PO7 PO8".split()
+)
+
+# What may stand after the hyphen of a referential label: the name of a reference, not an electrode.
+_REFERENCES = frozenset("REF LE AR AVG AVE AV CAR REFERENCE G1 G2 GND 0 LER A1A2 A1+A2 M1M2 LINKED MW MOY".split())
+
+_KERNEL_CUTOFF = 0.9
+MINIMUM_NODES = 3
+
+
+@cache
+def electrode_position(name: str) -> tuple[float, float, float]:
+    """Return an electrode's place on the unit sphere.
+
+    Parameters
+    ----------
+    name : str
+        One of the 19 electrodes, ``A1`` or ``A2``.
+
+    Returns
+    -------
+    tuple of float
+        x (right), y (front), z (up); length 1.
+
+    Examples
+    --------
+    >>> electrode_position("CZ")
+    (0.0, 0.0, 1.0)
+    """
+    inclination, azimuth = np.radians(_ANGLES[name])
+    x, y, z = np.sin(inclination) * np.sin(azimuth), np.sin(inclination) * np.cos(azimuth), np.cos(inclination)
+    return float(x), float(y), float(z)
+
+
+def parse_label(label: str) -> tuple[str, str] | None:
+    """Read a channel label as an electrode against a reference, or as a derivation.
+
+    Parameters
+    ----------
+    label : str
+        As written in a file's header, e.g. ``EEG Fp1-REF``, ``T7-P7``, ``F3``.
+
+    Returns
+    -------
+    tuple of str, or None
+        ``(electrode, other)``: `other` is an electrode for a derivation, or ``ref:NAME`` for a reference
+        (``ref:`` when the label names none). None when this is no EEG channel that the table knows. Matching is on
+        whole tokens, so ``C3P`` is not ``C3``.
+
+    Examples
+    --------
+    >>> parse_label("EEG T7-REF")
+    ('T3', 'ref:REF')
+    >>> parse_label("FP1-F7")
+    ('FP1', 'F7')
+    >>> parse_label("Fp2")
+    ('FP2', 'ref:')
+    >>> parse_label("EEG C3P-REF") is None
+    True
+    """
+    text = re.sub(r"[\x00\s]+", " ", label).strip().upper()
+    text = re.sub(r"^(?:EEG|POL)(?:[ _:.]+|(?=[A-Z]))", "", text)
+    text = re.sub(r"^\d+ +(?=[A-Z])", "", text)  # a running number before the name
+    # CHB-MIT prints repeated derivations as "T8-P8-0", "T8-P8-1": the trailing digit counts, it is no reference.
+    tokens = [token.strip() for token in re.split(r"\s*[-–/_]\s*|\s+", text) if token.strip()]
+    if len(tokens) == 3 and tokens[2] in {"0", "1", "2", "3"} and _electrode(tokens[1]) is not None:
+        tokens = tokens[:2]
+    if not 1 <= len(tokens) <= 2:
+        return None
+    electrode = _electrode(tokens[0])
+    if electrode is None:
+        return None
+    if len(tokens) == 1:
+        return electrode, "ref:"
+    other = _electrode(tokens[1])
+    if other is not None:
+        return (electrode, other) if other != electrode else None
+    if tokens[1] in _REFERENCES:
+        return electrode, f"ref:{tokens[1]}"
+    return None
+
+
+def _electrode(token: str) -> str | None:
+    token = token.rstrip(".")
+    name = ALIASES.get(token, token)
+    return name if name in _ANGLES or name in _OTHER_ELECTRODES else None
+
+
+@dataclass(frozen=True, eq=False)
+class ElectrodeGraph:
+    """Nodes on the unit sphere and how strongly they are joined.
+
+    Parameters
+    ----------
+    nodes : tuple of str
+        N names: electrodes (``C3``) or derivations (``F3-C3``).
+    positions : ndarray, shape (N, 3)
+        Points on the unit sphere: x right, y front, z up.
+    adjacency : ndarray, shape (N, N)
+        Symmetric weights with zero diagonal.
+    """
+
+    nodes: tuple[str, ...]
+    positions: NDArray[np.float64]
+    adjacency: NDArray[np.float32]
+
+    def subset(self, nodes: Sequence[str]) -> ElectrodeGraph:
+        """Return the graph on some of its nodes, in this graph's order; weights are kept."""
+        wanted = set(nodes)
+        keep = np.array([name in wanted for name in self.nodes], dtype=bool)
+        names = tuple(name for name in self.nodes if name in wanted)
+        return ElectrodeGraph(names, self.positions[keep], self.adjacency[np.ix_(keep, keep)])
+
+
+def electrode_graph(nodes: Sequence[str]) -> ElectrodeGraph:
+    """Build the graph of the REST and DCRNN papers on electrodes or on derivations.
+
+    Parameters
+    ----------
+    nodes : sequence of str
+        Electrodes (``FP1``) or derivations (``FP1-F7``; placed at the midpoint, projected to the sphere).
+
+    Returns
+    -------
+    ElectrodeGraph
+
+    Notes
+    -----
+    ``exp(-(d / sigma)^2)`` for chord distances ``d <= 0.9``, else 0; sigma is the standard deviation of all 19 x 19
+    distances between the electrodes (0.5192), also for derivations, so that one kernel serves both.
+
+    References
+    ----------
+    Tang et al., *Self-supervised graph neural networks for improved electroencephalographic seizure analysis*, ICLR
+    2022; Afzal et al., ICML 2024.
+
+    Examples
+    --------
+    >>> int((electrode_graph(ELECTRODES_19).adjacency > 0).sum() // 2)
+    36
+    """
+    positions = np.array([node_position(node) for node in nodes])
+    distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    near = (distance <= _KERNEL_CUTOFF) & ~np.eye(len(nodes), dtype=bool)
+    adjacency = np.where(near, np.exp(-((distance / _kernel_width()) ** 2)), 0.0).astype(np.float32)
+    return ElectrodeGraph(tuple(nodes), positions, adjacency)
+
+
+def node_position(node: str) -> NDArray[np.float64]:
+    """Return a node's place on the unit sphere, shape (3,); for a derivation the projected midpoint."""
+    point = np.mean([electrode_position(name) for name in node.split("-")], axis=0)
+    return np.asarray(point / np.linalg.norm(point), dtype=np.float64)
+
+
+@cache
+def _kernel_width() -> float:
+    points = np.array([electrode_position(name) for name in ELECTRODES_19])
+    return float(np.linalg.norm(points[:, None] - points[None], axis=-1).std())
+
+
+@dataclass(frozen=True, eq=False)
+class Montage:
+    """How the nodes of a graph are computed from the channels of a recording.
+
+    Parameters
+    ----------
+    nodes : tuple of str
+        The N nodes that can be derived, in the order asked for.
+    missing : tuple of str
+        Nodes asked for that cannot be derived.
+    channels : tuple of int
+        Indices of the C channels used, ascending.
+    matrix : ndarray, shape (N, C)
+        ``node signals = matrix @ channel signals``.
+    kind : str
+        ``referential``, ``bipolar`` or ``mixed``: what the recording's channels are.
+    duplicates : tuple of int
+        Channels left out because an earlier one carries the same derivation.
+    """
+
+    nodes: tuple[str, ...]
+    missing: tuple[str, ...]
+    channels: tuple[int, ...]
+    matrix: NDArray[np.float32]
+    kind: str
+    duplicates: tuple[int, ...] = ()
+
+
+def derive(labels: Sequence[str], nodes: Sequence[str], *, channel_map: Mapping[str, str] | None = None) -> Montage:
+    """Find how each node follows from the channels of a recording.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Channel labels as the file gives them.
+    nodes : sequence of str
+        Derivations (``FP1-F7``), or electrodes (``FP1``: then the mean of those found is the reference).
+    channel_map : mapping of str to str, optional
+        Label in the file to our name (``F3`` or ``F3-C3``); an empty name leaves the channel out.
+
+    Returns
+    -------
+    Montage
+        Possibly with no nodes at all; the caller decides how many are enough.
+
+    Notes
+    -----
+    Channels are edges between electrodes (a referential channel joins its electrode to the reference), so a node
+    ``A-B`` is the signed sum along the shortest path from A to B: one channel of a bipolar recording, the difference
+    of two referential ones, or a chain. Electrode nodes need a common reference: the largest connected part is taken
+    and referenced to its own average.
+    """
+    edges, duplicates = _channel_edges(labels, channel_map or {})
+    bipolar = ["-" in node for node in nodes]
+    paths: dict[str, dict[int, float]] = {}
+    if all(bipolar):
+        for node in nodes:
+            first, second = node.split("-")
+            path = _shortest_path(edges, first, second)
+            if path is not None:
+                paths[node] = path
+    else:
+        paths = _average_referenced(edges, nodes)
+    channels = sorted({index for path in paths.values() for index in path})
+    column = {index: i for i, index in enumerate(channels)}
+    found = tuple(node for node in nodes if node in paths)
+    matrix = np.zeros((len(found), len(channels)), dtype=np.float32)
+    for row, node in enumerate(found):
+        for index, weight in paths[node].items():
+            matrix[row, column[index]] = weight
+    missing = tuple(node for node in nodes if node not in paths)
+    return Montage(found, missing, tuple(channels), matrix, _kind(edges, channels), duplicates)
+
+
+Edge = tuple[str, str, int]
+
+
+def _channel_edges(labels: Sequence[str], channel_map: Mapping[str, str]) -> tuple[list[Edge], tuple[int, ...]]:
+    """Channels as (electrode, other end, channel index); repeated ones are reported, not used."""
+    edges: list[Edge] = []
+    seen: set[tuple[str, str]] = set()
+    duplicates = []
+    for index, label in enumerate(labels):
+        ends = parse_label(channel_map.get(label, channel_map.get(label.strip(), label)))
+        if ends is None:
+            continue
+        if ends in seen:
+            duplicates.append(index)
+            continue
+        seen.add(ends)
+        edges.append((*ends, index))
+    return edges, tuple(duplicates)
+
+
+def _neighbours(edges: Sequence[Edge]) -> dict[str, list[tuple[str, int, float]]]:
+    """For each end: (other end, channel, sign), where sign * channel = potential here minus potential there."""
+    table: dict[str, list[tuple[str, int, float]]] = {}
+    for first, second, index in edges:
+        table.setdefault(first, []).append((second, index, 1.0))
+        table.setdefault(second, []).append((first, index, -1.0))
+    return table
+
+
+def _paths_from(edges: Sequence[Edge], origin: str) -> dict[str, dict[int, float]]:
+    """Shortest signed sums of channels giving ``V(origin) - V(end)`` for every reachable end (breadth first)."""
+    table = _neighbours(edges)
+    if origin not in table:
+        return {}
+    paths: dict[str, dict[int, float]] = {origin: {}}
+    queue = deque([origin])
+    while queue:
+        here = queue.popleft()
+        for there, index, sign in table[here]:
+            if there not in paths:
+                paths[there] = paths[here] | {index: sign}
+                queue.append(there)
+    return paths
+
+
+def _shortest_path(edges: Sequence[Edge], first: str, second: str) -> dict[int, float] | None:
+    return _paths_from(edges, first).get(second)
+
+
+def _average_referenced(edges: Sequence[Edge], nodes: Sequence[str]) -> dict[str, dict[int, float]]:
+    """Electrode potentials against the mean of the largest connected set of wanted electrodes."""
+    best: dict[str, dict[int, float]] = {}
+    ends = {end for edge in edges for end in edge[:2]}
+    for origin in sorted(ends, key=lambda end: (not end.startswith("ref:"), end)):
+        if origin in best:
+            continue
+        reached = _paths_from(edges, origin)
+        found = {node: reached[node] for node in nodes if node in reached}
+        if len(found) > len(best):
+            # V(node) - V(origin) is minus the path from the origin.
+            best = {node: {index: -sign for index, sign in path.items()} for node, path in found.items()}
+    if len(best) < 2:
+        return {}
+    mean: dict[int, float] = {}
+    for path in best.values():
+        for index, weight in path.items():
+            mean[index] = mean.get(index, 0.0) + weight / len(best)
+    return {
+        node: {i: path.get(i, 0.0) - mean.get(i, 0.0) for i in sorted(path.keys() | mean.keys())}
+        for node, path in best.items()
+    }
+
+
+def _kind(edges: Sequence[Edge], channels: Sequence[int]) -> str:
+    used = [(first, end) for first, end, i in edges if i in set(channels)]
+    # Fp1-CPz, F3-CPz, ...: an electrode that is the other end of most channels is a reference.
+    counts = Counter(end for _, end in used)
+    common = {end for end, count in counts.items() if count > max(4, len(used) / 2)}
+    kinds = {"referential" if end.startswith(("ref:", "A1", "A2")) or end in common else "bipolar" for _, end in used}
+    return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "none"

@@ -1,0 +1,346 @@
+"""The recording chain: reference, hum, filters, noise, lost electrodes, converter; knows nothing of what it records."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from restcli.simulate.waves import ELECTRODES_21, INDEX, SFREQ, Float32Array, Scene, coloured_noise, log_uniform, pick
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How a recording was made.
+
+    Parameters
+    ----------
+    reference : str
+        ``ears``, ``average``, ``ideal``, an electrode, or two joined by ``+``.
+    high_pass, low_pass, notch : float
+        Corner frequencies in Hz; 0 means none.
+    high_order, low_order : int
+        Butterworth orders.
+    notch_quality : float
+        Centre frequency over bandwidth.
+    noise : float
+        White noise, µV RMS.
+    mains : float
+        Hum at the electrodes, µV.
+    mains_frequency : float
+        50 or 60 Hz.
+    missing : tuple of str
+        Electrodes that were not recorded.
+    step : float
+        Converter step, µV.
+    limit : float
+        Converter limit, µV.
+    gain : float
+        Calibration error or a wrong unit's leftover: the factor on all channels.
+    mismatch : float
+        Spread (natural logarithm) of the single channels' gains.
+    drift : float
+        Slow noise of each electrode by itself, µV RMS.
+    tone : tuple of float
+        Frequency (Hz) and amplitude (µV) of a disturbance by a pump, a screen or a telephone; 0, 0 when none.
+    bridge : tuple of str
+        Two neighbours joined by smeared paste: both show their mean; empty when none.
+    """
+
+    reference: str
+    high_pass: float
+    high_order: int
+    low_pass: float
+    low_order: int
+    notch: float
+    notch_quality: float
+    noise: float
+    mains: float
+    mains_frequency: float
+    missing: tuple[str, ...]
+    step: float
+    limit: float
+    gain: float
+    mismatch: float = 0.0
+    drift: float = 0.0
+    tone: tuple[float, float] = (0.0, 0.0)
+    bridge: tuple[str, ...] = ()
+
+    def drawn(self) -> dict[str, Any]:
+        """Return the chain for JSON."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+_NEIGHBOURS = (("FP1", "FP2"), ("O1", "O2"), ("FP1", "F7"), ("FP2", "F8"), ("C3", "P3"), ("C4", "P4"), ("FZ", "CZ"))
+
+
+def draw_chain(rng: np.random.Generator, components: frozenset[str]) -> Chain:
+    """Draw a recording chain from what hospitals use.
+
+    Notes
+    -----
+    High-pass .1-1.6 Hz are time constants of 1.6-.1 s; low-pass 30-70 Hz and a notch are what readers store by habit
+    (Sinha et al., *American Clinical Neurophysiology Society Guideline 1: Minimum Technical Requirements*, J Clin
+    Neurophysiol 2016, asks for .5-1 and 70 Hz). Noise of amplifiers is under 1.5 µV.
+    """
+    low_pass = pick(rng, {"0": 0.35, "70": 0.25, "50": 0.08, "45": 0.08, "40": 0.08, "35": 0.08, "30": 0.08})
+    high_pass = pick(rng, {"0": 0.1, "0.1": 0.2, "0.3": 0.2, "0.5": 0.25, "1": 0.15, "1.6": 0.1})
+    country = 50.0 if rng.random() < 0.5 else 60.0
+    reference = pick(rng, {"ears": 0.35, "CZ": 0.15, "average": 0.15, "single": 0.1, "C3+C4": 0.1, "ideal": 0.15})
+    if reference == "single":
+        reference = ELECTRODES_21[int(rng.integers(0, 21))]
+    missing: tuple[str, ...] = ()
+    if rng.random() < 0.25:
+        lost = rng.choice(19, size=int(rng.integers(1, 4)), replace=False)
+        missing = tuple(ELECTRODES_21[i] for i in sorted(lost))
+    chain = Chain(
+        reference=reference,
+        high_pass=float(high_pass),
+        high_order=int(rng.integers(1, 4)),
+        low_pass=float(low_pass),
+        low_order=int(rng.integers(1, 9)),
+        notch=country if rng.random() < 0.4 else 0.0,
+        notch_quality=rng.uniform(5, 35),
+        noise=log_uniform(rng, 0.05, 1.5),
+        mains=log_uniform(rng, 0.1, 20) if rng.random() < 0.5 else 0.0,
+        mains_frequency=country,
+        missing=missing,
+        step=log_uniform(rng, 0.02, 0.5),
+        limit=float(rng.choice([800.0, 1600.0, 3200.0, 8000.0, 16000.0])),
+        gain=log_uniform(rng, 0.5, 2) if rng.random() < 0.15 else 1.0,
+    )
+    if "machine" not in components:
+        return chain
+    return replace(
+        chain,
+        mismatch=log_uniform(rng, 0.01, 0.15),  # gain tolerance and unequal scalp contact
+        drift=log_uniform(rng, 0.3, 6),  # half-cell noise of paste electrodes: under 10 µV
+        tone=(log_uniform(rng, 4, 90), log_uniform(rng, 0.3, 12)) if rng.random() < 0.08 else (0.0, 0.0),
+        bridge=_NEIGHBOURS[int(rng.integers(0, len(_NEIGHBOURS)))] if rng.random() < 0.06 else (),
+    )
+
+
+@dataclass
+class Switchboard:
+    """What the machine does to a stretch: disconnects the head, and puts signals of its own behind the reference.
+
+    Parameters
+    ----------
+    n : int
+        Samples.
+    """
+
+    n: int
+    head: Float32Array = field(init=False)
+    signal: Float32Array = field(init=False)
+    used: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.head = np.ones(self.n, dtype=np.float32)
+        self.signal = np.zeros((len(ELECTRODES_21), self.n), dtype=np.float32)
+
+    def insert(self, start: float, gains: Float32Array, wave: Float32Array, *, head: float) -> None:
+        """Put `wave` (m,) times `gains` (21,), µV, from `start` s on, and leave the fraction `head` of the head."""
+        first = round(start * SFREQ)
+        low, high = max(0, first), min(self.n, first + len(wave))
+        if high > low:
+            self.used = True
+            self.head[low:high] *= np.float32(head)
+            self.signal[:, low:high] += gains[:, None] * wave[None, low - first : high - first]
+
+    def cut(self, n: int) -> Switchboard:
+        """Return what happens in the first `n` samples."""
+        board = Switchboard(n)
+        board.head, board.signal, board.used = self.head[:n], self.signal[:, :n], self.used
+        return board
+
+
+def operate(scene: Scene, chain: Chain) -> Switchboard:
+    """Draw what the machine and its technologist do: calibration, impedance check, a headbox out of its socket, shocks.
+
+    Notes
+    -----
+    Amplifiers calibrate with square waves of 20-200 µV at .5-2 Hz and sines of 10 Hz or so, and check impedances with
+    1-63 Hz; a pulled headbox leaves noise and hum; a shock saturates every channel and comes back exponentially
+    (Sinha et al., *ACNS Guideline 1*, 2016; Tatum et al. 2011).
+    """
+    board = Switchboard(scene.n)
+    if "machine" not in scene.components:
+        return board
+    rng = scene.rng("machine")
+    for chance, maker in (
+        (0.05, _calibrate),
+        (0.05, _check_impedances),
+        (0.05, _disconnect),
+        (0.05, _shock),
+        (0.04, _interfere),
+    ):
+        if rng.random() < chance:
+            maker(scene, board, rng, chain)
+    return board
+
+
+def _machine_span(scene: Scene, rng: np.random.Generator, shortest: float, longest: float) -> tuple[float, int]:
+    duration = log_uniform(rng, shortest, longest)
+    onset = rng.uniform(-duration / 2, scene.seconds - min(1.0, scene.seconds / 2))
+    return onset, round(duration * SFREQ)
+
+
+def _even_or_uneven(rng: np.random.Generator) -> Float32Array:
+    """Gains of a test signal: all alike (it vanishes between electrodes), or unlike as bipolar inputs have them."""
+    even = rng.random() < 0.4
+    return np.where(even, 1.0, rng.choice([-1, 1], 21) * np.exp(rng.normal(0, 0.7, 21))).astype(np.float32)
+
+
+def _calibrate(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:  # noqa: ARG001
+    onset, n = _machine_span(scene, rng, 4, 40)
+    turn = np.arange(n) / SFREQ * log_uniform(rng, 0.4, 2.5)
+    if rng.random() < 0.7:
+        wave = np.where(turn % 1 < 0.5, 1.0, -1.0 if rng.random() < 0.5 else 0.0)
+    else:
+        wave = np.sin(2 * np.pi * turn * rng.uniform(3, 12))
+    amplitude = log_uniform(rng, 20, 300)
+    board.insert(onset, _even_or_uneven(rng), (amplitude * wave).astype(np.float32), head=0.0)
+    scene.mark("machine", onset, onset + n / SFREQ)
+    scene.note("calibration", onset=onset, duration=n / SFREQ, amplitude=amplitude)
+
+
+def _check_impedances(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:  # noqa: ARG001
+    onset, n = _machine_span(scene, rng, 3, 60)
+    frequency = float(rng.choice([1, 2, 5, 7.8, 10, 12.5, 20, 30, 31.2, 62.5]))
+    wave = np.sin(2 * np.pi * frequency * np.arange(n) / SFREQ)
+    wave = np.sign(wave) if rng.random() < 0.4 else wave
+    amplitude, left = log_uniform(rng, 15, 1500), float(rng.choice([0.0, 1.0]))
+    if rng.random() < 0.5:
+        board.insert(onset, _even_or_uneven(rng), (amplitude * wave).astype(np.float32), head=left)
+    else:  # one electrode after the other
+        for index, electrode in enumerate(rng.permutation(21)):
+            gains = np.zeros(21, dtype=np.float32)
+            gains[electrode] = np.exp(rng.normal(0, 0.5))
+            part = wave[: n // 21]
+            board.insert(onset + index * len(part) / SFREQ, gains, (amplitude * part).astype(np.float32), head=left)
+    scene.mark("machine", onset, onset + n / SFREQ)
+    scene.note("impedance_check", onset=onset, duration=n / SFREQ, frequency=frequency, amplitude=amplitude)
+
+
+def _disconnect(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:
+    onset, n = _machine_span(scene, rng, 2, 100)
+    board.insert(onset, np.ones(21, dtype=np.float32), np.zeros(n, dtype=np.float32), head=0.0)
+    kind = pick(rng, {"silence": 0.4, "hum": 0.3, "drift": 0.3})
+    for electrode in range(21):
+        gains = np.zeros(21, dtype=np.float32)
+        gains[electrode] = np.exp(rng.normal(0, 0.7))
+        if kind == "hum":
+            turn = 2 * np.pi * (chain.mains_frequency * np.arange(n) / SFREQ + rng.uniform())
+            board.insert(onset, gains, (log_uniform(rng, 5, 200) * np.sin(turn)).astype(np.float32), head=1.0)
+        elif kind == "drift":
+            wave = coloured_noise(rng, n, np.array([rng.uniform(0.5, 2.2)]), np.array([0.3]))[0]
+            board.insert(onset, gains, wave * np.float32(log_uniform(rng, 3, 60)), head=1.0)
+    scene.mark("machine", onset, onset + n / SFREQ)
+    scene.note("disconnected", onset=onset, duration=n / SFREQ, leaves=kind)
+
+
+def _shock(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:  # noqa: ARG001
+    for onset in rng.uniform(0, scene.seconds, int(rng.integers(1, 4))):
+        n = round(log_uniform(rng, 1, 12) * SFREQ)
+        decay = np.exp(-np.arange(n) / (n / 6))
+        gains = (rng.choice([-1, 1], 21) * np.exp(rng.normal(0, 0.6, 21))).astype(np.float32)
+        amplitude = log_uniform(rng, 200, 5000)
+        board.insert(float(onset), gains, (amplitude * decay).astype(np.float32), head=1.0)
+        scene.mark("machine", float(onset), float(onset) + n / SFREQ)
+        scene.note("shock", onset=onset, amplitude=amplitude)
+
+
+def _interfere(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:  # noqa: ARG001
+    """Add a disturbance that comes and goes: a pump, a telephone, a warmer: .5-40 Hz, 3-80 µV, regular as a clock."""
+    onset, n = _machine_span(scene, rng, 2, 60)
+    turn = np.arange(n) / SFREQ * log_uniform(rng, 0.5, 40)
+    wave = np.sin(2 * np.pi * turn) if rng.random() < 0.5 else np.exp(-(turn % 1) / rng.uniform(0.02, 0.2)) - 0.1
+    amplitude = log_uniform(rng, 3, 80)
+    gains = np.exp(rng.normal(0, 0.8, 21)).astype(np.float32)
+    board.insert(onset, gains, (amplitude * wave).astype(np.float32), head=1.0)
+    scene.mark("machine", onset, onset + n / SFREQ)
+    scene.note("interference", onset=onset, duration=n / SFREQ, amplitude=amplitude)
+
+
+class Recorder:
+    """Run potentials through a chain piece by piece; filters keep their state between pieces.
+
+    Parameters
+    ----------
+    chain : Chain
+        How to record.
+    rng : Generator
+        Source of noise.
+    """
+
+    def __init__(self, chain: Chain, rng: np.random.Generator) -> None:
+        self.chain = chain
+        self._rng = rng
+        self._sections = _sections(chain)
+        self._state: NDArray[np.float64] | None = None
+        self._time = 0
+        self._hum = (rng.normal(0, 1, (2, len(ELECTRODES_21))) * chain.mains / np.sqrt(2)).astype(np.float32)
+        self._tone = (chain.tone[1] * np.exp(rng.normal(0, 0.6, 21))).astype(np.float32)
+        self._drift = (chain.drift * np.exp(rng.normal(0, 0.7, 21))).astype(np.float32)
+        self._gains = (chain.gain * np.exp(rng.normal(0, chain.mismatch, (21, 1)))).astype(np.float32)
+        self.labels = tuple(name for name in ELECTRODES_21 if name not in chain.missing)
+        self._keep = [INDEX[name] for name in self.labels]
+
+    def record(self, potentials: Float32Array, board: Switchboard | None = None) -> Float32Array:
+        """Record the next stretch: (21, n) µV against infinity -> (C, n) µV as stored."""
+        chain, n = self.chain, potentials.shape[1]
+        if chain.drift > 0:
+            own = coloured_noise(self._rng, n, self._rng.uniform(1.0, 2.2, 21), np.full(21, 0.2))
+            potentials = potentials + own * self._drift[:, None]
+        data = refer(potentials, chain.reference)
+        if chain.bridge:
+            joined = [INDEX[name] for name in chain.bridge]
+            data[joined] = data[joined].mean(axis=0)
+        if board is not None and board.used:
+            data = data * board.head + board.signal
+        if chain.mains > 0:
+            turn = 2 * np.pi * chain.mains_frequency * (np.arange(n) + self._time) / SFREQ
+            for gains, wave in zip(self._hum, (np.sin(turn), np.cos(turn)), strict=True):
+                data += gains[:, None] * wave.astype(np.float32)
+        if chain.tone[1] > 0:
+            turn = 2 * np.pi * chain.tone[0] * (np.arange(n) + self._time) / SFREQ
+            data += self._tone[:, None] * np.sin(turn).astype(np.float32)
+        data += chain.noise * self._rng.standard_normal(data.shape, dtype=np.float32)
+        self._time += n
+        data = data[self._keep]
+        if self._sections is not None:
+            if self._state is None:
+                # As if the first sample had stood for ever: no switch-on transient.
+                start = signal.sosfilt_zi(self._sections)[:, None]
+                self._state = start * data[None, :, :1].mean(axis=2)[..., None]
+            # In double precision: the poles of a .1-Hz high-pass lie too close to 1 for single.
+            filtered, self._state = signal.sosfilt(self._sections, data.astype(np.float64), axis=1, zi=self._state)
+            data = filtered.astype(np.float32)
+        data = np.clip(data * self._gains[self._keep], -chain.limit, chain.limit)
+        return np.asarray(np.round(data / np.float32(chain.step)) * np.float32(chain.step), dtype=np.float32)
+
+
+def refer(potentials: Float32Array, reference: str) -> Float32Array:
+    """Subtract the reference, which the body and the brain reach as much as any electrode; returns a copy."""
+    if reference == "ideal":
+        return potentials.copy()
+    if reference == "average":
+        return cast("Float32Array", potentials - potentials[:19].mean(axis=0))
+    names = ("A1", "A2") if reference == "ears" else tuple(reference.split("+"))
+    return cast("Float32Array", potentials - potentials[[INDEX[name] for name in names]].mean(axis=0))
+
+
+def _sections(chain: Chain) -> NDArray[np.float64] | None:
+    """Second-order sections of all filters in a row, shape (S, 6)."""
+    parts = []
+    if chain.high_pass > 0:
+        parts.append(signal.butter(chain.high_order, chain.high_pass, "highpass", fs=SFREQ, output="sos"))
+    if chain.low_pass > 0:
+        parts.append(signal.butter(chain.low_order, chain.low_pass, "lowpass", fs=SFREQ, output="sos"))
+    if chain.notch > 0:
+        parts.append(signal.tf2sos(*signal.iirnotch(chain.notch, chain.notch_quality, fs=SFREQ)))
+    return np.concatenate(parts) if parts else None

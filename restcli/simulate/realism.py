@@ -1,0 +1,201 @@
+"""How simulated background differs from real background, in numbers; knows arrays, not where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.signal.features import FeatureConfig, log_features, magnitudes
+from restcli.signal.montage import DOUBLE_BANANA, derive
+from restcli.simulate.waves import SFREQ, Float32Array
+
+FloatArray = NDArray[np.float64]
+
+# Pairs of derivations whose correlation is compared: neighbours that share an electrode, and the same place left and
+# right. The first kind tells how local the sources are, the second how much both halves of the brain work together.
+_CHAINS = (
+    "FP1-F7 F7-T3 T3-T5 T5-O1",
+    "FP1-F3 F3-C3 C3-P3 P3-O1",
+    "FP2-F8 F8-T4 T4-T6 T6-O2",
+    "FP2-F4 F4-C4 C4-P4 P4-O2",
+)
+_NEIGHBOURS = tuple(pair for chain in _CHAINS for pair in zip(chain.split()[:-1], chain.split()[1:], strict=True))
+_HOMOLOGOUS = tuple(
+    pair for left, right in ((0, 2), (1, 3)) for pair in zip(_CHAINS[left].split(), _CHAINS[right].split(), strict=True)
+)
+_CONFIG = FeatureConfig()
+_BANDS = {"delta": (1, 3), "theta": (4, 7), "alpha": (8, 12), "beta": (13, 24), "gamma": (25, 40)}
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """One recording without seizures, as this room compares it.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        C channel names.
+    data : ndarray, shape (C, n)
+        µV at 200 Hz.
+    """
+
+    labels: tuple[str, ...]
+    data: Float32Array
+
+
+@dataclass(frozen=True, eq=False)
+class Realism:
+    """What tells simulated background from real.
+
+    Parameters
+    ----------
+    auroc : dict of str to float
+        Real-or-simulated classifiers on single seconds, tested on recordings that they have not seen: ``logistic``,
+        ``boosting``, and ``logistic_shape`` without amplitude. .5 is indistinguishable, 1 a fault to work on.
+    single : tuple of (str, float)
+        The AUROC of each feature by itself (above .5: larger in simulation), most telling first.
+    spectra : dict of str to ndarray, shape (R, 40)
+        Median natural logarithm of the 1..40 Hz magnitudes of each recording, ``real`` and ``simulated``.
+    amplitude : dict of str to ndarray, shape (S,)
+        Natural logarithm of each second's RMS over 15 µV (median of the derivations).
+    correlation : dict of str to ndarray, shape (18, 18)
+        Median correlation of derivations; NaN where absent.
+    seconds : dict of str to int
+        How many seconds were compared.
+    """
+
+    auroc: dict[str, float]
+    single: tuple[tuple[str, float], ...]
+    spectra: dict[str, FloatArray]
+    amplitude: dict[str, FloatArray]
+    correlation: dict[str, FloatArray]
+    seconds: dict[str, int]
+
+
+def realism(real: Sequence[Background], simulated: Sequence[Background], *, seed: int = 0) -> Realism:
+    """Compare real and simulated background.
+
+    Parameters
+    ----------
+    real, simulated : sequence of Background
+        At least four recordings each, recorded through chains alike: else the chain is what gives them away.
+    seed : int
+        For the folds and the trees.
+
+    Returns
+    -------
+    Realism
+    """
+    tables, sides, recordings = [], [], []
+    for side, group in enumerate((real, simulated)):
+        for number, recording in enumerate(group):
+            names, table = describe(recording)
+            tables.append(table)
+            sides.append(np.full(len(table), side))
+            recordings.append(np.full(len(table), side * 10_000 + number))
+    features, side_of, recording_of = np.concatenate(tables), np.concatenate(sides), np.concatenate(recordings)
+    shape = [i for i, name in enumerate(names) if not name.startswith("ln_rms")]
+    auroc = {
+        "logistic": _distinguish(features, side_of, recording_of, seed, trees=False),
+        "logistic_shape": _distinguish(features[:, shape], side_of, recording_of, seed, trees=False),
+        "boosting": _distinguish(features, side_of, recording_of, seed, trees=True),
+    }
+    return Realism(
+        auroc,
+        _alone(names, features, side_of),
+        {"real": _median_spectra(real), "simulated": _median_spectra(simulated)},
+        {name: features[side_of == i, names.index("ln_rms")] for i, name in enumerate(("real", "simulated"))},
+        {"real": _median_correlation(real), "simulated": _median_correlation(simulated)},
+        {"real": int((side_of == 0).sum()), "simulated": int((side_of == 1).sum())},
+    )
+
+
+def describe(recording: Background) -> tuple[list[str], FloatArray]:
+    """Describe each second of a recording by named features, shape (T, F).
+
+    The network's own inputs (z-scored log spectra, median over the derivations; and amplitude) come first, then how
+    they differ between derivations, how derivations correlate, and how spiky the signal is.
+    """
+    nodes, signal = _derivations(recording)
+    logs = np.log(np.maximum(magnitudes(signal, SFREQ), 1e-3))
+    inputs = log_features(logs, _CONFIG)  # (T, N, 41)
+    n_seconds = len(inputs)
+    blocks = signal[:, : n_seconds * 200].reshape(len(nodes), n_seconds, 200).transpose(1, 0, 2)
+    blocks = blocks - blocks.mean(axis=2, keepdims=True)
+    spread = blocks.std(axis=2) + 1e-6
+    columns: dict[str, NDArray[np.floating]] = {
+        f"z_{hertz}Hz": np.median(inputs[:, :, hertz - 1], axis=1) for hertz in range(1, 41)
+    }
+    columns["ln_rms"] = np.median(inputs[:, :, 40], axis=1)
+    columns["ln_rms_spread"] = inputs[:, :, 40].std(axis=1)
+    for name, (low, high) in _BANDS.items():
+        columns[f"spread_{name}"] = inputs[:, :, low - 1 : high].mean(axis=2).std(axis=1)
+    columns["roughness"] = np.median(np.log(np.abs(np.diff(blocks, axis=2)).mean(axis=2) / spread + 1e-6), axis=1)
+    columns["kurtosis"] = np.median(np.log((blocks**4).mean(axis=2) / spread**4 + 1e-6), axis=1)
+    scaled = blocks / spread[..., None]
+    for name, pairs in (("neighbours", _NEIGHBOURS), ("sides", _HOMOLOGOUS)):
+        known = [(nodes.index(a), nodes.index(b)) for a, b in pairs if a in nodes and b in nodes]
+        columns[f"correlation_{name}"] = np.mean([(scaled[:, a] * scaled[:, b]).mean(axis=1) for a, b in known], axis=0)
+    return list(columns), np.stack(list(columns.values()), axis=1).astype(np.float64)
+
+
+def _derivations(recording: Background) -> tuple[list[str], Float32Array]:
+    montage = derive(recording.labels, DOUBLE_BANANA)
+    return list(montage.nodes), np.asarray(montage.matrix @ recording.data[list(montage.channels)], dtype=np.float32)
+
+
+def _median_spectra(group: Sequence[Background]) -> FloatArray:
+    rows = []
+    for recording in group:
+        logs = np.log(np.maximum(magnitudes(_derivations(recording)[1], SFREQ), 1e-3))
+        rows.append(np.median(logs[:, :, 1:41], axis=(0, 1)))
+    return np.array(rows, dtype=np.float64)
+
+
+def _median_correlation(group: Sequence[Background]) -> FloatArray:
+    tables = np.full((len(group), len(DOUBLE_BANANA), len(DOUBLE_BANANA)), np.nan)
+    for table, recording in zip(tables, group, strict=True):
+        nodes, signal = _derivations(recording)
+        index = [DOUBLE_BANANA.index(node) for node in nodes]
+        table[np.ix_(index, index)] = np.corrcoef(signal)
+    return np.asarray(np.nanmedian(tables, axis=0))
+
+
+def _alone(names: list[str], features: FloatArray, side_of: NDArray[np.int_]) -> tuple[tuple[str, float], ...]:
+    """AUROC of each feature by itself, most telling first."""
+    from sklearn.metrics import roc_auc_score
+
+    scores = [(name, float(roc_auc_score(side_of, features[:, i]))) for i, name in enumerate(names)]
+    return tuple(sorted(scores, key=lambda item: -abs(item[1] - 0.5)))
+
+
+def _distinguish(
+    features: FloatArray, side_of: NDArray[np.int_], recording_of: NDArray[np.int_], seed: int, *, trees: bool
+) -> float:
+    """AUROC of a real-or-simulated classifier over five folds of whole recordings."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    score = np.zeros(len(side_of))
+    folds = StratifiedGroupKFold(n_splits=4, shuffle=True, random_state=seed)
+    for train, test in folds.split(features, side_of, recording_of):
+        if trees:
+            model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, random_state=seed)
+        else:
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+        weight = np.where(side_of[train] == 1, 1 / (side_of[train] == 1).sum(), 1 / (side_of[train] == 0).sum())
+        fit = {"sample_weight": weight * len(train)}
+        model.fit(
+            features[train],
+            side_of[train],
+            **(fit if trees else {"logisticregression__sample_weight": fit["sample_weight"]}),
+        )
+        score[test] = model.predict_proba(features[test])[:, 1]
+    return float(roc_auc_score(side_of, score))

@@ -1,0 +1,53 @@
+"""Numbers and tables in words, the same in the terminal, reports, pictures and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def duration_in_words(seconds: float) -> str:
+    """Return a length of time in at most two units.
+
+    >>> [duration_in_words(value) for value in (4.25, 75, 3600, 93_780)]
+    ['4.2 s', '1 min 15 s', '1 h', '26 h 3 min']
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 and seconds != int(seconds) else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def elapsed(seconds: float, *, digits: int = 0) -> str:
+    """Return a position in a recording as ``h:mm:ss``.
+
+    >>> elapsed(3725.04, digits=1)
+    '1:02:05.0'
+    """
+    minutes, rest = divmod(round(seconds, digits), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:0{3 + digits if digits else 2}.{digits}f}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "event"), count(3, "event")
+    ('1 event', '3 events')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table, without a line end after its last row.
+
+    >>> print(markdown_table(["a", "b"], [[1, "x"]]))
+    | a | b |
+    |---|---|
+    | 1 | x |
+    """
+    rule = "|---" * len(header) + "|"
+    head, *body = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in [header, *rows]]
+    return "\n".join([head, rule, *body])

@@ -1,0 +1,1 @@
+"""From examples to weights: store, split, loop, validation, card."""

@@ -1,0 +1,161 @@
+"""The card of a weights file: what it is, what it came from, what it reaches, where it ends; knows no training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from restcli.nn.weights import Weights
+
+_LIMITS = (
+    "For research and for a clinician's second look; not a medical device, and no substitute for reading the EEG.",
+    "Neonatal EEG, intracranial EEG and seizures shorter than the rule's minimum duration are out of scope.",
+    "Probabilities are calibrated on the validation data named above, where seizures are commoner than in a ward.",
+    "A second that was not scored is not a second without seizure: read the fraction scored with every result.",
+)
+
+
+def card_text(weights: Weights) -> str:
+    """Write the card of weights in Markdown.
+
+    Parameters
+    ----------
+    weights : Weights
+        With provenance and metrics, as `restcli.train.loop` leaves them.
+
+    Returns
+    -------
+    str
+    """
+    parts = [
+        f"# {weights.name}",
+        _what(weights),
+        "## Data and split",
+        _data(weights.provenance),
+        "## What it reaches on validation",
+        _metrics(weights),
+        _types(weights.metrics.get("types")),
+        _reliability(weights),
+        _uncertainty(weights.metrics.get("intervals")),
+        "## How it is used",
+        _use(weights),
+        "## Limits",
+        "\n".join(f"- {line}" for line in _LIMITS),
+        "## Settings",
+        f"```json\n{json.dumps(weights.provenance.get('settings', {}), indent=1, sort_keys=True)}\n```",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Write a Markdown table; numbers are rounded to three digits after the point.
+
+    Examples
+    --------
+    >>> print(table(["a", "b"], [["x", 0.12345]]))
+    | a | b |
+    |---|---|
+    | x | 0.123 |
+    """
+
+    def cell(value: object) -> str:
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows])
+
+
+def _what(weights: Weights) -> str:
+    config, features = weights.config, weights.features
+    bands = ", ".join(f"{low}-{high} Hz" for low, high in features.bands)
+    shape = f"{config.members} of width {config.hidden}, logits averaged, " if config.members > 1 else ""
+    return (
+        f"REST ({config.variant}; {shape}{weights.n_parameters} parameters) on {len(weights.nodes)} nodes "
+        f"({weights.nodes[0]} ... {weights.nodes[-1]}). Inputs of a node and second: log spectrum {bands}, each band "
+        f"z-scored apart{', and ln(RMS / 15 µV)' if features.amplitude else ''}. Random update mask in training "
+        f"(p = {config.fire_rate}, per {config.mask_per}); the full update, without a mask, in use."
+    )
+
+
+def _data(provenance: Mapping[str, Any]) -> str:
+    rows = [
+        [side, source, row["recordings"], row["patients"], row["hours"], row["seizures"], row["ictal_seconds"]]
+        for side in ("training", "validation")
+        for source, row in provenance.get(side, {}).items()
+    ]
+    head = ["side", "source", "recordings", "patients", "hours", "seizures", "ictal s"]
+    settings = provenance.get("settings", {})
+    split = f"Split by {settings.get('split')}: fold {settings.get('fold')} of {settings.get('folds')} validates; "
+    return (
+        f"{split}patients never stand on both sides. Seed {settings.get('seed')}.\n\n{table(head, rows)}\n\n"
+        "Parameters, scale, bias and threshold come from these data alone; the weight of the amplitude and the number "
+        "of false alarms asked for are settings."
+    )
+
+
+def _metrics(weights: Weights) -> str:
+    """Table what was measured on validation; twice when the usual amplitude is another in recordings as short."""
+    metrics, alone = (weights.metrics.get(name, {}) for name in ("validation", "validation_in_use"))
+    short, used = weights.metrics.get("calibrated_with_prior"), weights.calibration.prior_seconds
+    if not alone or not weights.calibration.amplitude or short == used:
+        return table(["measure", "value"], [[name.replace("_", " "), value] for name, value in metrics.items()])
+    rows = [[name.replace("_", " "), value, alone[name]] for name, value in metrics.items()]
+    return (
+        table(["measure", "as parts of long recordings", "as whole recordings"], rows)
+        + "\n\nValidation stretches stand for parts of long recordings, which are compared with their own usual "
+        f"amplitude: calibration, threshold and first column mix {short:g} s at 15 µV into it, in use {used:g} s. "
+        "In a long recording that changes hardly anything; a whole recording as short as a stretch is then compared "
+        "with 15 µV rather than with itself: second column."
+    )
+
+
+def _types(types: Mapping[str, Any] | None) -> str:
+    if not types:
+        return ""
+    names = types["names"]
+    rows = [[name, *counts] for name, counts in zip(names, types["seizures"], strict=True)]
+    return "Seizures of known type by the type read out (rows: true):\n\n" + table(["", *names], rows)
+
+
+def _reliability(weights: Weights) -> str:
+    rows = weights.metrics.get("reliability", [])
+    if not rows:
+        return ""
+    head = ["mean probability", "fraction ictal", "seconds"]
+    body = [[row["probability"], row["ictal"], row["n"]] for row in rows]
+    picture = f"![Reliability of {weights.name}]({weights.name}_reliability.png)"
+    return f"Reliability (seconds of validation):\n\n{table(head, body)}\n\n{picture}"
+
+
+def _uncertainty(found: Mapping[str, float] | None) -> str:
+    if not found:
+        return ""
+    return (
+        f"Uncertainty (`--passes {found['passes']}`: the 5th to 95th percentile of masked passes, around the full "
+        f"update): the interval is {found['mean_width']:.3f} wide on average over {found['seconds']} seconds of "
+        f"validation. Where it holds the threshold ({100 * found['straddling']:.1f} % of seconds) "
+        f"{100 * found['wrong_where_straddling']:.1f} % of seconds lie on the wrong side of it, elsewhere "
+        f"{100 * found['wrong_elsewhere']:.1f} %. It speaks of the network's own update, not of what another patient "
+        "or another recording would change."
+    )
+
+
+def _use(weights: Weights) -> str:
+    rule, calibration = weights.rule, weights.calibration
+    mean = f", averaged over {calibration.smooth} s" if calibration.smooth > 1 else ""
+    if calibration.amplitude:
+        mean += f"; {calibration.prior_seconds:g} s at 15 µV are mixed into the usual one"
+    asked = weights.provenance.get("false_alarms_per_day_asked")
+    reached = weights.metrics.get("validation", {}).get("false_alarms_per_day", 0.0)
+    chosen = f"the lowest with at most {asked} false alarms a day on validation"
+    if asked is not None and reached > asked:
+        chosen = f"the strictest one tried: none keeps to the {asked} false alarms a day asked for (see above)"
+    return (
+        f"A score looks at {weights.window} s and judges the second {weights.look_ahead} s before their end; a second "
+        f"needs {weights.min_nodes} good nodes. Probability: logistic of {calibration.scale:.3f} x (logit + "
+        f"{calibration.amplitude:.2f} x a) {calibration.bias:+.3f}, where a is the log amplitude relative to the "
+        f"recording's own usual one{mean}. Event: smoothed over {rule.smooth:g} s, threshold {rule.threshold:g}, "
+        f"release {rule.release:g}, at least {rule.min_duration:g} s, gaps up to {rule.max_gap:g} s closed. "
+        f"The threshold is {chosen}."
+    )

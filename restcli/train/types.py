@@ -1,0 +1,103 @@
+"""The readout of the type of seizure, taught on the states of trained networks; knows no files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from restcli.nn.rest import Rest, Windows, run_windows
+from restcli.train.store import SEIZURE, Example, Examples
+from restcli.train.validation import Reading, project
+
+Float64Array = NDArray[np.float64]
+
+_SHRINK = 1e-3  # of the squared parameters: the states of one network are nearly collinear
+
+
+def teach_types(networks: Sequence[Rest], joined: Rest, examples: Examples, how: tuple[Tensor, Reading]) -> None:
+    """Fit the type readout of all members together, in place, by multinomial logistic regression.
+
+    Parameters
+    ----------
+    networks : sequence of Rest
+        Trained members.
+    joined : Rest
+        The same side by side; its states are read.
+    examples : Examples
+        The training side.
+    how : (Tensor, Reading)
+        Graph weights, and how the network reads a recording.
+
+    Notes
+    -----
+    In training the loss of the type is kept small, so that it does not bend the states that find seizures; what it
+    then learns is little. With the states at rest the readout is a convex problem that has one solution. Each type
+    weighs the same, and in it each recording: focal seizures are half of all, and long ones would speak for all.
+    """
+    states, kinds, owners = _gather(joined, examples, how)
+    if len(np.unique(kinds)) < 2:
+        return
+    share = np.zeros(len(kinds))
+    for kind in np.unique(kinds):
+        own, index, count = np.unique(owners[kinds == kind], return_inverse=True, return_counts=True)
+        share[kinds == kind] = 1 / (len(own) * count[index])
+    weight, bias = _regress(states, kinds, share / share.sum(), networks[0].config.n_types)
+    width, members = networks[0].config.hidden, len(networks)
+    for k, network in enumerate(networks):
+        if network.fc_type is not None:
+            part = weight[:, k * width : (k + 1) * width] * members  # the members' logits are averaged
+            network.fc_type.load_state_dict({"weight": torch.from_numpy(part), "bias": torch.from_numpy(bias)})
+
+
+@torch.no_grad()
+def _gather(
+    joined: Rest, examples: Examples, how: tuple[Tensor, Reading]
+) -> tuple[Float64Array, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the mean states after seconds of known type (S, H), the types (S,) and their recordings (S,)."""
+    states, kinds, owners = [np.zeros((0, joined.config.hidden))], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for number, example in enumerate(examples.items):
+        labels = examples.labels_of(example)
+        typed = np.flatnonzero(labels > SEIZURE)
+        typed = typed[typed + how[1].look_ahead < len(labels)]
+        if len(typed):
+            states.append(_mean_states(joined, examples, example, how)[typed + how[1].look_ahead])
+            kinds.append(labels[typed].astype(np.int64) - SEIZURE - 1)
+            owners.append(np.full(len(typed), number))
+    return np.concatenate(states), np.concatenate(kinds), np.concatenate(owners)
+
+
+def _mean_states(joined: Rest, examples: Examples, example: Example, how: tuple[Tensor, Reading]) -> Float64Array:
+    """Mean over the good nodes of the state after each second, (T, H)."""
+    _, projected, here = project(joined, examples, example, how)
+    windows = Windows(range(example.seconds), how[1].window)
+    state = run_windows(joined, projected, how[0], windows, present=here.T)  # (N, T, H)
+    weight = here / here.sum(dim=1, keepdim=True).clamp(min=1)
+    mean: Tensor = (state.transpose(0, 1) * weight[..., None]).sum(dim=1)
+    return mean.cpu().numpy().astype(np.float64)
+
+
+def _regress(
+    states: Float64Array, kinds: NDArray[np.int64], share: Float64Array, n_types: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fit weights (C, H) and biases (C,) that tell kinds apart; `share` sums to one."""
+    centre, spread = states.mean(axis=0), states.std(axis=0) + 1e-9
+    x, target, each = (torch.from_numpy(part) for part in ((states - centre) / spread, kinds, share))
+    weight = torch.zeros((n_types, x.shape[1]), dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(n_types, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=500, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        entropy = nn.functional.cross_entropy(x @ weight.T + bias, target, reduction="none")
+        total = (each * entropy).sum() + _SHRINK * (weight**2).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    scaled = weight.detach().numpy() / spread
+    shift = bias.detach().numpy() - scaled @ centre
+    return scaled.astype(np.float32), shift.astype(np.float32)
