@@ -461,5 +461,7 @@ def test_a_full_disk_leaves_the_old_picture_and_no_scraps(tmp_path, monkeypatch)
 
 
 def test_pyplot_stays_out():
-    code = "import sys, restcli.output.plots.pages; sys.exit('matplotlib.pyplot' in sys.modules or 'torch' in sys.modules)"
+    code = (
+        "import sys, restcli.output.plots.pages as _; sys.exit(bool({'matplotlib.pyplot', 'torch'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
