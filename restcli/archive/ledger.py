@@ -525,7 +525,8 @@ class Ledger:
                 dict,
                 self._db.execute(
                     "SELECT r.path, r.stem, r.hash, r.weights, e.* FROM recordings r "
-                    "JOIN events e ON e.recording = r.id WHERE r.seen = (SELECT MAX(id) FROM runs) AND r.state = 'done' ORDER BY r.path, e.number"
+                    "JOIN events e ON e.recording = r.id "
+                    "WHERE r.seen = (SELECT MAX(id) FROM runs) AND r.state = 'done' ORDER BY r.path, e.number"
                 ),
             )
 
