@@ -45,7 +45,7 @@ def main(path: str, plot: str) -> None:
     with clock("import"):
         from restcli.detect.detector import Detector
         from restcli.detect.settings import Settings
-        from restcli.io.recording import open_recording
+        from restcli.io.registry import open_recording
         from restcli.nn.weights import load_weights
         from restcli.output.bundle import expect_pictures, write_outputs
     with clock("open"):

@@ -26,7 +26,8 @@ from restcli.errors import RestError
 from restcli.evaluation.dataset import floors_of
 from restcli.evaluation.scoring import AFTER, BEFORE, score_windows
 from restcli.events import Event
-from restcli.io.recording import Recording, open_recording
+from restcli.io.recording import Recording
+from restcli.io.registry import open_recording
 from restcli.nn.weights import Weights, load_weights
 from restcli.train.card import table
 

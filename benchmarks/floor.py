@@ -16,7 +16,7 @@ from benchmarks.recordings import N_CHANNELS, SFREQ, make_recording
 from benchmarks.tables import Rows, Tables, seconds_of
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
-from restcli.io.recording import open_recording
+from restcli.io.registry import open_recording
 from restcli.nn.weights import Weights, load_weights
 from restcli.output.bundle import write_outputs
 

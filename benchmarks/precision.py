@@ -16,7 +16,7 @@ from benchmarks.tables import Rows, Tables
 from restcli.detect.detector import Detector, Result
 from restcli.detect.settings import Settings
 from restcli.errors import RestError
-from restcli.io.recording import open_recording
+from restcli.io.registry import open_recording
 from restcli.nn.weights import Weights, load_weights
 
 _EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "absence.edf"

@@ -8,13 +8,13 @@ __all__ = ["Result", "Settings", "__version__", "annotate", "open_recording"]
 if TYPE_CHECKING:
     from restcli.detect.detector import Result, annotate
     from restcli.detect.settings import Settings
-    from restcli.io.recording import open_recording
+    from restcli.io.registry import open_recording
 
 _MODULES = {
     "Result": "detect.detector",
     "Settings": "detect.settings",
     "annotate": "detect.detector",
-    "open_recording": "io.recording",
+    "open_recording": "io.registry",
 }
 
 

@@ -16,7 +16,7 @@ from benchmarks.network import PUBLISHED
 from benchmarks.recordings import N_CHANNELS, SFREQ, make_recording
 from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, SeizureTransformer, rivals
 from benchmarks.tables import markdown
-from restcli.io.recording import open_recording
+from restcli.io.registry import open_recording
 from restcli.nn.rest import n_parameters
 from restcli.nn.weights import load_weights
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive, electrode_graph

@@ -21,7 +21,7 @@ from restcli.detect.stream import Stream
 from restcli.detect.timeline import relative_amplitude
 from restcli.errors import RecordingError, UsageError
 from restcli.events import Scores
-from restcli.io.recording import open_recording
+from restcli.io.registry import open_recording
 from restcli.nn.weights import Calibration, Weights, load_weights
 from restcli.profiling import StageClock
 from restcli.signal.features import channel_faults, magnitudes, spectra

@@ -16,7 +16,8 @@ from edf_writer import noise, write_edf
 from restcli.detect import detector as detect
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
-from restcli.io.recording import Block, Recording, open_recording
+from restcli.io.recording import Block, Recording
+from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
 
 

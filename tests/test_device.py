@@ -24,7 +24,8 @@ from restcli.detect import gpu_kernel as kernels
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.errors import RecordingError, RestError, UsageError
-from restcli.io.recording import Block, StoredBlock, open_recording
+from restcli.io.recording import Block, StoredBlock
+from restcli.io.registry import open_recording
 from restcli.nn.config import RestConfig
 from restcli.nn.rest import Rest, Windows, run_windows
 from restcli.nn.weights import DEFAULT_NAME, load_weights

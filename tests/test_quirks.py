@@ -11,7 +11,7 @@ import pytest
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings, fit_montage
 from restcli.errors import RecordingError
-from restcli.io.recording import open_recording
+from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
 
 SUFFIXES = {".edf", ".bdf", ".eeg"}

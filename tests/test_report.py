@@ -17,7 +17,7 @@ from restcli.detect.detector import Detector, Result
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events, Span
-from restcli.io.recording import open_recording
+from restcli.io.registry import open_recording
 from restcli.marks.annotations import read_events
 from restcli.nn.weights import load_weights
 from restcli.output import bundle as report

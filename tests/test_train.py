@@ -314,7 +314,7 @@ def test_simulated_examples_are_kept_and_do_not_depend_on_workers(tmp_path: Path
 
 
 def test_recordings_on_disk_give_the_examples_that_their_marks_say(tmp_path: Path) -> None:
-    from restcli.io.recording import open_recording
+    from restcli.io.registry import open_recording
     from restcli.marks.layouts import find_items
     from restcli.simulate.bids import DatasetPlan, write_dataset
 

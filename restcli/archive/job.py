@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RecordingError, RestError
-from restcli.io.recording import open_recording, recording_hash
+from restcli.io.registry import open_recording, recording_hash
 from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
 

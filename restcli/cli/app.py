@@ -203,7 +203,7 @@ class _AnnotateJob:
         with progress_bar(path.name) as on_progress:
             # Open first: a file that cannot be used is refused before torch is imported.
             with clock("open"):
-                from restcli.io.recording import open_recording
+                from restcli.io.registry import open_recording
 
                 recording = open_recording(path)
             with clock("import"):
@@ -387,7 +387,7 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
 def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:
     """Describe a recording in plain values: what it holds, whether the weights can use it, what would be mended."""
     from restcli.detect.settings import fit_montage, needed_nodes
-    from restcli.io.recording import open_recording
+    from restcli.io.registry import open_recording
     from restcli.nn.weights import load_weights
     from restcli.output.bundle import describe_recording
 

@@ -22,7 +22,8 @@ from restcli.detect.settings import Settings, fit_montage, needed_nodes, rule_in
 from restcli.detect.timeline import Piece, band_limit, count_bad, join_pieces, to_scores
 from restcli.errors import RecordingError, RestError, UsageError, WeightsError
 from restcli.events import EventRule, Events, Scores, to_events
-from restcli.io.recording import Block, Recording, Segment, StoredBlock, open_recording
+from restcli.io.recording import Block, Recording, Segment, StoredBlock
+from restcli.io.registry import open_recording
 from restcli.nn.rest import Rest, Windows, join_networks, run_windows
 from restcli.nn.weights import Weights, load_weights, member_tensors
 from restcli.profiling import StageClock

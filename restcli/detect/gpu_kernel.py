@@ -89,7 +89,7 @@ if triton is not None:
 
     # Lengths are told apart by nothing: else another recording would have the kernel compiled anew.
     @triton.jit(do_not_specialize=["first", "step", "length", "n_seconds"])  # type: ignore[untyped-decorator,unused-ignore]
-    def _run(
+    def _run(  # type: ignore[no-untyped-def]
         projected,
         present,
         gate,
@@ -102,7 +102,7 @@ if triton is not None:
         root2,
         rel2,
         bias2,
-        state,  # type: ignore[no-untyped-def]
+        state,
         first,
         step,
         length,

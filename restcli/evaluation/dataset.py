@@ -13,7 +13,7 @@ from restcli.detect.detector import Detector, Result
 from restcli.detect.settings import Settings, rule_in_force
 from restcli.errors import RestError
 from restcli.evaluation.report import Case, Evaluation, evaluate_cases
-from restcli.io.recording import open_recording
+from restcli.io.registry import open_recording
 from restcli.marks.layouts import Item, find_items
 from restcli.nn.baselines import AMPLITUDE, BAND_POWER, amplitude_floor, band_powers
 from restcli.nn.weights import load_weights

@@ -6,8 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from pathlib import Path
 
 from restcli.errors import RecordingError
+from restcli.io import edf, edf_header, edf_times
+from restcli.io.companions import ANY_FORMAT
+from restcli.io.recording import Recording
+from restcli.io.records import RecordSource
 
 _WIDTHS = {"0": 2, "7": 4}
 _FORMAT = "a Persyst header (.lay) with [FileInfo] and [ChannelMap] was expected"
@@ -152,3 +157,51 @@ def sample_gaps(header: LayHeader, n_samples: int) -> tuple[list[int], list[floa
         elif lag < -1.0:
             repairs.append("a sample time runs backwards; ignored")
     return first, start, tuple(dict.fromkeys(repairs))
+
+
+def open_persyst(path: Path) -> Recording:
+    """Open a .lay file: interleaved samples are records of one sample.
+
+    MNE refuses headers whose patient fields were removed, prints birth dates and does not see gaps.
+    """
+    where = str(path)
+    raw = path.read_bytes()
+    lay = parse_lay(edf_header.decode(raw), where)
+    beside = [path.with_name(lay.data_name)] if lay.data_name else []
+    data = next((p for p in [*beside, path.with_suffix(".dat")] if p.is_file()), None)
+    if data is None:
+        raise RecordingError(where, "its file of samples (.dat) is not beside it", ANY_FORMAT, "copy both files")
+    status, width = data.stat(), lay.sample_bytes * len(lay.labels)
+    n_samples, rest = divmod(max(0, status.st_size - lay.data_start), width)
+    if n_samples == 0:
+        raise RecordingError(where, "its file of samples is empty", ANY_FORMAT, "copy it again")
+    repairs = [*lay.repairs, *(["the last sample is incomplete; left out"] if rest else [])]
+    rail = 2 ** (8 * lay.sample_bytes - 1)
+    signals = tuple(
+        edf_header.EdfSignal(label, "µV", lay.calibration, 0.0, -rail, rail - 1, 1, place)
+        for place, label in enumerate(lay.labels)
+    )
+    header = edf_header.EdfHeader(
+        "Persyst",
+        lay.start,
+        lay.data_start,
+        width,
+        lay.sample_bytes,
+        n_samples,
+        1 / lay.sfreq,
+        signals,
+        (),
+        tuple(repairs),
+    )
+    first, start, notes = sample_gaps(lay, n_samples)
+    times = edf_times.Timeline(tuple(first), tuple(start), 0.0, notes)
+    return edf.from_records(path, header, times, source=RecordSource.of(data, header, status))
+
+
+def companions(path: Path) -> tuple[Path, ...]:
+    """Return the file of samples that a .lay file names, when it is there."""
+    text = path.read_bytes().decode("latin-1")
+    found = re.search(r"^File\s*=\s*(.+?)\s*$", text, re.MULTILINE)
+    # Only the name counts: the folder in it is often that of the machine that recorded.
+    name = re.split(r"[\\/]", found[1])[-1].replace("$b", path.stem) if found else ""
+    return (path.with_name(name),) if name and path.with_name(name).exists() else ()

@@ -13,7 +13,8 @@ import numpy as np
 
 from restcli.errors import AnnotationError, RecordingError, RestError, UsageError
 from restcli.events import Event, Events, merge_events
-from restcli.io.recording import Recording, open_recording
+from restcli.io.recording import Recording
+from restcli.io.registry import open_recording
 from restcli.marks.annotations import read_chbmit_summary, read_events, read_siena_list
 
 SPLITS = ("train", "dev", "eval")

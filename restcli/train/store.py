@@ -236,7 +236,7 @@ def find_tasks(item: str, how: Gathering) -> tuple[Task, ...]:
     """List the recordings that one item of data stands for."""
     if item.startswith(SIMULATED):
         return _simulated_tasks(item, how)
-    from restcli.io.recording import recording_hash
+    from restcli.io.registry import recording_hash
     from restcli.marks.layouts import find_items
 
     tasks = []
@@ -323,7 +323,7 @@ def compute_pieces(task: Task, *, nodes: tuple[str, ...], min_nodes: int) -> lis
 
 
 def _recording_pieces(task: Task, nodes: tuple[str, ...], min_nodes: int) -> list[Piece]:
-    from restcli.io.recording import open_recording
+    from restcli.io.registry import open_recording
 
     assert task.path is not None  # tells the type checker what find_tasks made sure of
     assert task.events is not None

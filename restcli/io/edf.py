@@ -1,0 +1,92 @@
+"""EDF, EDF+ and BDF files, read without other libraries.
+
+MNE closes gaps, brings all channels to one rate, and does not say which samples lie at the digital limits or what it
+repaired.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.errors import RecordingError
+from restcli.io import edf_header, edf_times
+from restcli.io.companions import open_regular
+from restcli.io.recording import Channel, Recording, Segment
+from restcli.io.records import RecordSource
+
+
+def open_edf(path: Path) -> Recording:
+    """Open an EDF or BDF file."""
+    with open_regular(path) as file:
+        return _open(path, file)
+
+
+def _open(path: Path, file: BinaryIO) -> Recording:
+    where = str(path)
+    status = os.fstat(file.fileno())
+    head = file.read(256)
+    head += file.read(256 * edf_header.count_signals(head, where))
+    header = edf_header.parse_header(head, status.st_size, where)
+    file.seek(header.data_start)
+    if edf_times.is_text_damaged(file.read(2**20)):
+        raise RecordingError(
+            where,
+            "was damaged when it was copied: line endings were converted as in a text file, which shifts the samples",
+            "the original bytes",
+            "copy the original again as a binary file",
+        )
+    return from_records(path, header, _timeline(file, header, where), source=RecordSource.of(path, header, status))
+
+
+def from_records(
+    path: Path, header: edf_header.EdfHeader, times: edf_times.Timeline, *, source: RecordSource
+) -> Recording:
+    """Make a recording of equal records: their header, their times, and where they lie."""
+    step = header.record_duration
+    edges = [*times.first, header.n_records]
+    segments = tuple(
+        Segment(start, start + float((after - first) * step), float(first * step))
+        for start, first, after in zip(times.start, edges, edges[1:], strict=False)
+    )
+    channels = []
+    for signal in header.signals:
+        low, high = sorted(limit * signal.scale + signal.shift for limit in (signal.digital_min, signal.digital_max))
+        rate = float(signal.n_samples / step)
+        count = signal.n_samples * header.n_records
+        channels.append(Channel(signal.label, signal.unit, rate, count, low, high, signal.problem))
+    clock = header.start + timedelta(seconds=times.origin) if header.start is not None else None
+    repairs = header.repairs + times.repairs
+    return Recording(path, header.kind, tuple(channels), clock, segments[-1].stop, segments, repairs, source)
+
+
+def _timeline(file: BinaryIO, header: edf_header.EdfHeader, where: str) -> edf_times.Timeline:
+    """Read the time stamps of the records: all of them if gaps are announced or a sample of them shows one."""
+    if not header.annotations or header.annotations[0].n_samples == 0:
+        if header.kind.endswith("+D"):
+            raise RecordingError(where, "is interrupted (EDF+D) but has no annotations to say where the gaps are")
+        return edf_times.Timeline((0,), (0.0,))
+    every, step = np.arange(header.n_records), float(header.record_duration)
+    if not header.kind.endswith("+D"):
+        some = np.unique(np.linspace(0, header.n_records - 1, 500).astype(int))
+        onsets = _onsets(file, header, some)
+        plain = bool(np.isfinite(onsets).all())
+        if plain and np.abs(onsets - onsets[0] - some * step).max() < 1e-3:
+            return edf_times.timeline(onsets[:1], step, header.kind, where=where)
+    return edf_times.timeline(_onsets(file, header, every), step, header.kind, where=where)
+
+
+def _onsets(file: BinaryIO, header: edf_header.EdfHeader, records: NDArray[np.intp]) -> NDArray[np.float64]:
+    mark = header.annotations[0]
+    place = header.data_start + mark.first * header.sample_bytes
+    length = min(48, mark.n_samples * header.sample_bytes)
+    onsets = np.empty(len(records))
+    for i, record in enumerate(records.tolist()):
+        file.seek(place + record * header.record_bytes)
+        onsets[i] = edf_times.record_onset(file.read(length))
+    return onsets

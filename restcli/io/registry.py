@@ -1,0 +1,139 @@
+"""Every signal format in one table; opening, listing and hashing recordings read it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from restcli.errors import RecordingError
+from restcli.io import edf, mne_formats, persyst
+from restcli.io.companions import ANY_FORMAT, open_regular, sibling, unreadable
+from restcli.io.edf_header import is_edf
+from restcli.io.recording import Recording
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A signal format: how its files are recognised, which belong together, and how they are opened.
+
+    Parameters
+    ----------
+    name : str
+        Name of the format for people.
+    endings : tuple of str
+        Endings, in lower case, of the file that stands for a recording: ``(".vhdr",)``.
+    open : callable
+        Takes the path of that file and returns a `Recording`; raises `RecordingError` when it cannot be used.
+    companions : callable
+        Takes the path of that file and returns the other files that `open` reads, in a fixed order.
+    probe : callable
+        Takes the first 256 bytes of a file and says whether the format is recognised by them, whatever the ending.
+    samples : tuple of str
+        Endings of files of samples; a user may name one of these instead of the header beside it.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    open: Callable[[Path], Recording]
+    companions: Callable[[Path], tuple[Path, ...]] = lambda _: ()
+    probe: Callable[[bytes], bool] = lambda _: False
+    samples: tuple[str, ...] = ()
+
+
+_EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf)
+
+READERS = (
+    _EDF,
+    Reader("Persyst", (".lay",), persyst.open_persyst, persyst.companions, samples=(".dat",)),
+    Reader("BrainVision", (".vhdr",), mne_formats.open_mne, mne_formats.brainvision_files, samples=(".eeg", ".dat")),
+    Reader("Nihon Kohden", (".eeg",), mne_formats.open_mne),
+    Reader("EEGLAB", (".set",), mne_formats.open_mne, mne_formats.eeglab_files, samples=(".fdt",)),
+)
+
+ENDINGS = frozenset(ending for reader in READERS for ending in reader.endings)
+
+
+def is_recording(path: Path) -> bool:
+    """Tell from its name whether a file stands for a recording, and not for the samples of the header beside it."""
+    visible = not path.name.startswith(".")
+    return visible and path.suffix.lower() in ENDINGS and _main_file(path) == path
+
+
+def _main_file(path: Path) -> Path:
+    """Return the header beside a file of samples, or the file itself."""
+    for reader in READERS:
+        if path.suffix.lower() in reader.samples:
+            header = sibling(path, reader.endings)
+            if header is not None:
+                return header
+    return path
+
+
+def _find_reader(path: Path) -> tuple[Reader, Path]:
+    """Return the reader of a recording and the file to open: content counts before the ending."""
+    if path.is_dir():
+        raise RecordingError(str(path), "is a folder", ANY_FORMAT, "name the file in it")
+    if not path.exists():
+        raise RecordingError(str(path), "does not exist", ANY_FORMAT, "check the name")
+    with open_regular(path) as file:
+        head = file.read(256)
+    if not head:
+        raise RecordingError(str(path), "is empty", ANY_FORMAT, "copy the file again")
+    for reader in READERS:
+        if reader.probe(head):
+            return reader, path
+    path = _main_file(path)
+    ending = path.suffix.lower()
+    for reader in READERS:
+        if ending in reader.endings:
+            return reader, path
+    if any(ending in reader.samples for reader in READERS):
+        raise RecordingError(str(path), "its header file is not beside it", ANY_FORMAT)
+    return _EDF, path  # whose refusal says what the file seems to be
+
+
+def open_recording(path: str | os.PathLike[str]) -> Recording:
+    """Open a recording: read and repair its header, find its segments; signals stay on disk.
+
+    Parameters
+    ----------
+    path : path
+        EDF, EDF+, BDF, BrainVision (``.vhdr``), Nihon Kohden (``.EEG``), Persyst (``.lay``) or EEGLAB (``.set``).
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    RecordingError
+        If the file cannot be used; the reason is meant for the user.
+    """
+    path = Path(path)
+    try:
+        reader, main = _find_reader(path)
+        return reader.open(main)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def files_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return the files that opening and reading a recording opens: the one that stands for it, then its companions."""
+    reader, main = _find_reader(Path(path))
+    return (main, *reader.companions(main))
+
+
+def recording_hash(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a recording's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in files_of(path):
+        try:
+            with open_regular(part) as file:
+                while chunk := file.read(2**20):
+                    digest.update(chunk)
+        except OSError as error:
+            raise unreadable(part, error) from None
+    return digest.hexdigest()
