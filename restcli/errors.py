@@ -1,37 +1,27 @@
-"""What can go wrong that a user can mend; knows nothing else."""
+"""Errors that a user can act on."""
 
 from __future__ import annotations
 
 
 class RestError(Exception):
-    """Report a problem that a user can act on.
-
-    The message follows one grammar: *where: what is wrong; what was expected; what you can do*.
-
-    Parameters
-    ----------
-    where : str
-        File, option or object at fault (never a patient's name or identifier).
-    what : str
-        What is wrong.
-    expected : str
-        What was expected instead.
-    remedy : str
-        What the user can do about it.
-    """
+    """A problem that a user can act on, reported as ``{where}: {what}. Expected {expected}. {Remedy}.``"""
 
     exit_code = 3
 
     def __init__(self, where: str, what: str, expected: str = "", remedy: str = "") -> None:
-        self.where = where
-        self.what = what
-        self.expected = expected
-        self.remedy = remedy
+        self.where = where  # file, option or object at fault; never a patient's name or identifier
+        self.what = what  # what is wrong, a clause
+        self.expected = expected  # continues the sentence "Expected ..."
+        self.remedy = remedy  # an imperative sentence, only if it can help
         super().__init__(where, what, expected, remedy)
 
     def __str__(self) -> str:
-        tail = "; ".join(part for part in (self.what, self.expected, self.remedy) if part)
-        return f"{self.where}: {tail}"
+        parts = [self.what, f"Expected {self.expected}" if self.expected else "", _capitalised(self.remedy)]
+        return f"{self.where}: " + " ".join(f"{part.rstrip('.')}." for part in parts if part)
+
+
+def _capitalised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 class UsageError(RestError):

@@ -508,7 +508,7 @@ def test_corrupt_ledger_is_refused_and_outputs_are_safe(
     outputs = tree(out)
     ledger = out / ledger_name()
     ledger.write_bytes(b"\x00" * 20_000)
-    with pytest.raises(OutputError, match="move it away"):
+    with pytest.raises(OutputError, match="Move it away"):
         batch(archive, out)
     assert tree(out) == outputs
     ledger.rename(out / "damaged")

@@ -190,7 +190,7 @@ def test_a_damaged_ledger_is_refused_with_what_to_do(tmp_path: Path, damage: str
     else:
         content = bytearray(b"path;state\n" * 50)
     path.write_bytes(content)
-    with pytest.raises(OutputError, match="move it away"):
+    with pytest.raises(OutputError, match="Move it away"):
         Ledger(path, write=True)
     assert path.read_bytes() == content
 

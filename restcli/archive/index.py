@@ -172,13 +172,13 @@ def plain_reason(row: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> plain_reason({"path": "a/b.edf", "error": "/archive/a/b.edf: is empty; an EDF recording was expected"})
+    >>> plain_reason({"path": "a/b.edf", "error": "/archive/a/b.edf: is empty. Expected an EDF recording."})
     'is empty'
     """
     text = str(row["error"])
     name = str(row["path"]).rpartition("/")[2]
     tail = text.partition(f"{name}: ")[2] or text
-    return re.sub(r"\d+(\.\d+)?", "#", tail.partition(";")[0])
+    return re.sub(r"\d+(\.\d+)?", "#", re.split(r"; |\.(?: |$)", tail)[0])
 
 
 # ---- tables
