@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class RestError(Exception):
-    """A problem that a user can act on, reported as ``{where}: {what}. Expected {expected}. {Remedy}.``"""
+    """A problem that a user can act on.
+
+    Reported as ``{where}: {what}. Expected {expected}. {Remedy}.``
+    """
 
     exit_code = 3
 

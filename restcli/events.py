@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -272,6 +272,27 @@ class EventRule:
     min_duration: float = 3.0
     max_gap: float = 3.0
     smooth: float = 3.0
+
+    def with_threshold(self, threshold: float) -> EventRule:
+        """Return the rule with another threshold; the release follows at the same distance in log odds.
+
+        >>> EventRule(threshold=0.5, release=0.25).with_threshold(0.9).release
+        0.75
+        """
+        old, release, new = (min(max(p, 1e-6), 1 - 1e-6) for p in (self.threshold, self.release, threshold))
+        odds = new / (1 - new) * release / (1 - release) * (1 - old) / old
+        return replace(self, threshold=threshold, release=min(round(odds / (1 + odds), 9), threshold))
+
+    def describe(self) -> str:
+        """Return the rule in words.
+
+        >>> EventRule().describe()
+        'threshold 0.5, release 0.35, at least 3 s, gaps up to 3 s closed, mean over 3 s'
+        """
+        return (
+            f"threshold {self.threshold:g}, release {self.release:g}, at least {self.min_duration:g} s, "
+            f"gaps up to {self.max_gap:g} s closed, mean over {self.smooth:g} s"
+        )
 
 
 def smooth_scores(probability: FloatArray, width: int) -> NDArray[np.float64]:

@@ -300,7 +300,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pyt
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, "open", denied)
-    with pytest.raises(OutputError, match="Permission denied. Expected a folder that can be written to"):
+    with pytest.raises(OutputError, match=r"Permission denied\. Expected a folder that can be written to"):
         write_events(FOUND, tmp_path / "x.tsv", "tsv")
     with pytest.raises(AnnotationError, match="Permission denied"):
         read_events(tmp_path / "x.tsv")

@@ -160,7 +160,7 @@ def test_floors_stand_beside_the_scores_in_every_table() -> None:
 def test_a_floor_on_another_clock_is_refused() -> None:
     one = three_patients()[0]
     with pytest.raises(
-        UsageError, match="ana/night: floor amplitude of 10 values. Expected one for each of 3600 scores"
+        UsageError, match=r"ana/night: floor amplitude of 10 values\. Expected one for each of 3600 scores"
     ):
         replace(one, floors={"amplitude": np.zeros(10)})
 

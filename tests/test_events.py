@@ -133,3 +133,16 @@ def test_merge_sorts_clips_and_joins() -> None:
 def test_mask_marks_inside() -> None:
     events = Events((Event(1, 2),), 5)
     np.testing.assert_array_equal(events.mask(np.array([0.5, 1.0, 2.9, 3.0])), [False, True, True, False])
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1e-4, 0.3, 0.5, 0.99, 1.0])
+def test_the_release_follows_the_threshold(threshold: float) -> None:
+    rule = EventRule(threshold=0.5, release=0.35).with_threshold(threshold)
+    assert rule.threshold == threshold
+    assert 0 <= rule.release <= threshold
+    assert EventRule(threshold=0.5, release=0.5).with_threshold(threshold).release == pytest.approx(threshold, abs=1e-6)
+
+
+def test_a_rule_in_words_names_all_its_numbers() -> None:
+    text = EventRule(0.61, 0.42, 4, 2, 5).describe()
+    assert text == "threshold 0.61, release 0.42, at least 4 s, gaps up to 2 s closed, mean over 5 s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from restcli.errors import RecordingError, UsageError
@@ -67,10 +67,7 @@ def needed_nodes(weights: Weights, settings: Settings) -> int:
 
 def rule_in_force(weights: Weights, settings: Settings) -> EventRule:
     """Return the weights' rule, with the user's threshold when one is given."""
-    rule = weights.rule
-    if settings.threshold is None:
-        return rule
-    return replace(rule, threshold=settings.threshold, release=min(rule.release, settings.threshold))
+    return weights.rule if settings.threshold is None else weights.rule.with_threshold(settings.threshold)
 
 
 def usable_labels(recording: Recording, highest: float = 0.0) -> list[str]:
