@@ -24,8 +24,9 @@ from restcli.events import Scores
 from restcli.io.registry import open_recording
 from restcli.nn.weights import Calibration, Weights, load_weights
 from restcli.profiling import StageClock
-from restcli.signal.features import channel_faults, magnitudes, spectra
+from restcli.signal.features import magnitudes, spectra
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
+from restcli.signal.quality import channel_faults
 
 N_SECONDS = 40
 

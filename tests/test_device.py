@@ -29,8 +29,9 @@ from restcli.io.registry import open_recording
 from restcli.nn.config import RestConfig
 from restcli.nn.rest import Rest, Windows, run_windows
 from restcli.nn.weights import DEFAULT_NAME, load_weights
-from restcli.signal.features import FeatureConfig, Quality, summarise
+from restcli.signal.features import FeatureConfig
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
+from restcli.signal.quality import Quality, summarise
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""Spectra and quality of each second."""
+"""Spectra of each second and the network's inputs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from restcli.signal.features import (
-    FeatureConfig,
-    Quality,
-    channel_faults,
-    magnitudes,
-    quality,
-    rms,
-    spectra,
-    upper_band_limit,
-)
+from restcli.signal.features import FeatureConfig, magnitudes, rms, spectra
 
 SFREQ = 200.0
 CLOCK = np.arange(int(10 * SFREQ)) / SFREQ
@@ -62,48 +53,6 @@ def test_bands_are_normalised_apart() -> None:
         assert part.std(ddof=1) == pytest.approx(1, abs=1e-4)
 
 
-def judge(row: np.ndarray, saturated: float = 0.0) -> list[int]:
-    signal = np.asarray(row, dtype=np.float32)[None]
-    n_seconds = signal.shape[1] // 200
-    faults = channel_faults(signal, np.full((1, n_seconds), saturated, np.float32), sfreq=SFREQ)
-    codes = quality(signal, magnitudes(signal, SFREQ), faults, sfreq=SFREQ)
-    return [int(code) for code in codes[:, 0]]
-
-
-def test_quality_names_each_fault() -> None:
-    good = sine(10, 30)
-    flat = good.copy()
-    flat[400:800] = 0.05
-    assert judge(flat)[:5] == [Quality.GOOD, Quality.GOOD, Quality.FLAT, Quality.FLAT, Quality.GOOD]
-    assert set(judge(good, saturated=0.2)) == {Quality.SATURATED}
-    assert set(judge(sine(3, 3000))) == {Quality.ABSURD}
-    assert set(judge(sine(50, 300) + sine(10, 10))) == {Quality.MAINS}
-    assert set(judge(sine(60, 300) + sine(10, 10))) == {Quality.MAINS}
-    gone = good.copy()
-    gone[0] = np.nan
-    assert judge(gone)[0] == Quality.MISSING
-    # A violent but real discharge, and hum that does not hide the EEG, stay.
-    assert set(judge(sine(3, 900))) == {Quality.GOOD}
-    assert set(judge(sine(50, 60) + sine(10, 30))) == {Quality.GOOD}
-
-
-def test_steady_hum_is_judged_alike_in_every_second() -> None:
-    brain = np.random.default_rng(0).normal(size=2000).cumsum() % 80 - 40
-    assert set(judge(sine(50, 300) + brain)) == {Quality.MAINS}
-
-
 def test_nothing_warns_on_zeros() -> None:
     features = spectra(magnitudes(np.zeros((3, 400), np.float32), SFREQ), FeatureConfig())
     assert np.isfinite(features).all()
-
-
-@pytest.mark.parametrize(("cutoff", "order"), [(15, 8), (20, 8), (35, 4), (50, 4), (70, 4)])
-def test_low_passed_recording_is_recognised(cutoff: float, order: int) -> None:
-    frequency = np.arange(101.0)
-    power = 100 / np.maximum(frequency, 1) ** 1.5 + 0.02
-    power[10] *= 8
-    power[[50, 60]] *= 50
-    assert upper_band_limit(power) is None
-    found = upper_band_limit(power / (1 + (frequency / cutoff) ** (2 * order)))
-    assert found is not None
-    assert abs(found - cutoff) <= 12

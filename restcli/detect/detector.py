@@ -27,8 +27,9 @@ from restcli.io.registry import open_recording
 from restcli.nn.rest import Rest, Windows, join_networks, run_windows
 from restcli.nn.weights import Weights, load_weights, member_tensors
 from restcli.profiling import StageClock
-from restcli.signal.features import SPECTRUM_BINS, Quality, Summary, magnitudes, spectra, summarise
+from restcli.signal.features import SPECTRUM_BINS, magnitudes, spectra
 from restcli.signal.montage import ElectrodeGraph, Montage, electrode_graph
+from restcli.signal.quality import Quality, Summary, summarise
 
 Float32Array = NDArray[np.float32]
 Progress = Callable[[float, float], None]

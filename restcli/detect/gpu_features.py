@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from restcli.io.recording import StoredBlock
-from restcli.signal import features as rules
-from restcli.signal.features import FeatureConfig, Quality, Summary
+from restcli.signal import features, quality
+from restcli.signal.features import FeatureConfig
+from restcli.signal.quality import Quality, Summary
 from restcli.signal.resampling import bank
 
 
@@ -89,7 +90,7 @@ def _resample(data: Tensor, block: StoredBlock) -> Tensor:
 
 
 def summarise(data: Tensor, saturated: Tensor, matrix: Tensor, config: FeatureConfig) -> tuple[Summary, Tensor]:
-    """Judge whole seconds and turn them into the network's inputs, as `restcli.signal.features.summarise` does.
+    """Judge whole seconds and turn them into the network's inputs, as `restcli.signal.quality.summarise` does.
 
     Parameters
     ----------
@@ -124,8 +125,8 @@ def summarise(data: Tensor, saturated: Tensor, matrix: Tensor, config: FeatureCo
 
 def _channel_faults(seconds: Tensor, saturated: Tensor) -> Tensor:
     """Judge channels before they are subtracted, (C, T)."""
-    codes = torch.where(saturated >= rules.SATURATED_FRACTION, int(Quality.SATURATED), int(Quality.GOOD))
-    codes[seconds[..., ::4].std(dim=-1, correction=0) < rules.FLAT_STD] = int(Quality.FLAT)
+    codes = torch.where(saturated >= quality.SATURATED_FRACTION, int(Quality.SATURATED), int(Quality.GOOD))
+    codes[seconds[..., ::4].std(dim=-1, correction=0) < quality.FLAT_STD] = int(Quality.FLAT)
     codes[~seconds.isfinite().all(dim=-1)] = int(Quality.MISSING)
     return codes.to(torch.uint8)
 
@@ -137,12 +138,12 @@ def _quality(seconds: Tensor, magnitude: Tensor, inherited: Tensor) -> Tensor:
     if length % 2 == 0:
         power -= magnitude[..., -1] ** 2
     spread = power.sqrt() / length
-    hum = torch.maximum(_power(magnitude, 48, 53), _power(magnitude, 58, 63)) * (2 / length**2)
-    brain = _power(magnitude, 1, 41) * (2 / length**2)
+    hum = torch.maximum(*(_power(magnitude, *bins) for bins in quality.MAINS_BINS)) * (2 / length**2)
+    brain = _power(magnitude, *quality.EEG_BINS) * (2 / length**2)
     codes = torch.zeros_like(inherited)
-    codes[(hum > rules.MAINS_RMS**2) & (hum > rules.MAINS_RATIO**2 * brain)] = int(Quality.MAINS)
-    codes[seconds.amax(dim=-1) - seconds.amin(dim=-1) > rules.ABSURD_PEAK_TO_PEAK] = int(Quality.ABSURD)
-    codes[spread < rules.FLAT_STD] = int(Quality.FLAT)
+    codes[(hum > quality.MAINS_RMS**2) & (hum > quality.MAINS_RATIO**2 * brain)] = int(Quality.MAINS)
+    codes[seconds.amax(dim=-1) - seconds.amin(dim=-1) > quality.ABSURD_PEAK_TO_PEAK] = int(Quality.ABSURD)
+    codes[spread < quality.FLAT_STD] = int(Quality.FLAT)
     codes = torch.where(inherited != Quality.GOOD, inherited, codes)
     codes[~spread.isfinite()] = int(Quality.MISSING)
     return codes
@@ -166,14 +167,14 @@ def _spectra(magnitude: Tensor, amplitude: Tensor, config: FeatureConfig) -> Ten
         part = part - part.mean(dim=-1, keepdim=True)
         parts.append(part / ((part.square().sum(dim=-1, keepdim=True) / (high - low)).sqrt() + 1e-10))
     if config.amplitude:
-        ratio = amplitude.clamp(min=1e-6) / rules.REFERENCE_RMS
-        parts.append(ratio.log().clamp(*rules.AMPLITUDE_RANGE)[..., None])
+        ratio = amplitude.clamp(min=1e-6) / features.REFERENCE_RMS
+        parts.append(ratio.log().clamp(*features.AMPLITUDE_RANGE)[..., None])
     return torch.cat(parts, dim=-1)
 
 
 def _mean_log_power(magnitude: Tensor, good: Tensor, config: FeatureConfig) -> Tensor:
     """Mean log10 power over the good nodes, (T, 101); NaN where there is none."""
-    n_bins = min(rules.SPECTRUM_BINS, magnitude.shape[-1])
+    n_bins = min(features.SPECTRUM_BINS, magnitude.shape[-1])
     logs = (magnitude[..., :n_bins] / (config.sfreq / 2)).clamp(min=1e-4).log10()
     mean = 2 * torch.where(good[..., None], logs, 0).sum(dim=0) / good.sum(dim=0)[:, None]  # 0 / 0 is NaN
-    return torch.nn.functional.pad(mean, (0, rules.SPECTRUM_BINS - n_bins), value=torch.nan)
+    return torch.nn.functional.pad(mean, (0, features.SPECTRUM_BINS - n_bins), value=torch.nan)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from restcli.detect.detector import Detector
 from restcli.detect.timeline import calibrate, relative_amplitude
-from restcli.signal.features import Quality, magnitudes, quality, rms, spectra
+from restcli.signal.features import magnitudes, rms, spectra
+from restcli.signal.quality import Quality, node_quality
 
 Float32Array = NDArray[np.float32]
 
@@ -76,7 +77,7 @@ class Stream:
         """Carry the state on by one second and return the logit of each node, NaN where it is not good, shape (N,)."""
         weights, network = self.detector.weights, self.detector.network
         magnitude = magnitudes(second, weights.features.sfreq)
-        codes = quality(second, magnitude, np.zeros((len(second), 1), np.uint8), sfreq=weights.features.sfreq)[0]
+        codes = node_quality(second, magnitude, np.zeros((len(second), 1), np.uint8), sfreq=weights.features.sfreq)[0]
         good = codes == Quality.GOOD
         features = np.nan_to_num(spectra(magnitude, weights.features))
         device = self.detector.device

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from restcli.events import Scores, Span
 from restcli.nn.weights import Calibration, Weights
-from restcli.signal.features import QUALITY_WORDS, REFERENCE_RMS, SPECTRUM_BINS, Quality, upper_band_limit
+from restcli.signal.features import REFERENCE_RMS, SPECTRUM_BINS
+from restcli.signal.quality import QUALITY_WORDS, Quality, upper_band_limit
 from restcli.signal.sequences import running_mean
 
 Float32Array = NDArray[np.float32]

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from restcli.detect.settings import usable_labels
 from restcli.errors import OutputError, RestError, UsageError
 from restcli.events import Events
-from restcli.signal.features import Quality, channel_faults, magnitudes, node_faults, quality
 from restcli.signal.montage import Montage, derive
+from restcli.signal.quality import Quality, judge
 
 SFREQ = 200.0
 N_BINS = 100
@@ -357,9 +357,8 @@ def _piece(
     """Spectra and quality of the nodes found, put where the whole graph has them; judged as detection does."""
     montage, nodes = place
     signal = np.asarray(montage.matrix @ np.nan_to_num(data), dtype=np.float32)
-    magnitude = magnitudes(signal, SFREQ)
-    faults = node_faults(montage.matrix, channel_faults(data, saturated, sfreq=SFREQ))
-    good = quality(signal, magnitude, faults, sfreq=SFREQ) == Quality.GOOD
+    magnitude, codes = judge(data, saturated, signal, montage.matrix, sfreq=SFREQ)
+    good = codes == Quality.GOOD
     column = [nodes.index(name) for name in montage.nodes]
     spectra = np.zeros((len(magnitude), len(nodes), N_BINS), dtype=np.float16)
     logs = np.log(np.maximum(np.nan_to_num(magnitude[..., :N_BINS]), _SMALLEST))
