@@ -23,8 +23,9 @@ from benchmarks.chain_changes import CHANGES, read_signals, write_signals
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.errors import RestError
-from restcli.evaluation.dataset import floors_of
-from restcli.evaluation.scoring import AFTER, BEFORE, score_windows
+from restcli.evaluation.dataset import baselines_of
+from restcli.evaluation.measures import score_windows
+from restcli.evaluation.scoring import AFTER, BEFORE
 from restcli.events import Event
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
@@ -188,7 +189,7 @@ class Judge:
         if floors:
             alone = self.alone.annotate(recording, Settings())
             scores[ALONE] = np.asarray(alone.scores.probability, dtype=float)
-            scores |= floors_of(result)
+            scores |= baselines_of(result)
         time = np.asarray(result.scores.time, dtype=float)
         by_type = result.scores.by_type
         return Judged(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from restcli.errors import UsageError
-from restcli.evaluation.scoring import score_windows
+from restcli.evaluation.measures import score_windows
 from restcli.nn.baselines import amplitude_floor, band_powers, fit_band_power
 
 

@@ -176,16 +176,16 @@ def evaluate(
 ) -> None:
     """Compare detections with experts under named rules (SzCORE events and samples, window AUROC, delays)."""
     if detected is not None and weights is None:
-        from restcli.evaluation.report import evaluate_pairs
+        from restcli.evaluation.files import evaluate as compare
 
-        evaluation = evaluate_pairs(expert, detected, allow_missing=allow_missing, draws=(1000, seed))
+        evaluation = compare(expert, detected, allow_missing=allow_missing, seed=seed)
     elif weights is not None and detected is None:
         from restcli.detect.settings import Settings
-        from restcli.evaluation.dataset import evaluate_data
+        from restcli.evaluation.dataset import evaluate_dataset
 
         with progress_bar(str(expert)) as on_progress:
             settings = Settings(weights=weights, threshold=threshold)
-            evaluation = evaluate_data([expert], settings, draws=(1000, seed), on_progress=on_progress)
+            evaluation = evaluate_dataset([expert], settings, seed=seed, on_progress=on_progress)
     else:
         raise UsageError("evaluate", "DETECTED and --weights exclude each other and one is needed", "one of the two")
     if out is not None:

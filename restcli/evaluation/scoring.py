@@ -1,24 +1,24 @@
-"""Count and rank under named rules: events and arrays in, numbers out; knows neither files, models nor signals."""
+"""Count seizures found and false alarms under named rules."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.errors import AnnotationError
-from restcli.events import Events, FloatArray
+from restcli.errors import AnnotationError, UsageError
+from restcli.events import Events, FloatArray, Scores
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-BEFORE, AFTER = 30.0, 60.0
-"""Seconds before and after an expert event in which a detection still counts (SzCORE)."""
+BEFORE, AFTER = 30.0, 60.0  # s around an expert event in which a detection still counts (SzCORE)
 
+# What each number is counted by.
 RULES = {
     "event": "SzCORE events: whole seconds, gaps under 90 s joined, over 300 s split, -30/+60 s, any overlap",
     "sample": "SzCORE samples: second by second",
@@ -30,31 +30,38 @@ RULES = {
     "delay": "first detected second from 30 s before onset to 60 s after end, minus onset; expert events as marked",
     "curve": "SzCORE events at each threshold, counts summed over all recordings",
 }
-"""What each number is counted by."""
 
 _DAY = 86400.0
 
 
-# ------------------------------------------------------------------------------------------- counts
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One recording to be evaluated."""
+
+    name: str  # the recording, as the user named it
+    patient: str
+    expert: Events
+    detected: Events
+    scores: Scores | None = None  # what the detections were made of, when known
+    baselines: Mapping[str, FloatArray] = field(default_factory=dict)  # (B,) each: other scores of the same windows
+
+    def __post_init__(self) -> None:
+        n_windows = 0 if self.scores is None else len(self.scores.time)
+        for name, values in self.baselines.items():
+            if len(values) != n_windows:
+                what = f"{name} has {len(values)} values"
+                raise UsageError(self.name, what, f"one for each of {n_windows} scores")
+
+    @property
+    def probability(self) -> Float:
+        """Probability of each window, (B,); none without scores."""
+        return np.zeros(0) if self.scores is None else np.asarray(self.scores.probability, dtype=float)
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of one rule on one or more recordings; add first, divide last.
+    """Counts of one rule on one or more recordings: add first, divide last.
 
-    Parameters
-    ----------
-    expert : int
-        Events (or seconds) that the expert marked.
-    found : int
-        Those of them that were detected.
-    false : int
-        Detections (or seconds) that no mark explains.
-    seconds : float
-        Time looked at.
-
-    Examples
-    --------
     >>> total = Tally(2, 1, 0, 43200.0) + Tally(0, 0, 3, 43200.0)
     >>> total.sensitivity, total.precision, total.false_per_day
     (0.5, 0.25, 3.0)
@@ -62,10 +69,10 @@ class Tally:
     nan
     """
 
-    expert: int = 0
-    found: int = 0
-    false: int = 0
-    seconds: float = 0.0
+    expert: int = 0  # events (or seconds) that the expert marked
+    found: int = 0  # those of them that were detected
+    false: int = 0  # detections (or seconds) that no mark explains
+    seconds: float = 0.0  # time looked at
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -77,12 +84,12 @@ class Tally:
 
     @property
     def sensitivity(self) -> float:
-        """Fraction of the expert's that was found; NaN when there is none."""
+        """Fraction of the expert's events that were found; NaN when there are none."""
         return self.found / self.expert if self.expert else math.nan
 
     @property
     def precision(self) -> float:
-        """Fraction of what was detected that is right; NaN when nothing was detected."""
+        """Fraction of the detections that are right; NaN when nothing was detected."""
         detected = self.found + self.false
         return self.found / detected if detected else math.nan
 
@@ -108,38 +115,18 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return sum(tallies, Tally())
 
 
+def plain(value: Any) -> Any:
+    """Turn NaN and infinities into None, which JSON has."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def score_events(expert: Events, detected: Events) -> Tally:
-    """Count by SzCORE's event rule.
-
-    Parameters
-    ----------
-    expert, detected : Events
-        Of one recording.
-
-    Returns
-    -------
-    Tally
-        `expert` counts the expert's events after joining and splitting.
-
-    Raises
-    ------
-    AnnotationError
-        If both are not equally long in whole seconds.
-
-    Notes
-    -----
-    As in szcore-evaluation both sides become masks of whole seconds (floor) before timescoring sees them: an event
-    that holds no whole second's start disappears, and what overlaps or is nested becomes one event, because
-    timescoring's joining shortens an event that contains the next one. A detection is compared with the expert's
-    event *after* it was widened by -30/+60 s.
-
-    References
-    ----------
-    .. [1] Dan et al., "SzCORE: seizure community open-source research evaluation framework", Epilepsia, 2024.
-    """
+    """Count one recording by SzCORE's event rule (Dan et al., Epilepsia, 2024), after joining and splitting."""
     from timescoring.annotations import Annotation
     from timescoring.scoring import EventScoring
 
+    # Masks of whole seconds, as szcore-evaluation makes them: an event without the start of a whole second disappears,
+    # and nested events become one (given a list, timescoring shortens an event that contains the next one).
     masks = _both_masks(expert, detected)
     if masks is None:
         return Tally()
@@ -151,23 +138,7 @@ def score_events(expert: Events, detected: Events) -> Tally:
 
 
 def score_samples(expert: Events, detected: Events) -> Tally:
-    """Count by SzCORE's sample rule: second by second.
-
-    Parameters
-    ----------
-    expert, detected : Events
-        Of one recording.
-
-    Returns
-    -------
-    Tally
-        In seconds.
-
-    Raises
-    ------
-    AnnotationError
-        If both are not equally long in whole seconds.
-    """
+    """Count one recording by SzCORE's sample rule: second by second."""
     from timescoring.annotations import Annotation
     from timescoring.scoring import SampleScoring
 
@@ -179,29 +150,19 @@ def score_samples(expert: Events, detected: Events) -> Tally:
 
 
 def _both_masks(expert: Events, detected: Events) -> tuple[Bool, Bool] | None:
-    """Masks of whole seconds; None when the recording is shorter than one."""
+    """Return masks of whole seconds; None when the recording is shorter than one."""
     lengths = int(expert.duration), int(detected.duration)
     if lengths[0] != lengths[1]:
         raise AnnotationError(
             "evaluation",
-            f"expert marks over {expert.duration:.2f} s, detected events over {detected.duration:.2f} s",
-            "the same recording",
+            f"expert marks cover {expert.duration:.2f} s, detected events {detected.duration:.2f} s",
+            "both of the same recording",
         )
     return (second_mask(expert), second_mask(detected)) if lengths[0] else None
 
 
 def second_mask(events: Events) -> Bool:
-    """Mark whole seconds as SzCORE does: from the floor of each onset to the floor of each end.
-
-    Parameters
-    ----------
-    events : Events
-        Seconds.
-
-    Returns
-    -------
-    ndarray of bool, shape (floor of the duration,)
-    """
+    """Mark whole seconds as SzCORE does: from the floor of each onset to the floor of each end."""
     mask = np.zeros(int(events.duration), dtype=bool)
     for event in events:
         # one microsecond forgives 69.99999999999 for the 70 that a table said
@@ -209,24 +170,10 @@ def second_mask(events: Events) -> Bool:
     return mask
 
 
-# ------------------------------------------------------------------------------ one event at a time
-
-
 def match_events(expert: Events, detected: Events) -> tuple[Bool, Float]:
-    """Tell which expert events were found, and how late.
+    """Return which expert events, as marked, were found, and how late (NaN where not), each of shape (E,).
 
-    Parameters
-    ----------
-    expert, detected : Events
-        Of one recording; the expert's as marked, neither joined nor split.
-
-    Returns
-    -------
-    found : ndarray of bool, shape (E,)
-        Whether any detection touches the event widened by -30/+60 s.
-    delay : ndarray, shape (E,)
-        Seconds from the onset to the first detected instant inside the widened event, -30 at the earliest; NaN where
-        not found.
+    An event is found when a detection touches it widened by -30/+60 s; the delay is at least -30 s.
     """
     delay = np.full(len(expert), np.nan)
     for index, event in enumerate(expert):
@@ -235,182 +182,3 @@ def match_events(expert: Events, detected: Events) -> tuple[Bool, Float]:
         if starts:
             delay[index] = min(starts) - event.onset
     return np.isfinite(delay), delay
-
-
-# ------------------------------------------------------------------------------------------ windows
-
-
-@dataclass(frozen=True)
-class WindowScore:
-    """How scores rank windows, with the counts behind it.
-
-    Parameters
-    ----------
-    auroc, auprc : float
-        NaN where a kind of window is absent.
-    n_seizure, n_other : int
-        Windows of each kind that were scored.
-    """
-
-    auroc: float
-    auprc: float
-    n_seizure: int
-    n_other: int
-
-
-def score_windows(scores: FloatArray, labels: Bool) -> WindowScore:
-    """Measure how scores rank windows.
-
-    Parameters
-    ----------
-    scores : ndarray, shape (B,)
-        Higher means more like a seizure; any scale; NaN where not scored, which is left out.
-    labels : ndarray of bool, shape (B,)
-        Whether the expert marked a seizure there.
-
-    Returns
-    -------
-    WindowScore
-        Area under the ROC curve; average precision.
-    """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    known = np.isfinite(scores)
-    values, truth = np.asarray(scores, dtype=float)[known], np.asarray(labels, dtype=bool)[known]
-    n_seizure = int(truth.sum())
-    n_other = len(truth) - n_seizure
-    if not n_seizure or not n_other:
-        return WindowScore(math.nan, math.nan, n_seizure, n_other)
-    auroc, auprc = float(roc_auc_score(truth, values)), float(average_precision_score(truth, values))
-    return WindowScore(auroc, auprc, n_seizure, n_other)
-
-
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """How often what was given probability p was a seizure; the arrays of a reliability diagram.
-
-    Parameters
-    ----------
-    predicted, observed : ndarray, shape (K,)
-        Mean probability and fraction of seizure in each bin; NaN in empty bins.
-    counts : ndarray of int, shape (K,)
-        Windows in each bin.
-    brier : float
-        Mean squared difference between probability and truth.
-    """
-
-    predicted: Float
-    observed: Float
-    counts: NDArray[np.int64]
-    brier: float
-
-    @property
-    def calibration_error(self) -> float:
-        """Mean absolute distance of the bins from the diagonal, weighted by their windows."""
-        used = self.counts > 0
-        if not used.any():
-            return math.nan
-        return float(np.average(np.abs(self.predicted - self.observed)[used], weights=self.counts[used]))
-
-
-def reliability(probability: FloatArray, labels: Bool, n_bins: int = 10) -> Reliability:
-    """Bin probabilities and compare each bin with the truth.
-
-    Parameters
-    ----------
-    probability : ndarray, shape (B,)
-        0 to 1; NaN where not scored, which is left out.
-    labels : ndarray of bool, shape (B,)
-        Whether the expert marked a seizure there.
-    n_bins : int
-        Equal bins of probability.
-
-    Returns
-    -------
-    Reliability
-    """
-    known = np.isfinite(probability)
-    values, truth = np.asarray(probability, dtype=float)[known], np.asarray(labels, dtype=float)[known]
-    bins = np.clip((values * n_bins).astype(int), 0, n_bins - 1)
-    counts = np.bincount(bins, minlength=n_bins)
-    least = np.maximum(counts, 1)
-    empty = np.where(counts > 0, 0.0, np.nan)
-    predicted = np.bincount(bins, weights=values, minlength=n_bins) / least + empty
-    observed = np.bincount(bins, weights=truth, minlength=n_bins) / least + empty
-    brier = float(np.mean((values - truth) ** 2)) if len(values) else math.nan
-    return Reliability(predicted, observed, counts.astype(np.int64), brier)
-
-
-# ------------------------------------------------------------------------------------ the bootstrap
-
-
-def bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float], n_patients: int, *, n_draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Draw patients with replacement and give the middle 95 % of a statistic.
-
-    Parameters
-    ----------
-    statistic : callable
-        From indices of patients, shape (n_patients,), to a number; NaN draws are left out.
-    n_patients : int
-        Fewer than two give NaN: there is nothing to draw from.
-    n_draws : int
-        Number of draws.
-    seed : int
-        Seed of the draws.
-
-    Returns
-    -------
-    low, high : float
-        2.5th and 97.5th percentile.
-    """
-    if n_patients < 2:
-        return math.nan, math.nan
-    draws = np.random.default_rng(seed).integers(0, n_patients, size=(n_draws, n_patients))
-    values = np.array([statistic(draw) for draw in draws])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return math.nan, math.nan
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def nan_mean(values: FloatArray) -> float:
-    """Mean of what is defined; NaN when nothing is.
-
-    Parameters
-    ----------
-    values : ndarray
-        NaN where undefined.
-
-    Returns
-    -------
-    float
-    """
-    known = np.asarray(values, dtype=float)[np.isfinite(values)]
-    return float(known.mean()) if known.size else math.nan
-
-
-def binned_auroc(table: Float) -> float:
-    """Area under the ROC curve of a histogram, shape (2, K); ties within a bin count half."""
-    other, seizure = table
-    pairs = other.sum() * seizure.sum()
-    if not pairs:
-        return math.nan
-    below = np.cumsum(other) - other
-    return float((seizure * (below + other / 2)).sum() / pairs)
-
-
-def binned_auprc(table: Float) -> float:
-    """Average precision of a histogram, shape (2, K)."""
-    other, seizure = (np.cumsum(side[::-1]) for side in table)
-    if not other[-1] or not seizure[-1]:
-        return math.nan
-    precision = seizure / np.maximum(seizure + other, 1)
-    return float((np.diff(seizure, prepend=0.0) * precision).sum() / seizure[-1])
-
-
-def plain(value: Any) -> Any:
-    """Turn NaN and infinities into None, which JSON has."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

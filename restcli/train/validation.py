@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restcli.detect.timeline import INTERVAL, calibrate, relative_amplitude, spread_around
-from restcli.evaluation import scoring
-from restcli.evaluation.scoring import nan_mean
+from restcli.evaluation import measures as scoring
+from restcli.evaluation.measures import nan_mean
 from restcli.events import EventRule, Scores, smooth_scores, to_events
 from restcli.nn.baselines import BandPowerFloor, amplitude_floor, band_powers, fit_band_power
 from restcli.nn.rest import Rest, Windows, run_windows

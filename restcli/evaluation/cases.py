@@ -1,0 +1,249 @@
+"""Evaluate recordings under every named rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.errors import UsageError
+from restcli.evaluation.curve import OperatingCurve, operating_curve
+from restcli.evaluation.measures import (
+    Statistic,
+    binned_auprc,
+    binned_auroc,
+    bootstrap,
+    nan_mean,
+    reliability,
+    score_windows,
+)
+from restcli.evaluation.report import Evaluation, Measure, PatientResult
+from restcli.evaluation.scoring import Bool, Case, Float, Tally, match_events, score_events, score_samples, total
+from restcli.events import Event, EventRule, Scores
+
+Interval = Callable[[Statistic, int], tuple[float, float]]  # of a statistic over so many patients
+
+_FALSE_PER_DAY = (1.0, 10.0)  # at which the sensitivity is reported
+_SENSITIVITIES = (0.5, 0.8)  # at which false alarms are reported
+_BINS = 4096  # of scores: exact ranks would be sorted anew for every draw of the bootstrap
+_RATIOS = {"sensitivity": "sensitivity", "precision": "precision", "F1": "f1", "false alarms a day": "false_per_day"}
+
+
+def evaluate_cases(
+    cases: Sequence[Case],
+    *,
+    rule: EventRule | None = None,
+    model: str = "",
+    n_draws: int = 1000,
+    seed: int = 0,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Evaluate recordings; those with scores also give window measures, reliability and, with a rule, curves."""
+    if not cases:
+        raise UsageError("evaluation", "no recordings", "expert marks and detected events of at least one")
+    interval = partial(bootstrap, n_draws=n_draws, seed=seed)
+    patients = _by_patient(cases)
+    matched = [match_events(case.expert, case.detected) for case in cases]
+    delays = [delay for _, delay in matched]
+    measures = _count_measures("event", [row.event for row in patients], interval)
+    measures += _count_measures("sample", [row.sample for row in patients], interval)
+    measures.append(_delay_measure(cases, delays, interval))
+    scored = [case for case in cases if case.scores is not None]
+    curves: dict[str, OperatingCurve] = {}
+    bins = None
+    if scored:
+        windows = _Windows.of(scored)
+        for name in ("", *_shared_baselines(scored)):
+            of = name or "scores"
+            measures += _window_measures(of, _values(scored, name), windows, interval)
+            if rule is not None:
+                curves[of] = operating_curve(scored, rule, baseline=name)
+                measures += _curve_measures(of, curves[of], interval)
+        bins = reliability(_values(scored), windows.labels)
+    return Evaluation(
+        tuple(measures),
+        patients,
+        _by_type(cases, [found for found, _ in matched]),
+        np.concatenate(delays),
+        curves,
+        bins,
+        tuple(cases),
+        model,
+        rule,
+        (*_notes(cases), *notes),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """All windows of some cases: the expert's label and the patient's number, each of shape (B,)."""
+
+    labels: Bool
+    patient: NDArray[np.intp]
+    n_patients: int
+
+    @staticmethod
+    def of(cases: Sequence[Case]) -> _Windows:
+        names = sorted({case.patient for case in cases})
+        labels = [case.expert.mask(case.scores.time) for case in cases if case.scores is not None]
+        patient = np.repeat([names.index(case.patient) for case in cases], [len(label) for label in labels])
+        return _Windows(np.concatenate(labels), patient, len(names))
+
+
+def _values(cases: Sequence[Case], baseline: str = "") -> Float:
+    """Join the scores, or one baseline, of all cases."""
+    parts = [case.baselines[baseline] if baseline else case.probability for case in cases]
+    return np.concatenate([np.asarray(part, dtype=float) for part in parts])
+
+
+def _shared_baselines(cases: Sequence[Case]) -> list[str]:
+    """Name the baselines that all cases have."""
+    return [name for name in cases[0].baselines if all(name in case.baselines for case in cases)]
+
+
+def _by_patient(cases: Sequence[Case]) -> tuple[PatientResult, ...]:
+    scored = [case for case in cases if case.scores is not None]
+    baselines = _shared_baselines(scored) if scored else []
+    rows = []
+    for patient in sorted({case.patient for case in cases}):
+        own = [case for case in cases if case.patient == patient]
+        with_scores = [case for case in own if case.scores is not None]
+        area, areas = math.nan, {}
+        if with_scores:
+            labels = _Windows.of(with_scores).labels
+            area = score_windows(_values(with_scores), labels).auroc
+            areas = {name: score_windows(_values(with_scores, name), labels).auroc for name in baselines}
+        event = total(score_events(case.expert, case.detected) for case in own)
+        sample = total(score_samples(case.expert, case.detected) for case in own)
+        rows.append(PatientResult(patient, len(own), event, sample, area, areas))
+    return tuple(rows)
+
+
+def _count_measures(kind: str, tallies: Sequence[Tally], interval: Interval) -> list[Measure]:
+    """Measure one rule as mean over subjects (as SzCORE does) and pooled; one tally a patient."""
+    table = np.array([[t.expert, t.found, t.false, t.seconds] for t in tallies], dtype=float)
+    whole, n = total(tallies), len(tallies)
+    unit = "events" if kind == "event" else "s"
+    counts = f"{whole.found} of {whole.expert} {unit}, {whole.false} {unit} false, {whole.seconds / 3600:.2f} h"
+    measures = []
+    for name, ratio in _RATIOS.items():
+        shown = "false seconds a day" if kind == "sample" and ratio == "false_per_day" else name
+        each: Float = np.array([getattr(tally, ratio) for tally in tallies], dtype=float)
+
+        def by_subject(chosen: NDArray[np.intp], each: Float = each) -> float:
+            return nan_mean(each[chosen])
+
+        def pooled(chosen: NDArray[np.intp], ratio: str = ratio) -> float:
+            return float(getattr(Tally(*table[chosen].sum(axis=0)), ratio))
+
+        known = f"{int(np.isfinite(each).sum())} of {n} subjects; {counts}"
+        subject, all_in_one = interval(by_subject, n), interval(pooled, n)
+        measures.append(Measure(shown, "detections", nan_mean(each), *subject, f"{kind}+subject", known))
+        value = float(getattr(whole, ratio))
+        measures.append(Measure(shown, "detections", value, *all_in_one, f"{kind}+pooled", counts))
+    return measures
+
+
+def _window_measures(of: str, values: Float, windows: _Windows, interval: Interval) -> list[Measure]:
+    """Measure how values (B,) rank windows: all together, and in each patient who has both kinds."""
+    result, n = score_windows(values, windows.labels), windows.n_patients
+    own = [windows.patient == k for k in range(n)]
+    each = np.array([score_windows(values[part], windows.labels[part]).auroc for part in own], dtype=float)
+    tables = _histograms(values, windows)
+    counts = f"{result.n_seizure} seizure and {result.n_other} other windows of {len(values)}"
+    by_subject = f"{int(np.isfinite(each).sum())} of {n} subjects; {counts}"
+    area = interval(lambda chosen: binned_auroc(tables[:, chosen].sum(axis=1)), n)
+    precision = interval(lambda chosen: binned_auprc(tables[:, chosen].sum(axis=1)), n)
+    mean = interval(lambda chosen: nan_mean(each[chosen]), n)
+    return [
+        Measure("window AUROC", of, result.auroc, *area, "window", counts),
+        Measure("window AUPRC", of, result.auprc, *precision, "window", counts),
+        Measure("window AUROC", of, nan_mean(each), *mean, "mean window", by_subject),
+    ]
+
+
+def _histograms(values: Float, windows: _Windows) -> Float:
+    """Count windows by bin of equal count, shape (2, P, K): other and seizure, patient, bin."""
+    known = np.isfinite(values)
+    if not known.any():
+        return np.zeros((2, windows.n_patients, 1))
+    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, _BINS)[1:-1]))
+    bins = np.searchsorted(edges, values[known], side="right")
+    tables = np.zeros((2, windows.n_patients, len(edges) + 1))
+    np.add.at(tables, (windows.labels[known].astype(int), windows.patient[known], bins), 1.0)
+    return tables
+
+
+def _delay_measure(cases: Sequence[Case], delays: Sequence[Float], interval: Interval) -> Measure:
+    """Median onset delay over all found events."""
+    names = sorted({case.patient for case in cases})
+    pairs = list(zip(cases, delays, strict=True))
+    each = [np.concatenate([delay for case, delay in pairs if case.patient == name]) for name in names]
+
+    def median(chosen: NDArray[np.intp]) -> float:
+        values = np.concatenate([each[k] for k in chosen])
+        values = values[np.isfinite(values)]
+        return float(np.median(values)) if values.size else math.nan
+
+    every = np.concatenate(each)
+    counts = f"{int(np.isfinite(every).sum())} of {len(every)} events found"
+    value, bounds = median(np.arange(len(names))), interval(median, len(names))
+    return Measure("median onset delay, s", "detections", value, *bounds, "delay", counts)
+
+
+def _curve_measures(of: str, curve: OperatingCurve, interval: Interval) -> list[Measure]:
+    """Measure points of the curve; the bootstrap draws the same patients at every threshold."""
+    points: list[tuple[str, Callable[[OperatingCurve], float]]] = [
+        *((f"sensitivity at {limit:g} false alarms a day", _sensitivity_at(limit)) for limit in _FALSE_PER_DAY),
+        *((f"false alarms a day at sensitivity {goal:g}", _false_at(goal)) for goal in _SENSITIVITIES),
+    ]
+    measures = []
+    for name, point in points:
+
+        def drawn(chosen: NDArray[np.intp], point: Callable[[OperatingCurve], float] = point) -> float:
+            return point(OperatingCurve.from_counts(curve.threshold, curve.counts[:, chosen]))
+
+        bounds = interval(drawn, curve.counts.shape[1])
+        measures.append(Measure(name, of, point(curve), *bounds, "curve", f"{len(curve.threshold)} thresholds"))
+    return measures
+
+
+def _sensitivity_at(limit: float) -> Callable[[OperatingCurve], float]:
+    return lambda curve: curve.sensitivity_at(limit)
+
+
+def _false_at(goal: float) -> Callable[[OperatingCurve], float]:
+    return lambda curve: curve.false_at(goal)
+
+
+def _by_type(cases: Sequence[Case], found: Sequence[Bool]) -> dict[str, tuple[int, int]]:
+    counts: dict[str, tuple[int, int]] = {}
+    for case, hits in zip(cases, found, strict=True):
+        for event, hit in zip(case.expert, hits, strict=True):
+            n, k = counts.get(event.label, (0, 0))
+            counts[event.label] = (n + 1, k + int(hit))
+    return dict(sorted(counts.items()))
+
+
+def _notes(cases: Sequence[Case]) -> list[str]:
+    """Say what the counts cannot."""
+    notes = []
+    lost = sum(int(event.stop + 1e-6) == int(event.onset + 1e-6) for case in cases for event in case.expert)
+    if lost:
+        notes.append(f"{lost} expert events contain no start of a whole second and do not count under SzCORE's rules")
+    hidden = sum(_in_unscored(event, case.scores) for case in cases if case.scores is not None for event in case.expert)
+    if hidden:
+        notes.append(f"{hidden} expert events lie wholly in stretches that were not scored; they count as missed")
+    silent = sum(not len(case.expert) for case in cases)
+    if silent:
+        notes.append(f"{silent} of {len(cases)} recordings have no expert event: they can only show false alarms")
+    return notes
+
+
+def _in_unscored(event: Event, scores: Scores) -> bool:
+    inside = (scores.time >= event.onset) & (scores.time < event.stop)
+    return bool(inside.any()) and not bool(np.isfinite(scores.probability[inside]).any())

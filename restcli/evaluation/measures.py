@@ -1,0 +1,116 @@
+"""How well scores rank and how well they are calibrated; bootstrap intervals over patients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.evaluation.scoring import Bool, Float
+from restcli.events import FloatArray
+
+Statistic = Callable[[NDArray[np.intp]], float]  # of the indices of the patients drawn
+
+
+@dataclass(frozen=True)
+class WindowScore:
+    """How scores rank windows, with the counts behind it."""
+
+    auroc: float  # NaN where one kind of window is absent, as auprc
+    auprc: float
+    n_seizure: int
+    n_other: int
+
+
+def score_windows(scores: FloatArray, labels: Bool) -> WindowScore:
+    """Measure how scores (B,), on any scale, rank windows; NaN scores are left out."""
+    from sklearn.metrics import average_precision_score
+
+    known = np.isfinite(scores)
+    values, truth = np.asarray(scores, dtype=float)[known], np.asarray(labels, dtype=bool)[known]
+    n_seizure = int(truth.sum())
+    n_other = len(truth) - n_seizure
+    auprc = float(average_precision_score(truth, values)) if n_seizure and n_other else math.nan
+    return WindowScore(auroc(values, truth), auprc, n_seizure, n_other)
+
+
+def auroc(scores: FloatArray, labels: Bool) -> float:
+    """Return the area under the ROC curve (ties count half); NaN when one kind of window is absent.
+
+    >>> auroc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))
+    0.75
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores)) if 0 < np.count_nonzero(labels) < len(labels) else math.nan
+
+
+def binned_auroc(table: Float) -> float:
+    """Return the area under the ROC curve of a histogram (2, K): other windows, seizure windows."""
+    from sklearn.metrics import auc
+
+    other, seizure = (np.append(0.0, np.cumsum(side[::-1])) for side in table)
+    return float(auc(other / other[-1], seizure / seizure[-1])) if other[-1] and seizure[-1] else math.nan
+
+
+def binned_auprc(table: Float) -> float:
+    """Return the average precision of a histogram (2, K)."""
+    other, seizure = (np.cumsum(side[::-1]) for side in table)
+    if not other[-1] or not seizure[-1]:
+        return math.nan
+    precision = seizure / np.maximum(seizure + other, 1)
+    return float((np.diff(seizure, prepend=0.0) * precision).sum() / seizure[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How often windows of each probability were seizure: the arrays of a reliability diagram."""
+
+    predicted: Float  # (K,), mean probability of each bin; NaN in empty bins
+    observed: Float  # (K,), fraction of seizure
+    counts: NDArray[np.int64]  # (K,), windows
+    brier: float  # mean squared difference between probability and truth
+
+    @property
+    def calibration_error(self) -> float:
+        """Mean absolute distance of the bins from the diagonal, weighted by their windows."""
+        used = self.counts > 0
+        if not used.any():
+            return math.nan
+        return float(np.average(np.abs(self.predicted - self.observed)[used], weights=self.counts[used]))
+
+
+def reliability(probability: FloatArray, labels: Bool, n_bins: int = 10) -> Reliability:
+    """Compare probabilities (B,) with the truth in equal bins; NaN is left out."""
+    known = np.isfinite(probability)
+    values, truth = np.asarray(probability, dtype=float)[known], np.asarray(labels, dtype=float)[known]
+    bins = np.clip((values * n_bins).astype(int), 0, n_bins - 1)
+    counts = np.bincount(bins, minlength=n_bins)
+    least = np.maximum(counts, 1)
+    empty = np.where(counts > 0, 0.0, np.nan)
+    predicted = np.bincount(bins, weights=values, minlength=n_bins) / least + empty
+    observed = np.bincount(bins, weights=truth, minlength=n_bins) / least + empty
+    brier = float(np.mean((values - truth) ** 2)) if len(values) else math.nan
+    return Reliability(predicted, observed, counts.astype(np.int64), brier)
+
+
+def bootstrap(statistic: Statistic, n_patients: int, *, n_draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Draw patients with replacement and return the middle 95 % of a statistic; NaN for fewer than two patients."""
+    if n_patients < 2:
+        return math.nan, math.nan
+    draws = np.random.default_rng(seed).integers(0, n_patients, size=(n_draws, n_patients))
+    values = np.array([statistic(draw) for draw in draws])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return math.nan, math.nan
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def nan_mean(values: FloatArray) -> float:
+    """Return the mean of what is defined; NaN when nothing is."""
+    known = np.asarray(values, dtype=float)[np.isfinite(values)]
+    return float(known.mean()) if known.size else math.nan
