@@ -51,7 +51,7 @@ def test_missing_detection_is_an_error_not_a_background(dataset: Path, tmp_path:
     shutil.copytree(dataset, detected)
     (detected / "p2" / "p2_r1_events.tsv").unlink()
     check_refused(restcli("evaluate", dataset, detected), 3, "no events for 1 of 3")
-    assert restcli("evaluate", dataset, detected, "--allow-missing").returncode == 0
+    assert restcli("evaluate", dataset, detected, "--skip-missing").returncode == 0
 
 
 def test_evaluate_with_weights_detects_and_shows_the_floors(dataset: Path, toy_weights: Path, tmp_path: Path) -> None:

@@ -1,0 +1,247 @@
+"""``restcli annotate``: find seizures in recordings and write the outputs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from restcli.cli import options
+from restcli.cli.display import console, print_json, print_table, progress_bar
+from restcli.cli.exits import DONE, SOME_FAILED, Stopped, as_rest_error, complain, note
+from restcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from restcli.detect.detector import Detector, Result
+    from restcli.detect.settings import Settings
+    from restcli.profiling import StageClock
+
+app = typer.Typer()
+
+
+@app.command()
+def annotate(
+    recordings: options.Recording,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs.")] = Path(),
+    formats: options.Format = "tsv",
+    plot: options.Plot = "png",
+    weights: options.Weights = options.DEFAULT_WEIGHTS,
+    step: options.Step = 1,
+    threshold: options.Threshold = None,
+    passes: options.Passes = 0,
+    seed: options.Seed = 0,
+    allow_missing: options.AllowMissing = None,
+    channel_map: options.ChannelMap = None,
+    device: options.Device = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are not outputs of an earlier run.")
+    ] = False,
+    as_json: options.Json = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print the time spent in each stage.")] = False,
+) -> None:
+    """Find seizures: write event tables, scores, pictures and a run report for each recording.
+
+    Exit code: 0 done; 1 some of several recordings failed; 2 wrong usage; 3 the recording cannot be used.
+    """
+    from restcli.output.bundle import check_formats
+
+    kinds = options.split_list(formats)
+    check_formats(kinds, plot)
+    _check_names(recordings, out, kinds)
+    settings = options.read_settings(
+        weights=weights,
+        step=step,
+        threshold=threshold,
+        passes=passes,
+        seed=seed,
+        allow_missing=allow_missing,
+        channel_map=channel_map,
+        device=device,
+    )
+    writing = {"formats": kinds, "plot": plot, "overwrite": overwrite}
+    job = _Job(settings, out, writing, as_json=as_json, profile=profile)
+    raise typer.Exit(job.run(recordings))
+
+
+def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...]) -> None:
+    """Refuse outputs that would have the same names or be written over a recording, before anything is done."""
+    from restcli.output.bundle import output_stem
+
+    seen: dict[str, Path] = {}
+    inputs = {path.absolute() for path in recordings}
+    for path in recordings:
+        for kind in kinds:
+            place = out.absolute() / f"{output_stem(path)}_events.{kind}"
+            if place in inputs:
+                raise UsageError(
+                    str(place),
+                    f"is one of the recordings, and the events of {path} would be written over it",
+                    remedy="Choose another folder with --out, or leave this file out",
+                )
+        stem = output_stem(path).casefold()
+        if stem in seen:
+            raise UsageError(
+                str(path),
+                f"its outputs in {out} would have the same names as those of {seen[stem]}",
+                "one recording of each name",
+                "Annotate them into different folders with --out",
+            )
+        seen[stem] = path
+
+
+@dataclass
+class _Job:
+    """Annotates recordings one after the other and reports on each."""
+
+    settings: Settings
+    out: Path
+    writing: dict[str, Any]  # keyword arguments of `write_outputs`
+    as_json: bool
+    profile: bool
+    detector: Detector | None = None
+
+    def run(self, recordings: list[Path]) -> int:
+        """Annotate all and return the exit code; a recording that fails does not stop the next."""
+        alone, n_failed = len(recordings) == 1, 0
+        for path in recordings:
+            try:
+                result, written, clock = self._annotate(path)
+            except Stopped:
+                note(f"restcli: nothing was written for {path.name}")
+                raise
+            except Exception as error:
+                self._fail(path, error, alone=alone)
+                n_failed += 1
+            else:
+                self._show(result, written, clock, alone=alone)
+        if n_failed:
+            note(f"restcli: {n_failed} of {len(recordings)} recordings failed")
+        return SOME_FAILED if n_failed else DONE
+
+    def _annotate(self, path: Path) -> tuple[Result, tuple[Path, ...], StageClock]:
+        from restcli.profiling import StageClock
+
+        clock = StageClock()
+        with progress_bar(path.name) as on_progress:
+            # A file or weights that cannot be used are refused before torch is imported.
+            with clock("open"):
+                from restcli.io.registry import open_recording
+
+                recording = open_recording(path)
+            with clock("weights"):
+                from restcli.nn.weights import load_weights
+
+                weights = load_weights(self.settings.weights) if self.detector is None else self.detector.weights
+            with clock("import"):
+                from restcli.detect.detector import Detector
+                from restcli.output.bundle import check_place, expect_pictures, output_stem, write_outputs
+            check_place(self.out, output_stem(path), **self.writing)
+            if self.detector is None:
+                with clock("weights"):
+                    self.detector = Detector(weights, self.settings.device)
+            wait_for_plots = expect_pictures(self.writing["plot"])
+            result = self.detector.annotate(recording, self.settings, clock=clock, on_progress=on_progress)
+        wait_for_plots()
+        return result, write_outputs(result, self.out, **self.writing, clock=clock), clock
+
+    def _fail(self, path: Path, error: Exception, *, alone: bool) -> None:
+        """Report a failure; raises it when it ends the command."""
+        from restcli.output.bundle import unusable
+
+        problem = as_rest_error(str(path), error)
+        with suppress(OSError):  # a name too long to be there
+            if (self.out / f"{path.stem}_run.json").exists():
+                note(f"restcli: the outputs of {path.stem} in {self.out} are those of an earlier run")
+        if self.as_json:
+            print_json(unusable(path, problem))
+        if alone or isinstance(problem, UsageError):
+            raise problem
+        complain(problem)
+
+    def _show(self, result: Result, written: tuple[Path, ...], clock: StageClock, *, alone: bool) -> None:
+        from restcli.output.bundle import run_report
+
+        if self.as_json:
+            print_json(run_report(result, formats=self.writing["formats"], plot=self.writing["plot"]))
+        else:
+            _print_events(result, alone=alone)
+            _print_notes(result, written, alone=alone)
+        if self.profile:
+            _print_stages(clock, result.recording.duration)
+
+
+def _print_events(result: Result, *, alone: bool) -> None:
+    """Print the events as a table on stdout."""
+    from restcli.output.bundle import clock_text, percent
+
+    name, start = result.recording.path.name, result.recording.start
+    if len(result.events) == 0:
+        typer.echo(
+            f"{name}: no event reached {result.rule.threshold:.2f} in the {percent(result.scores.scored)} "
+            "of the recording that was scored"
+        )
+        return
+    clock = "elapsed" if start is None else "clock"
+    sides = {"#": "right", clock: "left", "onset s": "right", "duration s": "right"}
+    sides |= {"type": "left", "confidence": "right", "where": "left"}
+    rows = [
+        (
+            str(number),
+            clock_text(event.onset) if start is None else f"{start + timedelta(seconds=event.onset):%H:%M:%S}",
+            f"{event.onset:.1f}",
+            f"{event.duration:.1f}",
+            event.label,
+            f"{event.confidence:.2f}",
+            _first_channels(event.channels),
+        )
+        for number, event in enumerate(result.events, start=1)
+    ]
+    print_table(rows, sides, title=None if alone else name)
+
+
+def _first_channels(channels: tuple[str, ...]) -> str:
+    return ", ".join(channels[:4]) + (f" +{len(channels) - 4}" if len(channels) > 4 else "")
+
+
+def _print_notes(result: Result, written: tuple[Path, ...], *, alone: bool) -> None:
+    """Print on stderr what was not scored, what was repaired, and where the outputs are."""
+    from restcli.output.bundle import clock_text, quality_warnings
+
+    lines = [] if alone else [f"{result.recording.path.name}:"]
+    lines.append(scored_line(result))
+    if result.montage.missing:
+        lines.append(f"nodes that cannot be derived and were left out: {', '.join(result.montage.missing)}")
+    lines += quality_warnings(result)
+    lines += [f"repaired: {repair}" for repair in result.recording.repairs]
+    n_without = len(result.events) - sum("_event" in p.name and p.suffix in (".png", ".pdf") for p in written)
+    if 0 < n_without < len(result.events):
+        lines.append(f"pages were drawn for the most confident events; {n_without} have none")
+    lines.append(f"written: {written[-1].parent}/{result.recording.path.stem}_* ({len(written)} files)")
+    for line in lines:
+        note(line)
+    last = f"duration {clock_text(result.scores.duration)}; scored on {result.device}; not a medical device"
+    console(err=True).print(last, style="dim", markup=False)
+
+
+def scored_line(result: Result) -> str:
+    """Say what was and was not scored, by which rule and weights."""
+    from restcli.output.bundle import rule_text
+
+    by_reason: dict[str, float] = {}
+    for span in result.scores.unscored:
+        by_reason[span.reason] = by_reason.get(span.reason, 0.0) + span.stop - span.start
+    longest = sorted(by_reason.items(), key=lambda pair: -pair[1])[:3]
+    parts = [f"{seconds:.0f} s not scored ({reason})" for reason, seconds in longest if seconds >= 0.5]
+    return "; ".join([rule_text(result), *parts])
+
+
+def _print_stages(clock: StageClock, duration: float) -> None:
+    """Print the time of each stage and the wall time, which is less than their sum because stages overlap."""
+    stages = {**clock.seconds, "wall": clock.wall()}
+    rows = [(stage, f"{seconds:.3f}", f"{duration / max(seconds, 1e-9):,.0f}") for stage, seconds in stages.items()]
+    header = {"stage": "left", "seconds": "right", "times real time": "right"}
+    print_table(rows, header, title="time by stage; stages overlap", err=True)

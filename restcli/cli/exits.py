@@ -1,0 +1,173 @@
+"""How restcli ends: exit codes, signals, closed pipes, and every error in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import typer
+
+from restcli.errors import OutputError, RestError
+
+DONE, SOME_FAILED, BUG = 0, 1, 70
+DEBUG = "RESTCLI_DEBUG"
+
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_PIPE_CLOSED = 13  # SIGPIPE, which Windows has not
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+class Stopped(BaseException):
+    """A signal or a closed pipe ends the command. Not an Exception, so that no command takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """Return 128 plus the number of the signal, as shells do."""
+        return 128 + self.number
+
+
+class InternalError(RestError):
+    """A fault of restcli itself."""
+
+    exit_code = BUG
+
+
+def run(command: Callable[[], object]) -> int:
+    """Run a command and return its exit code; an error is printed as one line on stderr."""
+    with _guarded_streams(), stop_signals(_stop):
+        try:
+            try:
+                command()
+                code = DONE
+            except SystemExit as leaving:
+                code = leaving.code if isinstance(leaving.code, int) else DONE
+            sys.stdout.flush()
+        except Stopped as stopped:
+            if stopped.number != _PIPE_CLOSED:
+                note("restcli: stopped")
+            return stopped.exit_code
+        except Exception as error:
+            problem = as_rest_error("restcli", error)
+            complain(problem)
+            return problem.exit_code
+        return code
+
+
+def as_rest_error(where: str, error: Exception) -> RestError:
+    """Return any exception as an error to print: kind and place, but not its text, which may quote a file."""
+    if isinstance(error, RestError):
+        return error
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.strerror:
+        return RestError(str(error.filename or where), f"could not be read or written ({error.strerror})")
+    if isinstance(error, MemoryError):
+        return RestError(where, "there is not enough memory", remedy="Use a machine with more memory")
+    return InternalError(
+        where,
+        f"unexpected {type(error).__name__} in {_place(error)}",
+        remedy=f"This is a bug, please report it; {DEBUG}=1 shows the traceback",
+    )
+
+
+def _place(error: Exception) -> str:
+    """Return the module, line and function of restcli that the exception passed last."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    if not frames:
+        return "a library"
+    path = Path(frames[-1].filename).relative_to(_PACKAGE.parent).as_posix()
+    return f"{path}:{frames[-1].lineno} ({frames[-1].name})"
+
+
+def note(text: str) -> None:
+    """Print a line for people on stderr."""
+    typer.echo(text, err=True)
+
+
+def complain(error: RestError) -> None:
+    """Print an error on stderr."""
+    note(f"restcli: {error}")
+
+
+@contextmanager
+def stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle Ctrl-C, SIGTERM and SIGHUP in this way while the block runs; ``nohup`` still shields from SIGHUP."""
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    handled = [number for number in before if number == signal.SIGINT or before[number] is not signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    for other in _STOPPING:
+        if other != signal.SIGINT:
+            signal.signal(other, signal.SIG_IGN)  # a closing terminal sends several, which must not stop the clean-up
+    raise Stopped(number)
+
+
+@contextmanager
+def _guarded_streams() -> Iterator[None]:
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Stream(sys.stdout, data=True), _Stream(sys.stderr, data=False)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+class _Stream:
+    """A standard stream: lost data end the command in an orderly way, lost notes do not matter."""
+
+    def __init__(self, stream: TextIO, *, data: bool) -> None:
+        self._stream, self._data = stream, data
+
+    def write(self, text: str) -> int:
+        """Write text; characters that the stream cannot encode are escaped."""
+        with self._guarded():
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError as error:
+                self._stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        with self._guarded():
+            self._stream.flush()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._close()
+            if self._data and isinstance(error, BrokenPipeError):
+                raise Stopped(_PIPE_CLOSED) from None
+            if self._data:
+                raise OutputError("standard output", f"could not be written ({error.strerror})") from error
+
+    def _close(self) -> None:
+        """Let the interpreter's own flush at the end succeed."""
+        with suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,0 +1,115 @@
+"""``restcli info``: what a recording or a weights file is, and whether it can be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from restcli.cli import options
+from restcli.cli.display import console, print_json
+from restcli.errors import RestError, UsageError
+
+if TYPE_CHECKING:
+    from restcli.detect.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def info(
+    file: Annotated[str, typer.Argument(help="A recording, a weights file, or the name of shipped weights.")],
+    weights: options.Weights = options.DEFAULT_WEIGHTS,
+    channel_map: options.ChannelMap = None,
+    allow_missing: options.AllowMissing = None,
+    as_json: options.Json = False,
+) -> None:
+    """Describe a recording or a weights file: whether it can be used, why not, and what would be repaired.
+
+    Exit code 3 when the recording or the weights cannot be used.
+    """
+    from restcli.nn.weights import list_weights
+
+    if file.endswith(".safetensors") or file in list_weights():
+        facts = weights_facts(file)
+        shown = facts if as_json else _without_long_lists(facts)
+    else:
+        settings = options.read_settings(weights=weights, channel_map=channel_map, allow_missing=allow_missing)
+        shown = facts = recording_facts(Path(file), settings)
+    if as_json:
+        print_json(shown)
+    else:
+        _print_facts(shown)
+    if not facts["usable"]:
+        raise typer.Exit(RestError.exit_code)
+
+
+def weights_facts(name: str) -> dict[str, Any]:
+    """Describe a weights file in plain values."""
+    from dataclasses import asdict
+
+    from restcli.nn.weights import load_weights
+
+    weights = load_weights(name)
+    facts = asdict(weights)
+    for left_out in ("tensors", "golden"):
+        facts.pop(left_out)
+    return {"kind": "weights", "usable": True, "n_parameters": weights.n_parameters, **facts}
+
+
+def _without_long_lists(facts: dict[str, Any]) -> dict[str, Any]:
+    short = {key: value for key, value in facts.items() if key not in ("provenance", "metrics")}
+    data = facts["provenance"].get("data")
+    return short | {"trained_on": data, "measured": facts["metrics"].get("validation"), "more": "--json, and its card"}
+
+
+def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:
+    """Describe a recording in plain values: its content, whether the weights can use it, what would be repaired."""
+    from restcli.detect.settings import fit_montage, needed_nodes
+    from restcli.io.registry import open_recording
+    from restcli.nn.weights import load_weights
+    from restcli.output.bundle import describe_recording
+
+    recording = open_recording(path)
+    weights = load_weights(settings.weights)
+    facts = {"kind": "recording", **describe_recording(recording), "weights": weights.name}
+    facts["labels"] = [channel.label for channel in recording.channels]
+    try:
+        montage = fit_montage(recording, weights, settings)
+    except UsageError:
+        raise
+    except RestError as error:
+        return facts | {"usable": False, "why_not": str(error)}
+    return facts | {
+        "usable": True,
+        "montage": montage.kind,
+        "nodes": f"{len(montage.nodes)} of {len(weights.nodes)} ({needed_nodes(weights, settings)} needed)",
+        "missing": list(montage.missing),
+        "duplicates_left_out": [recording.channels[i].label for i in montage.duplicates],
+    }
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in facts.items():
+        table.add_row(key.replace("_", " "), escape(_fact_text(value)))
+    console(wrap=True).print(table)
+
+
+def _fact_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_fact_text(part)}" for key, part in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        parts = [_fact_text(part) for part in value]
+        return ("; " if any(" " in part for part in parts) else ", ").join(parts) or "none"
+    return "unknown" if value is None else str(value)

@@ -1,0 +1,50 @@
+"""``restcli simulate``: recordings with known seizures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restcli.cli.display import progress_bar
+from restcli.cli.exits import note
+from restcli.text import count
+
+app = typer.Typer()
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="New or empty folder for the BIDS data set.")],
+    recordings: Annotated[
+        int, typer.Option("--recordings", "-n", min=1, help="Number of recordings, each of another person.")
+    ] = 10,
+    hours: Annotated[float, typer.Option("--hours", min=1 / 60, help="Length of each recording.")] = 0.5,
+    seizures_per_day: Annotated[
+        float, typer.Option("--seizures-per-day", min=0, max=2000, help="Mean number of seizures in 24 h.")
+    ] = 24.0,
+    seed: Annotated[int, typer.Option("--seed", help="The same options and seed give the same bytes.")] = 0,
+    plot: Annotated[int, typer.Option("--plot", min=0, help="Number of example pages to draw.")] = 0,
+) -> None:
+    """Write simulated recordings with known seizures as a BIDS-EEG data set."""
+    from restcli.simulate.bids import DatasetPlan, write_dataset
+
+    plan = DatasetPlan(recordings=recordings, hours=hours, seizures_per_day=seizures_per_day, seed=seed)
+    with progress_bar("simulate") as on_progress:
+        written = write_dataset(out, plan, on_progress=on_progress)
+    if plot:
+        _draw_pages(out / "pages", plot, seed)
+    typer.echo(str(out))
+    note(f"{count(len(written), 'recording')} of {hours:g} h")
+
+
+def _draw_pages(folder: Path, n_pages: int, seed: int) -> None:
+    from restcli.output.plots.pages import save_figure
+    from restcli.output.plots.simulated import pages
+    from restcli.simulate.draw import draw
+
+    folder.mkdir(exist_ok=True)
+    for number in range(n_pages):
+        figure = pages(draw(seed + number), count=1)[0]
+        save_figure(figure, folder / f"page{number + 1:02d}.png")
