@@ -111,14 +111,14 @@ def stopped_training(monkeypatch: pytest.MonkeyPatch, out: Path, left: str, *opt
 
 def test_an_interrupted_training_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = stopped_training(monkeypatch, tmp_path / "a", "rest-1.checkpoint")
-    assert "the same command goes on from the last validation" in said
+    assert "the same command continues from the last validation" in said
     said = stopped_training(monkeypatch, tmp_path / "b", "rest-1.checkpoint", "--restart")
-    assert "the same command without --restart goes on from the last validation" in said
+    assert "the same command without --restart continues from the last validation" in said
 
 
 @pytest.mark.parametrize("left", ["rest-wide-0.checkpoint", "rest-2.checkpoint", "rest-0.checkpoint.part"])
 def test_another_training_s_checkpoint_is_not_ours(left: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert "goes on" not in stopped_training(monkeypatch, tmp_path / "a", left)
+    assert "continues" not in stopped_training(monkeypatch, tmp_path / "a", left)
 
 
 def test_simulate_writes_a_dataset_that_evaluate_reads(toy_weights: Path, tmp_path: Path) -> None:
