@@ -948,13 +948,13 @@ def test_panel_fits_its_terminal_and_tells_everything(width: int) -> None:
     lines = shown(Progress("annotating", counts, names, 16, 100.0, 360.0, 5000.0, news), width=width)
     assert all(cell_len(line) <= width for line in lines)
     assert lines[1].startswith("annotating: 9 of 30 done (2 copies)")
-    assert lines[2].startswith("9 failed, 11 running, 1,000 hours of EEG")
+    assert lines[2].startswith("9 failed, 11 running, 1,000 h of EEG")
     assert lines[3].startswith("     3 s  ward 0/日本�[red]lang") and "3 more running" in lines[11]
     told = "".join(line.strip() for line in lines[12:])
     assert told.index("bad 8") < told.index("bad 4") and "bad 3" not in told and "(end 4)" in told
     assert shown(Progress("walking the archive", dict.fromkeys(counts, 0)), width=80)[-2:] == [
         "walking the archive: 0 of 0 done",
-        "0 failed, 0 running, 0 hours of EEG an hour, time left unknown",
+        "0 failed, 0 running, 0 h of EEG an hour, time left unknown",
     ]
 
 
@@ -971,7 +971,7 @@ def test_log_is_a_line_now_and_then_and_one_for_each_failure(
         log(progress)
     log(replace(progress, news=("failed: 'two\\nlines.edf': is empty",)))
     assert capsys.readouterr().err.splitlines() == [
-        "restcli: annotating: 7 of 8 done, 1 failed, 1 running, 120 hours of EEG an hour, time left 45 s",
+        "restcli: annotating: 7 of 8 done, 1 failed, 1 running, 120 h of EEG an hour, time left 45 s",
         "restcli: failed: 'two\\nlines.edf': is empty",
     ]
 

@@ -168,7 +168,7 @@ def _progress_parts(progress: Progress) -> tuple[str, ...]:
         f"{counts['done'] + counts['same']} of {sum(counts.values())} done{copies}",
         f"{counts['quarantined']} failed",
         f"{len(progress.in_flight)} running",
-        f"{pace:,.0f} hours of EEG an hour",
+        f"{pace:,.0f} h of EEG an hour",
         f"time left {'unknown' if progress.left != progress.left else duration_in_words(progress.left)}",
     )
 
