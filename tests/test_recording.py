@@ -183,7 +183,8 @@ def test_truncated_last_record_is_left_out(tmp_path: Path) -> None:
     path.write_bytes(file.bytes()[:-100])
     recording = open_recording(path)
     assert recording.duration == 9.0 and recording.channels[0].n_samples == 2304
-    assert any("announces 10 s, 9 s are there" in note for note in recording.repairs)
+    assert recording.missing == 1.0
+    assert any("1 s of the 10 s that the header announces are missing" in note for note in recording.repairs)
     assert any("last record is incomplete" in note for note in recording.repairs)
     close(stored(recording), file.microvolts()[:, :2304])
 
@@ -194,10 +195,18 @@ def test_unknown_number_of_records_is_counted(tmp_path: Path, claimed: str) -> N
     assert recording.duration == 10.0 and "10 counted from the size of the file" in recording.repairs[0]
 
 
-@pytest.mark.parametrize(("claimed", "words"), [(4, "more than the header announces"), (99, "cut off")])
-def test_header_that_lies_about_the_number_of_records(tmp_path: Path, claimed: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("claimed", "missing", "words"), [(4, 0.0, "more than the header announces"), (99, 89.0, "cut off")]
+)
+def test_header_that_lies_about_the_number_of_records(tmp_path: Path, claimed: int, missing: float, words: str) -> None:
     recording = open_recording(EdfFile(claimed=claimed).write(tmp_path / "a.edf"))
-    assert recording.duration == 10.0 and words in recording.repairs[0]
+    assert (recording.duration, recording.missing) == (10.0, missing) and words in recording.repairs[0]
+
+
+def test_missing_time_is_not_rounded_in_words(tmp_path: Path) -> None:
+    recording = open_recording(EdfFile(claimed=1_234_567).write(tmp_path / "a.edf"))
+    assert recording.missing == 1_234_557
+    assert "1234557 s of the 1234567 s" in recording.repairs[0]
 
 
 def test_trailing_bytes_are_left_out(tmp_path: Path) -> None:
@@ -229,7 +238,7 @@ def test_unreadable_number_of_signals_follows_from_the_header_size(tmp_path: Pat
     close(stored(recording), file.microvolts())
 
 
-def test_wrong_version_is_mended_when_the_rest_fits(tmp_path: Path) -> None:
+def test_wrong_version_is_repaired_when_the_rest_fits(tmp_path: Path) -> None:
     recording = open_recording(EdfFile(header={0: b"EDF     "}).write(tmp_path / "a.edf"))
     assert "version field is wrong" in recording.repairs[0]
 
@@ -238,7 +247,7 @@ def test_wrong_version_is_mended_when_the_rest_fits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("date", "time", "start", "mended"),
+    ("date", "time", "start", "repaired"),
     [
         ("02.03.21", "14.15.16", datetime(2021, 3, 2, 14, 15, 16), False),
         ("02:03:21", "14:15:16", datetime(2021, 3, 2, 14, 15, 16), True),
@@ -254,10 +263,10 @@ def test_wrong_version_is_mended_when_the_rest_fits(tmp_path: Path) -> None:
         ("", "", None, True),
     ],
 )
-def test_dates(tmp_path: Path, date: str, time: str, start: datetime | None, mended: bool) -> None:
+def test_dates(tmp_path: Path, date: str, time: str, start: datetime | None, repaired: bool) -> None:
     recording = open_recording(EdfFile(date=date, time=time).write(tmp_path / "a.edf"))
     assert recording.start == start
-    assert (len(recording.repairs) == 1) == mended
+    assert (len(recording.repairs) == 1) == repaired
 
 
 def test_late_year_is_taken_from_the_recording_field(tmp_path: Path) -> None:
@@ -325,7 +334,7 @@ def test_rounded_record_times_are_no_gaps(tmp_path: Path) -> None:
     assert len(recording.segments) == 1 and recording.channels[0].sfreq == 250 / step and recording.repairs == ()
 
 
-def test_clock_set_back_a_little_is_mended(tmp_path: Path) -> None:
+def test_clock_set_back_a_little_is_repaired(tmp_path: Path) -> None:
     recording = open_recording(gapped([0, 1, 2, 2.9, 3.9, 9]).write(tmp_path / "a.edf"))
     assert [(s.start, s.stop) for s in recording.segments] == [(0, 5), (9, 10)]
     assert "overlap by up to 0.100 s" in recording.repairs[0]
@@ -405,8 +414,8 @@ def test_missing_empty_folder_text_and_strangers(tmp_path: Path) -> None:
         ("text.txt", b"Dear colleague, the EEG of our patient\n" * 30, "plain text"),
         ("zip.edf", b"PK\x03\x04" + bytes(600), "zip archive"),
         ("gzip.edf", b"\x1f\x8b" + bytes(600), "compressed"),
-        ("noise.edf", bytes(range(256)) * 8, "no EDF header"),
-        ("nothing.edf", bytes(4096), "no EDF header"),
+        ("noise.edf", bytes(range(256)) * 8, "not begin with an EDF header"),
+        ("nothing.edf", bytes(4096), "not begin with an EDF header"),
     ):
         (tmp_path / name).write_bytes(content)
         refused(tmp_path / name, words)
@@ -444,7 +453,7 @@ def test_unreadable_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (EdfFile(header={256 + 2 * 216: b"-5      "}), "number of samples"),
     ],
 )
-def test_what_cannot_be_mended_is_refused(tmp_path: Path, file: EdfFile, words: str) -> None:
+def test_what_cannot_be_repaired_is_refused(tmp_path: Path, file: EdfFile, words: str) -> None:
     refused(file.write(tmp_path / "a.edf"), words)
 
 

@@ -61,8 +61,17 @@ def from_records(
         count = signal.n_samples * header.n_records
         channels.append(Channel(signal.label, signal.unit, rate, count, low, high, signal.problem))
     clock = header.start + timedelta(seconds=times.origin) if header.start is not None else None
-    repairs = header.repairs + times.repairs
-    return Recording(path, header.kind, tuple(channels), clock, segments[-1].stop, segments, repairs, source)
+    return Recording(
+        path,
+        header.kind,
+        tuple(channels),
+        clock,
+        segments[-1].stop,
+        segments,
+        header.repairs + times.repairs,
+        source,
+        missing=float(header.n_missing * step),
+    )
 
 
 def _timeline(file: BinaryIO, header: edf_header.EdfHeader, where: str) -> edf_times.Timeline:

@@ -1,4 +1,4 @@
-"""The header of an EDF or BDF file: its fields and how to mend them; knows neither disks nor brains."""
+"""The header of an EDF or BDF file: its fields, and how wrong ones are repaired."""
 
 from __future__ import annotations
 
@@ -15,91 +15,64 @@ _MICROVOLTS = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "microv": 1.0, "microvolt": 1.
 _MICROVOLTS |= {"mv": 1e3, "millivolt": 1e3, "v": 1e6, "volt": 1e6, "volts": 1e6, "nv": 1e-3, "nanovolt": 1e-3}
 # Microvolts as exports have mangled them: the letter mu lost or written otherwise.
 _MANGLED = frozenset({"?v", "\ufffdv", "u", "uvolt", "uvolts", "mcv", "mkv", "мкв", "micv", "ìv", "âµv"})
-# Units seen on channels that are no potentials (heart rate, saturation, pressure, ...): nothing to mend there.
+# Units of channels that hold other quantities (heart rate, saturation, pressure, ...): nothing to repair there.
 _OTHER_UNITS = frozenset(
     "% mm cm sec s ms hz bpm brst/min /min 1/min degc °c c degf mmhg cmh2o l l/s l/min ml boolean bool "
     "g kohm ohm deg rad lux db n/a none bit bits count counts event".split()
 )
 _ANNOTATIONS = frozenset({"edf annotations", "bdf annotations"})
-_FORMAT = "an EDF, EDF+ or BDF recording was expected"
-_RE_EXPORT = "export the recording again from the EEG system"
+_FORMAT = "an EDF, EDF+ or BDF recording"
+_RE_EXPORT = "Export the recording again from the EEG system"
+_COPY = "Copy the file again"
 # Field widths of the signal part of the header, in order (edfplus.info, EDF specification, section 2.2).
 _WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
 
-# No physical or digital limit and no sampling rate (Hz) is larger than this.
+_MONTHS = {name: k for k, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
+
+# Beyond these a header field is damaged: limits, sampling rate (Hz), signals, length (s), years.
 _LARGEST = 10**9
 _FASTEST = 10**6
+_MOST_SIGNALS = 4096
+LONGEST = 100 * 86_400
+_YEARS = (1900, 2200)
 
 
 @dataclass(frozen=True)
 class EdfSignal:
-    """One signal of an EDF or BDF file; ``value = digital * scale + shift`` in `unit`.
-
-    Parameters
-    ----------
-    label, unit : str
-        Clean label; ``µV`` when the header names a voltage, else the header's own text.
-    scale, shift : float
-        NaN when `problem` says why the samples have no meaning.
-    digital_min, digital_max : int
-        Limits of the stored integers.
-    n_samples : int
-        Samples in each record.
-    first : int
-        Place of the first of them in the record, samples.
-    problem : str
-        Why the channel cannot be used; empty when it can.
-    """
+    """One signal of an EDF or BDF file; ``value = digital * scale + shift`` in `unit`."""
 
     label: str
-    unit: str
-    scale: float
+    unit: str  # "µV" when the header names a voltage, else the text in the header
+    scale: float  # NaN, as `shift`, when there is a problem
     shift: float
     digital_min: int
     digital_max: int
-    n_samples: int
-    first: int
-    problem: str = ""
+    n_samples: int  # in each record
+    first: int  # place of the first of them in the record, samples
+    problem: str = ""  # why the channel cannot be used; empty when it can
 
 
 @dataclass(frozen=True)
 class EdfHeader:
-    """What the header says after mending; see `parse_header`.
+    """What the header says after repair; patient and recording fields are not kept."""
 
-    Parameters
-    ----------
-    kind : str
-        ``EDF``, ``EDF+C``, ``EDF+D``, ``BDF``, ``BDF+C`` or ``BDF+D``.
-    start : datetime or None
-        Clock time of the start as the header gives it.
-    data_start, record_bytes, sample_bytes : int
-        Where the records begin, and bytes in each record and sample.
-    n_records : int
-        Complete records in the file.
-    record_duration : Fraction
-        Seconds.
-    signals, annotations : tuple of EdfSignal
-        Ordinary signals, and those that hold time stamps and text.
-    repairs : tuple of str
-        What was wrong, and what was done.
-    """
-
-    kind: str
-    start: datetime | None
-    data_start: int
+    kind: str  # "EDF", "EDF+C", "EDF+D", "BDF", "BDF+C" or "BDF+D"
+    start: datetime | None  # clock time as the header gives it
+    data_start: int  # bytes before the first record
     record_bytes: int
     sample_bytes: int
-    n_records: int
-    record_duration: Fraction
+    n_records: int  # complete records in the file
+    record_duration: Fraction  # s
     signals: tuple[EdfSignal, ...]
-    annotations: tuple[EdfSignal, ...]
+    annotations: tuple[EdfSignal, ...]  # signals that hold time stamps and text
     repairs: tuple[str, ...]
+    n_missing: int = 0  # records that the header announces and the file does not hold
 
 
 @dataclass
-class _Mender:
-    """Reads header fields and remembers what had to be mended."""
+class _Fields:
+    """Reads header fields and remembers what had to be repaired."""
 
     where: str
     repairs: list[str] = field(default_factory=list)
@@ -109,10 +82,8 @@ class _Mender:
 
     def text(self, raw: bytes) -> str:
         """Decode a field; control bytes would reach terminals and tables, so none survives."""
-        if b"\0" in raw:
-            self.nul = True
-        if not raw.isascii():
-            self.latin = True
+        self.nul = self.nul or b"\0" in raw
+        self.latin = self.latin or not raw.isascii()
         return "".join(c if c.isprintable() else " " for c in decode(raw)).strip()
 
     def number(self, raw: bytes) -> Fraction | None:
@@ -124,7 +95,12 @@ class _Mender:
             self.comma = self.comma or _NUMBER.fullmatch(text) is not None
         return Fraction(text) if _NUMBER.fullmatch(text) else None
 
-    def summary(self) -> tuple[str, ...]:
+    def whole(self, raw: bytes) -> int | None:
+        """Read a whole number, or None."""
+        number = self.number(raw)
+        return int(number) if number is not None and number.denominator == 1 else None
+
+    def all_repairs(self) -> tuple[str, ...]:
         notes = list(self.repairs)
         if self.nul:
             notes.append("header fields are padded with NUL bytes; read as spaces")
@@ -134,7 +110,7 @@ class _Mender:
             notes.append("header text is not plain ASCII; read as UTF-8 or Latin-1")
         return tuple(notes)
 
-    def refuse(self, what: str, remedy: str = _RE_EXPORT) -> RecordingError:
+    def refusal(self, what: str, remedy: str = _RE_EXPORT) -> RecordingError:
         return RecordingError(self.where, what, _FORMAT, remedy)
 
 
@@ -147,10 +123,8 @@ def decode(raw: bytes) -> str:
 
 
 def names(labels: Iterable[str], limit: int = 6) -> str:
-    """Print labels for people, at most `limit` of them.
+    """List labels for people, at most `limit` of them.
 
-    Examples
-    --------
     >>> names(["Fp1", "Fp2"])
     "channels 'Fp1', 'Fp2'"
     """
@@ -165,117 +139,94 @@ def is_edf(raw: bytes) -> bool:
 
 
 def count_signals(raw: bytes, where: str) -> int:
-    """Return the number of signals from the first 256 bytes of a file.
-
-    Parameters
-    ----------
-    raw : bytes
-        The first 256 bytes.
-    where : str
-        Name for errors.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    RecordingError
-        If this is not the beginning of an EDF or BDF file.
-    """
-    mender = _Mender(where)
+    """Return the number of signals from the first 256 bytes of a file."""
+    fields = _Fields(where)
     if len(raw) < 256:
-        raise mender.refuse(f"holds only {len(raw)} bytes, less than the shortest header", "copy the file again")
-    count, size = mender.number(raw[252:256]), mender.number(raw[184:192])
-    n_signals = int(count) if count is not None and count.denominator == 1 else -1
-    from_size = int(size) // 256 - 1 if size is not None and size.denominator == 1 and size % 256 == 0 else -1
+        raise fields.refusal(f"the file holds only {len(raw)} bytes, less than the shortest header", _COPY)
+    count, size = fields.whole(raw[252:256]), fields.whole(raw[184:192])
+    from_size = size // 256 - 1 if size is not None and size % 256 == 0 else -1
+    n_signals = -1 if count is None else count
     if not is_edf(raw) and (n_signals < 1 or n_signals != from_size):
-        raise mender.refuse(_stranger(raw), "check the file; a changed ending does not convert it")
-    if n_signals < 0 and from_size < 1:
-        raise mender.refuse("the number of signals in the header is not a number")
-    n_signals = n_signals if n_signals >= 0 else from_size
+        raise fields.refusal(_stranger(raw), "")
+    n_signals = from_size if n_signals < 0 and from_size > 0 else n_signals
+    if n_signals < 0:
+        raise fields.refusal("the number of signals in the header is not a number")
     if n_signals == 0:
-        raise mender.refuse("the header announces no signals: there is no EEG in this file")
+        raise fields.refusal("the header announces no signals: there is no EEG in this file", "")
+    if n_signals > _MOST_SIGNALS:
+        raise fields.refusal(f"the header announces more than {_MOST_SIGNALS} signals")
     return n_signals
 
 
 def _stranger(raw: bytes) -> str:
-    """Say what a file that is no EDF seems to be."""
+    """Say what a file that is not EDF seems to be."""
     kinds = {
-        b"\x1f\x8b": "it is compressed (gzip): unpack it first",
-        b"PK": "it is a zip archive: unpack it first",
-        b"%PDF": "it is a PDF document",
-        b"GDF": "it is a GDF file",
-        b"MATLAB": "it is a MATLAB file",
-        b"\x89HDF": "it is an HDF5 file",
+        b"\x1f\x8b": "compressed (gzip) and must be unpacked first",
+        b"PK": "a zip archive and must be unpacked first",
+        b"%PDF": "a PDF document",
+        b"GDF": "a GDF file",
+        b"MATLAB": "a MATLAB file",
+        b"\x89HDF": "an HDF5 file",
     }
     for magic, words in kinds.items():
         if raw.startswith(magic):
-            return f"is not an EDF or BDF file ({words})"
+            return f"the file is not EDF or BDF: it is {words}"
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in raw):
-        return "is not an EDF or BDF file (it looks like plain text)"
-    return "is not an EDF or BDF file (its first bytes are no EDF header)"
+        return "the file is not EDF or BDF: it looks like plain text"
+    return "the file is not EDF or BDF: it does not begin with an EDF header"
 
 
 def parse_header(raw: bytes, size: int, where: str) -> EdfHeader:
-    """Read and mend the header of an EDF or BDF file.
+    """Read and repair the header of a file of `size` bytes from its first ``256 * (1 + n_signals)`` bytes.
 
-    Parameters
-    ----------
-    raw : bytes
-        The first ``256 * (1 + n_signals)`` bytes of the file (`count_signals`).
-    size : int
-        Size of the whole file in bytes.
-    where : str
-        Name for errors.
-
-    Returns
-    -------
-    EdfHeader
-        Patient and recording fields are neither kept nor quoted.
-
-    Raises
-    ------
-    RecordingError
-        If the samples cannot be found or dated in the file.
-
-    References
-    ----------
     Kemp et al., *A simple format for exchange of digitized polygraphic recordings*, 1992; Kemp & Olivan, *European data
     format 'plus'*, 2003 (https://www.edfplus.info/specs/edfplus.html).
     """
     n_signals = count_signals(raw, where)
-    mender = _Mender(where)
-    if size < 256 * (n_signals + 1) or len(raw) < 256 * (n_signals + 1):
-        raise mender.refuse("ends inside its own header", "copy the file again")
+    fields = _Fields(where)
+    if min(size, len(raw)) < 256 * (n_signals + 1):
+        raise fields.refusal("the file ends inside its own header", _COPY)
     family = "BDF" if raw[:1] == b"\xff" else "EDF"
-    mender.nul = b"\0" in raw[:8]
+    fields.nul = b"\0" in raw[:8]
     if not is_edf(raw):
-        mender.repairs.append(f"the version field is wrong; read as {family} because the rest of the header fits")
-    reserved = raw[192:197].upper()
-    kind = family + (reserved[3:].decode() if reserved in {b"EDF+C", b"EDF+D", b"BDF+C", b"BDF+D"} else "")
-    duration = mender.number(raw[244:252])
-    columns = _columns(raw, n_signals)
-    signals = _signals(columns, mender, family)
+        fields.repairs.append(f"the version field is wrong; read as {family} because the rest of the header fits")
+    duration = fields.number(raw[244:252])
+    signals = _signals(_columns(raw, n_signals), fields, family)
     ordinary = tuple(s for s in signals if s.label.lower() not in _ANNOTATIONS)
-    marks = tuple(s for s in signals if s.label.lower() in _ANNOTATIONS)
     if not ordinary:
-        raise mender.refuse("holds annotations only, no signals", "give the recording that belongs to it")
+        raise fields.refusal("the file holds annotations only, no signals", "Give the recording that belongs to it")
     if duration is None or duration <= 0:
-        raise mender.refuse("the duration of a record in the header is not a positive number")
-    _audit(ordinary, mender)
+        raise fields.refusal("the duration of a record in the header is not a positive number")
+    _report_channels(ordinary, fields)
     width = 3 if family == "BDF" else 2
     record_bytes = width * sum(s.n_samples for s in signals)
-    if record_bytes == 0 or not any(s.n_samples for s in ordinary):
-        raise mender.refuse("its records hold no samples")
+    if not any(s.n_samples for s in ordinary):
+        raise fields.refusal("the records hold no samples")
     if max(s.n_samples for s in ordinary) / duration > _FASTEST:
-        raise mender.refuse("the header implies sampling rates above 1 MHz; its record duration must be wrong")
-    data_start = _data_start(raw, n_signals, record_bytes, size=size, mender=mender)
-    n_records = _count_records(raw, size - data_start, record_bytes, duration=duration, mender=mender)
-    start = _start(raw, mender)
+        raise fields.refusal("the header implies sampling rates above 1 MHz; its record duration must be wrong")
+    data_start = _data_start(raw, n_signals, record_bytes, size=size, fields=fields)
+    n_records, n_missing = _count_records(raw, size - data_start, record_bytes, duration=duration, fields=fields)
+    reserved = raw[192:197].upper()
     return EdfHeader(
-        kind, start, data_start, record_bytes, width, n_records, duration, ordinary, marks, mender.summary()
+        kind=family + (reserved[3:].decode() if reserved in {b"EDF+C", b"EDF+D", b"BDF+C", b"BDF+D"} else ""),
+        start=_start(raw, fields),
+        data_start=data_start,
+        record_bytes=record_bytes,
+        sample_bytes=width,
+        n_records=n_records,
+        record_duration=duration,
+        signals=ordinary,
+        annotations=tuple(s for s in signals if s.label.lower() in _ANNOTATIONS),
+        repairs=fields.all_repairs(),
+        n_missing=n_missing,
     )
+
+
+def check_length(seconds: float, where: str) -> None:
+    """Refuse lengths that no recording has: a damaged header, or a file that was allocated but never written."""
+    if not seconds <= LONGEST:
+        days = f"{seconds / 86_400:,.0f}" if seconds < 1e9 else "millions of"
+        raise RecordingError(where, f"its signals would last {days} days", f"at most {LONGEST // 86_400} days")
 
 
 def _columns(raw: bytes, n_signals: int) -> list[list[bytes]]:
@@ -287,35 +238,38 @@ def _columns(raw: bytes, n_signals: int) -> list[list[bytes]]:
     return columns
 
 
-def _signals(columns: list[list[bytes]], mender: _Mender, family: str) -> list[EdfSignal]:
+def _signals(columns: list[list[bytes]], fields: _Fields, family: str) -> list[EdfSignal]:
     """Make the signals, with their calibration and their place in a record."""
     signals, first = [], 0
     assumed, odd = [], []
     rail = 2**23 if family == "BDF" else 2**15
     for label, _, unit, *limits, _, count, _ in zip(*columns, strict=True):
-        name, text, n_samples = mender.text(label), mender.text(unit), mender.number(count)
-        if n_samples is None or n_samples.denominator != 1 or not 0 <= n_samples < 2**31:
-            raise mender.refuse("the number of samples in a record is not a number for one of the signals")
-        marks = name.lower() in _ANNOTATIONS
-        factor = _MICROVOLTS.get(text.lower().rstrip("."), 1.0)
-        known = text.lower().rstrip(".") in _MICROVOLTS or text.lower() in _MANGLED
-        if (not text or text.lower() in _MANGLED) and not marks:
-            assumed.append(name)
-        elif not known and text.lower() not in _OTHER_UNITS and not marks:
-            odd.append((name, text))
-        numbers = [mender.number(limit) for limit in limits]
-        scale, shift, problem = _calibration(numbers, factor) if not marks else (1.0, 0.0, "")
+        name, text, n_samples = fields.text(label), fields.text(unit), fields.whole(count)
+        if n_samples is None or not 0 <= n_samples < 2**31:
+            raise fields.refusal("the number of samples in a record is not a number for one of the signals")
+        numbers = [fields.number(limit) for limit in limits]
+        scale, shift, problem = 1.0, 0.0, ""
+        if name.lower() not in _ANNOTATIONS:
+            known = text.lower().rstrip(".") in _MICROVOLTS
+            if not text or text.lower() in _MANGLED:
+                assumed.append(name)
+                text = "µV"
+            elif not known and text.lower() not in _OTHER_UNITS:
+                odd.append((name, text))
+            scale, shift, problem = _calibration(numbers, _MICROVOLTS.get(text.lower().rstrip("."), 1.0))
+            text = "µV" if known else text
         if n_samples == 0:
             problem = "it holds no samples"
-        low, high = (int(n) if n is not None else side for n, side in zip(numbers[2:], (-rail, rail - 1), strict=True))
-        shown = "µV" if known or not text else text
-        signals.append(EdfSignal(name, shown, scale, shift, low, high, int(n_samples), first, problem))
-        first += int(n_samples)
+        low, high = (
+            int(n) if n is not None and not problem else r for n, r in zip(numbers[2:], (-rail, rail - 1), strict=True)
+        )
+        signals.append(EdfSignal(name, text, scale, shift, low, high, n_samples, first, problem))
+        first += n_samples
     if assumed:
-        mender.repairs.append(f"{names(assumed)}: no unit that can be read in the header; microvolts assumed")
+        fields.repairs.append(f"{names(assumed)}: no unit that can be read in the header; microvolts assumed")
     if odd:
         units = ", ".join(f"'{unit}'" for unit in sorted({unit for _, unit in odd})[:6])
-        mender.repairs.append(f"{names(name for name, _ in odd)}: unit {units} unknown; left out")
+        fields.repairs.append(f"{names(name for name, _ in odd)}: unit {units} unknown; left out")
     return signals
 
 
@@ -337,89 +291,95 @@ def _calibration(limits: Sequence[Fraction | None], factor: float) -> tuple[floa
     return float(scale) * factor, float(low - digital_low * scale) * factor, ""
 
 
-def _audit(signals: Sequence[EdfSignal], mender: _Mender) -> None:
-    """List channels without meaning, twins and turned polarity."""
+def _report_channels(signals: Sequence[EdfSignal], fields: _Fields) -> None:
+    """Report channels that cannot be used, repeated labels and inverted polarity."""
     problems: dict[str, list[str]] = {}
     for signal in signals:
         if signal.problem:
             problems.setdefault(signal.problem, []).append(signal.label)
     for problem, labels in problems.items():
-        mender.repairs.append(f"{names(labels)}: {problem}; the channel is left out")
+        fields.repairs.append(f"{names(labels)}: {problem}; the channel is left out")
     turned = [s.label for s in signals if s.scale < 0]
     if turned:
-        mender.repairs.append(f"{names(turned)}: the range is given from high to low; read as inverted polarity")
+        fields.repairs.append(f"{names(turned)}: the range is given from high to low; read as inverted polarity")
     twins = [label for label, count in Counter(s.label for s in signals).items() if count > 1]
     if twins:
-        mender.repairs.append(f"{names(twins)}: the label occurs more than once; told apart by position")
+        fields.repairs.append(f"{names(twins)}: the label occurs more than once; told apart by position")
 
 
-def _data_start(raw: bytes, n_signals: int, record_bytes: int, *, size: int, mender: _Mender) -> int:
+def _data_start(raw: bytes, n_signals: int, record_bytes: int, *, size: int, fields: _Fields) -> int:
     """Return where records begin: after all fields, unless only the header's own figure fits the file."""
-    if mender.number(raw[252:256]) != n_signals:
-        mender.repairs.append(f"the number of signals is unreadable; {n_signals} taken from the size of the header")
-    expected, stated, count = 256 * (n_signals + 1), mender.number(raw[184:192]), mender.number(raw[236:244])
+    if fields.number(raw[252:256]) != n_signals:
+        fields.repairs.append(f"the number of signals is unreadable; {n_signals} taken from the size of the header")
+    expected, stated, count = 256 * (n_signals + 1), fields.number(raw[184:192]), fields.number(raw[236:244])
     if stated == expected:
         return expected
     if stated is not None and stated > expected and count is not None and size - stated == count * record_bytes > 0:
-        mender.repairs.append("the header is longer than its signals need; the extra bytes are skipped")
+        fields.repairs.append("the header is longer than its signals need; the extra bytes are skipped")
         return int(stated)
-    mender.repairs.append(f"the header gives a wrong size of itself; {expected} bytes taken from its signals")
+    fields.repairs.append(f"the header gives a wrong size of itself; {expected} bytes taken from its signals")
     return expected
 
 
-def _count_records(raw: bytes, available: int, record_bytes: int, *, duration: Fraction, mender: _Mender) -> int:
-    """Return the number of complete records that the file really holds."""
+def _count_records(
+    raw: bytes, available: int, record_bytes: int, *, duration: Fraction, fields: _Fields
+) -> tuple[int, int]:
+    """Return how many complete records the file holds, and how many announced ones are missing."""
     n_whole, rest = divmod(max(0, available), record_bytes)
     if n_whole == 0:
-        raise mender.refuse("holds no complete data record; the file is cut off", "copy the file again")
-    claimed = mender.number(raw[236:244])
-    seconds = float(n_whole * duration)
-    if claimed is None or claimed < 0:
-        mender.repairs.append(
+        raise fields.refusal("the file holds no complete data record; it is cut off", _COPY)
+    check_length(float(n_whole * duration), fields.where)
+    announced = fields.whole(raw[236:244])
+    n_missing = 0
+    if announced is None or announced < 0 or announced * duration > LONGEST:
+        fields.repairs.append(
             "the header does not give the number of records (the recording was not closed properly); "
             f"{n_whole} counted from the size of the file"
         )
-    elif claimed > n_whole:
-        lost = float((claimed - n_whole) * duration)
-        mender.repairs.append(
-            f"the file is cut off: the header announces {float(claimed * duration):g} s, {seconds:g} s are there, "
-            f"{lost:g} s are missing at the end"
-        )
-    elif claimed < n_whole:
-        mender.repairs.append(
-            f"the file holds more than the header announces: {seconds:g} s instead of "
-            f"{float(claimed * duration):g} s; all of it is read"
-        )
+    elif announced > n_whole:
+        n_missing = announced - n_whole
+        lost, whole = (f"{float(n * duration):.10g} s" for n in (n_missing, announced))
+        fields.repairs.append(f"the file is cut off: {lost} of the {whole} that the header announces are missing")
+    elif announced < n_whole:
+        held, said = (f"{float(n * duration):.10g} s" for n in (n_whole, announced))
+        fields.repairs.append(f"the file holds more than the header announces: {held} instead of {said}; all is read")
     if rest:
-        mender.repairs.append(f"the last record is incomplete; its {rest} of {record_bytes} bytes are left out")
-    return n_whole
+        fields.repairs.append(f"the last record is incomplete; its {rest} of {record_bytes} bytes are left out")
+    return n_whole, n_missing
 
 
-def _start(raw: bytes, mender: _Mender) -> datetime | None:
+def _start(raw: bytes, fields: _Fields) -> datetime | None:
     """Read the clock time of the start, in the many ways that systems write it."""
-    date, time = mender.text(raw[168:176]), mender.text(raw[176:184])
+    date, time = fields.text(raw[168:176]), fields.text(raw[176:184])
     clock = re.fullmatch(r"(\d{1,2})\D(\d{1,2})\D(\d{1,2})", time, re.ASCII)
-    day = re.fullmatch(r"(\d{1,2})\D(\d{1,2})\D(\d{2}|\d{4})", date, re.ASCII)
-    # EDF+ repeats the date, with all digits of the year, in the recording field; nothing else of it is looked at.
-    long_date = re.search(rb"Startdate (\d{2})-([A-Za-z]{3})-(\d{4})", raw[88:168])
+    day = _date(date) or _long_date(raw[88:168])
     try:
-        if clock is None:
+        if clock is None or day is None or not _YEARS[0] <= day[0] <= _YEARS[1]:
             raise ValueError
-        if day is not None:
-            year = int(day[3])
-            # Two digits: 85 to 99 belong to the last century (EDF+ specification, 2.1.3.2).
-            century = 0 if len(day[3]) == 4 else 1900 if year >= 85 else 2000
-            date_time = datetime(century + year, int(day[2]), int(day[1]))
-        elif long_date is not None:
-            month = "jan feb mar apr may jun jul aug sep oct nov dec".split().index(long_date[2].decode().lower()) + 1
-            date_time = datetime(int(long_date[3]), month, int(long_date[1]))
-            mender.repairs.append("the start date is unreadable; taken from the EDF+ recording field")
-        else:
-            raise ValueError
-        date_time = date_time.replace(hour=int(clock[1]), minute=int(clock[2]), second=int(clock[3]))
+        start = datetime(*day, int(clock[1]), int(clock[2]), int(clock[3]))
     except ValueError:
-        mender.repairs.append("the start date or time does not exist; clock times are unknown")
+        fields.repairs.append("the start date or time does not exist; clock times are unknown")
         return None
-    if not all(re.fullmatch(r"\d\d\.\d\d\.\d\d", text) for text in (date, time)) and day is not None:
-        mender.repairs.append("the start date or time is not written dd.mm.yy and hh.mm.ss; read as day, month, year")
-    return date_time
+    if _date(date) is None:
+        fields.repairs.append("the start date is unreadable; taken from the EDF+ recording field")
+    elif not all(re.fullmatch(r"\d\d\.\d\d\.\d\d", text) for text in (date, time)):
+        fields.repairs.append("the start date or time is not written dd.mm.yy and hh.mm.ss; read as day, month, year")
+    return start
+
+
+def _date(text: str) -> tuple[int, int, int] | None:
+    """Return year, month and day."""
+    found = re.fullmatch(r"(\d{1,2})\D(\d{1,2})\D(\d{2}|\d{4})", text, re.ASCII)
+    if found is None:
+        return None
+    year = int(found[3])
+    if len(found[3]) == 2:  # 85 to 99 belong to the last century (EDF+ specification, 2.1.3.2)
+        year += 1900 if year >= 85 else 2000
+    return year, int(found[2]), int(found[1])
+
+
+def _long_date(raw: bytes) -> tuple[int, int, int] | None:
+    """Return the date that EDF+ repeats, with all digits of the year, in the recording field; nothing else of it."""
+    found = re.search(rb"Startdate (\d{2})-([A-Za-z]{3})-(\d{4})", raw)
+    month = _MONTHS.get(found[2].lower()) if found else None
+    return (int(found[3]), month, int(found[1])) if found and month else None

@@ -32,102 +32,48 @@ _SHORTEST_CHUNK = 40
 
 @dataclass(frozen=True)
 class Channel:
-    """A stored signal.
+    """A stored signal."""
 
-    Parameters
-    ----------
-    label : str
-        As in the file, without padding.
-    unit : str
-        Unit of what `Recording.blocks` gives: ``µV``, or the file's own unit when that is no voltage.
-    sfreq : float
-        Stored sampling rate, Hz.
-    n_samples : int
-        Stored samples.
-    minimum, maximum : float
-        Values at the digital limits, in `unit`; NaN when unknown.
-    problem : str
-        Why the samples have no meaning (they read as NaN); empty when they have.
-    """
-
-    label: str
-    unit: str
-    sfreq: float
+    label: str  # as in the file, without padding
+    unit: str  # of what `Recording.blocks` gives: "µV", or the file's own unit when that is not a voltage
+    sfreq: float  # stored sampling rate, Hz
     n_samples: int
-    minimum: float
+    minimum: float  # value at the digital limit, in `unit`; NaN when unknown
     maximum: float
-    problem: str = ""
+    problem: str = ""  # why the samples have no meaning (they read as NaN); empty when they have
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch without gaps.
+    """A stretch without gaps."""
 
-    Parameters
-    ----------
-    start, stop : float
-        True time, seconds from the start of the recording.
-    offset : float
-        Seconds into the stored signal, where gaps take no room.
-    """
-
-    start: float
+    start: float  # true time, seconds from the start of the recording
     stop: float
-    offset: float
+    offset: float  # seconds into the stored signal, where gaps take no room
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Whole seconds of signal from one segment.
+    """Whole seconds of signal from one segment."""
 
-    Parameters
-    ----------
-    start : float
-        True time of the first sample, seconds from the start of the recording.
-    data : ndarray of float32, shape (C, n)
-        Microvolts at the sampling rate asked for; NaN on channels without meaning.
-    saturated : ndarray of float32, shape (C, n_seconds)
-        Fraction of stored samples of each second that lie at the digital limits.
-    """
-
-    start: float
-    data: Signal
-    saturated: Signal
+    start: float  # true time of the first sample, seconds from the start of the recording
+    data: Signal  # (C, n), microvolts at the sampling rate asked for; NaN on channels without meaning
+    saturated: Signal  # (C, n_seconds), fraction of stored samples of each second that lie at the digital limits
 
 
 @dataclass(frozen=True, eq=False)
 class StoredBlock:
-    """Whole seconds of one segment as they lie in the file, to be scaled and resampled elsewhere.
+    """Whole seconds of one segment as they lie in the file, to be scaled and resampled elsewhere."""
 
-    Parameters
-    ----------
-    start : float
-        True time of the first second, seconds from the start of the recording.
-    records : ndarray of int16, shape (R, n)
-        Whole records.
-    signals : tuple of EdfSignal
-        Where the C channels lie in a record, and what their integers mean.
-    cut : tuple of int
-        First stored sample used and the one after the last, counted from the first record.
-    repeat : tuple of int
-        How often the first and the last of them are repeated, where the resampling filter reaches beyond the segment.
-    ratio : Fraction
-        Rate asked for over stored rate.
-    skip, n_samples : int
-        Samples to leave out after resampling, and samples to keep.
-    edges : ndarray, shape (T + 1,)
-        Where each second begins, and the last ends, in stored samples used.
-    """
-
-    start: float
-    records: NDArray[np.int16]
-    signals: tuple[EdfSignal, ...]
-    cut: tuple[int, int]
-    repeat: tuple[int, int]
-    ratio: Fraction
-    skip: int
-    n_samples: int
-    edges: NDArray[np.intp]
+    start: float  # true time of the first second, seconds from the start of the recording
+    records: NDArray[np.int16]  # (R, n), whole records
+    signals: tuple[EdfSignal, ...]  # where the C channels lie in a record, and what their integers mean
+    cut: tuple[int, int]  # first stored sample used and the one after the last, counted from the first record
+    repeat: tuple[int, int]  # how often both are repeated, where the resampling filter reaches beyond the segment
+    ratio: Fraction  # rate asked for over stored rate
+    skip: int  # samples to leave out after resampling
+    n_samples: int  # samples to keep
+    edges: NDArray[np.intp]  # (T + 1,), where each second begins, and the last ends, in stored samples used
 
 
 class Handle(Protocol):
@@ -154,12 +100,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Recording:
-    """What is known of a recording before its signals are read.
+    """What is known of a recording before its signals are read; plain data that can be pickled.
 
     Parameters
     ----------
     path : Path
-        As given.
+        File that stands for the recording.
     format : str
         E.g. ``EDF+D`` or ``Persyst``.
     channels : tuple of Channel
@@ -167,13 +113,15 @@ class Recording:
     start : datetime or None
         Clock time of the first sample.
     duration : float
-        True duration, gaps included, seconds.
+        True duration of what can be read, gaps included, seconds.
     segments : tuple of Segment
         In order; what lies between them was not recorded.
     repairs : tuple of str
         What was wrong in the file and what was done; never patient data.
     source : Source
         How the file is read.
+    missing : float
+        Seconds that the header announces after `duration` but that the file does not hold.
     """
 
     path: Path
@@ -184,6 +132,7 @@ class Recording:
     segments: tuple[Segment, ...]
     repairs: tuple[str, ...]
     source: Source = field(repr=False, compare=False)
+    missing: float = 0.0
 
     def blocks(
         self, channels: Sequence[int], *, sfreq: float, seconds: int = 600, clock: StageClock | None = None
