@@ -17,8 +17,9 @@ from restcli.detect.detector import Detector
 from restcli.detect.gpu_kernel import fused_runner
 from restcli.detect.stream import Stream
 from restcli.nn.config import RestConfig
-from restcli.nn.rest import Rest, Windows, n_parameters, run_windows
+from restcli.nn.rest import Rest, n_parameters
 from restcli.nn.weights import load_weights
+from restcli.nn.windows import Inputs, Windows, run_windows
 from restcli.signal.montage import ELECTRODES_19, electrode_graph
 
 # Parameters, megabytes and milliseconds a window as printed in the paper (its GPU, batch not said).
@@ -90,7 +91,7 @@ def _networks(device: torch.device, repeats: int) -> Rows:
             # The same windows from the seconds that they share; batch 1 is one window alone.
             part = seconds[: len(x) + N_SECONDS - 1]
             last = range(N_SECONDS - 1, len(part))
-            state = runner(network, network.l1(part).transpose(0, 1), adjacency, Windows(last, N_SECONDS))
+            state = runner(network, Inputs(network.l1(part).transpose(0, 1)), adjacency, Windows(last, N_SECONDS))
             logits: Tensor = network.fc(state)[..., 0].mean(dim=0)
             return logits
 
@@ -111,16 +112,16 @@ def _day_on_gpu(repeats: int) -> Rows:
     fused = fused_runner() or run_windows
     adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency).cuda()
     network = _rest("DS").cuda()
-    projected = torch.randn(N_NODES, 86_400 + N_SECONDS - 1, network.config.hidden, device="cuda")
-    windows = Windows(range(N_SECONDS - 1, projected.shape[1]), N_SECONDS)
-    plain = run_windows(network, projected, adjacency, windows)
+    inputs = Inputs(torch.randn(N_NODES, 86_400 + N_SECONDS - 1, network.config.hidden, device="cuda"))
+    windows = Windows(range(N_SECONDS - 1, 86_400 + N_SECONDS - 1), N_SECONDS)
+    plain = run_windows(network, inputs, adjacency, windows)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        run_windows(network, projected, adjacency, windows)
+        run_windows(network, inputs, adjacency, windows)
     forms: dict[str, Callable[[], object]] = {
-        "plain": lambda: run_windows(network, projected, adjacency, windows),
+        "plain": lambda: run_windows(network, inputs, adjacency, windows),
         "captured graph": graph.replay,
-        "fused kernel": lambda: fused(network, projected, adjacency, windows),
+        "fused kernel": lambda: fused(network, inputs, adjacency, windows),
     }
     rows: Rows = []
     for form, action in forms.items():
@@ -129,7 +130,7 @@ def _day_on_gpu(repeats: int) -> Rows:
             action()
             torch.cuda.synchronize()
 
-        away = (fused(network, projected, adjacency, windows) - plain).abs().max().item()
+        away = (fused(network, inputs, adjacency, windows) - plain).abs().max().item()
         rows.append(
             {"form": form, "ms": 1000 * seconds_of(timed, repeats=10 * repeats), "fused kernel away from plain": away}
         )

@@ -35,9 +35,9 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a weights file with random parameters: whole in form, useless in substance."""
     import torch
 
-    from restcli.detect.detector import golden_logits
-    from restcli.nn.baselines import BandPowerFloor
+    from restcli.nn.baselines import BandPowerBaseline
     from restcli.nn.config import RestConfig
+    from restcli.nn.golden import golden_logits
     from restcli.nn.rest import Rest
     from restcli.nn.weights import Weights, save_weights
     from restcli.signal.features import FeatureConfig
@@ -54,7 +54,7 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tensors,
         types=("sz_foc", "sz_gen"),
         provenance={"data": "none"},
-        floor=BandPowerFloor((0.0,) * 10, (1.0,) * 10, (0.25,) * 10, -1.5),
+        baseline=BandPowerBaseline((0.0,) * 10, (1.0,) * 10, (0.25,) * 10, -1.5),
     )
     path = tmp_path_factory.mktemp("weights") / "toy.safetensors"
     save_weights(replace(weights, golden=golden_logits(weights)), path)

@@ -59,7 +59,7 @@ def test_evaluate_with_weights_detects_and_shows_the_floors(dataset: Path, toy_w
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["model"].startswith("toy (")
-    floors = {"amplitude floor", "band-power floor"}
+    floors = {"amplitude baseline", "band-power baseline"}
     assert {"scores"} | floors <= {measure["of"] for measure in told["measures"]}
     assert floors <= set(told["curves"])
     assert {path.name for path in tmp_path.iterdir()} >= {"operating_scores.png", "reliability.png"}

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from restcli.detect.detector import golden_logits
 from restcli.errors import UsageError, WeightsError
 from restcli.events import EventRule
 from restcli.nn.config import RestConfig
+from restcli.nn.golden import golden_logits
 from restcli.nn.rest import join_networks, n_parameters
 from restcli.nn.weights import Calibration, load_weights
 from restcli.signal.features import FeatureConfig, log_features
@@ -444,7 +444,7 @@ def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path,
     assert weights.golden
     assert weights.types[2] == "sz_gen_nm_typical"
     assert weights.metrics["validation"]["background_hours"] > 0
-    assert weights.floor is not None and len(weights.floor.slope) == 10
+    assert weights.baseline is not None and len(weights.baseline.slope) == 10
     assert weights.metrics["validation"]["auroc_band_power_floor"] > 0
     assert all(f"auroc {floor} floor" in first.card.read_text() for floor in ("amplitude", "band power"))
     assert first.log.read_text().splitlines()[0] == "member,step,rate,loss,validation_loss,auroc"

@@ -20,12 +20,14 @@ from restcli.detect.gpu_features import choose_device, to_microvolts
 from restcli.detect.gpu_features import summarise as summarise_there
 from restcli.detect.settings import Settings, fit_montage, needed_nodes, rule_in_force
 from restcli.detect.timeline import Piece, band_limit, count_bad, join_pieces, to_scores
-from restcli.errors import RecordingError, RestError, UsageError, WeightsError
+from restcli.errors import RecordingError, RestError, UsageError
 from restcli.events import EventRule, Events, Scores, to_events
 from restcli.io.recording import Block, Recording, Segment, StoredBlock
 from restcli.io.registry import open_recording
-from restcli.nn.rest import Rest, Windows, join_networks, run_windows
-from restcli.nn.weights import Weights, load_weights, member_tensors
+from restcli.nn.golden import GOLDEN_TOLERANCE, check_golden, golden_signal
+from restcli.nn.rest import Rest, build_network
+from restcli.nn.weights import Weights, load_weights
+from restcli.nn.windows import Inputs, Windows, run_windows
 from restcli.profiling import StageClock
 from restcli.signal.features import SPECTRUM_BINS, magnitudes, spectra
 from restcli.signal.montage import ElectrodeGraph, Montage, electrode_graph
@@ -40,7 +42,6 @@ _WINDOWS_AT_ONCE = 512
 _GPU_BLOCK_SECONDS = 1800
 _GPU_WINDOWS_AT_ONCE = 4096
 _MOST_WORKERS = 4
-_GOLDEN_TOLERANCE = 1e-3
 # Single nodes lean on faint bins, where transforms in float32 differ.
 _NODE_TOLERANCE = 1e-2
 _COMPARED_SECONDS = 30
@@ -150,67 +151,6 @@ def annotate(path: str | Path, settings: Settings | None = None, *, on_progress:
     return detector.annotate(recording, settings, clock=clock, on_progress=on_progress)
 
 
-def build_network(weights: Weights) -> Rest:
-    """Build the network in evaluation mode from stored weights.
-
-    Raises
-    ------
-    WeightsError
-        If parameters and shape do not belong together.
-    """
-    config = weights.config
-    if weights.config.n_features != weights.features.n_features:
-        raise WeightsError(
-            weights.name, f"{weights.config.n_features} inputs", f"{weights.features.n_features}, as its features give"
-        )
-    networks = [Rest(config) for _ in range(config.members)]
-    try:
-        for network, tensors in zip(networks, member_tensors(weights), strict=True):
-            network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in tensors.items()})
-    except (RuntimeError, ValueError) as error:
-        raise WeightsError(weights.name, "its parameters do not fit its shape", "an unchanged file") from error
-    network = networks[0] if config.members == 1 else join_networks(networks)
-    return network.eval().requires_grad_(False)
-
-
-def golden_signal(n_nodes: int, sfreq: float, n_seconds: int = 20) -> Float32Array:
-    """Make the fixed test signal: a different chirp with a 3-Hz train at each node, µV, shape (N, n)."""
-    clock = np.arange(int(n_seconds * sfreq)) / sfreq
-    node = np.arange(n_nodes)[:, None]
-    chirp = 20.0 * np.sin(2 * np.pi * (2.0 + 0.3 * node + 0.4 * clock) * clock)
-    train = 30.0 * np.maximum(np.sin(2 * np.pi * 3.0 * clock + node), 0.0) ** 4 * (clock > n_seconds / 2)
-    ripple = 3.0 * np.sin(2 * np.pi * (17.3 + node) * clock + node)
-    return np.asarray(chirp + train + ripple, dtype=np.float32)
-
-
-def golden_logits(weights: Weights) -> tuple[float, ...]:
-    """Compute the network's mean logit after each of the last 8 seconds of the fixed test signal.
-
-    Stored with the weights, compared whenever they are used: features, graph and network of this version must give
-    what they gave when the weights were trained.
-    """
-    network = build_network(weights)
-    magnitude = magnitudes(golden_signal(len(weights.nodes), weights.features.sfreq), weights.features.sfreq)
-    x = torch.from_numpy(spectra(magnitude, weights.features))
-    adjacency = torch.from_numpy(electrode_graph(weights.nodes).adjacency)
-    logits, _ = network(x[None], adjacency, masked=False)
-    return tuple(float(value) for value in logits[0, -8:].mean(dim=-1))
-
-
-def _check_golden(weights: Weights) -> None:
-    """Refuse weights for which this version computes something else than the one that trained them."""
-    if not weights.golden:
-        return
-    found = golden_logits(weights)
-    if not np.allclose(found, weights.golden, atol=_GOLDEN_TOLERANCE):
-        raise WeightsError(
-            weights.name,
-            "this version computes other values than the ones these weights were trained on",
-            f"{weights.golden[0]:.4f} on the test signal, got {found[0]:.4f}",
-            "install the restcli that made them, or train again",
-        )
-
-
 @dataclass(frozen=True)
 class _Way:
     """A way from blocks to states: where, whether from stored integers, and by which form of the recurrence."""
@@ -270,7 +210,7 @@ def _fault_of(way: _Way, weights: Weights) -> str:
         return _first_line(error)
     off, off_mean = (found - expected).abs(), (found.mean(dim=-1) - expected.mean(dim=-1)).abs()
     # Compared so that NaN is no agreement.
-    if bool((off <= _NODE_TOLERANCE).all()) and bool((off_mean <= _GOLDEN_TOLERANCE).all()):
+    if bool((off <= _NODE_TOLERANCE).all()) and bool((off_mean <= GOLDEN_TOLERANCE).all()):
         return ""
     return f"it computes other values than the CPU on the test signal, {off_mean.max():.2g} off"
 
@@ -302,8 +242,8 @@ def _golden_windows(way: _Way, weights: Weights) -> torch.Tensor:
     count = torch.arange(n_nodes * n_seconds, device=way.device).view(n_nodes, n_seconds)
     present, gate = (count % 5 > 0).float(), (count % 3 > 0).float() * 1.5
     windows = Windows(range(max(0, length - 3), n_seconds), length)  # the first ones begin before the signal
-    masks: tuple[dict[str, torch.Tensor], ...] = ({}, {"present": present}, {"present": present, "gate": gate})
-    states = torch.stack([way.run_windows(network, projected, adjacency, windows, **some) for some in masks])
+    inputs = (Inputs(projected), Inputs(projected, present), Inputs(projected, present, gate))
+    states = torch.stack([way.run_windows(network, some, adjacency, windows) for some in inputs])
     logits: torch.Tensor = network.fc(states)[..., 0]  # (3, N, B)
     return logits.transpose(1, 2).cpu()
 
@@ -342,7 +282,7 @@ class Detector:
             raise UsageError("--device", why, "a GPU that torch can use", "use --device cpu or auto")
         self.graph: ElectrodeGraph = electrode_graph(weights.nodes)
         with _one_thread_each():
-            _check_golden(weights)
+            check_golden(weights)
             way, reasons = _first_sound_way(weights, _ways(best))
         if device == "cuda" and way.device.type != "cuda":
             raise UsageError(
@@ -752,7 +692,7 @@ class _SegmentRun:
         # Before the segment's first second there is nothing; inside it the inputs always reach far enough back.
         windows = Windows(last, self.weights.window)
         present = None if bool((inputs.present == 1).all()) else inputs.present
-        state = self.engine.way.run_windows(network, inputs.projected, adjacency, windows, present=present)
+        state = self.engine.way.run_windows(network, Inputs(inputs.projected, present), adjacency, windows)
         here = inputs.present[:, last.start : last.stop : last.step] == 1  # (N, B)
         count = here.sum(dim=0).clamp(min=1)
         self.piece.logits[judged] = torch.where(here, network.fc(state)[..., 0], torch.nan).T.cpu().numpy()
@@ -760,9 +700,7 @@ class _SegmentRun:
             pooled = (network.fc_type(state) * here[..., None]).sum(dim=0) / count[:, None]
             self.piece.types[judged] = torch.softmax(pooled, dim=-1).cpu().numpy()
         for k, gate in enumerate(inputs.gates):
-            masked = self.engine.way.run_windows(
-                network, inputs.projected, adjacency, windows, present=present, gate=gate
-            )
+            masked = self.engine.way.run_windows(network, Inputs(inputs.projected, present, gate), adjacency, windows)
             value = torch.where(here, network.fc(masked)[..., 0], 0.0).sum(dim=0) / count
             if self.piece.passes is not None:
                 self.piece.passes[judged, k] = value.cpu().numpy()

@@ -1,6 +1,6 @@
 """The recurrence over sliding windows as one kernel for GPUs; knows neither EEG nor files.
 
-`restcli.nn.rest.run_windows` is the plain form: it defines the result and serves wherever this one cannot. Triton comes
+`restcli.nn.windows.run_windows` is the plain form: it defines the result and serves wherever this cannot. Triton comes
 with torch's builds for CUDA and is imported nowhere else.
 """
 
@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from restcli.nn.rest import Rest, Windows
+from restcli.nn.rest import Rest
+from restcli.nn.windows import Inputs, Windows
 
 try:
     import triton
@@ -28,12 +29,9 @@ def fused_runner() -> Callable[..., Tensor] | None:
 @torch.no_grad()
 def run_fused(
     network: Rest,
-    projected: Tensor,
+    inputs: Inputs,
     adjacency: Tensor,
     windows: Windows,
-    *,
-    present: Tensor | None = None,
-    gate: Tensor | None = None,
 ) -> Tensor:
     """Return the state after the last second of each window; parameters and result as of `run_windows`.
 
@@ -43,8 +41,8 @@ def run_fused(
     memory; of each second the projections (N, H) are read, and only the last state is written. Products are in float32
     throughout.
     """
+    projected, present, gate = inputs.projected, inputs.present, inputs.gate
     n_nodes, n_seconds, hidden = projected.shape
-    config = network.config
     maps = [network.l2.weight, network.l2.bias]
     for convolution in (network.gc1, network.gc2):
         maps += [convolution.get_parameter(name) for name in ("lin_root.weight", "lin_rel.weight", "lin_rel.bias")]
@@ -64,7 +62,7 @@ def run_fused(
         H=hidden,
         NP=_room(n_nodes),
         HP=_room(hidden),
-        UPDATES=config.updates if config.variant == "RM" else 1,
+        UPDATES=network.config.inference_updates,
         HAS_PRESENT=present is not None,
         HAS_GATE=gate is not None,
     )

@@ -15,7 +15,7 @@ from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import Case, Float
 from restcli.io.registry import open_recording
 from restcli.marks.layouts import Item, find_items
-from restcli.nn.baselines import AMPLITUDE, BAND_POWER, amplitude_floor, band_powers
+from restcli.nn.baselines import AMPLITUDE, BAND_POWER, amplitude_baseline, band_powers
 from restcli.nn.weights import load_weights
 
 Progress = Callable[[float, float], None]
@@ -67,9 +67,9 @@ def _case(item: Item, detector: Detector, settings: Settings) -> Case:
 
 def baselines_of(result: Result) -> dict[str, Float]:
     """Return the scores that the network must beat, each of shape (B,); NaN where the network has none."""
-    baselines = {AMPLITUDE: amplitude_floor(result.trend.amplitude[:, None])}
-    if result.weights.floor is not None:
-        baselines[BAND_POWER] = result.weights.floor.predict(band_powers(result.trend.spectrum))
+    baselines = {AMPLITUDE: amplitude_baseline(result.trend.amplitude[:, None])}
+    if result.weights.baseline is not None:
+        baselines[BAND_POWER] = result.weights.baseline.predict(band_powers(result.trend.spectrum))
     at = np.searchsorted(result.trend.time, result.scores.time - 1e-6)
     scored = np.isfinite(result.scores.probability)
     return {name: np.where(scored, values[at], np.nan) for name, values in baselines.items()}

@@ -11,40 +11,17 @@ VARIANTS = ("DS", "RS", "RM")
 
 @dataclass(frozen=True)
 class RestConfig:
-    """Shape and update rule of a REST network; stored with the weights.
+    """Shape and update rule of a REST network; stored with the weights."""
 
-    Parameters
-    ----------
-    n_features : int
-        Inputs of one node in one second.
-    hidden : int
-        Width H of the state.
-    members : int
-        Networks of this shape side by side, whose logits are averaged: several narrow ones lean less on what a
-        simulator got wrong than a wide one does.
-    n_types : int
-        Seizure types read out beside the probability; 0 for none.
-    variant : str
-        ``DS`` one update a second, never masked; ``RS`` one masked update; ``RM`` several masked updates.
-    fire_rate : float
-        Probability p that the random mask lets an update through.
-    mask_per : str
-        ``entry`` draws the mask for every entry of the state (the paper's code), ``node`` once for a whole node.
-    rescale : bool
-        Divide the masked update by p, so that its expectation is the full update. The paper does not.
-    updates : int
-        Updates a second at inference when the variant is ``RM`` (training draws 1 to 9, as the paper does).
-    """
-
-    n_features: int
-    hidden: int = 32
-    n_types: int = 0
-    variant: str = "RS"
-    fire_rate: float = 0.5
-    mask_per: str = "node"
-    rescale: bool = True
-    updates: int = 1
-    members: int = 1
+    n_features: int  # inputs of one node in one second
+    hidden: int = 32  # width H of the state
+    n_types: int = 0  # seizure types read out beside the probability; 0 for none
+    variant: str = "RS"  # DS: one update a second, never masked; RS: one masked update; RM: several masked updates
+    fire_rate: float = 0.5  # probability that the random mask lets an update through
+    mask_per: str = "node"  # "node" masks whole nodes, "entry" each entry of the state (the paper's code)
+    rescale: bool = True  # divide a masked update by fire_rate to keep its expectation; the paper does not
+    updates: int = 1  # updates a second at inference for RM; training draws 1 to 9, as in the paper
+    members: int = 1  # networks of this shape whose logits are averaged
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -59,5 +36,10 @@ class RestConfig:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether masked passes mean something: trained under a mask for each node whose updates are rescaled."""
+        """Whether masked passes are meaningful: trained with a rescaled mask for each node."""
         return self.variant != "DS" and self.mask_per == "node" and self.rescale
+
+    @property
+    def inference_updates(self) -> int:
+        """Updates a second at inference."""
+        return self.updates if self.variant == "RM" else 1

@@ -1,4 +1,4 @@
-"""Weights files: load, save, list and check them; knows neither recordings nor torch."""
+"""Weights files: load, save, list and check them, without torch."""
 
 from __future__ import annotations
 
@@ -13,41 +13,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.errors import OutputError, WeightsError
+from restcli.errors import WeightsError
 from restcli.events import EventRule
-from restcli.nn.baselines import BandPowerFloor
+from restcli.files import write_atomically
+from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.config import RestConfig
 from restcli.signal.features import FeatureConfig
 
 FORMAT_VERSION = 1
 DEFAULT_NAME = "rest-default"
 _METADATA_KEY = "restcli"
+_BASELINE_KEY = "floor"  # what files call the band-power baseline
 
 Tensors = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """From the network's logit to a probability.
+    """From a logit to a probability: the logistic function of ``scale * (logit + amplitude * a) + bias``.
 
-    Parameters
-    ----------
-    scale, bias : float
-        ``logit' = scale * (logit + amplitude * a) + bias``.
-    amplitude : float
-        Weight of a, the log amplitude relative to the recording's own usual amplitude, clipped to -1..2.5.
-    smooth : int
-        Seconds that a is averaged over, centred; odd. A seizure outlasts most artefacts, and one second's RMS is noisy.
-    prior_seconds : float
-        How many seconds at 15 µV are mixed into the recording's usual amplitude, so that a clip that is seizure from
-        end to end is not compared with itself alone.
+    a is the log amplitude of a second relative to the usual one of the recording, clipped to -1..2.5.
     """
 
     scale: float = 1.0
     bias: float = 0.0
-    amplitude: float = 0.0
-    prior_seconds: float = 60.0
-    smooth: int = 1
+    amplitude: float = 0.0  # weight of a
+    prior_seconds: float = 60.0  # seconds at 15 µV mixed into the usual amplitude, for clips that are all seizure
+    smooth: int = 1  # seconds that a is averaged over, centred; odd
 
     def __post_init__(self) -> None:
         if self.smooth < 1 or self.smooth % 2 == 0:
@@ -56,87 +48,44 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """A trained network with all that is needed to use it as it was trained.
+    """A trained network with everything needed to use it as it was trained."""
 
-    Parameters
-    ----------
-    name : str
-        File name without suffix.
-    config : RestConfig
-        Widths and update rule.
-    features : FeatureConfig
-        What the network sees of a second.
-    nodes : tuple of str
-        Nodes of the graph, in the network's order.
-    window : int
-        Seconds that one score looks at.
-    look_ahead : int
-        The readout after second t judges second ``t - look_ahead``.
-    min_nodes : int
-        Fewer good nodes than this and a second is not scored.
-    rule : EventRule
-        From scores to events.
-    calibration : Calibration
-        From logits to probabilities.
-    types : tuple of str
-        SzCORE event types of the second readout.
-    tensors : dict of ndarray
-        Parameters by name; those of several members are stacked along a first axis.
-    provenance : dict
-        Data, seed, split, steps, versions: how these weights came to be.
-    metrics : dict
-        What was measured with them.
-    golden : tuple of float
-        Logits on the fixed test signal (`golden_logits`), to show that what is computed here is what
-        was trained.
-    floor : BandPowerFloor or None
-        The plain regression fitted on the same training data, to stand beside the network; None in files older than it.
-    sha256 : str
-        Hash of the file, empty before it is saved.
-    """
-
-    name: str
+    name: str  # file name without suffix
     config: RestConfig
-    features: FeatureConfig
-    nodes: tuple[str, ...]
-    tensors: Tensors
-    window: int = 14
-    look_ahead: int = 3
-    min_nodes: int = 8
+    features: FeatureConfig  # what the network sees of a second
+    nodes: tuple[str, ...]  # of the graph, in the network's order
+    tensors: Tensors  # parameters by name; those of several members are stacked along a first axis
+    window: int = 14  # seconds that one score looks at
+    look_ahead: int = 3  # the readout after second t judges second t - look_ahead
+    min_nodes: int = 8  # a second with fewer good nodes is not scored
     rule: EventRule = field(default_factory=EventRule)
     calibration: Calibration = field(default_factory=Calibration)
-    types: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    golden: tuple[float, ...] = ()
-    floor: BandPowerFloor | None = None
-    sha256: str = ""
+    types: tuple[str, ...] = ()  # SzCORE event types of the second readout
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # data, seed, split, steps, versions
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # measured when the weights were made
+    golden: tuple[float, ...] = ()  # logits on the fixed test signal, see `restcli.nn.golden`
+    baseline: BandPowerBaseline | None = None  # fitted on the same training data
+    sha256: str = ""  # of the file; empty before it is saved
 
     @property
     def n_parameters(self) -> int:
         """Number of trained parameters."""
         return sum(tensor.size for tensor in self.tensors.values())
 
-
-def member_tensors(weights: Weights) -> tuple[Tensors, ...]:
-    """Return the parameters of each member network.
-
-    Raises
-    ------
-    ValueError
-        If the parameters are not those of as many members as the shape says.
-    """
-    if weights.config.members == 1:
-        return (weights.tensors,)
-    if any(len(stack) != weights.config.members for stack in weights.tensors.values()):
-        raise ValueError("members")
-    return tuple({key: stack[k] for key, stack in weights.tensors.items()} for k in range(weights.config.members))
+    def by_member(self) -> tuple[Tensors, ...]:
+        """Return the parameters of each member network; `ValueError` if there are not as many as configured."""
+        members = self.config.members
+        if members == 1:
+            return (self.tensors,)
+        if any(len(stack) != members for stack in self.tensors.values()):
+            raise ValueError("members")
+        return tuple({key: stack[k] for key, stack in self.tensors.items()} for k in range(members))
 
 
 def models_folder() -> Path:
     """Return the folder of the shipped weights: inside the wheel, or beside the package in a checkout."""
-    inside = Path(str(files("restcli"))) / "models"
-    return inside if inside.is_dir() else Path(str(files("restcli"))).parent / "models"
+    package = Path(str(files("restcli")))
+    return package / "models" if (package / "models").is_dir() else package.parent / "models"
 
 
 def list_weights() -> tuple[str, ...]:
@@ -146,13 +95,7 @@ def list_weights() -> tuple[str, ...]:
 
 
 def find_weights(name: str | Path) -> Path:
-    """Return the file of shipped weights by name, or a path as it is.
-
-    Raises
-    ------
-    WeightsError
-        If there is no such file.
-    """
+    """Return the path of a weights file, given as it is or as a shipped name."""
     path = Path(name)
     if path.is_file():
         return path
@@ -160,25 +103,31 @@ def find_weights(name: str | Path) -> Path:
     if shipped.is_file():
         return shipped
     known = ", ".join(list_weights()) or "none"
-    raise WeightsError(str(name), "no such weights", f"a .safetensors file or one of the shipped names: {known}")
+    raise WeightsError(str(name), "there are no such weights", f"a .safetensors file or a shipped name: {known}")
 
 
 def load_weights(name: str | Path = DEFAULT_NAME) -> Weights:
-    """Load weights and check that they are whole.
+    """Load weights and check that the file is intact.
 
     Parameters
     ----------
     name : str or Path
-        Shipped name or path of a ``.safetensors`` file.
+        Shipped name, or path of a ``.safetensors`` file.
 
     Returns
     -------
     Weights
+        Network parameters with their configuration, calibration, event rule and provenance.
 
     Raises
     ------
     WeightsError
-        If the file is missing, damaged, of another format version, or is no restcli weights file.
+        If the file is missing, damaged, of another format version, or not a weights file of restcli.
+
+    Examples
+    --------
+    >>> load_weights("rest-default").window
+    14
     """
     path = find_weights(name)
     content = path.read_bytes()
@@ -186,13 +135,13 @@ def load_weights(name: str | Path = DEFAULT_NAME) -> Weights:
     if meta.get("format_version") != FORMAT_VERSION:
         raise WeightsError(
             path.name,
-            f"format version {meta.get('format_version')}",
+            f"has format version {meta.get('format_version')}",
             f"version {FORMAT_VERSION}, which this restcli reads",
-            "install a matching restcli or train the weights again",
+            "Install a matching restcli, or train the weights again",
         )
     if meta.get("tensors_sha256") != _digest(tensors):
         raise WeightsError(
-            path.name, "the parameters do not match their SHA-256", "an unchanged file", "fetch it again"
+            path.name, "the parameters do not match their SHA-256", "an unchanged file", "Copy the file again"
         )
     return _from_metadata(path, meta, tensors, hashlib.sha256(content).hexdigest())
 
@@ -206,7 +155,7 @@ def _parse(path: Path, content: bytes) -> tuple[Tensors, dict[str, Any]]:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         meta = json.loads(header["__metadata__"][_METADATA_KEY])
     except (SafetensorError, KeyError, ValueError) as error:
-        raise WeightsError(path.name, "not a restcli weights file", "safetensors with restcli metadata") from error
+        raise WeightsError(path.name, "is not a restcli weights file", "safetensors with restcli metadata") from error
     return {key: np.asarray(value, dtype=np.float32) for key, value in sorted(tensors.items())}, dict(meta)
 
 
@@ -229,59 +178,34 @@ def _from_metadata(path: Path, meta: dict[str, Any], tensors: Tensors, sha256: s
             provenance=meta["provenance"],
             metrics=meta["metrics"],
             golden=tuple(meta["golden"]),
-            floor=_floor(meta.get("floor")),
+            baseline=_baseline(meta.get(_BASELINE_KEY)),
             sha256=sha256,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(path.name, f"metadata not understood ({error})", "metadata written by restcli") from error
+        raise WeightsError(
+            path.name, f"the metadata cannot be understood ({error})", "metadata written by restcli"
+        ) from error
 
 
-def _floor(meta: Mapping[str, Any] | None) -> BandPowerFloor | None:
+def _baseline(meta: Mapping[str, Any] | None) -> BandPowerBaseline | None:
     if meta is None:
         return None
     centre, scale, slope = (tuple(float(value) for value in meta[key]) for key in ("centre", "scale", "slope"))
-    return BandPowerFloor(centre, scale, slope, float(meta["intercept"]))
+    return BandPowerBaseline(centre, scale, slope, float(meta["intercept"]))
 
 
 def save_weights(weights: Weights, path: str | Path) -> str:
-    """Write a weights file whole or not at all.
-
-    Parameters
-    ----------
-    weights : Weights
-        Its `sha256` is ignored.
-    path : str or Path
-        Ends in ``.safetensors``.
-
-    Returns
-    -------
-    str
-        SHA-256 of the file; the same weights give the same bytes.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
+    """Write a weights file whole or not at all and return its SHA-256; the same weights give the same bytes."""
     from safetensors.numpy import save
 
-    path = Path(path)
     meta = asdict(weights)
     tensors = {key: np.ascontiguousarray(value) for key, value in sorted(meta.pop("tensors").items())}
     for left_out in ("name", "sha256"):
         meta.pop(left_out)
+    meta[_BASELINE_KEY] = meta.pop("baseline")
     meta |= {"format_version": FORMAT_VERSION, "tensors_sha256": _digest(tensors)}
-    text = json.dumps(meta, sort_keys=True)
-    content = save(tensors, metadata={_METADATA_KEY: text})
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            str(path), f"could not be written ({error.strerror})", "a writable folder with space"
-        ) from error
+    content = save(tensors, metadata={_METADATA_KEY: json.dumps(meta, sort_keys=True)})
+    write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restcli.detect.detector import golden_logits
 from restcli.errors import OutputError, UsageError, WeightsError
 from restcli.events import EventRule
-from restcli.nn.baselines import BandPowerFloor
+from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.config import RestConfig
+from restcli.nn.golden import golden_logits
 from restcli.nn.rest import Rest, join_networks, n_parameters
-from restcli.nn.weights import Calibration, Weights, load_weights, member_tensors, save_weights
+from restcli.nn.weights import Calibration, Weights, load_weights, save_weights
 from restcli.signal.features import FeatureConfig, log_features
 from restcli.signal.montage import DOUBLE_BANANA, electrode_graph
 from restcli.train.card import card_text
@@ -484,7 +484,7 @@ def _take_over(network: Rest, weights: Weights, settings: TrainSettings) -> None
         )
     if weights.config.members != settings.network.members:
         raise WeightsError(weights.name, f"{weights.config.members} members", f"{settings.network.members}, as asked")
-    member = member_tensors(weights)[settings.member]
+    member = weights.by_member()[settings.member]
     tensors = {key: torch.from_numpy(value.copy()) for key, value in member.items()}
     own = {key: value for key, value in network.state_dict().items() if key.startswith("fc_type")}
     try:
@@ -783,7 +783,7 @@ def checkpoint_path(out: Path, settings: TrainSettings) -> Path:
 
 
 def finish(
-    networks: Sequence[Rest], validation: Examples, settings: TrainSettings, *, floor: BandPowerFloor
+    networks: Sequence[Rest], validation: Examples, settings: TrainSettings, *, floor: BandPowerBaseline
 ) -> Weights:
     """Calibrate trained networks on validation, choose their rule and measure it there.
 
@@ -795,7 +795,7 @@ def finish(
         Never trained on.
     settings : TrainSettings
         Fusion, false alarms a day.
-    floor : BandPowerFloor
+    floor : BandPowerBaseline
         Fitted on the training side.
 
     Returns
@@ -842,7 +842,7 @@ def finish(
         calibration=in_use,
         types=types,
         metrics=metrics,
-        floor=floor,
+        baseline=floor,
     )
 
 

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restcli.nn.rest import Rest, Windows, run_windows
+from restcli.nn.rest import Rest
+from restcli.nn.windows import Inputs, Windows, run_windows
 from restcli.train.store import SEIZURE, Example, Examples
 from restcli.train.validation import Reading, project
 
@@ -74,7 +75,7 @@ def _mean_states(joined: Rest, examples: Examples, example: Example, how: tuple[
     """Mean over the good nodes of the state after each second, (T, H)."""
     _, projected, here = project(joined, examples, example, how)
     windows = Windows(range(example.seconds), how[1].window)
-    state = run_windows(joined, projected, how[0], windows, present=here.T)  # (N, T, H)
+    state = run_windows(joined, Inputs(projected, here.T), how[0], windows)  # (N, T, H)
     weight = here / here.sum(dim=1, keepdim=True).clamp(min=1)
     mean: Tensor = (state.transpose(0, 1) * weight[..., None]).sum(dim=1)
     return mean.cpu().numpy().astype(np.float64)

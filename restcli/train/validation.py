@@ -15,9 +15,10 @@ from restcli.detect.timeline import INTERVAL, calibrate, relative_amplitude, spr
 from restcli.evaluation import measures as scoring
 from restcli.evaluation.measures import nan_mean
 from restcli.events import EventRule, Scores, smooth_scores, to_events
-from restcli.nn.baselines import BandPowerFloor, amplitude_floor, band_powers, fit_band_power
-from restcli.nn.rest import Rest, Windows, run_windows
+from restcli.nn.baselines import BandPowerBaseline, amplitude_baseline, band_powers, fit_band_power
+from restcli.nn.rest import Rest
 from restcli.nn.weights import Calibration
+from restcli.nn.windows import Inputs, Windows, run_windows
 from restcli.signal.features import FeatureConfig, log_features, rms
 from restcli.train.store import BACKGROUND, SEIZURE, SFREQ, UNKNOWN, Example, Examples
 
@@ -173,7 +174,7 @@ def _read_out(
     n_seconds = projected.shape[1]
     for begin in range(0, n_seconds, _WINDOWS_AT_ONCE):
         last = range(begin, min(begin + _WINDOWS_AT_ONCE, n_seconds))
-        state = run_windows(network, projected, adjacency, Windows(last, reading.window), present=here.T, gate=gate)
+        state = run_windows(network, Inputs(projected, here.T, gate), adjacency, Windows(last, reading.window))
         part = here[last.start : last.stop]
         weight = part / part.sum(dim=1, keepdim=True).clamp(min=1)  # (B, N)
         logits.append((network.fc(state)[..., 0].T * weight).sum(dim=1))
@@ -214,7 +215,7 @@ def stretch_bands(examples: Examples, example: Example) -> NDArray[np.float64]:
     return band_powers(2 * (mean - np.log(SFREQ / 2)) / np.log(10))
 
 
-def fit_floor(examples: Examples) -> BandPowerFloor:
+def fit_floor(examples: Examples) -> BandPowerBaseline:
     """Fit the plain regression on the training side.
 
     Parameters
@@ -224,7 +225,7 @@ def fit_floor(examples: Examples) -> BandPowerFloor:
 
     Returns
     -------
-    BandPowerFloor
+    BandPowerBaseline
     """
     features = np.concatenate([stretch_bands(examples, example) for example in examples.items])
     labels = np.concatenate([examples.labels_of(example) for example in examples.items])
@@ -411,7 +412,7 @@ def auroc(score: NDArray[Any], target: NDArray[np.bool_]) -> float:
 
 
 def measure(
-    traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventRule, *, floor: BandPowerFloor
+    traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventRule, *, floor: BandPowerBaseline
 ) -> dict[str, Any]:
     """Measure probabilities and events on traces; every ratio with its counts.
 
@@ -423,7 +424,7 @@ def measure(
         Probabilities.
     rule : EventRule
         For the events.
-    floor : BandPowerFloor
+    floor : BandPowerBaseline
         Fitted on training examples.
 
     Returns
@@ -432,7 +433,7 @@ def measure(
         Per-second AUROC of the network and of both floors (over the same seconds), Brier score, counts.
     """
     score, labels = np.concatenate(found), np.concatenate([trace.labels for trace in traces])
-    amplitude = np.concatenate([amplitude_floor(trace.amplitude[:, None]) for trace in traces])
+    amplitude = np.concatenate([amplitude_baseline(trace.amplitude[:, None]) for trace in traces])
     bands = np.concatenate([floor.predict(trace.bands) for trace in traces])
     known = np.isfinite(score) & (labels != UNKNOWN) & np.isfinite(amplitude) & np.isfinite(bands)
     target = labels[known] >= SEIZURE

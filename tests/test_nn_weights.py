@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from restcli.detect.detector import Detector, golden_logits
+from restcli.detect.detector import Detector
 from restcli.errors import OutputError, WeightsError
+from restcli.nn.golden import golden_logits
 from restcli.nn.weights import DEFAULT_NAME, find_weights, list_weights, load_weights, save_weights
 
 
@@ -28,11 +29,11 @@ def test_round_trip_keeps_everything(toy_weights: Path, tmp_path: Path) -> None:
             assert getattr(again, name) == value, name
 
 
-def test_a_file_older_than_the_band_power_floor_is_read_without_it(toy_weights: Path, tmp_path: Path) -> None:
+def test_a_file_older_than_the_band_power_baseline_is_read_without_it(toy_weights: Path, tmp_path: Path) -> None:
     weights = load_weights(toy_weights)
-    assert weights.floor is not None
-    save_weights(replace(weights, floor=None), tmp_path / "old.safetensors")
-    assert load_weights(tmp_path / "old.safetensors").floor is None
+    assert weights.baseline is not None
+    save_weights(replace(weights, baseline=None), tmp_path / "old.safetensors")
+    assert load_weights(tmp_path / "old.safetensors").baseline is None
 
 
 def test_same_weights_same_bytes(toy_weights: Path, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_other_file_is_refused(content: bytes, tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_the_shipped_ones() -> None:
-    with pytest.raises(WeightsError, match="shipped names: .*" + DEFAULT_NAME):
+    with pytest.raises(WeightsError, match="a shipped name: .*" + DEFAULT_NAME):
         load_weights("no-such-weights")
 
 

@@ -27,8 +27,9 @@ from restcli.errors import RecordingError, RestError, UsageError
 from restcli.io.recording import Block, StoredBlock
 from restcli.io.registry import open_recording
 from restcli.nn.config import RestConfig
-from restcli.nn.rest import Rest, Windows, run_windows
+from restcli.nn.rest import Rest
 from restcli.nn.weights import DEFAULT_NAME, load_weights
+from restcli.nn.windows import Inputs, Windows, run_windows
 from restcli.signal.features import FeatureConfig
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
 from restcli.signal.quality import Quality, summarise
@@ -213,10 +214,10 @@ def fused_equals_plain(place: str) -> None:
         network = Rest(RestConfig(7, h, variant="RM" if updates > 1 else "RS", updates=updates)).eval().to(place)
         projected, adjacency = draw(n, 16, h) * 4 - 2, draw(n, n) * 0.3
         present, gate = (draw(n, 16) > 0.2).float(), (draw(n, 16) > 0.5).float() * 2
-        for masks in ({}, {"present": present}, {"present": present, "gate": gate}):
+        for inputs in (Inputs(projected), Inputs(projected, present), Inputs(projected, present, gate)):
             windows = Windows(range(1, 16, step), length)
-            plain = run_windows(network, projected, adjacency, windows, **masks)
-            fused = run_fused(network, projected, adjacency, windows, **masks)
+            plain = run_windows(network, inputs, adjacency, windows)
+            fused = run_fused(network, inputs, adjacency, windows)
             torch.testing.assert_close(fused, plain, atol=1e-4, rtol=1e-4)
 
 
@@ -245,18 +246,16 @@ def test_a_gpu_gives_the_events_of_the_cpu(example: Path) -> None:
     assert assert_same_result(example, Detector(weights, "cpu"), there)
 
 
-def zeros(
-    _network: Rest, projected: torch.Tensor, _adjacency: torch.Tensor, windows: Windows, **_: object
-) -> torch.Tensor:
-    return projected.new_zeros(len(projected), len(windows.last), projected.shape[2])
+def zeros(_network: Rest, inputs: Inputs, _adjacency: torch.Tensor, windows: Windows) -> torch.Tensor:
+    return inputs.projected.new_zeros(len(inputs.projected), len(windows.last), inputs.projected.shape[2])
 
 
-def nothing_known(*arguments: Any, **masks: Any) -> torch.Tensor:
-    return zeros(*arguments, **masks) * torch.nan
+def nothing_known(*arguments: Any) -> torch.Tensor:
+    return zeros(*arguments) * torch.nan
 
 
-def wrong_when_masked(*arguments: Any, **masks: Any) -> torch.Tensor:
-    return zeros(*arguments, **masks) if "gate" in masks else run_windows(*arguments, **masks)
+def wrong_when_masked(*arguments: Any) -> torch.Tensor:
+    return run_windows(*arguments) if arguments[1].gate is None else zeros(*arguments)
 
 
 def no_compiler(*_: object, **__: object) -> torch.Tensor:
@@ -302,14 +301,14 @@ def test_spectra_that_differ_on_the_device_are_not_taken(monkeypatch: pytest.Mon
     assert "GPU not used: it computes" in detector.device_told
 
 
-def run_windows_elsewhere(*arguments: Any, **masks: Any) -> torch.Tensor:
-    return run_windows(*arguments, **masks)
+def run_windows_elsewhere(*arguments: Any) -> torch.Tensor:
+    return run_windows(*arguments)
 
 
 @pytest.mark.parametrize("weights", [DEFAULT_NAME, "rest-paper"])
 def test_a_sound_kernel_is_taken_with_room_to_spare(monkeypatch: pytest.MonkeyPatch, weights: str) -> None:
     take_ways_of_a_gpu(monkeypatch, run_windows_elsewhere)
-    monkeypatch.setattr(detect, "_GOLDEN_TOLERANCE", 1e-4)
+    monkeypatch.setattr(detect, "GOLDEN_TOLERANCE", 1e-4)
     monkeypatch.setattr(detect, "_NODE_TOLERANCE", 1e-3)
     detector = Detector(load_weights(weights), "cpu")
     assert (detector.engine.way.stored, detector.engine.way.run_windows) == (True, run_windows_elsewhere)
@@ -346,10 +345,10 @@ def test_a_gpu_that_fails_while_scoring_is_left_for_the_cpu(
 
 
 def fails_at_work(kind: type[Exception]) -> Callable[..., torch.Tensor]:
-    def run(*arguments: Any, **masks: Any) -> torch.Tensor:
+    def run(*arguments: Any) -> torch.Tensor:
         if len(arguments[-1].last) > 20:  # the trial takes fewer windows
             raise kind("out of memory. Tried to allocate 2.00 GiB.\nSee the documentation.")
-        return run_windows(*arguments, **masks)
+        return run_windows(*arguments)
 
     return run
 

@@ -10,7 +10,8 @@ import torch
 
 from restcli.errors import UsageError
 from restcli.nn.config import RestConfig
-from restcli.nn.rest import Rest, Windows, join_networks, n_parameters, run_windows
+from restcli.nn.rest import Rest, join_networks, n_parameters
+from restcli.nn.windows import Inputs, Windows, run_windows
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
 
 
@@ -93,7 +94,7 @@ def test_fast_windows_equal_the_definition(variant: str, with_missing: bool) -> 
     with torch.no_grad():
         projected = network.l1(x)[0].transpose(0, 1)
         for last in (range(n_seconds), range(2, n_seconds, 3), range(20, 21)):
-            state = run_windows(network, projected, adjacency, Windows(last, length), present=present[0].T)
+            state = run_windows(network, Inputs(projected, present[0].T), adjacency, Windows(last, length))
             fast = network.fc(state)[..., 0]
             for column, second in enumerate(last):
                 part = slice(max(0, second - length + 1), second + 1)
@@ -111,11 +112,9 @@ def test_fast_windows_apply_a_gate_as_the_definition_does(with_missing: bool) ->
         projected = network.l1(x)
         fast = run_windows(
             network,
-            projected.transpose(0, 1),
+            Inputs(projected.transpose(0, 1), None if present is None else present.T, gate.T),
             adjacency,
             Windows(range(4, 20, 5), 6),
-            present=None if present is None else present.T,
-            gate=gate.T,
         )
         for column, last in enumerate(range(4, 20, 5)):
             state = None
