@@ -11,7 +11,7 @@ from edf_writer import noise, write_edf
 from test_cli import check_refused, restcli
 
 from restcli.events import Event, Events
-from restcli.marks.annotations import write_events
+from restcli.marks.registry import write_events
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from restcli.errors import AnnotationError, UsageError
 from restcli.evaluation.files import evaluate
 from restcli.evaluation.scoring import Tally
 from restcli.events import Event, Events
-from restcli.marks.annotations import write_events
+from restcli.marks.registry import write_events
 
 HOUR = 3600.0
 DRAWS = 100

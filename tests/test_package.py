@@ -107,7 +107,7 @@ def test_example_runs() -> None:
 
 
 def test_shipped_weights_find_the_three_absences_of_the_example_and_nothing_else() -> None:
-    from restcli.marks.annotations import read_events
+    from restcli.marks.registry import read_events
 
     expert = list(read_events(ROOT / "examples" / "absence_expert.tsv"))
     found = list(restcli.annotate(ROOT / "examples" / "absence.edf").events)

@@ -18,7 +18,7 @@ from restcli.detect.settings import Settings
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events, Span
 from restcli.io.registry import open_recording
-from restcli.marks.annotations import read_events
+from restcli.marks.registry import read_events
 from restcli.nn.weights import load_weights
 from restcli.output import bundle as report
 from restcli.output.bundle import event_traces, percent, pictured_events, run_report, scores_csv, write_outputs

@@ -16,7 +16,7 @@ import pyedflib
 import pytest
 
 from restcli.errors import OutputError, UsageError
-from restcli.marks.annotations import read_events
+from restcli.marks.registry import read_events
 from restcli.output.plots.simulated import pages, realism_figure
 from restcli.signal.montage import DOUBLE_BANANA, derive, parse_label
 from restcli.simulate.background import draw_brain, posterior_frequency

@@ -12,8 +12,8 @@ import numpy as np
 from restcli.detect.detector import Result, Trend
 from restcli.detect.settings import Settings, fit_montage, rule_in_force
 from restcli.events import Scores, Span, to_events
+from restcli.files import write_atomically
 from restcli.io.recording import Recording
-from restcli.marks.annotations import write_whole
 from restcli.nn.weights import Weights
 from restcli.signal.features import SPECTRUM_BINS
 
@@ -62,7 +62,7 @@ def keep_result(result: Result, place: str | Path) -> None:
         "device": result.device,
     }
     tensors = {name: np.ascontiguousarray(values) for name, values in arrays.items() if values is not None}
-    write_whole(place, save(tensors, metadata={_KEY: json.dumps(meta, sort_keys=True)}))
+    write_atomically(place, save(tensors, metadata={_KEY: json.dumps(meta, sort_keys=True)}))
 
 
 def restore_result(place: str | Path, recording: Recording, weights: Weights, settings: Settings) -> Result | None:

@@ -34,7 +34,7 @@ from restcli.archive.pool import TICK, Crew, Flight, Hands, Lost, gpu_memory
 from restcli.archive.walk import is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings, workshop_prefix
 from restcli.errors import OutputError, RestError, UsageError
-from restcli.marks.annotations import KINDS
+from restcli.marks.registry import WRITABLE
 from restcli.nn.weights import find_weights
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class Request:
         if not 1 <= shard <= n_shards:
             raise UsageError("--shard", f"{shard}/{n_shards}", "K/N with K from 1 to N")
         for kind in self.formats:
-            if kind not in KINDS:
-                raise UsageError("--format", repr(kind), f"one or more of {', '.join(KINDS)}")
+            if kind not in WRITABLE:
+                raise UsageError("--format", repr(kind), f"one or more of {', '.join(WRITABLE)}")
         if self.plot not in ("png", "pdf", "none"):
             raise UsageError("--plot", repr(self.plot), "one of png, pdf, none")
         if not self.timeout > 0:

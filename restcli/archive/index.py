@@ -17,7 +17,7 @@ from restcli import __version__
 from restcli.archive.ledger import DONE, QUARANTINED, STATES, Ledger, find_ledgers, is_complete
 from restcli.archive.walk import outputs_folder
 from restcli.errors import OutputError
-from restcli.marks.annotations import COLUMNS
+from restcli.marks.szcore import COLUMNS
 
 # A browser sorts this many rows in about a second; whoever has more wants `restcli batch export`.
 MOST_ROWS = 20_000

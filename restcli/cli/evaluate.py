@@ -91,7 +91,7 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Write ``evaluation.json``, ``evaluation.md`` and the pictures, each whole or not at all."""
     from restcli.errors import OutputError
-    from restcli.marks.annotations import write_whole
+    from restcli.files import write_atomically
     from restcli.output.plots.pages import plot_operating_curve, plot_reliability, plot_strips, save_figure
 
     try:
@@ -99,8 +99,8 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     except OSError as error:
         raise OutputError(str(out), f"cannot be made ({error.strerror})", "a writable folder") from error
     told = json.dumps(evaluation.to_dict(), indent=1, ensure_ascii=False) + "\n"
-    write_whole(out / "evaluation.json", told.encode())
-    write_whole(out / "evaluation.md", evaluation.to_markdown().encode())
+    write_atomically(out / "evaluation.json", told)
+    write_atomically(out / "evaluation.md", evaluation.to_markdown())
     footer = f"{evaluation.model or 'detections as given'} · {len(evaluation.cases)} recordings"
     save_figure(
         plot_strips(_strips(evaluation), title="Expert and detected seizures", footer=footer), out / "strips.png"

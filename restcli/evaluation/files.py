@@ -9,8 +9,9 @@ from restcli.evaluation.cases import evaluate_cases
 from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import Case
 from restcli.events import Events, merge_events
-from restcli.marks.annotations import UnknownLengthError, read_events
 from restcli.marks.layouts import patient_of
+from restcli.marks.registry import read_events
+from restcli.marks.table import UnknownLengthError
 
 _PREFERRED = (".tsv", ".csv_bi", ".csv", ".tse", ".lbl", ".json", ".xml", ".edf", ".seizures")
 _NO_MARKS = (

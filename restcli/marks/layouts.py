@@ -1,125 +1,57 @@
-"""Find recordings with their marks, patients and splits; knows folder layouts, neither signals nor models."""
+"""Data-set layouts: which marks, patient and split belong to a recording."""
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from restcli.errors import AnnotationError, RecordingError, RestError, UsageError
-from restcli.events import Event, Events, merge_events
+from restcli.errors import AnnotationError, RecordingError
+from restcli.events import Events
 from restcli.io.recording import Recording
-from restcli.io.registry import open_recording
-from restcli.marks.annotations import read_chbmit_summary, read_events, read_siena_list
+from restcli.io.registry import is_recording, open_recording
+from restcli.marks.chbmit import read_summary
+from restcli.marks.registry import FORMATS, find_format, read_events
+from restcli.marks.siena import read_list
+from restcli.marks.table import Table, decode, read_bytes, read_cells, to_events
+from restcli.marks.types import known_type
 
 SPLITS = ("train", "dev", "eval")
 """Names of official splits; ``eval`` is for the last look, never for tuning or thresholds."""
 
-_ENDINGS = frozenset({".edf", ".bdf", ".vhdr", ".set", ".lay"})
-_TUSZ_NAME = re.compile(r"([a-z0-9]{8})_s\d+_t\d+")
-_TUSZ_ENDINGS = (".csv", ".csv_bi", ".tse", ".tse_bi", ".lbl")
-_OFFICIAL = {"train": "train", "dev": "dev", "dev_test": "dev", "eval": "eval"}
-_CHBMIT_NAME = re.compile(r"(chb\d\d)[a-z]?_\d+\+?")
-_CHBMIT_SAME = {"chb21": "chb01"}  # one girl, recorded again 1.5 years later (PhysioNet, CHB-MIT 1.0.0)
-_SIENA_NAME = re.compile(r"(PN\d\d)-\S+")
-_SIENA_TYPES = {"IAS": "sz_foc_ia", "WIAS": "sz_foc_a", "FBTC": "sz_foc_f2b"}
-_SEIZEIT_NAME = re.compile(r"(P_ID\d+)_r\d+")
-_BIDS_NAME = re.compile(r"(sub-[A-Za-z0-9]+)_(?:\S+_)?eeg")
-_BESIDE = tuple(
-    f"{stem}{ending}" for stem in ("_events", "") for ending in (".tsv", ".csv", ".csv_bi", ".json", ".xml")
-)
 _LISTED = 5
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Where the marks of a recording stand; they are read when asked for.
+    """Where the marks of a recording stand; they are read when asked for."""
 
-    Parameters
-    ----------
-    path : Path
-        A table, or a list that speaks of many recordings.
-    entry : str
-        Name of the recording in such a list; empty for a table.
-    label : str
-        SzCORE type of every seizure when the list does not say (Siena); empty when it does.
-    """
-
-    path: Path
-    entry: str = ""
-    label: str = ""
+    path: Path  # a table, or a list that speaks of many recordings
+    entry: str = ""  # name of the recording in such a list
+    reader: Callable[[Marks, Recording], Table] | None = None  # for a list
+    label: str = ""  # type of every seizure when the list does not say
 
     def read(self, recording: Recording) -> Events:
-        """Read the marks.
-
-        Parameters
-        ----------
-        recording : Recording
-            The recording they belong to: it knows its duration and start.
-
-        Returns
-        -------
-        Events
-
-        Raises
-        ------
-        AnnotationError
-            If they cannot be understood, or do not fit the recording.
-        """
-        if not self.entry:
+        """Read the marks and check them against the recording; AnnotationError if they do not fit."""
+        if self.reader is None:
             return read_events(self.path, duration=recording.duration, start=recording.start)
-        if self.path.name == _RECORDS_WITH_SEIZURES:
-            return Events((), recording.duration, recording.start)
-        if self.path.name.startswith("Seizures-list"):
-            starts = {} if recording.start is None else {self.entry: recording.start}
-            found = read_siena_list(self.path, starts=starts)[self.entry]
-        else:
-            found = read_chbmit_summary(self.path)[self.entry]
-        return self._fit(found, recording)
-
-    def _fit(self, found: Events, recording: Recording) -> Events:
-        late = [event for event in found if event.stop > recording.duration + 1.0]
-        if late:
-            raise AnnotationError(
-                str(self.path),
-                f"a seizure of {self.entry} that ends at {late[0].stop:.0f} s",
-                f"an end inside the recording of {recording.duration:.0f} s",
-                "check that list and recording belong together",
-            )
-        events: Iterable[Event] = found
+        table = self.reader(self, recording)
         if self.label:
-            events = [replace(event, label=self.label) for event in found]
-        return merge_events(list(events), recording.duration, recording.start)
+            table = replace(table, rows=tuple(replace(row, label=self.label) for row in table.rows))
+        return to_events(table, f"{self.path}, {self.entry}", recording.duration, recording.start)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One recording of a data folder with its marks.
-
-    Parameters
-    ----------
-    recording_path : Path
-        The recording.
-    marks : Marks
-        Where its marks stand.
-    patient : str
-        Who; recordings of one patient share it.
-    split : str or None
-        Official split, where the layout has one: ``train``, ``dev`` or ``eval``.
-    source : str
-        Layout: ``bids``, ``tusz``, ``chbmit``, ``siena``, ``seizeit`` or ``folder``.
-    """
+    """One recording of a data folder with its marks."""
 
     recording_path: Path
     marks: Marks
-    patient: str
-    split: str | None
-    source: str
+    patient: str  # recordings of one patient share it
+    split: str | None  # official: train, dev or eval
+    source: str  # name of the layout
 
     @property
     def events(self) -> Events:
@@ -128,62 +60,44 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Split:
-    """Recordings to learn from, to choose by, and to leave alone; no patient is in two of them.
+class Layout:
+    """A data-set layout.
 
     Parameters
     ----------
-    train, validation, held_out : tuple of Item
-        `held_out` is an official ``eval`` split, or empty.
+    name : str
+        Short name, the `source` of its items.
+    title : str
+        A few words for listings.
+    stem : re.Pattern
+        File names of its recordings without their ending; the first group is the patient.
+    find : callable
+        Recording and match of its stem to an `Item`, or None if it has no marks in this layout. It does not raise: what
+        is wrong with the marks is said when they are read.
+    names_patients : bool
+        Whether a file name of this layout says who the patient is, wherever it lies.
     """
 
-    train: tuple[Item, ...]
-    validation: tuple[Item, ...]
-    held_out: tuple[Item, ...] = ()
-
-    def __post_init__(self) -> None:
-        sides = [{item.patient for item in side} for side in (self.train, self.validation, self.held_out)]
-        both = (sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2])
-        if both:
-            raise UsageError("split", f"{len(both)} patients on two sides", "each patient on one side")
+    name: str
+    title: str
+    stem: re.Pattern[str]
+    find: Callable[[Path, re.Match[str]], Item | None]
+    names_patients: bool = True
 
 
 def find_items(path: str | Path) -> tuple[Item, ...]:
-    """Find every recording in a folder, with its marks, patient and official split.
+    """Find every recording in a folder (or one recording), with its marks, patient and official split.
 
-    Parameters
-    ----------
-    path : str or Path
-        One recording, or a folder in one or several of these layouts: BIDS-EEG with SzCORE events, TUSZ as
-        downloaded, CHB-MIT, Siena, SeizeIT1, or a plain folder with a table of events beside each recording
-        (``X.edf`` with ``X_events.tsv`` or ``X.tsv``, also ``csv``, ``csv_bi``, ``json``, ``xml``).
-
-    Returns
-    -------
-    tuple of Item
-        In the order of their paths.
-
-    Raises
-    ------
-    RecordingError
-        If there is no recording.
-    AnnotationError
-        If any recording has no marks: whether anyone looked must be settled; it is never taken as background. The
-        message lists them.
-
-    Notes
-    -----
-    Patients: BIDS ``sub-XX`` of its dataset; TUSZ and SeizeIT by file name; CHB-MIT ``chbNN``, where chb21 is chb01
-    again; Siena ``PNxx``; else as `patient_of` says: numbered recordings in one folder count as one patient rather than
-    straddle a split. Folders named ``derivatives`` or with a leading dot are left out, and so are
-    annotation-only EDF files.
+    Folders may be in any of `LAYOUTS`, or plain with a table of events beside each recording (``X_events.tsv`` or
+    ``X.tsv`` beside ``X.edf``, in any format). A recording without marks is an AnnotationError that lists them all: it
+    is never taken as background. Folders named ``derivatives`` or with a leading dot are left out.
     """
     root = Path(path)
     if not root.exists():
-        raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings", "check the name")
+        raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings")
     recordings = [root] if root.is_file() else list(_walk(root))
     if not recordings:
-        raise RecordingError(str(root), "no recordings in it", "EDF, BDF, BrainVision, EEGLAB or Persyst files")
+        raise RecordingError(str(root), "holds no recordings", "EDF, BDF, BrainVision, EEGLAB or Persyst files")
     items, missing = [], []
     for recording in recordings:
         item = _find(recording, root)
@@ -196,9 +110,9 @@ def find_items(path: str | Path) -> tuple[Item, ...]:
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise AnnotationError(
             str(root),
-            f"{len(missing)} of {len(recordings)} recordings without marks: {names}{more}",
+            f"{len(missing)} of {len(recordings)} recordings have no marks: {names}{more}",
             "a table of events for each, with a bckg row where none were found",
-            "write one, or move these recordings elsewhere",
+            "Write one, or move these recordings elsewhere",
         )
     return tuple(items)
 
@@ -208,260 +122,164 @@ def _walk(root: Path) -> Iterator[Path]:
         inside[:] = sorted(name for name in inside if not name.startswith(".") and name != "derivatives")
         for name in sorted(names):
             path = Path(folder, name)
-            if not name.startswith(".") and _is_recording(path):
+            if is_recording(path) and not _holds_marks_only(path):
                 yield path
 
 
-def _is_recording(path: Path) -> bool:
-    ending = path.suffix.lower()
-    if ending == ".eeg":  # Nihon Kohden; BrainVision's samples, too, but there the header is named
-        return not path.with_suffix(".vhdr").exists()
-    return ending in _ENDINGS and not _holds_marks_only(path)
-
-
 def _holds_marks_only(path: Path) -> bool:
-    """Tell an annotation-only EDF+ file, which is no recording, by its one signal."""
+    """Recognise an annotation-only EDF+ file, which is not a recording, by its one signal."""
     if path.suffix.lower() not in {".edf", ".bdf"}:
         return False
     try:
         with path.open("rb") as stream:
             head = stream.read(272)
     except OSError:
-        return False  # the one who opens it will say why
+        return False  # opening it will say why
     return head[252:256].strip() == b"1" and head[256:272].strip() in {b"EDF Annotations", b"BDF Annotations"}
 
 
 def _find(recording: Path, root: Path) -> Item | None:
-    """Try the layouts, most particular first; None when no marks are found."""
-    for layout in (_bids, _tusz, _chbmit, _siena, _seizeit):
-        item = layout(recording)
+    """Try the layouts, most particular first, then a table beside the recording."""
+    for layout in LAYOUTS:
+        match = layout.stem.fullmatch(recording.stem)
+        item = None if match is None else layout.find(recording, match)
         if item is not None:
             return item
-    return _plain(recording, root)
-
-
-def _first(paths: Iterable[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _bids(recording: Path) -> Item | None:
-    found = _BIDS_NAME.fullmatch(recording.stem)
-    if found is None:
-        return None
-    stem = recording.stem.removesuffix("_eeg")
-    marks = _first([recording.with_name(f"{stem}_events.tsv")])
-    if marks is None:
-        return None
-    subject = next((folder for folder in recording.parents if folder.name == found[1]), recording.parent)
-    return Item(recording, Marks(marks), f"{subject.resolve().parent.name}/{found[1]}", None, "bids")
-
-
-def _tusz(recording: Path) -> Item | None:
-    found = _TUSZ_NAME.fullmatch(recording.stem)
-    marks = _first(recording.with_suffix(ending) for ending in _TUSZ_ENDINGS)
-    if found is None or marks is None:
-        return None
-    folders = [folder.name for folder in recording.resolve().parents]
-    split = next((_OFFICIAL[name] for name in folders if name in _OFFICIAL), None)
-    return Item(recording, Marks(marks), found[1], split, "tusz")
-
-
-_RECORDS_WITH_SEIZURES = "RECORDS-WITH-SEIZURES"
-
-
-def _chbmit(recording: Path) -> Item | None:
-    """Look in the patient's summary, then beside the recording, then in the dataset's list of seizures."""
-    found = _CHBMIT_NAME.fullmatch(recording.stem)
-    if found is None:
-        return None
-    patient = _CHBMIT_SAME.get(found[1], found[1])
-    summary = recording.with_name(f"{found[1]}-summary.txt")
-    if summary.is_file() and recording.name in _summary_names(summary):
-        return Item(recording, Marks(summary, recording.name), patient, None, "chbmit")
-    stream = recording.with_name(f"{recording.name}.seizures")
-    if stream.is_file():
-        return Item(recording, Marks(stream), patient, None, "chbmit")
-    listed = recording.resolve().parent.parent / _RECORDS_WITH_SEIZURES
-    if listed.is_file():
-        with_seizures = listed.read_text(encoding="utf-8").split()
-        if f"{found[1]}/{recording.name}" not in with_seizures:
-            return Item(recording, Marks(listed, recording.name), patient, None, "chbmit")
-    return None
-
-
-def _summary_names(path: Path) -> frozenset[str]:
-    return frozenset(read_chbmit_summary(path))
-
-
-def _siena(recording: Path) -> Item | None:
-    found = _SIENA_NAME.fullmatch(recording.stem)
-    if found is None:
-        return None
-    listed = recording.with_name(f"Seizures-list-{found[1]}.txt")
-    if not listed.is_file() or recording.name not in _siena_names(listed):
-        return None
-    return Item(recording, Marks(listed, recording.name, _siena_type(listed, found[1])), found[1], None, "siena")
-
-
-def _siena_names(path: Path) -> frozenset[str]:
-    return frozenset(read_siena_list(path))
-
-
-def _siena_type(listed: Path, patient: str) -> str:
-    """Type of a patient's seizures after ``subject_info.csv``, whose column names begin with blanks."""
-    table = listed.resolve().parent.parent / "subject_info.csv"
-    if not table.is_file():
-        return ""
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        rows = [{str(key).strip(): str(cell).strip() for key, cell in row.items()} for row in csv.DictReader(stream)]
-    kinds = [row.get("seizure", "") for row in rows if row.get("patient_id") == patient]
-    return _SIENA_TYPES.get(kinds[0], "") if kinds else ""
-
-
-def _seizeit(recording: Path) -> Item | None:
-    found = _SEIZEIT_NAME.fullmatch(recording.stem)
-    marks = recording.with_name(f"{recording.stem}_a1.tsv")
-    if found is None or not marks.is_file():
-        return None
-    return Item(recording, Marks(marks), found[1], None, "seizeit")
-
-
-def _plain(recording: Path, root: Path) -> Item | None:
-    marks = _first(recording.with_name(recording.stem + ending) for ending in (*_BESIDE, "_events.edf"))
+    marks = _beside(recording)
     if marks is None:
         return None
     place = recording.relative_to(root) if root.is_dir() else Path(recording.name)
     return Item(recording, Marks(marks), patient_of(place), None, "folder")
 
 
+def _beside(recording: Path) -> Path | None:
+    """Find a table of events by its name; without ``_events`` it must also look like one, as sidecars do not."""
+    endings = [ending for form in FORMATS for ending in form.endings]
+    named = _first(recording.with_name(f"{recording.stem}_events{ending}") for ending in endings)
+    others = (recording.with_suffix(ending) for ending in endings)
+    return named or next((path for path in others if path.is_file() and path != recording and find_format(path)), None)
+
+
+def _first(paths: Iterable[Path]) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _bids(recording: Path, match: re.Match[str]) -> Item | None:
+    marks = recording.with_name(f"{recording.stem.removesuffix('_eeg')}_events.tsv")
+    if not marks.is_file():
+        return None
+    subject = next((folder for folder in recording.parents if folder.name == match[1]), recording.parent)
+    return Item(recording, Marks(marks), f"{subject.resolve().parent.name}/{match[1]}", None, "bids")
+
+
+def _tusz(recording: Path, match: re.Match[str]) -> Item | None:
+    marks = _first(recording.with_suffix(ending) for ending in (".csv", ".csv_bi", ".tse", ".tse_bi", ".lbl"))
+    if marks is None:
+        return None
+    official = {"train": "train", "dev": "dev", "dev_test": "dev", "eval": "eval"}
+    folders = [folder.name for folder in recording.resolve().parents]
+    split = next((official[name] for name in folders if name in official), None)
+    return Item(recording, Marks(marks), match[1], split, "tusz")
+
+
+_CHBMIT_SAME = {"chb21": "chb01"}  # one girl, recorded again 1.5 years later (PhysioNet, CHB-MIT 1.0.0)
+
+
+def _chbmit(recording: Path, match: re.Match[str]) -> Item | None:
+    """Look in the patient's summary, then beside the recording, then in the data set's list of seizures."""
+    patient = _CHBMIT_SAME.get(match[1], match[1])
+    summary = recording.with_name(f"{match[1]}-summary.txt")
+    stream = recording.with_name(f"{recording.name}.seizures")
+    records = recording.resolve().parent.parent / "RECORDS-WITH-SEIZURES"
+    marks = None
+    if summary.is_file() and _is_listed(summary, recording.name, read_summary):
+        marks = Marks(summary, recording.name, _in_summary)
+    elif stream.is_file():
+        marks = Marks(stream)
+    elif records.is_file() and f"{match[1]}/{recording.name}" not in decode(read_bytes(records)).split():
+        marks = Marks(records, recording.name, _none_found)
+    return None if marks is None else Item(recording, marks, patient, None, "chbmit")
+
+
+def _is_listed(path: Path, name: str, read: Callable[[Path], Mapping[str, object]]) -> bool:
+    try:
+        return name in read(path)
+    except AnnotationError:
+        return True  # reading the marks will say why
+
+
+def _in_summary(marks: Marks, recording: Recording) -> Table:  # noqa: ARG001
+    return _table(read_summary(marks.path)[marks.entry])
+
+
+def _none_found(marks: Marks, recording: Recording) -> Table:  # noqa: ARG001
+    return Table((), looked=True)
+
+
+def _table(found: Table | AnnotationError) -> Table:
+    if isinstance(found, AnnotationError):
+        raise found
+    return found
+
+
+def _siena(recording: Path, match: re.Match[str]) -> Item | None:
+    listed = recording.with_name(f"Seizures-list-{match[1]}.txt")
+    if not listed.is_file() or not _is_listed(listed, recording.name, read_list):
+        return None
+    marks = Marks(listed, recording.name, _in_list, _siena_type(listed, match[1]))
+    return Item(recording, marks, match[1], None, "siena")
+
+
+def _in_list(marks: Marks, recording: Recording) -> Table:
+    starts = {} if recording.start is None else {marks.entry: recording.start}
+    return _table(read_list(marks.path, starts)[marks.entry])
+
+
+def _siena_type(listed: Path, patient: str) -> str:
+    """Return the type of a patient's seizures from ``subject_info.csv``; empty where it is unknown."""
+    table = listed.resolve().parent.parent / "subject_info.csv"
+    try:
+        kinds = [cells["seizure"] for _, cells in read_cells(table) if cells["patient_id"] == patient]
+    except (AnnotationError, KeyError):
+        return ""
+    return known_type(kinds[0]) or "" if kinds else ""
+
+
+def _seizeit(recording: Path, match: re.Match[str]) -> Item | None:
+    marks = recording.with_name(f"{recording.stem}_a1.tsv")
+    return Item(recording, Marks(marks), match[1], None, "seizeit") if marks.is_file() else None
+
+
+LAYOUTS = (
+    Layout(
+        "bids",
+        "BIDS-EEG with SzCORE events",
+        re.compile(r"(sub-[A-Za-z0-9]+)_(?:\S+_)?eeg"),
+        _bids,
+        names_patients=False,
+    ),
+    Layout("tusz", "TUSZ as downloaded", re.compile(r"([a-z0-9]{8})_s\d+_t\d+"), _tusz),
+    Layout("chbmit", "CHB-MIT", re.compile(r"(chb\d\d)[a-z]?_\d+\+?"), _chbmit),
+    Layout("siena", "Siena", re.compile(r"(PN\d\d)-\S+"), _siena),
+    Layout("seizeit", "SeizeIT1", re.compile(r"(P_ID\d+)_r\d+"), _seizeit),
+)
+
+
 def patient_of(place: str | Path) -> str:
     """Name the patient of a recording, or of a table of its events, by its place in a folder.
 
-    Parameters
-    ----------
-    place : str or Path
-        Relative to the folder of data; the ending does not matter.
+    The names of a known layout come first, then the folder ``sub-XX``, the first folder, and the name up to the first
+    ``_``, ``-`` or blank: numbered recordings in one folder are one patient rather than on two sides of a split.
 
-    Returns
-    -------
-    str
-        By the name of the file in TUSZ, CHB-MIT (chb21 is chb01), Siena and SeizeIT1; else the folder ``sub-XX``; else
-        the first folder; else the name up to the first ``_``, ``-`` or blank.
-
-    Examples
-    --------
     >>> [patient_of(place) for place in ("dev/aaaaaaac/s001/aaaaaaac_s001_t000", "chb21/chb21_01.edf", "ana/night.edf")]
     ['aaaaaaac', 'chb01', 'ana']
     >>> [patient_of(place) for place in ("sub-01/ses-02/eeg/sub-01_run-00_eeg.edf", "Subject00_2.edf", "night")]
     ['sub-01', 'Subject00', 'night']
     """
     parts = Path(place).parts
-    for pattern in (_TUSZ_NAME, _CHBMIT_NAME, _SIENA_NAME, _SEIZEIT_NAME):
-        found = pattern.match(parts[-1])
+    for layout in LAYOUTS:
+        found = layout.stem.match(parts[-1]) if layout.names_patients else None
         if found is not None:
             return _CHBMIT_SAME.get(found[1], found[1])
     subject = next((part for part in parts[:-1] if part.startswith("sub-")), parts[0])
     return subject if len(parts) > 1 else re.split(r"[_\-\s.]", subject)[0]
-
-
-def split_patients(items: Sequence[Item], *, fold: int = 0, n_folds: int = 5, seed: int = 0) -> Split:
-    """Split recordings by patient: one fold to choose by, the others to learn from.
-
-    Parameters
-    ----------
-    items : sequence of Item
-        In any order; the result does not depend on it.
-    fold : int
-        Which fold is left for validation, 0 to `n_folds` - 1.
-    n_folds : int
-        Number of folds, at least 2; every patient is in exactly one.
-    seed : int
-        Seed of the order in which patients are dealt to the folds.
-
-    Returns
-    -------
-    Split
-        Items of an official ``eval`` split are held out whatever the fold.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer patients than folds, or no such fold.
-    """
-    held_out = tuple(item for item in items if item.split == "eval")
-    away = {item.patient for item in held_out}
-    usable = [item for item in items if item.patient not in away]
-    patients = sorted({item.patient for item in usable})
-    if not (n_folds >= 2 and 0 <= fold < n_folds):
-        raise UsageError("--fold", f"fold {fold} of {n_folds}", "at least 2 folds, counted from 0")
-    if len(patients) < n_folds:
-        raise UsageError(
-            "--folds",
-            f"{len(patients)} patients for {n_folds} folds",
-            "at least one patient a fold",
-            "ask for fewer folds, or give each patient's recordings a folder of their own",
-        )
-    order = np.random.default_rng(seed).permutation(len(patients))
-    chosen = {patients[k] for position, k in enumerate(order) if position % n_folds == fold}
-    train = tuple(item for item in usable if item.patient not in chosen)
-    return Split(train, tuple(item for item in usable if item.patient in chosen), held_out)
-
-
-def official_split(items: Sequence[Item]) -> Split:
-    """Split recordings as the makers of the dataset did: ``train``, ``dev`` to choose by, ``eval`` held out.
-
-    Parameters
-    ----------
-    items : sequence of Item
-        Each with a split.
-
-    Returns
-    -------
-    Split
-
-    Raises
-    ------
-    UsageError
-        If a recording has no official split, or a patient is on two sides.
-    """
-    without = [item for item in items if item.split is None]
-    if without:
-        raise UsageError(
-            "--split official",
-            f"{len(without)} recordings without an official split, such as {without[0].recording_path}",
-            "train, dev and eval folders as in TUSZ",
-            "use --split patient",
-        )
-    return Split(*(tuple(item for item in items if item.split == name) for name in SPLITS))
-
-
-def read_all(items: Iterable[Item]) -> tuple[tuple[Item, Events], ...]:
-    """Read the marks of all items; problems are gathered, so that they can be settled at once.
-
-    Parameters
-    ----------
-    items : iterable of Item
-        What `find_items` found.
-
-    Returns
-    -------
-    tuple of (Item, Events)
-
-    Raises
-    ------
-    AnnotationError
-        If the marks of any item cannot be read; the message lists the first few.
-    """
-    read, problems = [], []
-    for item in items:
-        try:
-            read.append((item, item.events))
-        except RestError as error:
-            problems.append(error)
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        what = " | ".join(str(problem) for problem in problems[:_LISTED])
-        more = f" | and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-        raise AnnotationError(f"{len(problems)} recordings", what + more, "marks that can be read")
-    return tuple(read)

@@ -29,7 +29,8 @@ from restcli.detect.settings import Settings, usable_labels, workshop_prefix
 from restcli.errors import OutputError, RestError, UsageError
 from restcli.events import Event, Scores
 from restcli.io.recording import Recording
-from restcli.marks.annotations import KINDS, event_to_dict, write_events
+from restcli.marks.json import event_to_dict
+from restcli.marks.registry import WRITABLE, write_events
 from restcli.profiling import StageClock
 from restcli.signal.montage import DOUBLE_BANANA, derive
 
@@ -142,8 +143,8 @@ def write_outputs(
 def check_formats(formats: Sequence[str], plot: str) -> None:
     """Raise UsageError when a format or a kind of picture is unknown."""
     for name in formats:
-        if name not in KINDS:
-            raise UsageError("--format", repr(name), f"one or more of {', '.join(KINDS)}")
+        if name not in WRITABLE:
+            raise UsageError("--format", repr(name), f"one or more of {', '.join(WRITABLE)}")
     if plot not in PLOTS:
         raise UsageError("--plot", repr(plot), f"one of {', '.join(PLOTS)}")
 

@@ -15,7 +15,8 @@ from scipy.signal import resample_poly
 
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events
-from restcli.marks.annotations import COLUMNS, write_events
+from restcli.marks.registry import write_events
+from restcli.marks.szcore import SIMULATED_COLUMNS
 from restcli.signal.montage import DOUBLE_BANANA
 from restcli.simulate.draw import VERSION, Simulated, SimulateOptions, draw_long
 from restcli.simulate.waves import SFREQ, Float32Array
@@ -339,7 +340,7 @@ def _write_description(root: Path, plan: DatasetPlan, people: Sequence[Mapping[s
             "seizure_types": {"Description": "SzCORE event types that occur, or none"},
         },
     )
-    _write_json(root / "events.json", COLUMNS)
+    _write_json(root / "events.json", SIMULATED_COLUMNS)
     _write_text(root / ".bidsignore", "sourcedata/\n")
     hours = plan.recordings * plan.hours
     _write_text(

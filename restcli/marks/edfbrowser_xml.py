@@ -1,0 +1,86 @@
+"""Annotation lists of EDFbrowser, whose onsets are clock times."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from pathlib import Path
+
+from restcli.errors import AnnotationError
+from restcli.events import Events
+from restcli.marks.annotations import Annotation, from_annotations, to_annotations
+from restcli.marks.table import UNKNOWN_START, Format, Head, Table, number, read_bytes
+
+_CLOCK = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d+)?")
+
+
+def _matches(head: Head) -> bool:
+    return head.first.startswith(("<?xml", "<annotationlist", "<!doctype"))
+
+
+def _read(path: Path) -> Table:
+    data = read_bytes(path)
+    try:
+        if b"<!ENTITY" in data:
+            raise ValueError("entities can grow without end")
+        root = ET.fromstring(data)
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise AnnotationError(str(path), "is not valid XML", "an annotationlist of EDFbrowser") from error
+    if root.tag != "annotationlist":
+        raise AnnotationError(str(path), "holds XML of another kind", "an annotationlist of EDFbrowser")
+    moments, marks = [], []
+    for index, item in enumerate(root.findall("annotation"), 1):
+        where = f"{path}, annotation {index}"
+        moment, fraction = _moment(item.findtext("onset", ""), where)
+        length = item.findtext("duration") or "0"
+        moments.append(moment)
+        marks.append((moment, fraction, number(length, where), item.findtext("description", "").strip()))
+    if not moments:
+        return Table(())
+    origin = datetime.combine(min(moments).date(), time())
+    annotations = [
+        Annotation((moment - origin).total_seconds() + fraction, length, text)
+        for moment, fraction, length, text in marks
+    ]
+    return replace(from_annotations(annotations, str(path)), origin=origin)
+
+
+def _moment(text: str, where: str) -> tuple[datetime, float]:
+    """Return a clock time in whole seconds and the fraction of a second, which may have seven digits."""
+    found = _CLOCK.fullmatch(text.strip())
+    try:
+        if found is not None:
+            return datetime.fromisoformat(found[1]), float(found[2] or 0.0)
+    except ValueError:
+        pass
+    raise AnnotationError(where, "the onset is not a clock time", "local time as in 2016-11-06T13:43:14.0000000")
+
+
+def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
+    root = ET.Element("annotationlist")
+    begin = events.start or UNKNOWN_START
+    for mark in to_annotations(events):
+        annotation = ET.SubElement(root, "annotation")
+        whole, ticks = divmod(round(mark.onset * 1e7) + begin.microsecond * 10, 10_000_000)
+        clock = begin.replace(microsecond=0) + timedelta(seconds=whole)
+        ET.SubElement(annotation, "onset").text = f"{clock.isoformat()}.{ticks:07d}"
+        ET.SubElement(annotation, "duration").text = f"{mark.duration:.4f}"
+        ET.SubElement(annotation, "description").text = mark.text
+    ET.indent(root, " ")
+    text = ET.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
+
+
+FORMATS = (
+    Format(
+        "xml",
+        "EDFbrowser's annotation list",
+        (".xml",),
+        _matches,
+        _read,
+        _write,
+        loses=("type confidence", "start", "duration"),
+    ),
+)

@@ -1,0 +1,65 @@
+"""All event formats: reading, writing and listing go through here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+
+from restcli.errors import AnnotationError, OutputError
+from restcli.events import Events
+from restcli.files import write_atomically
+from restcli.marks.table import Format, head_of, to_events
+from restcli.marks.types import SZCORE_TYPE
+
+# A new format is a module with a tuple FORMATS and its name in this list.
+_MODULES = ("szcore", "tusz", "edfplus", "edfbrowser_xml", "csv", "json", "chbmit", "seizeit")
+
+FORMATS: tuple[Format, ...] = tuple(
+    form for name in _MODULES for form in import_module(f"restcli.marks.{name}").FORMATS
+)
+WRITABLE: dict[str, Format] = {form.name: form for form in FORMATS if form.write is not None}
+"""Formats by the name that ``--format`` takes."""
+
+
+def find_format(path: str | Path) -> Format | None:
+    """Return the format of a file by its content, None for a file that is not a table of events."""
+    source = Path(path)
+    head = head_of(source)
+    return next((form for form in FORMATS if form.matches(head)), None)
+
+
+def read_events(path: str | Path, *, duration: float | None = None, start: datetime | None = None) -> Events:
+    """Read the events of one recording in any known format; see `FORMATS`.
+
+    `duration` and `start` of the recording are needed by formats that do not hold them (UnknownLengthError).
+    Anything unclear is an AnnotationError. The result is empty only if the file says that somebody looked.
+    """
+    source = Path(path)
+    form = find_format(source)
+    if form is None:
+        known = "; ".join(f"{form.title} ({', '.join(form.endings)})" for form in FORMATS)
+        raise AnnotationError(
+            str(source),
+            "the format of the table is unknown",
+            known,
+            "Give the folder of the data set if this is a list of many recordings",
+        )
+    return to_events(form.read(source), str(source), duration, start)
+
+
+def write_events(events: Events, path: str | Path, name: str) -> None:
+    """Write the events of one recording in the format `name`, whole or not at all. Nothing tells of the patient."""
+    target = Path(path)
+    form = WRITABLE.get(name)
+    if form is None or form.write is None:
+        raise OutputError(str(target), f"the format {name!r} is unknown", f"one of {', '.join(WRITABLE)}")
+    for event in events:
+        if not SZCORE_TYPE.fullmatch(event.label):
+            raise OutputError(
+                str(target), f"the event type {event.label!r} is unknown", "a SzCORE type such as sz or sz_foc"
+            )
+    if events.start is not None:
+        events = replace(events, start=events.start.replace(tzinfo=None))
+    write_atomically(target, form.write(events, target.stem))

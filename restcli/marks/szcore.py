@@ -1,0 +1,143 @@
+"""SzCORE / HED-SCORE event tables of BIDS, and the description of their columns (``events.json``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from restcli.errors import AnnotationError
+from restcli.events import Event, Events, merge_events
+from restcli.marks.table import (
+    Format,
+    Head,
+    Row,
+    Table,
+    channel_names,
+    clock_time,
+    label_of,
+    number,
+    optional_number,
+    read_cells,
+)
+from restcli.marks.types import BACKGROUND
+
+COLUMNS = {
+    "onset": {"Description": "Start of the event, from the start of the recording", "Units": "s"},
+    "duration": {"Description": "Length of the event", "Units": "s"},
+    "eventType": {"Description": "SzCORE event type; bckg: no seizure found in what was scored, see the run report"},
+    "confidence": {"Description": "Highest seizure probability in the event after smoothing, 0 to 1"},
+    "channels": {"Description": "Nodes that take part, most involved first; all: more than two thirds of them"},
+    "dateTime": {"Description": "Clock time of the start of the recording"},
+    "recordingDuration": {"Description": "Length of the recording", "Units": "s"},
+}
+"""Columns of a table of detected events in order, as a BIDS dictionary (``events.json``) describes them."""
+
+SIMULATED_COLUMNS = COLUMNS | {
+    "eventType": {"Description": "SzCORE event type of the simulated seizure; bckg: the recording holds none"},
+    "confidence": {"Description": "n/a: the seizures are known"},
+    "channels": {"Description": "Electrodes where the seizure starts; all: everywhere at once"},
+}
+"""The same columns where the events are those that were simulated."""
+
+
+def _matches(head: Head) -> bool:
+    return {"onset", "duration"} <= head.columns and "\t" in head.first
+
+
+def read_columns(path: Path) -> Table:
+    """Read a table with SzCORE's columns, separated by tabs or commas."""
+    rows, durations, start = [], set(), None
+    for where, cells in read_cells(path):
+        kind = next((cells[name] for name in ("eventtype", "trial_type", "event_type") if name in cells), None)
+        if kind is None:
+            raise AnnotationError(str(path), "there is no column eventType", "the columns " + ", ".join(COLUMNS))
+        onset, length = number(cells["onset"], where), optional_number(cells["duration"], where)
+        label = label_of(kind, where)
+        if math.isnan(length) and label.startswith("sz"):
+            raise AnnotationError(where, "the seizure has no duration", "a duration in seconds")
+        rows.append(
+            Row(
+                where,
+                onset,
+                onset + length,
+                label,
+                optional_number(cells.get("confidence"), where),
+                channel_names(cells.get("channels")),
+                optional_number(cells.get("typeconfidence"), where),
+            )
+        )
+        durations.add(optional_number(cells.get("recordingduration"), where))
+        start = start or clock_time(cells.get("datetime"))
+    durations = {value for value in durations if not math.isnan(value)}
+    if len(durations) > 1:
+        raise AnnotationError(str(path), "the rows name several recordingDuration", "one recording in a table")
+    return Table(tuple(rows), durations.pop() if durations else None, start)
+
+
+def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
+    """Write two decimals; widen events under 1 s, which SzCORE's scorer would lose as it works on whole seconds."""
+    clock = "n/a" if events.start is None else events.start.isoformat(sep=" ", timespec="seconds")
+    whole = exact_seconds(events.duration)
+    rows = [_cells(event, events.duration) for event in _widened(events)]
+    rows = rows or [("0.00", whole, BACKGROUND, "n/a", "n/a")]
+    lines = ["\t".join(COLUMNS), *("\t".join((*cells, clock, whole)) for cells in rows)]
+    return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+def _cells(event: Event, duration: float) -> tuple[str, ...]:
+    """Round both ends to 10 ms, so that events stay disjoint and inside the recording."""
+    last = math.floor(duration * 100 + 1e-6) / 100
+    onset, stop = round(event.onset, 2), min(round(event.stop, 2), last)
+    onset = max(0.0, min(onset, stop - 1.0))
+    return f"{onset:.2f}", f"{stop - onset:.2f}", event.label, probability(event.confidence), channels(event)
+
+
+def _widened(events: Events) -> Events:
+    """Widen events under 1 s to 1 s, inside the recording; those that then touch become one."""
+    return merge_events(list(_one_second_at_least(events)), events.duration, events.start)
+
+
+def _one_second_at_least(events: Events) -> Iterator[Event]:
+    for event in events:
+        if event.duration < 1.0:
+            onset = max(0.0, min(event.onset + event.duration / 2 - 0.5, events.duration - 1.0))
+            yield replace(event, onset=onset, duration=1.0)
+        else:
+            yield event
+
+
+def exact_seconds(seconds: float) -> str:
+    """Print with two decimals, or as many (up to six) as keep the value; ``int()`` of it floors as the value does.
+
+    >>> exact_seconds(3600.0), exact_seconds(3599.999), exact_seconds(600.125)
+    ('3600.00', '3599.999', '600.125')
+    """
+    for digits in range(2, 6):
+        if abs(round(seconds, digits) - seconds) < 5e-7:
+            return f"{seconds:.{digits}f}"
+    return f"{seconds:.6f}"
+
+
+def probability(value: float, digits: int = 2) -> str:
+    """Print a probability, ``n/a`` if it is unknown."""
+    return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def channels(event: Event) -> str:
+    """List the channels of an event, ``n/a`` if they are unknown."""
+    return ",".join(event.channels) if event.channels else "n/a"
+
+
+FORMATS = (
+    Format(
+        "tsv",
+        "SzCORE / HED-SCORE events of BIDS",
+        (".tsv",),
+        _matches,
+        read_columns,
+        _write,
+        loses=("type confidence", "not scored"),
+    ),
+)

@@ -1,0 +1,297 @@
+"""What event formats share: their description, rows as a file gives them, and the checks between rows and events."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from restcli.errors import AnnotationError
+from restcli.events import Event, Events, Span, merge_events
+from restcli.marks.types import BACKGROUND, OTHER, known_type, resembles_seizure
+
+SLACK = 1.0  # s; tables round, and headers round otherwise
+UNKNOWN_START = datetime(1985, 1, 1)  # what EDF software writes for an anonymised start
+_LARGEST = 64 * 2**20  # bytes of a table
+_MISSING = frozenset({"", "n/a", "na", "nan", "none", "null"})
+
+
+class UnknownLengthError(AnnotationError):
+    """Marks that do not say how long their recording is, or when it began, where that is needed."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mark as the file gives it."""
+
+    where: str  # file and line
+    onset: float  # s
+    stop: float  # s
+    label: str  # SzCORE type, BACKGROUND or OTHER
+    confidence: float = math.nan
+    channels: tuple[str, ...] = ()
+    label_confidence: float = math.nan
+    open_end: bool = False  # the stop is a guess that may lie beyond the recording
+
+
+@dataclass(frozen=True)
+class Table:
+    """All marks of one recording as the file gives them."""
+
+    rows: tuple[Row, ...]
+    duration: float | None = None  # s
+    start: datetime | None = None
+    origin: datetime | None = None  # times count from this moment and not from the start of the recording
+    looked: bool = False  # a table without rows means 'none found'
+    unscored: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a file, for `Format.matches`."""
+
+    path: Path
+    raw: bytes
+    lines: tuple[str, ...]  # lower-case, without blank lines
+    first: str  # first of them that is not a comment
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Names in the first line, separated by tabs or commas."""
+        return frozenset(name.strip().strip('"') for name in re.split(r"[,\t]", self.first))
+
+
+@dataclass(frozen=True)
+class Format:
+    """An event format: how to recognise, read and write it.
+
+    Parameters
+    ----------
+    name : str
+        What ``--format`` calls it; files that restcli writes end in ``_events.NAME``.
+    title : str
+        A few words for listings.
+    endings : tuple of str
+        Endings of file names, lower-case with their dot.
+    matches : callable
+        `Head` of a file to whether it is of this format. At most one format matches a file.
+    read : callable
+        Path to `Table`. Raises nothing but AnnotationError, which names file and line and never quotes free text.
+    write : callable or None
+        Events and stem of the file to bytes; None for a format that is only read.
+    loses : tuple of str
+        What a written file does not give back: some of ``type``, ``confidence``, ``channels``, ``type confidence``,
+        ``start``, ``duration`` and ``not scored``.
+    """
+
+    name: str
+    title: str
+    endings: tuple[str, ...]
+    matches: Callable[[Head], bool]
+    read: Callable[[Path], Table]
+    write: Callable[[Events, str], bytes] | None = None
+    loses: tuple[str, ...] = ()
+
+
+def read_bytes(path: Path, limit: int = _LARGEST) -> bytes:
+    """Read up to `limit` bytes of a file that is not empty."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit)
+            if limit == _LARGEST and stream.read(1):
+                raise AnnotationError(str(path), "the file is larger than 64 MiB", "a table of events")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise AnnotationError(str(path), f"cannot be read ({reason})", "a readable event table") from error
+    if not data.strip():
+        raise AnnotationError(str(path), "the file is empty", f"events, or a {BACKGROUND} row if none were found")
+    return data
+
+
+def decode(data: bytes) -> str:
+    """Decode UTF-8, UTF-16 with its mark, or Latin-1."""
+    for encoding in ("utf-16",) if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else ("utf-8-sig",):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return data.decode("latin-1")
+
+
+def head_of(path: Path) -> Head:
+    """Read the beginning of a file."""
+    raw = read_bytes(path, 65536)
+    lines = tuple(line.strip().lower() for line in _lines(decode(raw)) if line.strip())
+    return Head(path, raw, lines, next((line for line in lines if not line.startswith("#")), ""))
+
+
+def _lines(text: str) -> list[str]:
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the place ("file, line 3") and text of each line that is not blank."""
+    for number, text in enumerate(_lines(decode(read_bytes(path))), 1):
+        if text.strip():
+            yield f"{path}, line {number}", text.strip()
+
+
+def read_cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the place and cells, by lower-case column name, of each row of a table with tabs or commas."""
+    names: list[str] = []
+    delimiter = ","
+    for where, text in numbered_lines(path):
+        if text.startswith("#"):
+            continue
+        if not names:
+            delimiter = "\t" if "\t" in text else ","
+        try:
+            # Line by line: an unclosed quote must not swallow the rows below it.
+            cells = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter))]
+        except csv.Error as error:
+            raise AnnotationError(where, "the line cannot be split into cells", "cells under 128 KiB") from error
+        if not names:
+            names = [cell.lower() for cell in cells]
+        elif len(cells) != len(names):
+            raise AnnotationError(where, f"the row has {len(cells)} cells", f"{len(names)}, as in the header")
+        else:
+            yield where, dict(zip(names, cells, strict=True))
+
+
+def number(text: str, where: str) -> float:
+    """Return a finite number."""
+    value = math.nan if "_" in text else _float(text)
+    if not math.isfinite(value):
+        raise AnnotationError(where, f"{_shown(text)} is not a number", "a number with a decimal point")
+    return value
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _shown(text: str) -> str:
+    """Quote a cell that holds nothing but digits and signs: free text may name a patient."""
+    return repr(text) if re.fullmatch(r"[\d.,:+\- ]{1,24}", text) else "a text"
+
+
+def optional_number(text: str | None, where: str) -> float:
+    """Return a number, or NaN for ``n/a`` and blanks."""
+    return math.nan if is_missing(text) else number(str(text), where)
+
+
+def is_missing(text: str | None) -> bool:
+    """Whether a cell says that its value is unknown."""
+    return text is None or text.strip().lower() in _MISSING
+
+
+def channel_names(text: str | None) -> tuple[str, ...]:
+    """Split a comma-separated list of channels."""
+    return () if is_missing(text) else tuple(name.strip() for name in str(text).split(",") if name.strip())
+
+
+def clock_time(text: str | None) -> datetime | None:
+    """Return a date and time, or None if there is none."""
+    try:
+        return None if is_missing(text) else datetime.fromisoformat(str(text).strip()).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def label_of(text: str, where: str) -> str:
+    """Return the SzCORE type, BACKGROUND or OTHER of an event type; one that may mean a seizure must be known."""
+    found = known_type(text)
+    if found is None and resembles_seizure(text):
+        raise AnnotationError(
+            where, "an unknown event type that may mean a seizure", "a SzCORE type such as sz or sz_foc", "Correct it"
+        )
+    return found or OTHER
+
+
+def to_events(table: Table, where: str, duration: float | None = None, start: datetime | None = None) -> Events:
+    """Check rows against the recording and join those that overlap."""
+    start = table.start if start is None else start
+    length = _length(table, where, duration)
+    seizures = [row for row in table.rows if row.label not in {BACKGROUND, OTHER}]
+    if not seizures and not table.looked and all(row.label != BACKGROUND for row in table.rows):
+        raise AnnotationError(
+            where,
+            "no row speaks of seizures" if table.rows else "the table has no rows",
+            f"seizure rows, or a {BACKGROUND} row that says that none were found",
+            "Settle whether anyone looked for seizures",
+        )
+    shift = _shift(table, where, start)
+    if shift:
+        seizures = [
+            replace(row, onset=round(row.onset + shift, 7), stop=round(row.stop + shift, 7)) for row in seizures
+        ]
+    for row in seizures:
+        _check_row(row, length)
+    events = [
+        Event(row.onset, row.stop - row.onset, row.label, row.confidence, row.channels, row.label_confidence)
+        for row in seizures
+    ]
+    result = merge_events(events, length, start)
+    for row in seizures:
+        if not any(event.onset <= row.onset <= event.stop for event in result):
+            raise AnnotationError(row.where, "the seizure has no length", "a stop after the onset")
+    return replace(result, unscored=tuple(_clip(span, shift, length) for span in table.unscored))
+
+
+def _length(table: Table, where: str, duration: float | None) -> float:
+    length = table.duration if duration is None else duration
+    if length is None:
+        raise UnknownLengthError(
+            where, "the table does not say how long the recording is", remedy="Give the recording too"
+        )
+    if table.duration is not None and not abs(table.duration - length) <= SLACK:
+        raise AnnotationError(
+            where,
+            f"the table is of a recording of {table.duration:.2f} s",
+            f"one of {length:.2f} s",
+            "Check that both belong together",
+        )
+    if not 0 <= length < math.inf:
+        raise AnnotationError(where, f"the recording lasts {length:g} s", "a length in seconds")
+    return length
+
+
+def _shift(table: Table, where: str, start: datetime | None) -> float:
+    """Return seconds from the start of the recording to the moment from which the table counts."""
+    if table.origin is None:
+        return 0.0
+    anonymous = start is None or start.date() != UNKNOWN_START.date()
+    if anonymous and table.origin == UNKNOWN_START:
+        return 0.0
+    if start is None:
+        raise UnknownLengthError(
+            where, "onsets are clock times", "the start of the recording", "Give the recording too"
+        )
+    return (table.origin - start.replace(tzinfo=None)).total_seconds()
+
+
+def _check_row(row: Row, length: float) -> None:
+    if not 0 <= row.onset <= row.stop < math.inf:
+        raise AnnotationError(row.where, f"a seizure from {row.onset:.2f} to {row.stop:.2f} s", "0 <= onset <= stop")
+    if max(row.onset, 0.0 if row.open_end else row.stop) > length + SLACK:
+        raise AnnotationError(
+            row.where,
+            f"a seizure ends at {row.stop:.2f} s",
+            f"an end inside the recording of {length:.2f} s",
+            "Check that marks and recording belong together",
+        )
+    for confidence in (row.confidence, row.label_confidence):
+        if not (math.isnan(confidence) or 0 <= confidence <= 1):
+            raise AnnotationError(row.where, f"the confidence is {confidence:g}", "a probability from 0 to 1")
+
+
+def _clip(span: Span, shift: float, length: float) -> Span:
+    start = min(max(0.0, span.start + shift), length)
+    return Span(start, min(max(start, span.stop + shift), length), span.reason)

@@ -1,0 +1,70 @@
+"""Names of seizure types in the wild, and what they are in SzCORE."""
+
+from __future__ import annotations
+
+import re
+
+BACKGROUND = "bckg"
+OTHER = "other"  # a row about something else than seizures
+SZCORE_TYPE = re.compile(r"sz(_[A-Za-z0-9]+)*")
+
+_MOTOR = "tonicClonic clonic tonic myoTC myoAtonic atonic spasms"
+_OFFICIAL = {
+    name.lower(): name
+    for name in (
+        "sz sz_foc sz_foc_a sz_foc_ia sz_foc_ua sz_foc_f2b sz_gen sz_gen_m sz_gen_nm sz_uo".split()
+        + [f"sz_foc_{aware}_{motor}" for aware in ("a", "ia", "ua") for motor in ("m", "nm")]
+        + [f"sz_gen_m_{name}" for name in _MOTOR.split()]
+        + [f"sz_gen_nm_{name}" for name in "typical atypical myoclonic eyelidMyio".split()]
+        + [f"sz_uo_{name}" for name in "m m_tonicClonic m_spasms nm nm_behavior".split()]
+    )
+}
+# Mapping of epilepsy2bids 0.0.7 (load_annotations/tuh.py). NEDC's own binary tables count nesz as seiz.
+TUSZ_TYPES = {
+    "seiz": "sz",
+    "fnsz": "sz_foc",
+    "gnsz": "sz_gen",
+    "spsz": "sz_foc_a",
+    "cpsz": "sz_foc_ia",
+    "absz": "sz_gen_nm",
+    "tnsz": "sz_gen_m_tonic",
+    "cnsz": "sz_gen_m_clonic",
+    "tcsz": "sz_gen_m_tonicClonic",
+    "atsz": "sz_gen_m_atonic",
+    "mysz": "sz_gen_nm_myoclonic",
+    "nesz": "sz",
+}
+_CLINICAL = {  # SeizeIT, Siena and common abbreviations
+    **dict.fromkeys(("seizure", "seizures", "szr"), "sz"),
+    **dict.fromkeys(("fia", "fias", "ias"), "sz_foc_ia"),
+    **dict.fromkeys(("fa", "fas", "wias"), "sz_foc_a"),
+    **dict.fromkeys(("f_btc", "fbtc", "fbtcs"), "sz_foc_f2b"),
+    **dict.fromkeys(("gtc", "gtcs"), "sz_gen_m_tonicClonic"),
+}
+_KNOWN = {**_OFFICIAL, **TUSZ_TYPES, **_CLINICAL, BACKGROUND: BACKGROUND, "background": BACKGROUND}
+_NAMED = re.compile(r"(?<![a-z])(sz|s(ei|ie|e|i)[zs]u?r|seiz|f ?btcs?\b|gtcs?\b)", re.IGNORECASE)
+_SUSPECT = re.compile(r"(?<![a-z])(ictal|convuls|absence|spasm|a?tonic|(myo)?clonic|anfall|cris[ei])", re.IGNORECASE)
+_DENIED = re.compile(r"\b(no|not|non|inter|pre|post|pseudo\w*|psychogenic|without|previous|history|last)\b", re.I)
+
+
+def known_type(text: str) -> str | None:
+    """Return the SzCORE type or `BACKGROUND` for a type's name in any common spelling, None if it is unknown.
+
+    >>> [known_type(name) for name in ("sz-foc-ia", "SZ", "F-BTC", "sz_gen_m_tonicclonic", "impd")]
+    ['sz_foc_ia', 'sz', 'sz_foc_f2b', 'sz_gen_m_tonicClonic', None]
+    """
+    name = text.strip().replace("-", "_")
+    found = _KNOWN.get(name.lower())
+    return name if found is None and SZCORE_TYPE.fullmatch(name) else found
+
+
+def names_seizure(text: str) -> bool:
+    """Whether a free text speaks of a seizure, as 'sezure 2' does and 'post-seizure slowing' does not."""
+    words = re.sub(r"[_-]", " ", text)
+    return bool(_NAMED.search(words)) and not _DENIED.search(words)
+
+
+def resembles_seizure(text: str) -> bool:
+    """Whether an unknown name of an event type may mean a seizure."""
+    words = re.sub(r"[_-]", " ", text)
+    return bool(_NAMED.search(words) or _SUSPECT.search(words)) and not _DENIED.search(words)
