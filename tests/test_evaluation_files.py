@@ -43,7 +43,7 @@ def test_a_file_without_duration_takes_the_other_sides(tmp_path: Path, kind: str
     write_events(events((510, 550)), tmp_path / "found.tsv", "tsv")
     for pair in ((f"expert.{kind}", "found.tsv"), ("found.tsv", f"expert.{kind}")):
         assert evaluate(*(tmp_path / name for name in pair), n_draws=DRAWS).patients[0].event.found == 1
-    with pytest.raises(AnnotationError, match="no duration"):
+    with pytest.raises(AnnotationError, match="does not say how long the recording is"):
         evaluate(tmp_path / f"expert.{kind}", tmp_path / f"expert.{kind}", n_draws=DRAWS)
 
 
@@ -101,7 +101,7 @@ def test_a_recording_without_detections_is_not_one_without_seizures(tmp_path: Pa
 def test_a_header_only_table_is_an_error_and_not_nothing_found(tmp_path: Path) -> None:
     write_events(events((5, 15)), tmp_path / "a.tsv", "tsv")
     (tmp_path / "b.tsv").write_text((tmp_path / "a.tsv").read_text().splitlines()[0] + "\n")
-    with pytest.raises(AnnotationError, match=r"b.tsv: no rows"):
+    with pytest.raises(AnnotationError, match=r"b.tsv: the table has no rows"):
         evaluate(tmp_path / "a.tsv", tmp_path / "b.tsv")
 
 
