@@ -4,44 +4,89 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from restcli.errors import RecordingError
 
-ANY_FORMAT = "an EDF, BDF, BrainVision, Nihon Kohden, Persyst or EEGLAB recording was expected"
+ANY_FORMAT = "an EDF, BDF, BrainVision, Nihon Kohden, Persyst or EEGLAB recording"
+# Headers of other makers are text of some kilobytes; Persyst adds comments.
+_LONGEST_HEADER = 2**26
 
 
 def unreadable(path: str | Path, error: OSError) -> RecordingError:
     """Explain why the system does not give a file."""
     denied = isinstance(error, PermissionError)
     reason = "you have no permission to read it" if denied else error.strerror or type(error).__name__
-    return RecordingError(str(path), f"cannot be read ({reason})", ANY_FORMAT, "check the file and its permissions")
+    return RecordingError(str(path), f"the file cannot be read ({reason})", ANY_FORMAT)
+
+
+def check_regular(path: Path, descriptor: int | None = None) -> os.stat_result:
+    """Return the status of a file, named or opened; refuse it unless it is regular or a link to a regular one."""
+    try:
+        status = path.stat() if descriptor is None else os.fstat(descriptor)
+    except FileNotFoundError:
+        raise RecordingError(str(path), "the file does not exist", ANY_FORMAT) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise RecordingError(str(path), "this is a folder", ANY_FORMAT, "Name the file in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise RecordingError(str(path), "this is not a regular file", ANY_FORMAT)
+    return status
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a regular file, or a link to one; a FIFO, a socket or a device is refused without waiting for it."""
+    """Open a regular file for reading, without ever waiting for a FIFO, a socket or a device."""
+    check_regular(path)  # from outside, because devices may act on being opened
     try:
-        # Devices may act on being opened, so the first look is from outside; the second closes the race.
-        regular = stat.S_ISREG(path.stat().st_mode)
-        if regular:
-            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-            descriptor = os.open(path, flags)
-            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            if regular:
-                return os.fdopen(descriptor, "rb")
-            os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise unreadable(path, error) from None
-    raise RecordingError(str(path), "is not a regular file", ANY_FORMAT)
+    file = os.fdopen(descriptor, "rb")
+    try:
+        check_regular(path, descriptor)  # what was opened, in case the name has changed hands
+    except RecordingError:
+        file.close()
+        raise
+    return file
+
+
+def read_header(path: Path) -> bytes:
+    """Read a whole text header."""
+    with open_regular(path) as file:
+        raw = file.read(_LONGEST_HEADER + 1)
+    if len(raw) > _LONGEST_HEADER:
+        raise RecordingError(str(path), "the file is too large for a header", ANY_FORMAT)
+    return raw
 
 
 def sibling(path: Path, endings: Iterable[str]) -> Path | None:
     """Return the file beside `path` that has its name and one of the endings, in lower or upper case."""
     for ending in endings:
-        for spelling in (ending, ending.lower(), ending.upper()):
+        for spelling in dict.fromkeys((ending, ending.lower(), ending.upper())):
             other = path.with_suffix(spelling)
             if other.exists():
                 return other
     return None
+
+
+def named_beside(header: Path, name: str, *, endings: Iterable[str]) -> Path | None:
+    """Return the file that a header names, if it is there: it lies beside the header, and no other has its name.
+
+    Without the last condition, renamed headers would have the samples of another patient read.
+    """
+    if re.search(r"[\\/:]", name) or name in {"", ".", ".."}:
+        raise RecordingError(
+            str(header), "it names a file with a folder", "the names of files that lie beside it", "Correct the header"
+        )
+    named, own = header.with_name(name), sibling(header, endings)
+    if not named.exists():
+        return own
+    if own is not None and not own.samefile(named):
+        raise RecordingError(
+            str(header), "it names a file other than the one beside it that has its own name", "", "Correct the header"
+        )
+    return named

@@ -21,10 +21,10 @@ from restcli.io.recording import Channel, Recording, Segment
 from restcli.io.records import RecordSource
 
 
-def open_edf(path: Path) -> Recording:
+def open_edf(files: tuple[Path, ...]) -> Recording:
     """Open an EDF or BDF file."""
-    with open_regular(path) as file:
-        return _open(path, file)
+    with open_regular(files[0]) as file:
+        return _open(files[0], file)
 
 
 def _open(path: Path, file: BinaryIO) -> Recording:

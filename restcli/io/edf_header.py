@@ -141,6 +141,8 @@ def is_edf(raw: bytes) -> bool:
 def count_signals(raw: bytes, where: str) -> int:
     """Return the number of signals from the first 256 bytes of a file."""
     fields = _Fields(where)
+    if not raw:
+        raise fields.refusal("the file is empty", _COPY)
     if len(raw) < 256:
         raise fields.refusal(f"the file holds only {len(raw)} bytes, less than the shortest header", _COPY)
     count, size = fields.whole(raw[252:256]), fields.whole(raw[184:192])

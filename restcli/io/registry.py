@@ -1,4 +1,4 @@
-"""Every signal format in one table; opening, listing and hashing recordings read it."""
+"""Every signal format in one table; opening, listing and hashing recordings all read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from restcli.errors import RecordingError
 from restcli.io import edf, mne_formats, persyst
-from restcli.io.companions import ANY_FORMAT, open_regular, sibling, unreadable
+from restcli.io.companions import ANY_FORMAT, check_regular, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf
 from restcli.io.recording import Recording
 
@@ -26,9 +26,11 @@ class Reader:
     endings : tuple of str
         Endings, in lower case, of the file that stands for a recording: ``(".vhdr",)``.
     open : callable
-        Takes the path of that file and returns a `Recording`; raises `RecordingError` when it cannot be used.
+        Takes the files of a recording, the one that stands for it first, opens no others, and returns a `Recording`;
+        raises `RecordingError` when they cannot be used.
     companions : callable
-        Takes the path of that file and returns the other files that `open` reads, in a fixed order.
+        Takes the path of the file that stands for a recording and returns the other files, in a fixed order; raises
+        `RecordingError` when the header does not tell.
     probe : callable
         Takes the first 256 bytes of a file and says whether the format is recognised by them, whatever the ending.
     samples : tuple of str
@@ -37,7 +39,7 @@ class Reader:
 
     name: str
     endings: tuple[str, ...]
-    open: Callable[[Path], Recording]
+    open: Callable[[tuple[Path, ...]], Recording]
     companions: Callable[[Path], tuple[Path, ...]] = lambda _: ()
     probe: Callable[[bytes], bool] = lambda _: False
     samples: tuple[str, ...] = ()
@@ -49,7 +51,7 @@ READERS = (
     _EDF,
     Reader("Persyst", (".lay",), persyst.open_persyst, persyst.companions, samples=(".dat",)),
     Reader("BrainVision", (".vhdr",), mne_formats.open_mne, mne_formats.brainvision_files, samples=(".eeg", ".dat")),
-    Reader("Nihon Kohden", (".eeg",), mne_formats.open_mne),
+    Reader("Nihon Kohden", (".eeg",), mne_formats.open_mne, mne_formats.nihon_kohden_files),
     Reader("EEGLAB", (".set",), mne_formats.open_mne, mne_formats.eeglab_files, samples=(".fdt",)),
 )
 
@@ -73,15 +75,11 @@ def _main_file(path: Path) -> Path:
 
 
 def _find_reader(path: Path) -> tuple[Reader, Path]:
-    """Return the reader of a recording and the file to open: content counts before the ending."""
-    if path.is_dir():
-        raise RecordingError(str(path), "is a folder", ANY_FORMAT, "name the file in it")
-    if not path.exists():
-        raise RecordingError(str(path), "does not exist", ANY_FORMAT, "check the name")
+    """Return the reader of a recording and the file that stands for it; content counts before the ending."""
+    if path.suffix.lower() in _EDF.endings:
+        return _EDF, path
     with open_regular(path) as file:
         head = file.read(256)
-    if not head:
-        raise RecordingError(str(path), "is empty", ANY_FORMAT, "copy the file again")
     for reader in READERS:
         if reader.probe(head):
             return reader, path
@@ -93,6 +91,17 @@ def _find_reader(path: Path) -> tuple[Reader, Path]:
     if any(ending in reader.samples for reader in READERS):
         raise RecordingError(str(path), "its header file is not beside it", ANY_FORMAT)
     return _EDF, path  # whose refusal says what the file seems to be
+
+
+def _files_and_reader(path: str | os.PathLike[str]) -> tuple[tuple[Path, ...], Reader]:
+    try:
+        reader, main = _find_reader(Path(path))
+        files = (main, *reader.companions(main))
+        for file in files:
+            check_regular(file)
+        return files, reader
+    except OSError as error:
+        raise unreadable(str(path), error) from None
 
 
 def open_recording(path: str | os.PathLike[str]) -> Recording:
@@ -112,28 +121,37 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     RecordingError
         If the file cannot be used; the reason is meant for the user.
     """
-    path = Path(path)
+    files, reader = _files_and_reader(path)
     try:
-        reader, main = _find_reader(path)
-        return reader.open(main)
+        return reader.open(files)
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise unreadable(str(path), error) from None
 
 
 def files_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return the files that opening and reading a recording opens: the one that stands for it, then its companions."""
-    reader, main = _find_reader(Path(path))
-    return (main, *reader.companions(main))
+    """Return the files that reading a recording opens, all regular: the one that stands for it, then its companions."""
+    return _files_and_reader(path)[0]
+
+
+def stamp_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the size of all files of a recording, and a sum of their times that changes when one of them does."""
+    sizes, times = 0, 0
+    for part in files_of(path):
+        status = check_regular(part)
+        sizes += status.st_size
+        times += status.st_mtime_ns
+    return sizes, times % 2**63
 
 
 def recording_hash(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a recording's content, in hexadecimal."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of a recording's content in hexadecimal; of several files, that of their digests."""
+    digests = []
     for part in files_of(path):
         try:
             with open_regular(part) as file:
-                while chunk := file.read(2**20):
-                    digest.update(chunk)
+                digests.append(hashlib.file_digest(file, "sha256"))
         except OSError as error:
             raise unreadable(part, error) from None
-    return digest.hexdigest()
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()

@@ -1,0 +1,219 @@
+"""Which files make a recording: the ones that are opened are the ones that are hashed and stamped."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edf_bytes import EdfFile
+from foreign_files import write_brainvision, write_eeglab, write_persyst
+
+from restcli.errors import RecordingError
+from restcli.io.registry import READERS, files_of, is_recording, open_recording, recording_hash, stamp_of
+
+KINDS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
+    "EDF": (lambda folder: EdfFile().write(folder / "a.edf"), ("a.edf",)),
+    "BrainVision": (lambda folder: write_brainvision(folder)[0], ("a.vhdr", "a.eeg", "a.vmrk")),
+    "Persyst": (lambda folder: write_persyst(folder)[0], ("a.lay", "a.dat")),
+    "EEGLAB": (lambda folder: write_eeglab(folder)[0], ("a.set", "a.fdt")),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> tuple[Callable[[Path], Path], tuple[str, ...]]:
+    return KINDS[request.param]
+
+
+def test_files_of_a_recording(tmp_path: Path, kind: tuple[Callable[[Path], Path], tuple[str, ...]]) -> None:
+    write, names = kind
+    path = write(tmp_path)
+    assert [part.name for part in files_of(path)] == list(names)
+    for part in files_of(path):  # naming the file of samples means the same recording, with the same hash
+        if part.suffix != ".vmrk":
+            assert files_of(part) == files_of(path)
+            assert recording_hash(part) == recording_hash(path)
+
+
+def test_every_file_counts_for_hash_and_stamp(
+    tmp_path: Path, kind: tuple[Callable[[Path], Path], tuple[str, ...]]
+) -> None:
+    write, names = kind
+    path = write(tmp_path)
+    for name in names:
+        before = recording_hash(path), stamp_of(path)
+        part = tmp_path / name
+        status = part.stat()
+        raw = bytearray(part.read_bytes())
+        raw[-2] ^= 1
+        part.write_bytes(raw)
+        assert recording_hash(path) != before[0], name
+        # An older copy of equal size is put back: neither the sum of sizes nor the latest time says so.
+        os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns - 10**9))
+        assert stamp_of(path) != before[1], name
+
+
+def test_reading_opens_the_files_that_are_hashed(
+    tmp_path: Path, kind: tuple[Callable[[Path], Path], tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kind[0](tmp_path)
+    opened: set[Path] = set()
+
+    def watching(function: Callable[..., object]) -> Callable[..., object]:
+        def watched(file: object, *args: object, **options: object) -> object:
+            if isinstance(file, str | Path) and Path(file).parent == tmp_path:
+                opened.add(Path(file))
+            return function(file, *args, **options)
+
+        return watched
+
+    monkeypatch.setattr(builtins, "open", watching(open))
+    monkeypatch.setattr(os, "open", watching(os.open))
+    monkeypatch.setattr(Path, "open", watching(Path.open))
+    monkeypatch.setattr(np, "memmap", watching(np.memmap))
+    open_recording(path).read([0], 0, 1)
+    monkeypatch.undo()
+    assert opened == set(files_of(path))
+
+
+def test_equal_headers_with_other_samples_are_other_recordings(
+    tmp_path: Path, kind: tuple[Callable[[Path], Path], tuple[str, ...]]
+) -> None:
+    write, names = kind
+    (tmp_path / "one").mkdir()
+    path = write(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    same = tmp_path / "two" / path.name
+    assert recording_hash(same) == recording_hash(path)
+    samples = same.with_name(names[min(1, len(names) - 1)])
+    samples.write_bytes(samples.read_bytes()[:-2] + b"\x11\x11")
+    assert recording_hash(same) != recording_hash(path)
+
+
+def test_hash_of_one_file_is_that_of_its_content(tmp_path: Path) -> None:
+    path = EdfFile().write(tmp_path / "a.edf")
+    assert recording_hash(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(RecordingError):
+        recording_hash(tmp_path / "none.edf")
+
+
+def test_hash_tells_where_a_file_ends(tmp_path: Path) -> None:
+    path, _ = write_persyst(tmp_path)
+    before = recording_hash(path)
+    data = path.with_suffix(".dat")
+    path.write_bytes(path.read_bytes() + data.read_bytes()[:2])
+    data.write_bytes(data.read_bytes()[2:])
+    assert recording_hash(path) != before
+
+
+def test_nihon_kohden_counts_electrode_names_and_log(shared_eeg: Path, tmp_path: Path) -> None:
+    folder = shared_eeg / "edf_quirks" / "mne-testing-data" / "NihonKohden"
+    for ending in (".EEG", ".PNT", ".21E", ".LOG"):
+        shutil.copyfile(folder / f"MB0400FU{ending}", tmp_path / f"MB0400FU{ending}")
+    path = tmp_path / "MB0400FU.EEG"
+    assert [part.suffix for part in files_of(path)] == [".EEG", ".PNT", ".21E", ".LOG"]
+    names = [channel.label for channel in open_recording(path).channels]
+    before = recording_hash(path), stamp_of(path)
+    electrodes = path.with_suffix(".21E")
+    electrodes.write_bytes(electrodes.read_bytes().replace(b"Fp1", b"Fp9", 1))
+    assert [channel.label for channel in open_recording(path).channels] != names
+    assert recording_hash(path) != before[0] and stamp_of(path) != before[1]
+
+
+@pytest.mark.parametrize("data", ["../a.eeg", "/tmp/a.eeg", "sub/a.eeg", "C:\\eeg\\a.eeg", ".."])
+@pytest.mark.parametrize("key", ["DataFile", "MarkerFile"])
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, key: str, data: str) -> None:
+    path, _ = write_brainvision(tmp_path)
+    old = "DataFile=a.eeg" if key == "DataFile" else "MarkerFile=a.vmrk"
+    path.write_text(path.read_text(encoding="utf-8").replace(old, f"{key}={data}"), encoding="utf-8")
+    for function in (open_recording, files_of, recording_hash, stamp_of):
+        with pytest.raises(RecordingError, match="lie beside it"):
+            function(path)
+
+
+def test_persyst_folder_is_that_of_another_machine(tmp_path: Path) -> None:
+    path, _ = write_persyst(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "other.dat").write_bytes(bytes(4000))
+    path.write_text(path.read_text().replace("C:\\EEG\\a.dat", "sub/other.dat"))
+    assert [part.name for part in files_of(path)] == ["a.lay", "a.dat"]
+
+
+@pytest.mark.parametrize("kind_name", ["BrainVision", "Persyst", "EEGLAB"])
+def test_header_that_names_the_samples_of_another_recording_is_refused(tmp_path: Path, kind_name: str) -> None:
+    path = KINDS[kind_name][0](tmp_path)
+    for part in files_of(path):
+        shutil.copyfile(part, tmp_path / f"b{part.suffix}")
+    with pytest.raises(RecordingError, match="other than"):
+        open_recording(tmp_path / f"b{path.suffix}")
+
+
+def test_case_of_endings_does_not_count(tmp_path: Path) -> None:
+    path, values = write_persyst(tmp_path)
+    (tmp_path / "a.dat").rename(tmp_path / "a.DAT")
+    assert files_of(path) == (path, tmp_path / "a.DAT")
+    np.testing.assert_allclose(open_recording(path).read([0, 1], 0, 4), values, rtol=1e-5)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs FIFOs")
+@pytest.mark.parametrize("name", ["x.edf", "x.vhdr", "x.lay", "x.set", "x.EEG", "x.dat", "x.txt"])
+def test_fifo_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    os.mkfifo(path)
+    for function in (open_recording, files_of, recording_hash, stamp_of):
+        with pytest.raises(RecordingError, match="not a regular file"):
+            function(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs FIFOs")
+@pytest.mark.parametrize("kind_name", ["BrainVision", "Persyst", "EEGLAB"])
+def test_fifo_as_companion_is_refused_at_once(tmp_path: Path, kind_name: str) -> None:
+    path = KINDS[kind_name][0](tmp_path)
+    for part in files_of(path)[1:]:
+        raw = part.read_bytes()
+        part.unlink()
+        os.mkfifo(part)
+        for function in (open_recording, recording_hash, stamp_of):
+            with pytest.raises(RecordingError, match="not a regular file"):
+                function(path)
+        part.unlink()
+        part.write_bytes(raw)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs sockets and devices with names")
+def test_sockets_and_devices_are_refused(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "x.edf"))
+        for path in (tmp_path / "x.edf", Path("/dev/zero")):
+            with pytest.raises(RecordingError, match="not a regular file"):
+                open_recording(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_links_are_followed_to_regular_files_only(tmp_path: Path) -> None:
+    file = EdfFile().write(tmp_path / "a.edf")
+    link = tmp_path / "link.edf"
+    link.symlink_to(file)
+    assert open_recording(link).duration == 10 and recording_hash(link) == recording_hash(file)
+    for name, target in (("fifo", "/dev/zero"), ("folder", str(tmp_path)), ("nowhere", str(tmp_path / "none"))):
+        (tmp_path / f"{name}.edf").symlink_to(target)
+        with pytest.raises(RecordingError):
+            open_recording(tmp_path / f"{name}.edf")
+
+
+def test_one_list_of_what_a_recording_is(tmp_path: Path) -> None:
+    for write, _ in KINDS.values():
+        write(tmp_path)
+    (tmp_path / "b.EEG").write_bytes(b"EEG-1100A V01.00")
+    for name in (".hidden.edf", "c.dat", "d.fdt", "e.txt", "f.rec", "g.BDF"):
+        (tmp_path / name).write_bytes(b"0")
+    found = sorted(path.name for path in tmp_path.iterdir() if is_recording(path))
+    assert found == ["a.edf", "a.lay", "a.set", "a.vhdr", "b.EEG", "f.rec", "g.BDF"]
+    endings = [ending for reader in READERS for ending in reader.endings]
+    assert len(endings) == len(set(endings)) and all(ending == ending.lower() for ending in endings)
