@@ -1,0 +1,76 @@
+"""Shared options: which commands take them, and that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_cli import restcli
+
+from restcli.cli import annotate, batch, evaluate, info
+from restcli.detect.settings import Settings
+
+SETTINGS = {
+    "annotate": {"weights", "step", "threshold", "passes", "seed", "allow_missing", "channel_map", "device"},
+    "batch": {"weights", "step", "threshold", "passes", "seed", "allow_missing", "channel_map", "device"},
+    "evaluate": {"weights", "step", "threshold", "allow_missing", "channel_map", "device"},
+    "info": {"weights", "allow_missing", "channel_map"},
+}
+OUTPUTS = {"annotate": {"formats", "plot", "as_json"}, "batch": {"formats", "plot"}}
+FUNCTIONS = {"annotate": annotate.annotate, "batch": batch.run, "evaluate": evaluate.evaluate, "info": info.info}
+
+
+def parameters(command: str) -> dict[str, Any]:
+    import inspect
+
+    found = inspect.signature(FUNCTIONS[command], eval_str=True).parameters
+    return {name: parameter.annotation for name, parameter in found.items()}
+
+
+def test_annotate_and_batch_take_every_setting() -> None:
+    assert SETTINGS["annotate"] == SETTINGS["batch"] == set(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("command", FUNCTIONS)
+def test_shared_options_are_the_same_objects(command: str) -> None:
+    own, shared = parameters(command), parameters("annotate")
+    wanted = SETTINGS[command] | OUTPUTS.get(command, set())
+    assert wanted <= set(own)
+    if command == "evaluate":  # without --weights it reads DETECTED; its seed is that of the bootstrap
+        wanted = wanted - {"weights"}
+    assert {name: own[name] for name in wanted} == {name: shared[name] for name in wanted}
+
+
+@pytest.mark.parametrize("command", ["annotate", "batch", "evaluate"])
+def test_every_setting_reaches_the_work(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "map.toml").write_text('"chan 1" = "F3"')
+    given = {
+        "--weights": "rest-paper",
+        "--step": 2,
+        "--threshold": 0.25,
+        "--passes": 7,
+        "--seed": 3,
+        "--allow-missing": 4,
+        "--channel-map": tmp_path / "map.toml",
+        "--device": "cpu",
+    }
+    wanted = Settings("rest-paper", 2, 0.25, 4, (("chan 1", "F3"),), "cpu", 7, 3)
+    if command == "evaluate":
+        del given["--passes"], given["--seed"]
+        wanted = Settings("rest-paper", 2, 0.25, 4, (("chan 1", "F3"),), "cpu")
+    seen: list[Settings] = []
+    monkeypatch.setattr(f"restcli.cli.options.read_settings", _spy(seen))
+    words = [word for pair in given.items() for word in pair]
+    restcli(command, tmp_path / "absent.edf", *([tmp_path / "out"] if command == "batch" else []), *words)
+    assert seen == [wanted]
+
+
+def _spy(seen: list[Settings]) -> Any:
+    from restcli.cli.options import read_settings
+
+    def spy(**chosen: Any) -> Settings:
+        seen.append(read_settings(**chosen))
+        return seen[-1]
+
+    return spy
