@@ -60,7 +60,7 @@ def test_every_setting_reaches_the_work(command: str, tmp_path: Path, monkeypatc
         del given["--passes"], given["--seed"]
         wanted = Settings("rest-paper", 2, 0.25, 4, (("chan 1", "F3"),), "cpu")
     seen: list[Settings] = []
-    monkeypatch.setattr(f"restcli.cli.options.read_settings", _spy(seen))
+    monkeypatch.setattr("restcli.cli.options.read_settings", _spy(seen))
     words = [word for pair in given.items() for word in pair]
     restcli(command, tmp_path / "absent.edf", *([tmp_path / "out"] if command == "batch" else []), *words)
     assert seen == [wanted]
@@ -74,3 +74,10 @@ def _spy(seen: list[Settings]) -> Any:
         return seen[-1]
 
     return spy
+
+
+def test_sizes_of_memory() -> None:
+    from restcli.cli.batch import parse_memory
+
+    sizes = {"4GiB": 4 * 2**30, "512 MB": 512 * 10**6, "1.5G": 1.5 * 10**9, "300000000": 300_000_000, "2kiB": 2048}
+    assert {text: parse_memory(text) for text in sizes} == sizes

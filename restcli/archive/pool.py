@@ -17,7 +17,7 @@ from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
-from dask.utils import key_split, parse_bytes
+from dask.utils import key_split
 from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker, wait
 from distributed.scheduler import DEFAULT_EXTENSIONS as SCHEDULER_EXTENSIONS
 from distributed.system import MEMORY_LIMIT
@@ -150,20 +150,6 @@ def begin(key: str, work: Callable[..., dict[str, Any]], *args: Any) -> dict[str
 def _without_spans(extensions: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the part of Dask that notes something of each task for as long as a cluster lives."""
     return {name: extension for name, extension in extensions.items() if name != "spans"}
-
-
-def parse_memory(text: str) -> int:
-    """Return a size such as ``4GiB`` in bytes.
-
-    Raises
-    ------
-    UsageError
-        If it is none.
-    """
-    try:
-        return int(parse_bytes(text))
-    except ValueError:
-        raise UsageError("--memory", repr(text), "a size such as 4GiB") from None
 
 
 class Hands:

@@ -12,7 +12,7 @@ import typer
 
 from restcli.cli import options
 from restcli.cli.display import console, print_json, print_table, progress_bar
-from restcli.cli.exits import DONE, SOME_FAILED, Stopped, as_rest_error, complain, note
+from restcli.cli.exits import DONE, SOME_FAILED, Stopped, as_rest_error, complain, note, say
 from restcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _print_events(result: Result, *, alone: bool) -> None:
 
     name, start = result.recording.path.name, result.recording.start
     if len(result.events) == 0:
-        typer.echo(
+        say(
             f"{name}: no event reached {result.rule.threshold:.2f} in the {percent(result.scores.scored)} "
             "of the recording that was scored"
         )

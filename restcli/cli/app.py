@@ -32,7 +32,7 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"restcli {__version__}")
+        exits.say(f"restcli {__version__}")
         raise typer.Exit
 
 

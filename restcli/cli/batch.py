@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 
 from restcli.cli import options
 from restcli.cli.display import console, print_json
-from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, stop_signals
+from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, say, stop_signals
 from restcli.text import duration_in_words
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ def parse_shard(text: str | tuple[int, int]) -> tuple[int, int]:
     return int(first), int(second)
 
 
+def parse_memory(text: str | int) -> int:
+    """Return the bytes of a size such as ``4GiB``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kKMGT]?)(i?)B?", str(text))
+    if not found:
+        raise typer.BadParameter(f"{text!r} is not a size such as 4GiB")
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** " KMGT".index(found[2].upper() or " "))
+
+
 @batch_app.command()
 def run(
     archive: Annotated[Path, typer.Argument(help="Folder of recordings, searched recursively.", show_default=False)],
@@ -66,7 +76,9 @@ def run(
         str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://host:port.")
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")] = None,
-    memory: Annotated[str | None, typer.Option("--memory", help="Memory of one worker, such as 4GiB.")] = None,
+    memory: Annotated[
+        Any, typer.Option("--memory", parser=parse_memory, metavar="SIZE", help="Memory of one worker, such as 4GiB.")
+    ] = None,
     shard: Annotated[
         Any, typer.Option("--shard", parser=parse_shard, metavar="K/N", help="Do part K of N, for array jobs.")
     ] = "1/1",
@@ -92,6 +104,10 @@ def run(
     Exit code: 0 every recording was scored; 1 some were not; 2 wrong usage; 3 the batch cannot go on; 130 stopped.
     Ctrl-C once finishes the recordings that are running and stops; twice stops at once. The same command continues.
     """
+    from restcli.output.bundle import check_formats
+
+    kinds = options.split_list(formats)
+    check_formats(kinds, plot)
     settings = options.read_settings(
         weights=weights,
         step=step,
@@ -103,19 +119,19 @@ def run(
         device=device,
     )
     from restcli.archive.coordinator import Request, run_batch
-    from restcli.archive.pool import Crew, parse_memory
+    from restcli.archive.pool import Crew
 
     request = Request(
         archive,
         out,
         settings,
-        options.split_list(formats),
+        kinds,
         plot,
         shard=shard,
         retry=retry is not None,
         timeout=timeout,
     )
-    crew = Crew(scheduler, workers, None if memory is None else parse_memory(memory))
+    crew = Crew(scheduler, workers, memory)
     with _count_signals() as received, _display() as show:
         summary = run_batch(request, crew, on_update=show, wish=lambda: min(len(received), 2))
     note(_summary_text(summary, out))
@@ -229,7 +245,7 @@ def status(out: OutArgument, as_json: options.Json = False) -> None:
         print_json(facts)
     else:
         for line in _status_lines(facts):
-            typer.echo(line)
+            say(line)
     raise typer.Exit(DONE if facts["complete"] else SOME_FAILED)
 
 
@@ -254,4 +270,4 @@ def export(
     from restcli.archive.index import export_tables
 
     for path in export_tables(out, out / "export" if to is None else to):
-        typer.echo(str(path))
+        say(str(path))

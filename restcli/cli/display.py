@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from restcli.cli.exits import note
+from restcli.cli.exits import note, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,8 +24,9 @@ def console(*, err: bool = False, wrap: bool = False) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print a value on one line of stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """Print a value on one line of stdout; bytes of a file name that are not text are escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    say(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def print_table(

@@ -12,8 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-import typer
-
 from restcli.errors import OutputError, RestError
 
 DONE, SOME_FAILED, BUG = 0, 1, 70
@@ -92,9 +90,15 @@ def _place(error: Exception) -> str:
     return f"{path}:{frames[-1].lineno} ({frames[-1].name})"
 
 
+def say(text: str) -> None:
+    """Print a line of data on stdout."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Print a line for people on stderr."""
-    typer.echo(text, err=True)
+    sys.stderr.write(f"{text}\n")
 
 
 def complain(error: RestError) -> None:

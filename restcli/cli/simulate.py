@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from restcli.cli.display import progress_bar
-from restcli.cli.exits import note
+from restcli.cli.exits import note, say
 from restcli.text import count
 
 app = typer.Typer()
@@ -35,7 +35,7 @@ def simulate(
         written = write_dataset(out, plan, on_progress=on_progress)
     if plot:
         _draw_pages(out / "pages", plot, seed)
-    typer.echo(str(out))
+    say(str(out))
     note(f"{count(len(written), 'recording')} of {hours:g} h")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from restcli.cli.display import training_progress
-from restcli.cli.exits import note
+from restcli.cli.exits import note, say
 
 if TYPE_CHECKING:
     from restcli.train.loop import TrainSettings
@@ -90,7 +90,7 @@ def train(
     settings = replace(settings, config=RestConfig(**shape))
     with _hint_to_resume(out, settings), training_progress(settings.steps) as on_progress:
         result = run(data, out, settings, on_progress=on_progress)
-    typer.echo(str(result.path))
+    say(str(result.path))
     note(f"card: {result.card}  log: {result.log}  ({result.seconds:.0f} s of training)")
 
 
