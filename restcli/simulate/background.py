@@ -1,45 +1,47 @@
-"""The brain between seizures: background by age and state; knows nothing of artefacts, seizures or machines."""
+"""The brain between seizures: the person, and the background by age and state."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from restcli.simulate.waves import (
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from restcli.simulate.head import (
     MIRROR,
-    Brain,
-    Float32Array,
-    Scene,
-    band_noise,
-    coloured_noise,
     dipole_map,
     dipole_maps,
     direction,
+    local_map,
+    mix,
+    random_direction,
+)
+from restcli.simulate.scene import Scene
+from restcli.simulate.waves import (
+    SFREQ,
+    Float32Array,
+    band_noise,
+    coloured_noise,
     edges,
     k_complex,
-    local_map,
     log_uniform,
-    mix,
     pick,
     poisson_times,
-    random_direction,
     rhythm,
     slow_curve,
 )
 
-# The first simulator's people: routine and ICU recordings are what a detector meets.
-STATES = {"awake": 0.38, "drowsy": 0.17, "n2": 0.15, "n3": 0.08, "encephalopathic": 0.16, "infant": 0.06}
-_SLOW_STATES = ("n3", "encephalopathic", "infant")
-
-# With the component `people`: share of recordings, youngest and oldest (years), factor on the amplitude. Children and
-# infants have thin skulls and high voltages; the old are a little flatter (Niedermeyer, ch. on maturation and ageing).
-AGES = {
+# Share of recordings, youngest and oldest (years), factor on the amplitude. Children and infants have thin skulls and
+# high voltages; the old have slightly lower ones (Niedermeyer, ch. on maturation and ageing).
+_AGES = {
     "infant": (0.10, 0.25, 1.5, 1.9),
     "child": (0.20, 1.5, 12.0, 1.7),
     "young": (0.12, 12.0, 20.0, 1.0),
     "adult": (0.38, 20.0, 65.0, 0.8),
     "old": (0.20, 65.0, 90.0, 0.75),
 }
-# Vigilance of a recording's beginning; `encephalopathic` people stay so, the others wander from state to state.
+# Vigilance at the beginning of a recording; encephalopathic people stay so, the others wander from state to state.
 _VIGILANCE = {"awake": 0.52, "drowsy": 0.2, "n2": 0.18, "n3": 0.1}
 _NEXT = {
     "awake": {"awake": 0.7, "drowsy": 0.3},
@@ -47,81 +49,78 @@ _NEXT = {
     "n2": {"awake": 0.15, "drowsy": 0.15, "n2": 0.4, "n3": 0.3},
     "n3": {"awake": 0.15, "n2": 0.45, "n3": 0.4},
     "encephalopathic": {"encephalopathic": 1.0},
-    "infant": {"infant": 1.0},
 }
-# Amplitude of the background by state, as a factor: sleep is larger than wakefulness.
-_STATE_GAIN = {"awake": 1.0, "drowsy": 1.05, "n2": 1.4, "n3": 1.9, "encephalopathic": 1.3, "infant": 1.0}
+# Factor on the amplitude of the background: sleep is larger than wakefulness.
+_STATE_GAIN = {"awake": 1.0, "drowsy": 1.05, "n2": 1.4, "n3": 1.9, "encephalopathic": 1.3}
+_STATE_SLOPE = {"n2": 0.3, "n3": 0.6}
 
 
-def draw_brain(rng: np.random.Generator, components: frozenset[str]) -> Brain:
+@dataclass(frozen=True)
+class Brain:
+    """What stays the same in one person."""
+
+    age: float  # years
+    base: float  # median over electrodes of the waking background's RMS, µV
+    state: str  # at the beginning
+    maps: Float32Array  # (21, K), fields of the K background sources
+    slope: NDArray[np.float64]  # (K,), power spectrum 1 / (f + knee)^slope
+    knee: NDArray[np.float64]  # (K,), Hz
+    alpha: float  # frequency of the posterior rhythm, Hz
+    alpha_amplitude: float  # at the occiput, in units of `base`
+    unrest: float  # spread (ln) of the background's amplitude from second to second
+
+
+def draw_brain(rng: Generator) -> Brain:
     """Draw a person.
 
-    Notes
-    -----
-    25-45 sources are more than 19 electrodes can tell apart. Slopes of .9-2.2 and knees of .5-3 Hz span the aperiodic
-    spectra of scalp EEG (Donoghue et al., *Nature Neuroscience* 2020); the adult posterior rhythm is 8.5-13 Hz, slower
-    in children, in drowsiness and in disease (Niedermeyer, *Electroencephalography*).
+    Aperiodic slope 1.75 +- .3 in adults, steeper in the young and in slow-wave states: Donoghue et al., Nature
+    Neuroscience 2020.
     """
-    count = int(rng.integers(25, 46))
-    places = np.array([random_direction(rng, -0.2) for _ in range(count)])
-    # Deep equivalents stand for wide patches that work as one; people differ in how many they have.
-    depth = (rng.uniform(0.1, 0.5), 0.8) if "people" in components else (0.45, 0.8)
-    maps = dipole_maps(rng, places, depth=depth) * np.exp(rng.normal(0, 0.4, count)).astype(np.float32)
-    if "people" in components:
-        return _draw_person(rng, maps)
-    state = pick(rng, STATES)
-    slope = rng.uniform(0.9, 2.2) + (0.6 if state in _SLOW_STATES else 0.0) + rng.normal(0, 0.15, count)
-    knee = np.full(count, rng.uniform(0.5, 3.0)) * np.exp(rng.normal(0, 0.2, count))
-    alpha = rng.uniform(5.0, 8.5) if rng.random() < 0.2 else float(np.clip(rng.normal(9.8, 0.9), 7.5, 13))
-    base = log_uniform(rng, 7, 40) * (1.6 if state in ("n3", "infant") else 1.0)
-    return Brain(np.nan, base, state, maps, slope, knee, alpha, log_uniform(rng, 0.2, 3.5), 0.0)
-
-
-def posterior_frequency(age: float) -> float:
-    """Return the typical frequency of the posterior rhythm at an age.
-
-    Notes
-    -----
-    About 4 Hz at 4 months, 6 at 1 year, 8 at 3, 9 at 9, 10 in adults, a little less in the old (Lindsley 1939;
-    Niedermeyer).
-
-    Examples
-    --------
-    >>> [posterior_frequency(age) for age in (1.0, 3.0, 30.0)]
-    [6.0, 8.0, 10.2]
-    """
-    return float(np.interp(age, [0.25, 1, 3, 9, 15, 60, 90], [3.7, 6, 8, 9, 10.2, 10.2, 8.8]))
-
-
-def _draw_person(rng: np.random.Generator, maps: Float32Array) -> Brain:
-    """Draw a person with an age, both halves of whose brain work together.
-
-    Homologous regions share some of their activity (real derivations of the two sides correlate at .2-.5 where
-    independent sources give .1), so part of the sources have a weaker twin on the other side.
-    """
+    maps = _draw_sources(rng)
     count = maps.shape[1]
-    together = rng.uniform(0.1, 0.7)
-    share = np.where(rng.random(count) < together, rng.uniform(0.1, 0.9, count), 0.0).astype(np.float32)
-    maps = maps + share * maps[MIRROR]
-    group = pick(rng, {name: row[0] for name, row in AGES.items()})
-    _, youngest, oldest, factor = AGES[group]
+    group = pick(rng, {name: row[0] for name, row in _AGES.items()})
+    _, youngest, oldest, factor = _AGES[group]
     age = log_uniform(rng, youngest, oldest)
-    sick = rng.random() < (0.22 if age > 1.5 else 0.1)  # an ICU or encephalopathic person
+    sick = rng.random() < (0.22 if age > 1.5 else 0.1)  # in intensive care, or encephalopathic
     vigilance = pick(rng, _VIGILANCE)
-    # Aperiodic slope 1.75 +- .3 in adults, steeper in the young and in slow-wave states: Donoghue et al. 2020.
     steep = rng.normal(1.75, 0.3) + (0.5 if age < 2 else 0.25 if age < 12 else 0.0) + (0.4 if sick else 0.0)
     slope = np.clip(steep + rng.normal(0, 0.15, count), 0.7, 3.2)
     knee = log_uniform(rng, 0.3, 3.0) * np.exp(rng.normal(0, 0.2, count))
     slowing = rng.uniform(0.55, 0.9) if sick or rng.random() < 0.1 else 1.0
     alpha = posterior_frequency(age) * slowing * np.exp(rng.normal(0, 0.09))
-    # 3-45 uV: healthy adults between ears and a low-passed record have 5-15, sick and young ones more.
+    # 3-45 µV: healthy adults between ears and a low-passed record have 5-15, sick and young ones more.
     base = log_uniform(rng, 3.5, 25) * factor * (1.2 if sick else 1.0)
     state = "encephalopathic" if sick else vigilance
     strength = log_uniform(rng, 0.3, 3.5) * (0.3 if sick else 1.0)
     return Brain(age, base, state, maps, slope, knee, alpha, strength, rng.uniform(0.08, 0.35))
 
 
-def next_state(rng: np.random.Generator, state: str) -> str:
+def _draw_sources(rng: Generator) -> Float32Array:
+    """Draw the fields of 25-45 background sources, more than 19 electrodes can tell apart.
+
+    Homologous regions share activity (real derivations of the two sides correlate at .2-.5, independent sources at .1),
+    so some sources have a weaker twin on the other side.
+    """
+    count = int(rng.integers(25, 46))
+    places = np.array([random_direction(rng, -0.2) for _ in range(count)])
+    # Deep dipoles stand for wide synchronous patches; people differ in how many they have.
+    maps = dipole_maps(rng, places, depth=(rng.uniform(0.1, 0.5), 0.8))
+    maps = maps * np.exp(rng.normal(0, 0.4, count)).astype(np.float32)
+    together = rng.uniform(0.1, 0.7)
+    share = np.where(rng.random(count) < together, rng.uniform(0.1, 0.9, count), 0.0).astype(np.float32)
+    return np.asarray(maps + share * maps[MIRROR])
+
+
+def posterior_frequency(age: float) -> float:
+    """Return the typical frequency of the posterior rhythm at an age (Lindsley 1939; Niedermeyer).
+
+    >>> [posterior_frequency(age) for age in (1.0, 3.0, 30.0)]
+    [6.0, 8.0, 10.2]
+    """
+    return float(np.interp(age, [0.25, 1, 3, 9, 15, 60, 90], [3.7, 6, 8, 9, 10.2, 10.2, 8.8]))
+
+
+def next_state(rng: Generator, state: str) -> str:
     """Draw the state some minutes later."""
     return pick(rng, _NEXT[state])
 
@@ -129,64 +128,55 @@ def next_state(rng: np.random.Generator, state: str) -> str:
 def add_background(scene: Scene, brain: Brain, state: str) -> None:
     """Add the background of one state to an empty scene."""
     rng = scene.rng("background")
-    people = "people" in scene.components
-    young = people and brain.age < 2
+    infant = brain.age < 2
     _add_aperiodic(scene, brain, rng, state)
     if state in ("awake", "drowsy"):
         _add_posterior_rhythm(scene, brain, rng, state)
         _add_waking_rhythms(scene, brain, rng)
-    if people and state in ("awake", "drowsy"):
         _add_tone(scene, rng, state)
     if state == "drowsy":
         _add_drowsiness(scene, brain, rng)
     if state in ("n2", "n3"):
         _add_sleep(scene, brain, rng, state)
-    if state in ("encephalopathic", "infant") or (young and rng.random() < 0.7):
-        _add_slow_sources(scene, brain, rng, may_burst=not young)
-    if rng.random() < (0.15 if people else 0.25):
+    if state == "encephalopathic" or (infant and rng.random() < 0.7):
+        _add_slow_sources(scene, brain, rng, may_burst=not infant)
+    if rng.random() < 0.15:
         _add_focal_delta(scene, brain, rng)
-    if people and rng.random() < 0.06:
+    if rng.random() < 0.06:
         _add_breach(scene, brain, rng)
-    if people:
-        _add_unrest(scene, brain, rng)
+    _add_unrest(scene, brain, rng)
     scene.note(
         "background",
         state=state,
-        age=brain.age if people else None,
+        age=brain.age,
         base=brain.base,
         alpha=brain.alpha,
         alpha_amplitude=brain.alpha_amplitude,
     )
 
 
-def _add_aperiodic(scene: Scene, brain: Brain, rng: np.random.Generator, state: str) -> None:
+def _add_aperiodic(scene: Scene, brain: Brain, rng: Generator, state: str) -> None:
     """Add the 1/f background; each source swells and fades by itself, all of them a little together."""
-    people = "people" in scene.components
-    slope = brain.slope + ({"n2": 0.3, "n3": 0.6}.get(state, 0.0) if people else 0.0)
-    noise = coloured_noise(rng, scene.n, slope, brain.knee)
+    noise = coloured_noise(rng, scene.n, brain.slope + _STATE_SLOPE.get(state, 0.0), brain.knee)
     groups = np.stack([slow_curve(rng, scene.n, rng.uniform(0.1, 0.4), rng.uniform(2, 10)) for _ in range(6)])
     for index in range(len(noise)):
         noise[index] *= groups[index % 6]
     mixed = mix(brain.maps, noise)
     level = np.median(np.sqrt(np.mean(mixed[:19] ** 2, axis=1)))
-    gain = _STATE_GAIN[state] if people else 1.0
-    scene.data += mixed * np.float32(brain.base * gain / level)
+    scene.data += mixed * np.float32(brain.base * _STATE_GAIN[state] / level)
 
 
-def _add_unrest(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
+def _add_unrest(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Let the whole background swell and fade from second to second, and now and then flatten or swell for longer."""
     scene.data *= slow_curve(rng, scene.n, brain.unrest, rng.uniform(0.8, 3)) * slow_curve(
         rng, scene.n, 0.6 * brain.unrest, rng.uniform(8, 30)
     )
 
 
-def _add_tone(scene: Scene, rng: np.random.Generator, state: str) -> None:
-    """Add the resting tone of scalp muscle: .15-5 µV over both temples, forehead and neck, for as long as one is awake.
+def _add_tone(scene: Scene, rng: Generator, state: str) -> None:
+    """Add the resting tone of scalp muscle while awake: .15-5 µV over both temples, forehead and neck.
 
-    References
-    ----------
-    Goncharova et al., Clinical Neurophysiology 2003; Whitham et al., *Scalp electrical recording during paralysis*,
-    Clinical Neurophysiology 2007.
+    Goncharova et al., Clin Neurophysiol 2003; Whitham et al., Clin Neurophysiol 2007 (EEG during paralysis).
     """
     tension = log_uniform(rng, 0.15, 5) * (1.0 if state == "awake" else 0.5)
     for sites in (("T3", "F7"), ("T4", "F8"), ("FP1+FP2",), ("O1+O2",)):
@@ -196,31 +186,27 @@ def _add_tone(scene: Scene, rng: np.random.Generator, state: str) -> None:
             scene.add(local_map(direction(site), rng.uniform(0.2, 0.4)), 0, wave * level)
 
 
-def _add_posterior_rhythm(scene: Scene, brain: Brain, rng: np.random.Generator, state: str) -> None:
+def _add_posterior_rhythm(scene: Scene, brain: Brain, rng: Generator, state: str) -> None:
     """Add the posterior dominant rhythm on both sides, blocked when the eyes open."""
     gate = _eyes(scene, rng)
     amplitude = brain.base * brain.alpha_amplitude / np.sqrt(2)
     frequency = brain.alpha * (rng.uniform(0.85, 1.0) if state == "drowsy" else 1.0)
-    people = "people" in scene.components
-    width = rng.uniform(0.3, 1.4) if people else rng.uniform(0.25, 1.0)
+    width = rng.uniform(0.3, 1.4)
     shared = rhythm(rng, scene.n, frequency, width)
     coherence = rng.uniform(0.4, 0.95)
-    if people:
-        # Both occipital lobes as one wide generator, whose field all posterior derivations share.
-        wide = dipole_map(rng, direction("O1+O2"), spread=0.2, depth=(0.25, 0.6))
-        scene.add(wide, 0, np.asarray(amplitude * rng.uniform(0.2, 1.0) * shared * gate, dtype=np.float32))
+    # Both occipital lobes as one wide generator, whose field all posterior derivations share.
+    wide = dipole_map(rng, direction("O1+O2"), spread=0.2, depth=(0.25, 0.6))
+    scene.add(wide, 0, np.asarray(amplitude * rng.uniform(0.2, 1.0) * shared * gate, dtype=np.float32))
     # The rhythm reaches forward to the parietal electrodes and beyond, each place with waves of its own.
-    forward = rng.uniform(0.2, 0.9) if people else 0.0
+    forward = rng.uniform(0.2, 0.9)
     for side, strength in (("O1", 1.0), ("O2", 1.0), ("P3", forward), ("P4", forward), ("CZ", 0.6 * forward)):
-        if strength == 0:
-            continue
-        own = rhythm(rng, scene.n, frequency * (np.exp(rng.normal(0, 0.04)) if people else 1.0), width)
+        own = rhythm(rng, scene.n, frequency * np.exp(rng.normal(0, 0.04)), width)
         wave = (coherence * shared + np.sqrt(1 - coherence**2) * own) * gate * strength
         asymmetry = np.exp(rng.normal(0, 0.2))
         scene.add(dipole_map(rng, direction(side), spread=0.12), 0, (amplitude * asymmetry * wave).astype(np.float32))
 
 
-def _eyes(scene: Scene, rng: np.random.Generator) -> Float32Array:
+def _eyes(scene: Scene, rng: Generator) -> Float32Array:
     """Draw when the eyes are closed (1) or open (a residue of the rhythm): blocks of 5-60 s."""
     residue = rng.uniform(0.1, 0.6)
     knots, values, time = [], [], 0.0
@@ -231,25 +217,23 @@ def _eyes(scene: Scene, rng: np.random.Generator) -> Float32Array:
         values += [1.0 if closed else residue] * 2
         time += duration
         closed = not closed
-    return np.interp(np.arange(scene.n) / 200.0, knots, values).astype(np.float32)
+    return np.interp(np.arange(scene.n) / SFREQ, knots, values).astype(np.float32)
 
 
-def _add_waking_rhythms(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Add mu with its harmonic, beta, frontal and temporal theta, posterior slow waves of youth: each at times."""
+def _add_waking_rhythms(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add mu with its harmonic, beta, and at times frontal and temporal theta and the posterior slow waves of youth."""
     n, base = scene.n, brain.base
-    people = "people" in scene.components
-    if rng.random() < (0.75 if people else 0.5):
-        frequency = rng.uniform(8.5, 13 if people else 12) * (min(1.0, brain.alpha / 9.5) if brain.age < 12 else 1.0)
+    if rng.random() < 0.75:
+        frequency = rng.uniform(8.5, 13) * (min(1.0, brain.alpha / 9.5) if brain.age < 12 else 1.0)
         for side in ("C3", "C4"):
             wave = rhythm(rng, n, frequency, 0.7) + rng.uniform(0.2, 0.6) * rhythm(rng, n, 2 * frequency, 1.0)
             scene.add(dipole_map(rng, direction(side), spread=0.1), 0, wave * np.float32(base * rng.uniform(0.1, 0.9)))
-    if people or rng.random() < 0.7:
-        centre, most = rng.uniform(13, 25), rng.uniform(0.05, 0.6)
-        for place in ("FZ", "C3", "C4", "F7", "F8", "PZ") if people else ("FZ", "C3", "C4"):
-            frequency = centre * np.exp(rng.normal(0, 0.12)) if people else rng.uniform(14, 28)
-            strength = most * rng.uniform(0.3, 0.8) if people else rng.uniform(0.05, 0.6)
-            wave = rhythm(rng, n, frequency, rng.uniform(1.5, 5 if people else 4)) * np.float32(base * strength)
-            scene.add(dipole_map(rng, direction(place), spread=0.3), 0, wave)
+    centre, most = rng.uniform(13, 25), rng.uniform(0.05, 0.6)
+    for place in ("FZ", "C3", "C4", "F7", "F8", "PZ"):
+        frequency = centre * np.exp(rng.normal(0, 0.12))
+        strength = most * rng.uniform(0.3, 0.8)
+        wave = rhythm(rng, n, frequency, rng.uniform(1.5, 5)) * np.float32(base * strength)
+        scene.add(dipole_map(rng, direction(place), spread=0.3), 0, wave)
     if rng.random() < 0.35:
         wave = rhythm(rng, n, rng.uniform(4.5, 7.5), 0.6) * slow_curve(rng, n, 0.7, 4)
         scene.add(dipole_map(rng, direction("FZ"), spread=0.1), 0, wave * np.float32(base * rng.uniform(0.2, 0.9)))
@@ -262,7 +246,7 @@ def _add_waking_rhythms(scene: Scene, brain: Brain, rng: np.random.Generator) ->
         scene.add(dipole_map(rng, direction("O1+O2"), spread=0.2), 0, wave * np.float32(base * rng.uniform(0.2, 1.2)))
 
 
-def _add_drowsiness(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
+def _add_drowsiness(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add the 4-7 Hz activity of drowsiness, waxing over seconds; 3-5 Hz in the first years of life."""
     low, high = (3, 5) if brain.age < 3 else (4, 7)
     for _ in range(int(rng.integers(2, 5))):
@@ -271,12 +255,10 @@ def _add_drowsiness(scene: Scene, brain: Brain, rng: np.random.Generator) -> Non
         scene.add(dipole_map(rng, random_direction(rng, 0.1)), 0, wave * strength)
 
 
-def _add_sleep(scene: Scene, brain: Brain, rng: np.random.Generator, state: str) -> None:
+def _add_sleep(scene: Scene, brain: Brain, rng: Generator, state: str) -> None:
     """Add delta of .7-1.6 Hz, spindles (11.5-14.5 Hz, .5-2 s) and K-complexes or vertex waves (2.5-7 x base).
 
-    References
-    ----------
-    Berry et al., *The AASM Manual for the Scoring of Sleep and Associated Events*.
+    Berry et al., The AASM Manual for the Scoring of Sleep and Associated Events.
     """
     base = brain.base
     for _ in range(3):
@@ -285,37 +267,37 @@ def _add_sleep(scene: Scene, brain: Brain, rng: np.random.Generator, state: str)
         scene.add(dipole_map(rng, direction("FZ"), spread=0.4), 0, wave * np.float32(strength))
     frequency = rng.uniform(11.5, 14.5)
     for onset in poisson_times(rng, rng.uniform(2, 9) / 60, scene.seconds):
-        n = round(rng.uniform(0.5, 2.0) * 200)
-        phase = np.arange(n) / 200 * (frequency + rng.normal(0, 0.3))
+        n = round(rng.uniform(0.5, 2.0) * SFREQ)
+        phase = np.arange(n) / SFREQ * (frequency + rng.normal(0, 0.3))
         wave = np.sin(2 * np.pi * phase) * np.hanning(n) * base * rng.uniform(0.5, 2.0)
-        # Spindles of the first year come on one side at a time.
+        # In the first year spindles occur on one side at a time.
         place = direction(("C3", "C4")[int(rng.integers(0, 2))]) if brain.age < 1 else direction("CZ")
         scene.add(dipole_map(rng, place, spread=0.3), onset, wave.astype(np.float32))
     for onset in poisson_times(rng, rng.uniform(0.5, 4) / 60, scene.seconds):
         scene.add(dipole_map(rng, direction("CZ"), spread=0.15), onset, k_complex(rng, base * rng.uniform(2.5, 7)))
 
 
-def _add_slow_sources(scene: Scene, brain: Brain, rng: np.random.Generator, *, may_burst: bool) -> None:
-    """Add five slow sources of .8-4 Hz anywhere; in 30 % everything comes in bursts between suppressions."""
+def _add_slow_sources(scene: Scene, brain: Brain, rng: Generator, *, may_burst: bool) -> None:
+    """Add five slow sources of .8-4 Hz anywhere; in 30 % everything occurs in bursts between suppressions."""
     for _ in range(5):
         wave = rhythm(rng, scene.n, rng.uniform(0.8, 4), rng.uniform(0.3, 0.9)) * slow_curve(rng, scene.n, 0.6, 5)
         strength = brain.base * log_uniform(rng, 0.2, 1.5)
         scene.add(dipole_map(rng, random_direction(rng, -0.1)), 0, wave * np.float32(strength))
     if may_burst and rng.random() < 0.3:
-        floor, time = rng.uniform(0.05, 0.3), 0.0
-        gate = np.full(scene.n, floor, dtype=np.float32)
+        residue, time = rng.uniform(0.05, 0.3), 0.0
+        gate = np.full(scene.n, residue, dtype=np.float32)
         while time < scene.seconds:
             burst = log_uniform(rng, 0.7, 6)
-            envelope = edges(round(burst * 200), 0.2, 0.3)
-            first = round(time * 200)
+            envelope = edges(round(burst * SFREQ), 0.2, 0.3)
+            first = round(time * SFREQ)
             part = gate[first : first + len(envelope)]
-            part += (1 - floor) * envelope[: len(part)]
+            part += (1 - residue) * envelope[: len(part)]
             time += burst + log_uniform(rng, 1, 12)
         scene.data *= gate
-        scene.note("burst_suppression", floor=floor)
+        scene.note("burst_suppression", floor=residue)
 
 
-def _add_focal_delta(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
+def _add_focal_delta(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add polymorphic focal slowing of 1-3.5 Hz over one region."""
     place = random_direction(rng, -0.05)
     field_map = dipole_map(rng, place, depth=(0.5, 0.75))
@@ -324,12 +306,10 @@ def _add_focal_delta(scene: Scene, brain: Brain, rng: np.random.Generator) -> No
     scene.note("focal_delta", place=place)
 
 
-def _add_breach(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Add a breach rhythm: over a hole in the skull all is 1.5-4 times larger, arched 6-11 Hz and beta above all.
+def _add_breach(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add a breach rhythm: 1.5-4 times larger over a hole in the skull, with arched 6-11 Hz and beta.
 
-    References
-    ----------
-    Cobb, Guiloff and Cast, *Breach rhythm: the EEG related to skull defects*, Electroenceph Clin Neurophysiol 1979.
+    Cobb, Guiloff and Cast, Electroenceph Clin Neurophysiol 1979.
     """
     place = direction(("C3", "C4", "T3", "T4", "F3", "F4", "P3", "P4")[int(rng.integers(0, 8))])
     window = local_map(place, rng.uniform(0.3, 0.5))

@@ -1,31 +1,32 @@
-"""Simulated recordings as a BIDS-EEG dataset on disk; knows files and formats, not how a recording is drawn."""
+"""Simulated recordings as a BIDS-EEG data set on disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events
+from restcli.files import replacing, write_atomically
 from restcli.marks.registry import write_events
 from restcli.marks.szcore import SIMULATED_COLUMNS
 from restcli.signal.montage import DOUBLE_BANANA
-from restcli.simulate.draw import VERSION, Simulated, SimulateOptions, draw_long
-from restcli.simulate.waves import SFREQ, Float32Array
+from restcli.signal.sequences import true_runs
+from restcli.simulate.draw import VERSION, Simulated, draw_long
+from restcli.simulate.waves import SFREQ, Float32Array, generator
 
 # What amplifiers store: 100 Hz (old ambulatory) to 2,000 Hz (long-term monitoring); 200, 250, 256 and 500 lead.
-RATES = (100, 128, 200, 200, 250, 250, 256, 256, 256, 400, 500, 500, 512, 1000, 1024, 2000)
+_RATES = (100, 128, 200, 200, 250, 250, 256, 256, 256, 400, 500, 500, 512, 1000, 1024, 2000)
 _MODERN = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 # How hospitals write the label of an electrode's channel.
-STYLES: dict[str, Callable[[str], str]] = {
+_STYLES: dict[str, Callable[[str], str]] = {
     "plain": lambda name: name.capitalize() if name[0] != "A" else name,
     "tuh": lambda name: f"EEG {name}-REF",
     "tuh_le": lambda name: f"EEG {name}-LE",
@@ -33,217 +34,180 @@ STYLES: dict[str, Callable[[str], str]] = {
     "modern": lambda name: _MODERN.get(name, name).capitalize() if name[0] != "A" else name.replace("A", "M"),
     "chbmit": lambda name: _MODERN.get(name, name),
 }
-_MARGIN = 1.0  # s on both sides of a piece while it is resampled; the filter reaches .1 s at most
+_MARGIN = 1.0  # s on both sides of a segment while it is resampled; the filter reaches .1 s at most
 
 
 @dataclass(frozen=True)
-class DatasetPlan:
-    """What `write_dataset` writes.
+class DatasetSettings:
+    """How much `write_dataset` writes."""
 
-    Parameters
-    ----------
-    recordings : int
-        How many, each of another person.
-    hours : float
-        Length of each.
-    seizures_per_day : float
-        Mean number of seizure episodes in 24 h.
-    seed : int
-        Of the whole dataset.
-    options : SimulateOptions
-        What to simulate.
-    """
-
-    recordings: int
-    hours: float
-    seizures_per_day: float = 24.0
+    recordings: int  # each of another person
+    hours: float  # of each
+    seizures_per_day: float = 24.0  # mean number of episodes in 24 h
     seed: int = 0
-    options: SimulateOptions = field(default_factory=SimulateOptions)
 
     def __post_init__(self) -> None:
         if self.recordings < 1 or self.hours * 3600 < 60 or not 0 <= self.seizures_per_day <= 2000:
             raise UsageError(
                 "simulate",
-                f"{self.recordings} recordings of {self.hours} h with {self.seizures_per_day} seizures a day",
+                f"{self.recordings} recordings of {self.hours} h with {self.seizures_per_day} seizures a day "
+                "cannot be simulated",
                 "at least one recording of a minute, 0 to 2,000 seizures a day",
             )
 
 
 @dataclass(frozen=True)
 class _Storage:
-    """How one recording is stored: rate, label style, start."""
+    """How one recording is stored."""
 
-    rate: int
+    rate: int  # Hz
     style: str
     start: datetime
 
     @property
     def bipolar(self) -> bool:
-        """Tell whether derivations are stored instead of electrodes."""
+        """Whether derivations are stored instead of electrodes."""
         return self.style == "chbmit"
 
 
+@dataclass
+class _Log:
+    """What is written beside the signal."""
+
+    labels: tuple[str, ...]
+    chain: dict[str, Any]
+    events: list[Event]
+    states: dict[str, list[list[float]]]  # first and last second of each run
+    drawn: list[dict[str, Any]]
+
+
 def write_dataset(
-    folder: str | Path, plan: DatasetPlan, *, on_progress: Callable[[int, int], None] | None = None
+    folder: str | Path, settings: DatasetSettings, *, on_progress: Callable[[int, int], None] | None = None
 ) -> tuple[Path, ...]:
-    """Write simulated recordings as a BIDS-EEG dataset; the same plan gives the same bytes.
+    """Write simulated recordings as a BIDS-EEG data set into an empty folder; return the EDF+ files.
 
-    Parameters
-    ----------
-    folder : str or Path
-        New or empty folder.
-    plan : DatasetPlan
-        How many, how long, which.
-    on_progress : callable, optional
-        Called with recordings done and in all.
-
-    Returns
-    -------
-    tuple of Path
-        The EDF+ files.
-
-    Raises
-    ------
-    OutputError
-        If the folder holds something already or cannot be written.
-
-    Notes
-    -----
-    For each recording: EDF+ with labels, sampling rate and montage as one of many hospitals stores them, a SzCORE
-    events table, a sidecar, and in ``sourcedata/`` the JSON of everything drawn. Signals are made at 200 Hz and
-    resampled by a polyphase filter, so rates above 200 Hz hold nothing above 100 Hz. Headers name no person.
-
-    References
-    ----------
-    Pernet et al., *EEG-BIDS, an extension to the brain imaging data structure for electroencephalography*, Scientific
-    Data 2019. Dan et al., *SzCORE*, Epilepsia 2024.
+    Each recording has labels, sampling rate and montage of one of many hospitals, a SzCORE events table, a sidecar and,
+    in ``sourcedata/``, everything that was drawn. The same settings give the same bytes. BIDS: Pernet et al.,
+    Scientific Data 2019; SzCORE: Dan et al., Epilepsia 2024.
     """
     root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
         if any(root.iterdir()):
-            raise OutputError(str(root), "the folder is not empty", "a new or empty folder", "name another folder")
+            raise OutputError(str(root), "the folder is not empty", "a new or empty folder", "Name another folder")
         people, written = [], []
-        for index in range(plan.recordings):
-            path, person = _write_recording(root, plan, index)
+        for index in range(settings.recordings):
+            path, person = _write_recording(root, settings, index)
             written.append(path)
             people.append(person)
             if on_progress is not None:
-                on_progress(index + 1, plan.recordings)
-        _write_description(root, plan, people)
+                on_progress(index + 1, settings.recordings)
+        _write_description(root, settings, people)
     except OSError as error:
         raise OutputError(
-            str(root), f"cannot be written ({error.strerror})", "a folder that can be written to"
+            str(root), f"the data set could not be written ({error.strerror})", "a writable folder with enough room"
         ) from None
     return tuple(written)
 
 
-def _seed(plan: DatasetPlan, index: int) -> int:
-    """Give each recording its own seed, far from the small seeds that training streams."""
-    return int(np.random.SeedSequence([plan.seed, index]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _write_recording(root: Path, plan: DatasetPlan, index: int) -> tuple[Path, dict[str, Any]]:
+def _write_recording(root: Path, settings: DatasetSettings, index: int) -> tuple[Path, dict[str, Any]]:
+    """Write one recording and its companions; return its file and the participant's row."""
     name = f"sub-{index + 1:03d}"
     stem = f"{name}_ses-01_task-szMonitoring_run-00"
     folder = root / name / "ses-01" / "eeg"
     folder.mkdir(parents=True)
-    seed = _seed(plan, index)
-    rng = np.random.Generator(np.random.PCG64([seed, 2]))
-    storage = _Storage(
-        int(rng.choice(RATES)),
-        str(rng.choice([*STYLES, "tuh", "chbmit"])),
-        datetime(2000, 1, 1) + timedelta(seconds=int(rng.integers(0, 86400))),
-    )
-    seconds = float(round(plan.hours * 3600))
-    pieces = draw_long(seed, seconds=seconds, seizures_per_day=plan.seizures_per_day, options=plan.options)
+    # Far from the small seeds that training uses.
+    seed = int(np.random.SeedSequence([settings.seed, index]).generate_state(1, np.uint64)[0] >> 1)
+    storage = _draw_storage(seed)
+    seconds = float(round(settings.hours * 3600))
+    segments = draw_long(seed, seconds=seconds, seizures_per_day=settings.seizures_per_day)
     path = folder / f"{stem}_eeg.edf"
-    log = _write_edf(path, pieces, storage)
+    with replacing(path) as stream:  # pyedflib opens the same file by its name
+        log = _write_edf(stream.name, segments, storage)
     events = Events(tuple(log.events), seconds, storage.start)
     write_events(events, folder / f"{stem}_events.tsv", "tsv")
     _write_json(folder / f"{stem}_eeg.json", _sidecar(log, storage, seconds))
-    drawn = {"version": VERSION, "seed": seed, "stored": {"rate": storage.rate, "style": storage.style}}
-    events_drawn = [
-        {"onset": e.onset, "duration": e.duration, "type": e.label, "onset_electrodes": list(e.channels)}
-        for e in events
-    ]
-    drawn |= {"events": events_drawn, "states": log.states, "pieces": log.drawn}
+    drawn = {
+        "version": VERSION,
+        "seed": seed,
+        "stored": {"rate": storage.rate, "style": storage.style},
+        "events": [
+            {"onset": e.onset, "duration": e.duration, "type": e.label, "onset_electrodes": list(e.channels)}
+            for e in events
+        ],
+        "states": log.states,
+        "pieces": log.drawn,
+    }
     (root / "sourcedata").mkdir(exist_ok=True)
     _write_json(root / "sourcedata" / f"{stem}_drawn.json", drawn)
-    ages = [row["age"] for piece in log.drawn for row in piece["scene"] if row["what"] == "background"]
-    person = {"participant_id": name, "age": ages[0], "types": sorted({event.label for event in events}) or ["none"]}
-    return path, person
+    age = next(row["age"] for row in log.drawn[0]["scene"] if row["what"] == "background")
+    types = sorted({event.label for event in events}) or ["none"]
+    return path, {"participant_id": name, "age": f"{age:.4g}", "seizure_types": ",".join(types)}
 
 
-@dataclass
-class _Log:
-    """What was written beside the signal."""
-
-    labels: tuple[str, ...]
-    chain: dict[str, Any]
-    events: list[Event]
-    states: dict[str, list[list[float]]]
-    drawn: list[dict[str, Any]]
+def _draw_storage(seed: int) -> _Storage:
+    rng = generator(seed, 2)
+    return _Storage(
+        int(rng.choice(_RATES)),
+        str(rng.choice([*_STYLES, "tuh", "chbmit"])),
+        datetime(2000, 1, 1) + timedelta(seconds=int(rng.integers(0, 86400))),
+    )
 
 
-def _write_edf(path: Path, pieces: Iterable[Simulated], storage: _Storage) -> _Log:
-    """Write the pieces as one EDF+ file, whole or not at all."""
-    part = path.with_name(path.name + ".part")
+def _write_edf(path: str, segments: Iterator[Simulated], storage: _Storage) -> _Log:
+    """Write the segments as one EDF+ file."""
     writer = None
-    log: _Log | None = None
     start = 0.0
     try:
-        for piece, data in _resampled(pieces, storage.rate):
-            labels, signals = _channels(piece.labels, data, storage)
-            if log is None or writer is None:
-                log = _Log(labels, piece.drawn["chain"], [], {}, [])
+        for segment, data in _resampled(segments, storage.rate):
+            labels, signals = _channels(segment.labels, data, storage)
+            if writer is None:
+                log = _Log(labels, segment.drawn["chain"], [], {}, [])
                 limit = _limit(log.chain) * (2 if storage.bipolar else 1)
-                writer = _open_edf(part, labels, storage, log.chain, limit)
+                writer = _open_edf(path, labels, storage, log.chain, limit)
             digital = np.clip(np.round(signals * (32767 / limit)), -32768, 32767).astype(np.int32)
             writer.writeSamples(list(np.ascontiguousarray(digital)), digital=True)
-            log.events += [replace(event, onset=event.onset + start) for event in piece.events]
-            for state, mask in piece.states.items():
-                log.states.setdefault(state, []).extend(_runs(mask, start))
-            log.drawn.append(piece.drawn)
-            start += piece.events.duration
+            log.events += [replace(event, onset=event.onset + start) for event in segment.events]
+            for state, mask in segment.states.items():
+                runs = [[start + float(first), start + float(stop)] for first, stop in true_runs(mask)]
+                log.states.setdefault(state, []).extend(runs)
+            log.drawn.append(segment.drawn)
+            start += segment.events.duration
     finally:
         if writer is not None:
             writer.close()
-    if log is None:
-        raise UsageError("simulate", "nothing to write", "a recording of a minute or more")
-    part.replace(path)
     return log
 
 
-def _resampled(pieces: Iterable[Simulated], rate: int) -> Iterable[tuple[Simulated, Float32Array]]:
-    """Resample consecutive pieces as if they were one, holding back one piece to know what follows."""
+def _resampled(segments: Iterable[Simulated], rate: int) -> Iterator[tuple[Simulated, Float32Array]]:
+    """Resample consecutive segments as if they were one, each once its successor is known."""
     margin = round(_MARGIN * SFREQ)
     divisor = int(np.gcd(rate, 200))
     before: Float32Array | None = None
     waiting: Simulated | None = None
 
-    def resample(piece: Simulated, after: Float32Array | None) -> Float32Array:
+    def resample(segment: Simulated, after: Float32Array | None) -> Float32Array:
         if rate == SFREQ:
-            return piece.data
-        left = piece.data[:, :1].repeat(margin, axis=1) if before is None else before
-        right = piece.data[:, -1:].repeat(margin, axis=1) if after is None else after
-        joined = np.concatenate([left, piece.data, right], axis=1)
+            return segment.data
+        left = segment.data[:, :1].repeat(margin, axis=1) if before is None else before
+        right = segment.data[:, -1:].repeat(margin, axis=1) if after is None else after
+        joined = np.concatenate([left, segment.data, right], axis=1)
         out = resample_poly(joined, rate // divisor, 200 // divisor, axis=1)
         cut = round(_MARGIN * rate)
         return np.asarray(out[:, cut:-cut], dtype=np.float32)
 
-    for piece in pieces:
+    for segment in segments:
         if waiting is not None:
-            yield waiting, resample(waiting, piece.data[:, :margin])
+            yield waiting, resample(waiting, segment.data[:, :margin])
             before = waiting.data[:, -margin:]
-        waiting = piece
+        waiting = segment
     if waiting is not None:
         yield waiting, resample(waiting, None)
 
 
 def _channels(labels: Sequence[str], data: Float32Array, storage: _Storage) -> tuple[tuple[str, ...], Float32Array]:
-    """Name the channels as the hospital does; in the bipolar style derive them, one of them twice as CHB-MIT has it."""
-    style = STYLES[storage.style]
+    """Name the channels as the hospital does; the bipolar style stores derivations, one of them twice as in CHB-MIT."""
+    style = _STYLES[storage.style]
     if not storage.bipolar:
         return tuple(style(name) for name in labels), data
     index = {name: i for i, name in enumerate(labels)}
@@ -259,15 +223,15 @@ def _channels(labels: Sequence[str], data: Float32Array, storage: _Storage) -> t
 
 
 def _limit(chain: Mapping[str, Any]) -> float:
-    """Return the physical maximum of the file: the converter's, unless its step would not fit into 16 bits."""
+    """Return the physical maximum of the file: the converter's, unless its step needs more than 16 bits."""
     return round(min(float(chain["limit"]), 32767 * float(chain["step"])), 1)
 
 
-def _open_edf(path: Path, labels: Sequence[str], storage: _Storage, chain: Mapping[str, Any], limit: float) -> Any:
+def _open_edf(path: str, labels: Sequence[str], storage: _Storage, chain: Mapping[str, Any], limit: float) -> Any:
     import pyedflib
 
     filters = f"HP:{chain['high_pass']:g}Hz LP:{chain['low_pass']:g}Hz N:{chain['notch']:g}Hz"
-    writer = pyedflib.EdfWriter(str(path), len(labels), file_type=pyedflib.FILETYPE_EDFPLUS)
+    writer = pyedflib.EdfWriter(path, len(labels), file_type=pyedflib.FILETYPE_EDFPLUS)
     writer.setStartdatetime(storage.start)
     writer.setSignalHeaders(
         [
@@ -286,12 +250,6 @@ def _open_edf(path: Path, labels: Sequence[str], storage: _Storage, chain: Mappi
         ]
     )
     return writer
-
-
-def _runs(mask: NDArray[np.bool_], start: float) -> list[list[float]]:
-    """Return the runs of a mask over seconds as [first, end] in seconds of the recording."""
-    steps = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [[start + float(a), start + float(b)] for a, b in zip(steps[::2], steps[1::2], strict=True)]
 
 
 def _sidecar(log: _Log, storage: _Storage, seconds: float) -> dict[str, Any]:
@@ -316,11 +274,11 @@ def _sidecar(log: _Log, storage: _Storage, seconds: float) -> dict[str, Any]:
     }
 
 
-def _write_description(root: Path, plan: DatasetPlan, people: Sequence[Mapping[str, Any]]) -> None:
+def _write_description(root: Path, settings: DatasetSettings, people: Sequence[Mapping[str, str]]) -> None:
     _write_json(
         root / "dataset_description.json",
         {
-            "Name": f"Simulated EEG with seizures, seed {plan.seed}",
+            "Name": f"Simulated EEG with seizures, seed {settings.seed}",
             "BIDSVersion": "1.8.0",
             "DatasetType": "raw",
             "HEDVersion": "score_1.1.0",
@@ -328,11 +286,8 @@ def _write_description(root: Path, plan: DatasetPlan, people: Sequence[Mapping[s
             "GeneratedBy": [{"Name": "restcli simulate", "Version": str(VERSION)}],
         },
     )
-    rows = ["participant_id\tage\tseizure_types"]
-    for person in people:
-        age = "n/a" if person["age"] is None else f"{float(person['age']):.4g}"
-        rows.append(f"{person['participant_id']}\t{age}\t{','.join(person['types'])}")
-    _write_text(root / "participants.tsv", "\n".join(rows) + "\n")
+    rows = ["participant_id\tage\tseizure_types", *("\t".join(person.values()) for person in people)]
+    write_atomically(root / "participants.tsv", "\n".join(rows) + "\n")
     _write_json(
         root / "participants.json",
         {
@@ -341,21 +296,15 @@ def _write_description(root: Path, plan: DatasetPlan, people: Sequence[Mapping[s
         },
     )
     _write_json(root / "events.json", SIMULATED_COLUMNS)
-    _write_text(root / ".bidsignore", "sourcedata/\n")
-    hours = plan.recordings * plan.hours
-    _write_text(
+    write_atomically(root / ".bidsignore", "sourcedata/\n")
+    hours = settings.recordings * settings.hours
+    write_atomically(
         root / "README",
-        f"{plan.recordings} simulated recordings, {hours:g} h in all, seed {plan.seed}. No person was recorded.\n"
+        f"{settings.recordings} simulated recordings, {hours:g} h in all, seed {settings.seed}. No person was recorded.\n"
         "Signals were made at 200 Hz and resampled: above 100 Hz there is nothing. Neonates are not simulated.\n"
         "sourcedata/ holds, for each recording, everything that was drawn.\n",
     )
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    _write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,90 +1,55 @@
-"""The recording chain: reference, hum, filters, noise, lost electrodes, converter; knows nothing of what it records."""
+"""The recording chain: reference, hum, filters, noise, lost electrodes and the converter."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import signal
 
-from restcli.simulate.waves import ELECTRODES_21, INDEX, SFREQ, Float32Array, Scene, coloured_noise, log_uniform, pick
+from restcli.simulate.head import ELECTRODES_21, INDEX, electrode_map
+from restcli.simulate.scene import Scene
+from restcli.simulate.waves import SFREQ, Float32Array, coloured_noise, log_uniform, pick
+
+_NEIGHBOURS = (("FP1", "FP2"), ("O1", "O2"), ("FP1", "F7"), ("FP2", "F8"), ("C3", "P3"), ("C4", "P4"), ("FZ", "CZ"))
 
 
 @dataclass(frozen=True)
 class Chain:
-    """How a recording was made.
+    """How a recording was made; corner frequencies of 0 mean no filter."""
 
-    Parameters
-    ----------
-    reference : str
-        ``ears``, ``average``, ``ideal``, an electrode, or two joined by ``+``.
-    high_pass, low_pass, notch : float
-        Corner frequencies in Hz; 0 means none.
-    high_order, low_order : int
-        Butterworth orders.
-    notch_quality : float
-        Centre frequency over bandwidth.
-    noise : float
-        White noise, µV RMS.
-    mains : float
-        Hum at the electrodes, µV.
-    mains_frequency : float
-        50 or 60 Hz.
-    missing : tuple of str
-        Electrodes that were not recorded.
-    step : float
-        Converter step, µV.
-    limit : float
-        Converter limit, µV.
-    gain : float
-        Calibration error or a wrong unit's leftover: the factor on all channels.
-    mismatch : float
-        Spread (natural logarithm) of the single channels' gains.
-    drift : float
-        Slow noise of each electrode by itself, µV RMS.
-    tone : tuple of float
-        Frequency (Hz) and amplitude (µV) of a disturbance by a pump, a screen or a telephone; 0, 0 when none.
-    bridge : tuple of str
-        Two neighbours joined by smeared paste: both show their mean; empty when none.
-    """
-
-    reference: str
-    high_pass: float
-    high_order: int
-    low_pass: float
-    low_order: int
-    notch: float
-    notch_quality: float
-    noise: float
-    mains: float
-    mains_frequency: float
-    missing: tuple[str, ...]
-    step: float
-    limit: float
-    gain: float
-    mismatch: float = 0.0
-    drift: float = 0.0
-    tone: tuple[float, float] = (0.0, 0.0)
-    bridge: tuple[str, ...] = ()
+    reference: str  # ears, average, ideal, an electrode, or two joined by +
+    high_pass: float  # Hz
+    high_order: int  # Butterworth
+    low_pass: float  # Hz
+    low_order: int  # Butterworth
+    notch: float  # Hz
+    notch_quality: float  # centre frequency over bandwidth
+    noise: float  # white, µV RMS
+    mains: float  # hum at the electrodes, µV
+    mains_frequency: float  # 50 or 60 Hz
+    missing: tuple[str, ...]  # electrodes that were not recorded
+    step: float  # of the converter, µV
+    limit: float  # of the converter, µV
+    gain: float  # of all channels: a calibration error or a wrong unit
+    mismatch: float = 0.0  # spread (ln) of the gains of single channels
+    drift: float = 0.0  # slow noise of each electrode by itself, µV RMS
+    tone: tuple[float, float] = (0.0, 0.0)  # Hz and µV of a disturbance by a pump, a screen or a telephone
+    bridge: tuple[str, ...] = ()  # two neighbours joined by smeared paste: both show their mean
 
     def drawn(self) -> dict[str, Any]:
         """Return the chain for JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-_NEIGHBOURS = (("FP1", "FP2"), ("O1", "O2"), ("FP1", "F7"), ("FP2", "F8"), ("C3", "P3"), ("C4", "P4"), ("FZ", "CZ"))
-
-
-def draw_chain(rng: np.random.Generator, components: frozenset[str]) -> Chain:
+def draw_chain(rng: Generator) -> Chain:
     """Draw a recording chain from what hospitals use.
 
-    Notes
-    -----
-    High-pass .1-1.6 Hz are time constants of 1.6-.1 s; low-pass 30-70 Hz and a notch are what readers store by habit
-    (Sinha et al., *American Clinical Neurophysiology Society Guideline 1: Minimum Technical Requirements*, J Clin
-    Neurophysiol 2016, asks for .5-1 and 70 Hz). Noise of amplifiers is under 1.5 µV.
+    Sinha et al., ACNS Guideline 1, J Clin Neurophysiol 2016, asks for .5-1 and 70 Hz and amplifier noise under 1.5 µV;
+    high-pass .1-1.6 Hz are time constants of 1.6-.1 s, low-pass 30-70 Hz and a notch what readers often store.
     """
     low_pass = pick(rng, {"0": 0.35, "70": 0.25, "50": 0.08, "45": 0.08, "40": 0.08, "35": 0.08, "30": 0.08})
     high_pass = pick(rng, {"0": 0.1, "0.1": 0.2, "0.3": 0.2, "0.5": 0.25, "1": 0.15, "1.6": 0.1})
@@ -96,7 +61,7 @@ def draw_chain(rng: np.random.Generator, components: frozenset[str]) -> Chain:
     if rng.random() < 0.25:
         lost = rng.choice(19, size=int(rng.integers(1, 4)), replace=False)
         missing = tuple(ELECTRODES_21[i] for i in sorted(lost))
-    chain = Chain(
+    return Chain(
         reference=reference,
         high_pass=float(high_pass),
         high_order=int(rng.integers(1, 4)),
@@ -111,11 +76,6 @@ def draw_chain(rng: np.random.Generator, components: frozenset[str]) -> Chain:
         step=log_uniform(rng, 0.02, 0.5),
         limit=float(rng.choice([800.0, 1600.0, 3200.0, 8000.0, 16000.0])),
         gain=log_uniform(rng, 0.5, 2) if rng.random() < 0.15 else 1.0,
-    )
-    if "machine" not in components:
-        return chain
-    return replace(
-        chain,
         mismatch=log_uniform(rng, 0.01, 0.15),  # gain tolerance and unequal scalp contact
         drift=log_uniform(rng, 0.3, 6),  # half-cell noise of paste electrodes: under 10 µV
         tone=(log_uniform(rng, 4, 90), log_uniform(rng, 0.3, 12)) if rng.random() < 0.08 else (0.0, 0.0),
@@ -125,17 +85,11 @@ def draw_chain(rng: np.random.Generator, components: frozenset[str]) -> Chain:
 
 @dataclass
 class Switchboard:
-    """What the machine does to a stretch: disconnects the head, and puts signals of its own behind the reference.
+    """What the machine does to a stretch: it disconnects the head, and adds signals behind the reference."""
 
-    Parameters
-    ----------
-    n : int
-        Samples.
-    """
-
-    n: int
-    head: Float32Array = field(init=False)
-    signal: Float32Array = field(init=False)
+    n: int  # samples
+    head: Float32Array = field(init=False)  # (n,), fraction of the head's signal that is left
+    signal: Float32Array = field(init=False)  # (21, n), µV
     used: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -143,7 +97,7 @@ class Switchboard:
         self.signal = np.zeros((len(ELECTRODES_21), self.n), dtype=np.float32)
 
     def insert(self, start: float, gains: Float32Array, wave: Float32Array, *, head: float) -> None:
-        """Put `wave` (m,) times `gains` (21,), µV, from `start` s on, and leave the fraction `head` of the head."""
+        """Add `wave` (m,) times `gains` (21,), µV, from `start` s on; only the fraction `head` of the head is left."""
         first = round(start * SFREQ)
         low, high = max(0, first), min(self.n, first + len(wave))
         if high > low:
@@ -159,43 +113,40 @@ class Switchboard:
 
 
 def operate(scene: Scene, chain: Chain) -> Switchboard:
-    """Draw what the machine and its technologist do: calibration, impedance check, a headbox out of its socket, shocks.
+    """Draw what the technologist and the machine do: calibration, impedance check, disconnection, shock, interference.
 
-    Notes
-    -----
-    Amplifiers calibrate with square waves of 20-200 µV at .5-2 Hz and sines of 10 Hz or so, and check impedances with
-    1-63 Hz; a pulled headbox leaves noise and hum; a shock saturates every channel and comes back exponentially
-    (Sinha et al., *ACNS Guideline 1*, 2016; Tatum et al. 2011).
+    Amplifiers calibrate with square waves of 20-200 µV at .5-2 Hz or sines of about 10 Hz and check impedances at
+    1-63 Hz; a pulled headbox leaves noise and hum; a shock saturates every channel, which recovers exponentially
+    (Sinha et al., ACNS Guideline 1, 2016; Tatum et al. 2011).
     """
     board = Switchboard(scene.n)
-    if "machine" not in scene.components:
-        return board
     rng = scene.rng("machine")
-    for chance, maker in (
-        (0.05, _calibrate),
-        (0.05, _check_impedances),
-        (0.05, _disconnect),
-        (0.05, _shock),
-        (0.04, _interfere),
-    ):
-        if rng.random() < chance:
-            maker(scene, board, rng, chain)
+    if rng.random() < 0.05:
+        _calibrate(scene, board, rng)
+    if rng.random() < 0.05:
+        _check_impedances(scene, board, rng)
+    if rng.random() < 0.05:
+        _disconnect(scene, board, rng, chain.mains_frequency)
+    if rng.random() < 0.05:
+        _shock(scene, board, rng)
+    if rng.random() < 0.04:
+        _interfere(scene, board, rng)
     return board
 
 
-def _machine_span(scene: Scene, rng: np.random.Generator, shortest: float, longest: float) -> tuple[float, int]:
+def _machine_span(scene: Scene, rng: Generator, shortest: float, longest: float) -> tuple[float, int]:
     duration = log_uniform(rng, shortest, longest)
     onset = rng.uniform(-duration / 2, scene.seconds - min(1.0, scene.seconds / 2))
     return onset, round(duration * SFREQ)
 
 
-def _even_or_uneven(rng: np.random.Generator) -> Float32Array:
-    """Gains of a test signal: all alike (it vanishes between electrodes), or unlike as bipolar inputs have them."""
+def _even_or_uneven(rng: Generator) -> Float32Array:
+    """Draw the gains of a test signal: equal (it vanishes between electrodes), or unequal as in bipolar inputs."""
     even = rng.random() < 0.4
     return np.where(even, 1.0, rng.choice([-1, 1], 21) * np.exp(rng.normal(0, 0.7, 21))).astype(np.float32)
 
 
-def _calibrate(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:  # noqa: ARG001
+def _calibrate(scene: Scene, board: Switchboard, rng: Generator) -> None:
     onset, n = _machine_span(scene, rng, 4, 40)
     turn = np.arange(n) / SFREQ * log_uniform(rng, 0.4, 2.5)
     if rng.random() < 0.7:
@@ -208,7 +159,7 @@ def _calibrate(scene: Scene, board: Switchboard, rng: np.random.Generator, chain
     scene.note("calibration", onset=onset, duration=n / SFREQ, amplitude=amplitude)
 
 
-def _check_impedances(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:  # noqa: ARG001
+def _check_impedances(scene: Scene, board: Switchboard, rng: Generator) -> None:
     onset, n = _machine_span(scene, rng, 3, 60)
     frequency = float(rng.choice([1, 2, 5, 7.8, 10, 12.5, 20, 30, 31.2, 62.5]))
     wave = np.sin(2 * np.pi * frequency * np.arange(n) / SFREQ)
@@ -218,23 +169,21 @@ def _check_impedances(scene: Scene, board: Switchboard, rng: np.random.Generator
         board.insert(onset, _even_or_uneven(rng), (amplitude * wave).astype(np.float32), head=left)
     else:  # one electrode after the other
         for index, electrode in enumerate(rng.permutation(21)):
-            gains = np.zeros(21, dtype=np.float32)
-            gains[electrode] = np.exp(rng.normal(0, 0.5))
+            gains = electrode_map(electrode) * np.float32(np.exp(rng.normal(0, 0.5)))
             part = wave[: n // 21]
             board.insert(onset + index * len(part) / SFREQ, gains, (amplitude * part).astype(np.float32), head=left)
     scene.mark("machine", onset, onset + n / SFREQ)
     scene.note("impedance_check", onset=onset, duration=n / SFREQ, frequency=frequency, amplitude=amplitude)
 
 
-def _disconnect(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:
+def _disconnect(scene: Scene, board: Switchboard, rng: Generator, mains: float) -> None:
     onset, n = _machine_span(scene, rng, 2, 100)
     board.insert(onset, np.ones(21, dtype=np.float32), np.zeros(n, dtype=np.float32), head=0.0)
     kind = pick(rng, {"silence": 0.4, "hum": 0.3, "drift": 0.3})
     for electrode in range(21):
-        gains = np.zeros(21, dtype=np.float32)
-        gains[electrode] = np.exp(rng.normal(0, 0.7))
+        gains = electrode_map(electrode) * np.float32(np.exp(rng.normal(0, 0.7)))
         if kind == "hum":
-            turn = 2 * np.pi * (chain.mains_frequency * np.arange(n) / SFREQ + rng.uniform())
+            turn = 2 * np.pi * (mains * np.arange(n) / SFREQ + rng.uniform())
             board.insert(onset, gains, (log_uniform(rng, 5, 200) * np.sin(turn)).astype(np.float32), head=1.0)
         elif kind == "drift":
             wave = coloured_noise(rng, n, np.array([rng.uniform(0.5, 2.2)]), np.array([0.3]))[0]
@@ -243,7 +192,7 @@ def _disconnect(scene: Scene, board: Switchboard, rng: np.random.Generator, chai
     scene.note("disconnected", onset=onset, duration=n / SFREQ, leaves=kind)
 
 
-def _shock(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:  # noqa: ARG001
+def _shock(scene: Scene, board: Switchboard, rng: Generator) -> None:
     for onset in rng.uniform(0, scene.seconds, int(rng.integers(1, 4))):
         n = round(log_uniform(rng, 1, 12) * SFREQ)
         decay = np.exp(-np.arange(n) / (n / 6))
@@ -254,8 +203,8 @@ def _shock(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Ch
         scene.note("shock", onset=onset, amplitude=amplitude)
 
 
-def _interfere(scene: Scene, board: Switchboard, rng: np.random.Generator, chain: Chain) -> None:  # noqa: ARG001
-    """Add a disturbance that comes and goes: a pump, a telephone, a warmer: .5-40 Hz, 3-80 µV, regular as a clock."""
+def _interfere(scene: Scene, board: Switchboard, rng: Generator) -> None:
+    """Add a regular disturbance by a pump, a telephone or a warmer: .5-40 Hz, 3-80 µV, 2-60 s."""
     onset, n = _machine_span(scene, rng, 2, 60)
     turn = np.arange(n) / SFREQ * log_uniform(rng, 0.5, 40)
     wave = np.sin(2 * np.pi * turn) if rng.random() < 0.5 else np.exp(-(turn % 1) / rng.uniform(0.02, 0.2)) - 0.1
@@ -267,17 +216,9 @@ def _interfere(scene: Scene, board: Switchboard, rng: np.random.Generator, chain
 
 
 class Recorder:
-    """Run potentials through a chain piece by piece; filters keep their state between pieces.
+    """Run potentials through a chain segment by segment; filters keep their state in between."""
 
-    Parameters
-    ----------
-    chain : Chain
-        How to record.
-    rng : Generator
-        Source of noise.
-    """
-
-    def __init__(self, chain: Chain, rng: np.random.Generator) -> None:
+    def __init__(self, chain: Chain, rng: Generator) -> None:
         self.chain = chain
         self._rng = rng
         self._sections = _sections(chain)
@@ -314,10 +255,10 @@ class Recorder:
         data = data[self._keep]
         if self._sections is not None:
             if self._state is None:
-                # As if the first sample had stood for ever: no switch-on transient.
+                # As if the first sample had always been there: no transient.
                 start = signal.sosfilt_zi(self._sections)[:, None]
                 self._state = start * data[None, :, :1].mean(axis=2)[..., None]
-            # In double precision: the poles of a .1-Hz high-pass lie too close to 1 for single.
+            # In double precision: the poles of a .1-Hz high-pass are too close to 1 for single.
             filtered, self._state = signal.sosfilt(self._sections, data.astype(np.float64), axis=1, zi=self._state)
             data = filtered.astype(np.float32)
         data = np.clip(data * self._gains[self._keep], -chain.limit, chain.limit)
@@ -325,7 +266,7 @@ class Recorder:
 
 
 def refer(potentials: Float32Array, reference: str) -> Float32Array:
-    """Subtract the reference, which the body and the brain reach as much as any electrode; returns a copy."""
+    """Subtract the reference, which records body and brain like any electrode; return a copy."""
     if reference == "ideal":
         return potentials.copy()
     if reference == "average":
@@ -335,7 +276,7 @@ def refer(potentials: Float32Array, reference: str) -> Float32Array:
 
 
 def _sections(chain: Chain) -> NDArray[np.float64] | None:
-    """Second-order sections of all filters in a row, shape (S, 6)."""
+    """Return the second-order sections of all filters, (S, 6)."""
     parts = []
     if chain.high_pass > 0:
         parts.append(signal.butter(chain.high_order, chain.high_pass, "highpass", fs=SFREQ, output="sos"))

@@ -1,65 +1,59 @@
-"""What looks like a seizure and is none: periodic, rhythmic and physiological patterns; knows nothing of seizures."""
+"""Patterns that look like a seizure but are none: periodic, rhythmic and physiological ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
+from restcli.simulate.artefacts import muscle_burst
+from restcli.simulate.background import Brain
+from restcli.simulate.head import dipole_map, direction, mirrored, patch_maps, random_direction
+from restcli.simulate.scene import Scene
 from restcli.simulate.waves import (
     SFREQ,
-    Brain,
     Float32Array,
-    Scene,
     cycle_table,
-    dipole_map,
-    direction,
     edges,
+    gliding_phase,
     k_complex,
     log_uniform,
-    mirrored,
-    muscle_burst,
-    patch_maps,
     per_cycle,
-    phase_track,
     pick,
     play,
     poisson_times,
-    random_direction,
     rhythm,
+    sharp_waves,
     slow_curve,
-    stand_out,
 )
 
-Maker = Callable[[Scene, Brain, np.random.Generator], None]
-_MIMICS: dict[str, tuple[float, Maker]] = {}
-_VARIANTS: dict[str, tuple[float, Maker]] = {}
+Maker = Callable[[Scene, Brain, Generator], None]
 
 
 def add_mimics(
     scene: Scene, brain: Brain, state: str, *, has_seizure: bool, focus: NDArray[np.float64] | None = None
 ) -> None:
-    """Add hard negatives: 0/1/2 (p .55/.30/.15) beside a seizure, else 0..3 (.25/.35/.25/.15).
+    """Add up to two patterns beside a seizure, up to three without one, and normal variants that fit age and state.
 
-    With the component `variants`, normal variants and arousals come besides, as age and state allow, and half of the
-    people with a focal seizure have interictal spikes at its focus: a place or a spike alone is no seizure.
+    In half of the people with a focal seizure interictal spikes arise at its focus.
     """
     rng = scene.rng("mimics")
     count = int(rng.choice(3, p=[0.55, 0.3, 0.15])) if has_seizure else int(rng.choice(4, p=[0.25, 0.35, 0.25, 0.15]))
     weights = {name: weight for name, (weight, _) in _MIMICS.items()}
-    if state in ("n2", "n3", "encephalopathic") and "variants" in scene.components:
+    if state in ("n2", "n3", "encephalopathic"):
         del weights["hyperventilation"], weights["photic"]
     for _ in range(count):
         _MIMICS[pick(rng, weights)][1](scene, brain, rng)
-    if "variants" in scene.components:
-        rng = scene.rng("variants")
-        eligible = _eligible(brain, state)
-        for _ in range(int(rng.choice(3, p=[0.5, 0.35, 0.15]))):
-            if eligible:
-                _VARIANTS[pick(rng, eligible)][1](scene, brain, rng)
-        if focus is not None and rng.random() < 0.5:
-            add_spikes(scene, brain, rng, focus)
+    rng = scene.rng("variants")
+    eligible = _eligible(brain, state)
+    for _ in range(int(rng.choice(3, p=[0.5, 0.35, 0.15]))):
+        if eligible:
+            _VARIANTS[pick(rng, eligible)][1](scene, brain, rng)
+    if focus is not None and rng.random() < 0.5:
+        _add_spikes_at(scene, brain, rng, focus)
 
 
 def _eligible(brain: Brain, state: str) -> dict[str, float]:
@@ -79,53 +73,34 @@ def _eligible(brain: Brain, state: str) -> dict[str, float]:
     return {name: weight for name, (weight, _) in _VARIANTS.items() if allowed[name]}
 
 
-def span(scene: Scene, rng: np.random.Generator, shortest: float, longest: float) -> tuple[float, int]:
-    """Draw the onset (s) and the length (samples) of a pattern that may begin before or end after the scene."""
+def _span(scene: Scene, rng: Generator, shortest: float, longest: float) -> tuple[float, int]:
+    """Draw onset (s) and length (samples) of a pattern that may begin before or end after the scene."""
     duration = log_uniform(rng, shortest, longest)
     onset = rng.uniform(-0.3 * duration, max(scene.seconds - 0.3 * duration, 1.0))
-    return onset, max(20, round(duration * 200))
+    return onset, max(20, round(duration * SFREQ))
 
 
 def _mark(scene: Scene, kind: str, onset: float, n: int, **drawn: object) -> None:
-    scene.mark("mimic", onset, onset + n / 200)
-    scene.note("mimic", kind=kind, onset=onset, duration=n / 200, **drawn)
+    scene.mark("mimic", onset, onset + n / SFREQ)
+    scene.note("mimic", kind=kind, onset=onset, duration=n / SFREQ, **drawn)
 
 
-def discharges(rng: np.random.Generator, times: Float32Array | list[float], n: int, length: float) -> Float32Array:
-    """Draw a train of sharp discharges alike in shape, unit peak, at `times` (s), shape (n,)."""
-    table = cycle_table(rng, "pulse")
-    table = np.concatenate([table, np.zeros(1, dtype=np.float32)])
-    wave = np.zeros(n, dtype=np.float32)
-    for time in times:
-        m = max(8, round(length * np.exp(rng.normal(0, 0.15)) * 200))
-        shape = np.interp(np.linspace(0, len(table) - 1, m), np.arange(len(table)), table) * np.exp(rng.normal(0, 0.2))
-        first = round(time * 200)
-        low, high = max(0, first), min(n, first + m)
-        if high > low:
-            wave[low:high] += shape[low - first : high - first]
-    return wave
-
-
-def _add_periodic(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
+def _add_periodic(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add lateralised or generalised periodic discharges: .3-2.2 Hz, 1.5-6 x base.
 
-    References
-    ----------
-    Hirsch et al., *American Clinical Neurophysiology Society's Standardized Critical Care EEG Terminology: 2021
-    Version*, Journal of Clinical Neurophysiology 2021.
+    Hirsch et al., ACNS Standardized Critical Care EEG Terminology: 2021 Version, J Clin Neurophysiol 2021.
     """
-    onset, n = span(scene, rng, 8, 200)
+    onset, n = _span(scene, rng, 8, 200)
     frequency = rng.uniform(0.3, 2.2)
     regular = rng.uniform(0.02, 0.2)
-    gaps = np.maximum(0.15, rng.normal(1, regular, int(n / 200 * frequency) + 2)) / frequency
+    gaps = np.maximum(0.15, rng.normal(1, regular, int(n / SFREQ * frequency) + 2)) / frequency
     length = min(0.9 / frequency, rng.uniform(0.12, 0.6))
-    wave = discharges(rng, np.cumsum(gaps) - gaps[0], n, length) * edges(n, 1, 1)
+    wave = sharp_waves(rng, np.cumsum(gaps) - gaps[0], n, length) * edges(n, 1, 1)
     amplitude = brain.base * log_uniform(rng, 1.5, 6)
     size = {"amplitude": amplitude}
     generalised = rng.random() < 0.5
-    if "discharges" in scene.components and rng.random() < 0.6:
-        centre = direction("FZ+CZ") if generalised else None
-        size = _add_wide(scene, rng, (onset, wave), centre, wanted=log_uniform(rng, 0.4, 3))
+    if rng.random() < 0.6:
+        size = {"stand_out": _add_wide(scene, rng, onset, wave, direction("FZ+CZ") if generalised else None)}
     elif generalised:
         place = direction("FZ" if rng.random() < 0.6 else "CZ")
         scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.6)), onset, wave * np.float32(amplitude))
@@ -133,143 +108,119 @@ def _add_periodic(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
         place = random_direction(rng, -0.05)
         scene.add(dipole_map(rng, place), onset, wave * np.float32(amplitude))
         if rng.random() < 0.5:
-            late = np.roll(wave, round(rng.uniform(0, 0.04) * 200))
+            late = np.roll(wave, round(rng.uniform(0, 0.04) * SFREQ))
             scene.add(dipole_map(rng, place, spread=0.4), onset, late * np.float32(amplitude * rng.uniform(0.2, 0.6)))
     _mark(scene, "GPD" if generalised else "LPD", onset, n, frequency=frequency, **size)
 
 
 def _add_wide(
-    scene: Scene,
-    rng: np.random.Generator,
-    played: tuple[float, Float32Array],
-    centre: NDArray[np.float64] | None,
-    *,
-    wanted: float,
-) -> dict[str, float]:
+    scene: Scene, rng: Generator, onset: float, wave: Float32Array, centre: NDArray[np.float64] | None
+) -> float:
     """Let a pattern take as much cortex as a seizure does, so that neither width nor size alone tells them apart.
 
-    Parameters
-    ----------
-    played : (float, ndarray)
-        Onset (s) and wave.
-    centre : ndarray, shape (3,), or None
-        Where it is strongest; None draws one side.
-    wanted : float
-        Size in the median derivation, as a multiple of what it lies on.
-
-    Returns
-    -------
-    dict
-        What to note of its size: the multiple wanted, under the name `stand_out`; the limit of an electrode may have
-        kept it below.
+    Returns its wanted size, a multiple of what it lies on; without a centre it is lateralised.
     """
-    onset, wave = played
+    wanted = log_uniform(rng, 0.4, 3)
     fall = log_uniform(rng, 0.3, 1.2) if centre is None else log_uniform(rng, 0.8, 8.0)
     maps, distance = patch_maps(rng, random_direction(rng, -0.05) if centre is None else centre, fall)
     lags = np.round(distance * rng.uniform(0, 0.03) * SFREQ).astype(int)
     with scene.layer():
         scene.add_all(maps, onset, np.stack([np.roll(wave, lag) for lag in lags]))
-        scene.data *= stand_out(scene, onset, len(wave) / SFREQ, wanted)
-    return {"stand_out": wanted}
+        scene.data *= scene.layer_gain(onset, len(wave) / SFREQ, wanted)
+    return wanted
 
 
-def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
+def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add lateralised or generalised rhythmic delta: .8-3.2 Hz of constant frequency, .8-3 x base."""
-    onset, n = span(scene, rng, 5, 90)
+    onset, n = _span(scene, rng, 5, 90)
     frequency = rng.uniform(0.8, 3.2)
-    phase = phase_track(rng, n, (frequency,), jitter=rng.uniform(0.01, 0.08))
+    phase = gliding_phase(rng, n, (frequency,), jitter=rng.uniform(0.01, 0.08))
     wave = play(cycle_table(rng, pick(rng, {"sine": 0.5, "sharp": 0.4, "triangle": 0.1})), phase)
     wave = wave * per_cycle(rng, phase, 0.15) * slow_curve(rng, n, 0.25, 4) * edges(n, 0.8, 0.8)
     amplitude = brain.base * log_uniform(rng, 0.8, 3)
     size = {"amplitude": amplitude}
     generalised = rng.random() < 0.5
     place = direction("FZ") if generalised else random_direction(rng, -0.05)
-    wide = "discharges" in scene.components and rng.random() < 0.6
-    if wide:
-        size = _add_wide(scene, rng, (onset, wave), place if generalised else None, wanted=log_uniform(rng, 0.4, 3))
+    if rng.random() < 0.6:
+        size = {"stand_out": _add_wide(scene, rng, onset, wave, place if generalised else None)}
     else:
         scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.7)), onset, wave * np.float32(amplitude))
-    if not generalised and not wide:
-        scene.add(dipole_map(rng, place, spread=0.35), onset, wave * np.float32(amplitude * rng.uniform(0.1, 0.5)))
+        if not generalised:
+            scene.add(dipole_map(rng, place, spread=0.35), onset, wave * np.float32(amplitude * rng.uniform(0.1, 0.5)))
     _mark(scene, "GRDA" if generalised else "LRDA", onset, n, frequency=frequency, **size)
 
 
-def _add_spikes(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Add isolated interictal spikes from one focus (at times its mirror too), 1-40 a minute, 1.5-8 x base."""
-    add_spikes(scene, brain, rng, random_direction(rng, -0.1))
+def _add_spikes(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add isolated interictal spikes from one focus anywhere."""
+    _add_spikes_at(scene, brain, rng, random_direction(rng, -0.1))
 
 
-def add_spikes(scene: Scene, brain: Brain, rng: np.random.Generator, place: NDArray[np.float64]) -> None:
-    """Add isolated interictal spikes from a given focus, at times in short runs."""
+def _add_spikes_at(scene: Scene, brain: Brain, rng: Generator, place: NDArray[np.float64]) -> None:
+    """Add isolated interictal spikes of a focus, in a quarter of its mirror too: 1-40 a minute, 1.5-8 x base."""
     rate = log_uniform(rng, 1, 40) / 60
     amplitude = brain.base * log_uniform(rng, 1.5, 8)
     for spot in (place, mirrored(place))[: 2 if rng.random() < 0.25 else 1]:
-        wave = discharges(rng, poisson_times(rng, rate, scene.seconds), scene.n, rng.uniform(0.15, 0.5))
+        wave = sharp_waves(rng, poisson_times(rng, rate, scene.seconds), scene.n, rng.uniform(0.15, 0.5))
         scene.add(dipole_map(rng, spot), 0, wave * np.float32(amplitude))
     _mark(scene, "spikes", 0, scene.n, rate=rate * 60, amplitude=amplitude)
 
 
-def _add_hyperventilation(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Add the build-up of hyperventilation: 2.3-6 Hz, 1-4 x base, frontal or posterior, over half a minute and more.
+def _add_hyperventilation(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add the build-up of hyperventilation: 2.3-6 Hz, 1-4 x base, frontal or posterior, for 20-200 s.
 
-    With the component `variants` children reach 2-9 x base in nearly monomorphic 2.5-4 Hz waves: 200-500 µV are normal
-    (Niedermeyer, ch. on activation).
+    In children 2-9 x base and nearly monomorphic, 2.3-4 Hz: 200-500 µV are normal (Niedermeyer, ch. on activation).
     """
-    onset, n = span(scene, rng, 20, 200)
-    child = "variants" in scene.components and brain.age < 18
+    onset, n = _span(scene, rng, 20, 200)
+    child = brain.age < 18
     amplitude = brain.base * (log_uniform(rng, 2, 9) if child else log_uniform(rng, 1, 4))
     frequency = rng.uniform(2.3, 4) if child else rng.uniform(2.3, 6)
     build = np.interp(np.arange(n), [0, 0.6 * n, 0.9 * n, n], [0.1, 1, 1, 0.1]).astype(np.float32)
-    phase = phase_track(rng, n, (frequency,), jitter=rng.uniform(0.03, 0.12))
+    phase = gliding_phase(rng, n, (frequency,), jitter=rng.uniform(0.03, 0.12))
     shared = play(cycle_table(rng, pick(rng, {"sine": 2, "sharp": 1})), phase) * per_cycle(rng, phase, 0.35)
-    regular = rng.uniform(0.3, 0.9) if "variants" in scene.components else 0.0
+    regular = rng.uniform(0.3, 0.9)
     for spot in ("FZ", "F3", "F4") if rng.random() < 0.7 else ("O1", "O2", "PZ"):
-        wave = rhythm(rng, n, frequency * np.exp(rng.normal(0, 0.05)), rng.uniform(0.2, 0.6)) * slow_curve(
-            rng, n, 0.4, 3
-        )
-        wave = (1 - regular) * wave + regular * shared
+        own = rhythm(rng, n, frequency * np.exp(rng.normal(0, 0.05)), rng.uniform(0.2, 0.6))
+        wave = (1 - regular) * (own * slow_curve(rng, n, 0.4, 3)) + regular * shared
         field_map = dipole_map(rng, direction(spot), spread=0.2, depth=(0.4, 0.7))
         scene.add(field_map, onset, wave * build * np.float32(amplitude * rng.uniform(0.4, 1)))
     _mark(scene, "hyperventilation", onset, n, frequency=frequency, amplitude=amplitude)
 
 
-def _add_photic(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
+def _add_photic(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add photic driving: trains of 5-10 s at 1-30 Hz with harmonics over the occiput, .3-2.5 x base."""
     onset = rng.uniform(0, scene.seconds * 0.7)
     amplitude = brain.base * log_uniform(rng, 0.3, 2.5)
-    first, frequencies = (
-        onset,
-        rng.choice([1, 3, 5, 7, 9, 11, 13, 15, 18, 20, 25, 30], size=int(rng.integers(1, 8)), replace=False),
-    )
-    for frequency in frequencies:
-        n = round(rng.uniform(5, 10) * 200)
-        phase = phase_track(rng, n, (float(frequency),), jitter=0.001)
+    first = onset
+    flashes = [1, 3, 5, 7, 9, 11, 13, 15, 18, 20, 25, 30]
+    for frequency in rng.choice(flashes, size=int(rng.integers(1, 8)), replace=False):
+        n = round(rng.uniform(5, 10) * SFREQ)
+        phase = gliding_phase(rng, n, (float(frequency),), jitter=0.001)
         wave = play(cycle_table(rng, "sharp"), phase) * edges(n, 0.3, 0.2) * np.float32(amplitude * rng.uniform(0.3, 1))
         for spot in ("O1", "O2"):
             scene.add(dipole_map(rng, direction(spot), spread=0.1), onset, wave)
-        onset += n / 200 + rng.uniform(1, 6)
-    _mark(scene, "photic", first, round((onset - first) * 200), amplitude=amplitude)
+        onset += n / SFREQ + rng.uniform(1, 6)
+    _mark(scene, "photic", first, round((onset - first) * SFREQ), amplitude=amplitude)
 
 
-def _add_bursts(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
+def _add_bursts(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add bursts of a rhythm that does not evolve: 2-12 Hz, .7-6 s, 1-4 x base."""
     place = random_direction(rng, -0.1)
     field_map = dipole_map(rng, place)
     frequency = rng.uniform(2, 12)
     for onset in poisson_times(rng, rng.uniform(1, 5) / 60, scene.seconds):
-        n = round(log_uniform(rng, 0.7, 6) * 200)
-        phase = phase_track(rng, n, (frequency,), jitter=0.06)
+        n = round(log_uniform(rng, 0.7, 6) * SFREQ)
+        phase = gliding_phase(rng, n, (frequency,), jitter=0.06)
         wave = play(cycle_table(rng, pick(rng, {"sine": 1, "sharp": 1})), phase) * np.hanning(n).astype(np.float32)
         amplitude = brain.base * log_uniform(rng, 1, 4)
         scene.add(field_map, onset, wave * np.float32(amplitude))
         _mark(scene, "burst", onset, n, frequency=frequency, amplitude=amplitude)
 
 
-def _add_brief_spike_wave(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
+def _add_brief_spike_wave(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add generalised spike-wave of less than 2 s, 2-8 x base: interictal by common use."""
     for onset in poisson_times(rng, rng.uniform(0.5, 5) / 60, scene.seconds):
-        n = round(rng.uniform(0.3, 1.9) * 200)
-        phase = phase_track(rng, n, (rng.uniform(2.5, 5),), jitter=0.05)
+        n = round(rng.uniform(0.3, 1.9) * SFREQ)
+        phase = gliding_phase(rng, n, (rng.uniform(2.5, 5),), jitter=0.05)
         wave = play(cycle_table(rng, "spike_wave"), phase) * edges(n, 0.1, 0.2)
         amplitude = brain.base * log_uniform(rng, 2, 8)
         field_map = dipole_map(rng, direction("FZ"), spread=0.25, depth=(0.35, 0.6))
@@ -277,88 +228,79 @@ def _add_brief_spike_wave(scene: Scene, brain: Brain, rng: np.random.Generator) 
         _mark(scene, "brief_spike_wave", onset, n, amplitude=amplitude)
 
 
-def _trains(
-    scene: Scene,
-    brain: Brain,
-    rng: np.random.Generator,
-    kind: str,
-    *,
-    sites: tuple[str, ...],
-    hertz: tuple[float, float],
-    length: tuple[float, float],
-    size: tuple[float, float],
-    rate: tuple[float, float],
-) -> None:
-    """Add trains of one waveform, now here and now there, that do not evolve; sizes in units of base."""
-    frequency, table = rng.uniform(*hertz), cycle_table(rng, pick(rng, {"sharp": 3, "triangle": 1, "sine": 1}))
-    amplitude = brain.base * log_uniform(rng, *size)
-    for onset in poisson_times(rng, rng.uniform(*rate) / 60, scene.seconds):
-        n = max(20, round(log_uniform(rng, *length) * 200))
-        phase = phase_track(rng, n, (frequency * np.exp(rng.normal(0, 0.04)),), jitter=0.04)
-        wave = play(table, phase) * per_cycle(rng, phase, 0.2) * np.hanning(n).astype(np.float32) ** 0.5
-        place = direction(sites[int(rng.integers(0, len(sites)))])
-        size_here = np.float32(amplitude * np.exp(rng.normal(0, 0.25)))
-        scene.add(dipole_map(rng, place, spread=0.12), onset, wave * size_here)
-        scene.mark("mimic", onset, onset + n / 200)
-    scene.note("mimic", kind=kind, frequency=frequency, amplitude=amplitude)
+@dataclass(frozen=True)
+class _Trains:
+    """Trains of one waveform, now here and now there, that do not evolve; each range is a pair of limits."""
+
+    kind: str
+    sites: tuple[str, ...]
+    hertz: tuple[float, float]
+    length: tuple[float, float]  # s
+    size: tuple[float, float]  # x base
+    rate: tuple[float, float]  # a minute
+
+    def add(self, scene: Scene, brain: Brain, rng: Generator) -> None:
+        """Add trains of one drawn frequency, shape and size."""
+        frequency = rng.uniform(*self.hertz)
+        table = cycle_table(rng, pick(rng, {"sharp": 3, "triangle": 1, "sine": 1}))
+        amplitude = brain.base * log_uniform(rng, *self.size)
+        for onset in poisson_times(rng, rng.uniform(*self.rate) / 60, scene.seconds):
+            n = max(20, round(log_uniform(rng, *self.length) * SFREQ))
+            phase = gliding_phase(rng, n, (frequency * np.exp(rng.normal(0, 0.04)),), jitter=0.04)
+            wave = play(table, phase) * per_cycle(rng, phase, 0.2) * np.hanning(n).astype(np.float32) ** 0.5
+            place = direction(self.sites[int(rng.integers(0, len(self.sites)))])
+            size_here = np.float32(amplitude * np.exp(rng.normal(0, 0.25)))
+            scene.add(dipole_map(rng, place, spread=0.12), onset, wave * size_here)
+            scene.mark("mimic", onset, onset + n / SFREQ)
+        scene.note("mimic", kind=self.kind, frequency=frequency, amplitude=amplitude)
 
 
-def _add_temporal_theta(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Rhythmic mid-temporal theta of drowsiness: 4.5-7 Hz, notched, 1-12 s (Gibbs' psychomotor variant)."""
-    sites = ("F7+T3", "F8+T4")[: int(rng.integers(1, 3))]
-    _trains(
-        scene, brain, rng, "temporal_theta", sites=sites, hertz=(4.5, 7), length=(1, 12), size=(0.8, 4), rate=(1, 6)
+# Gibbs' psychomotor variant: notched theta of drowsiness over one temple or both.
+_TEMPORAL_THETA = _Trains(
+    "temporal_theta", ("F7+T3", "F8+T4"), hertz=(4.5, 7), length=(1, 12), size=(0.8, 4), rate=(1, 6)
+)
+# Reiher and Lebel 1977: arched trains over a temple.
+_WICKET = _Trains("wicket", ("T3", "T4", "F7+T3", "F8+T4"), hertz=(6, 11), length=(0.3, 2), size=(1, 5), rate=(1, 10))
+_FOURTEEN = _Trains("14_and_6", ("T5", "T6"), hertz=(13, 17), length=(0.5, 1), size=(0.7, 2.5), rate=(1, 8))
+# Positive occipital sharp transients of sleep.
+_POSTS = _Trains("POSTS", ("O1+O2", "O1+O2", "O1", "O2"), hertz=(3, 6), length=(0.3, 4), size=(0.8, 4), rate=(2, 15))
+# Hypnagogic hypersynchrony of childhood, 100-350 µV.
+_HYPERSYNCHRONY = _Trains(
+    "hypersynchrony", ("FZ+CZ", "CZ", "FZ", "PZ"), hertz=(3, 5), length=(1, 10), size=(2, 7), rate=(1, 6)
+)
+# Ciganek 1961.
+_MIDLINE_THETA = _Trains("midline_theta", ("CZ", "FZ+CZ"), hertz=(4, 7), length=(3, 20), size=(0.7, 3), rate=(0.5, 3))
+
+
+def _add_temporal_theta(scene: Scene, brain: Brain, rng: Generator) -> None:
+    sites = _TEMPORAL_THETA.sites[: int(rng.integers(1, 3))]
+    replace(_TEMPORAL_THETA, sites=sites).add(scene, brain, rng)
+
+
+def _add_fourteen_six(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add 14- and 6-Hz positive bursts."""
+    kind = _FOURTEEN if rng.random() < 0.6 else replace(_FOURTEEN, hertz=(5, 7))
+    kind.add(scene, brain, rng)
+
+
+def _add_lambda(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add lambda waves: single occipital sharp waves while the eyes scan a scene, 10-60 a minute, .7-3 x base."""
+    wave = sharp_waves(
+        rng, poisson_times(rng, rng.uniform(10, 60) / 60, scene.seconds), scene.n, rng.uniform(0.15, 0.3)
     )
-
-
-def _add_wicket(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Wicket spikes: arched trains of 6-11 Hz over a temple, .3-2 s (Reiher and Lebel 1977)."""
-    sites = ("T3", "T4", "F7+T3", "F8+T4")
-    _trains(scene, brain, rng, "wicket", sites=sites, hertz=(6, 11), length=(0.3, 2), size=(1, 5), rate=(1, 10))
-
-
-def _add_fourteen_six(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """14- and 6-Hz positive bursts: posterior temporal, .5-1 s."""
-    hertz = (13.0, 17.0) if rng.random() < 0.6 else (5.0, 7.0)
-    _trains(
-        scene, brain, rng, "14_and_6", sites=("T5", "T6"), hertz=hertz, length=(0.5, 1), size=(0.7, 2.5), rate=(1, 8)
-    )
-
-
-def _add_lambda(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Lambda waves: lone occipital sharp waves while the eyes explore, 10-60 a minute, .7-3 x base."""
-    wave = discharges(rng, poisson_times(rng, rng.uniform(10, 60) / 60, scene.seconds), scene.n, rng.uniform(0.15, 0.3))
     amplitude = brain.base * log_uniform(rng, 0.7, 3)
     scene.add(dipole_map(rng, direction("O1+O2"), spread=0.1), 0, wave * np.float32(amplitude))
     scene.note("mimic", kind="lambda", amplitude=amplitude)
 
 
-def _add_occipital_sharp(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Positive occipital sharp transients of sleep: in runs of 3-6 Hz, .3-4 s, at times large."""
-    sites = ("O1+O2", "O1+O2", "O1", "O2")
-    _trains(scene, brain, rng, "POSTS", sites=sites, hertz=(3, 6), length=(0.3, 4), size=(0.8, 4), rate=(2, 15))
-
-
-def _add_hypersynchrony(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Hypnagogic hypersynchrony of childhood: bursts of 3-5 Hz, 1-10 s, 2-7 x base (100-350 µV), wide."""
-    sites = ("FZ+CZ", "CZ", "FZ", "PZ")
-    _trains(scene, brain, rng, "hypersynchrony", sites=sites, hertz=(3, 5), length=(1, 10), size=(2, 7), rate=(1, 6))
-
-
-def _add_midline_theta(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Midline theta: 4-7 Hz about the vertex, arched, 3-20 s (Ciganek 1961)."""
-    sites = ("CZ", "FZ+CZ")
-    _trains(scene, brain, rng, "midline_theta", sites=sites, hertz=(4, 7), length=(3, 20), size=(0.7, 3), rate=(0.5, 3))
-
-
-def _add_arousal(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Arousals: a large vertex complex, then 3-15 s of rhythm (3-5 Hz in children, alpha in adults) and muscle."""
+def _add_arousal(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add arousals: a large vertex complex, then 3-15 s of rhythm (3-5 Hz in children, alpha in adults) and muscle."""
     for onset in poisson_times(rng, rng.uniform(0.4, 2.5) / 60, scene.seconds):
         field_map = dipole_map(rng, direction("FZ+CZ"), spread=0.2, depth=(0.4, 0.6))
         scene.add(field_map, onset, k_complex(rng, brain.base * rng.uniform(2, 6)))
-        n = round(log_uniform(rng, 3, 15) * 200)
+        n = round(log_uniform(rng, 3, 15) * SFREQ)
         frequency = rng.uniform(3, 5.5) if brain.age < 12 else rng.uniform(7, 12)
-        phase = phase_track(rng, n, (frequency,), jitter=0.06)
+        phase = gliding_phase(rng, n, (frequency,), jitter=0.06)
         wave = play(cycle_table(rng, "sharp"), phase) * per_cycle(rng, phase, 0.25) * edges(n, 0.5, n / 500)
         size = log_uniform(rng, 1, 5) if brain.age < 12 else log_uniform(rng, 0.5, 2)
         scene.add(field_map, onset + 0.6, wave * np.float32(brain.base * size))
@@ -367,11 +309,11 @@ def _add_arousal(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
         _mark(scene, "arousal", onset, n, frequency=frequency)
 
 
-def _add_waxing_delta(scene: Scene, brain: Brain, rng: np.random.Generator) -> None:
-    """Rhythmic delta of the sick brain that waxes and wanes at one frequency below 2.5 Hz: no seizure's evolution."""
+def _add_waxing_delta(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add rhythmic delta of encephalopathy that waxes and wanes at one frequency below 2.5 Hz, without evolution."""
     for _ in range(int(rng.integers(1, 3))):
-        onset, n = span(scene, rng, 15, 300)
-        phase = phase_track(rng, n, (rng.uniform(0.6, 2.4),), jitter=rng.uniform(0.02, 0.1))
+        onset, n = _span(scene, rng, 15, 300)
+        phase = gliding_phase(rng, n, (rng.uniform(0.6, 2.4),), jitter=rng.uniform(0.02, 0.1))
         wave = play(cycle_table(rng, pick(rng, {"sharp": 2, "triangle": 1})), phase)
         wave = wave * per_cycle(rng, phase, 0.2) * slow_curve(rng, n, 0.4, 4) * edges(n, 2, 2)
         place = random_direction(rng, -0.1)
@@ -382,23 +324,23 @@ def _add_waxing_delta(scene: Scene, brain: Brain, rng: np.random.Generator) -> N
         _mark(scene, "waxing_delta", onset, n, amplitude=amplitude)
 
 
-_MIMICS.update(
-    periodic=(0.22, _add_periodic),
-    rhythmic_delta=(0.2, _add_rhythmic_delta),
-    spikes=(0.18, _add_spikes),
-    hyperventilation=(0.12, _add_hyperventilation),
-    photic=(0.06, _add_photic),
-    bursts=(0.12, _add_bursts),
-    brief_spike_wave=(0.1, _add_brief_spike_wave),
-)
-_VARIANTS.update(
-    temporal_theta=(0.2, _add_temporal_theta),
-    wicket=(0.12, _add_wicket),
-    fourteen_six=(0.06, _add_fourteen_six),
-    occipital_sharp=(0.12, _add_occipital_sharp),
-    hypersynchrony=(0.3, _add_hypersynchrony),
-    arousal=(0.25, _add_arousal),
-    midline_theta=(0.1, _add_midline_theta),
-    waxing_delta=(0.15, _add_waxing_delta),
-)
-_VARIANTS["lambda"] = (0.12, _add_lambda)
+_MIMICS: dict[str, tuple[float, Maker]] = {
+    "periodic": (0.22, _add_periodic),
+    "rhythmic_delta": (0.2, _add_rhythmic_delta),
+    "spikes": (0.18, _add_spikes),
+    "hyperventilation": (0.12, _add_hyperventilation),
+    "photic": (0.06, _add_photic),
+    "bursts": (0.12, _add_bursts),
+    "brief_spike_wave": (0.1, _add_brief_spike_wave),
+}
+_VARIANTS: dict[str, tuple[float, Maker]] = {
+    "temporal_theta": (0.2, _add_temporal_theta),
+    "wicket": (0.12, _WICKET.add),
+    "fourteen_six": (0.06, _add_fourteen_six),
+    "occipital_sharp": (0.12, _POSTS.add),
+    "hypersynchrony": (0.3, _HYPERSYNCHRONY.add),
+    "arousal": (0.25, _add_arousal),
+    "midline_theta": (0.1, _MIDLINE_THETA.add),
+    "waxing_delta": (0.15, _add_waxing_delta),
+    "lambda": (0.12, _add_lambda),
+}

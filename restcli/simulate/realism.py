@@ -1,4 +1,4 @@
-"""How simulated background differs from real background, in numbers; knows arrays, not where they come from."""
+"""How simulated background differs from real background, in numbers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from restcli.simulate.waves import SFREQ, Float32Array
 
 FloatArray = NDArray[np.float64]
 
-# Pairs of derivations whose correlation is compared: neighbours that share an electrode, and the same place left and
-# right. The first kind tells how local the sources are, the second how much both halves of the brain work together.
+# Pairs of derivations whose correlation is compared: neighbours that share an electrode (how local the sources are) and
+# the same place left and right (how much both halves of the brain work together).
 _CHAINS = (
     "FP1-F7 F7-T3 T3-T5 T5-O1",
     "FP1-F3 F3-C3 C3-P3 P3-O1",
@@ -32,62 +32,28 @@ _BANDS = {"delta": (1, 3), "theta": (4, 7), "alpha": (8, 12), "beta": (13, 24), 
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """One recording without seizures, as this room compares it.
+    """A recording without seizures."""
 
-    Parameters
-    ----------
-    labels : tuple of str
-        C channel names.
-    data : ndarray, shape (C, n)
-        µV at 200 Hz.
-    """
-
-    labels: tuple[str, ...]
-    data: Float32Array
+    labels: tuple[str, ...]  # C channels
+    data: Float32Array  # (C, n), µV at 200 Hz
 
 
 @dataclass(frozen=True, eq=False)
 class Realism:
-    """What tells simulated background from real.
+    """What tells simulated background from real, by group: ``real`` and ``simulated``."""
 
-    Parameters
-    ----------
-    auroc : dict of str to float
-        Real-or-simulated classifiers on single seconds, tested on recordings that they have not seen: ``logistic``,
-        ``boosting``, and ``logistic_shape`` without amplitude. .5 is indistinguishable, 1 a fault to work on.
-    single : tuple of (str, float)
-        The AUROC of each feature by itself (above .5: larger in simulation), most telling first.
-    spectra : dict of str to ndarray, shape (R, 40)
-        Median natural logarithm of the 1..40 Hz magnitudes of each recording, ``real`` and ``simulated``.
-    amplitude : dict of str to ndarray, shape (S,)
-        Natural logarithm of each second's RMS over 15 µV (median of the derivations).
-    correlation : dict of str to ndarray, shape (18, 18)
-        Median correlation of derivations; NaN where absent.
-    seconds : dict of str to int
-        How many seconds were compared.
-    """
-
-    auroc: dict[str, float]
-    single: tuple[tuple[str, float], ...]
-    spectra: dict[str, FloatArray]
-    amplitude: dict[str, FloatArray]
-    correlation: dict[str, FloatArray]
-    seconds: dict[str, int]
+    auroc: dict[str, float]  # of real-or-simulated classifiers of single seconds of unseen recordings; .5 at best
+    single: tuple[tuple[str, float], ...]  # AUROC of each feature (above .5: larger in simulation), most telling first
+    spectra: dict[str, FloatArray]  # (R, 40), median ln magnitude at 1..40 Hz of each recording
+    amplitude: dict[str, FloatArray]  # (S,), ln of each second's RMS over 15 µV, median of the derivations
+    correlation: dict[str, FloatArray]  # (18, 18), median correlation of derivations; NaN where absent
+    seconds: dict[str, int]  # how many were compared
 
 
 def realism(real: Sequence[Background], simulated: Sequence[Background], *, seed: int = 0) -> Realism:
-    """Compare real and simulated background.
+    """Compare real and simulated background, at least four recordings each, made with similar recording chains.
 
-    Parameters
-    ----------
-    real, simulated : sequence of Background
-        At least four recordings each, recorded through chains alike: else the chain is what gives them away.
-    seed : int
-        For the folds and the trees.
-
-    Returns
-    -------
-    Realism
+    Classifiers: ``logistic`` and ``boosting`` on all features, ``logistic_shape`` without the amplitude.
     """
     tables, sides, recordings = [], [], []
     for side, group in enumerate((real, simulated)):
@@ -114,10 +80,10 @@ def realism(real: Sequence[Background], simulated: Sequence[Background], *, seed
 
 
 def describe(recording: Background) -> tuple[list[str], FloatArray]:
-    """Describe each second of a recording by named features, shape (T, F).
+    """Describe each second of a recording by named features, (T, F).
 
-    The network's own inputs (z-scored log spectra, median over the derivations; and amplitude) come first, then how
-    they differ between derivations, how derivations correlate, and how spiky the signal is.
+    First the network's own inputs (z-scored log spectra and amplitude, medians over the derivations), then how they
+    differ between derivations, how spiky the signal is, and how derivations correlate.
     """
     nodes, signal = _derivations(recording)
     logs = np.log(np.maximum(magnitudes(signal, SFREQ), 1e-3))
@@ -165,7 +131,7 @@ def _median_correlation(group: Sequence[Background]) -> FloatArray:
 
 
 def _alone(names: list[str], features: FloatArray, side_of: NDArray[np.int_]) -> tuple[tuple[str, float], ...]:
-    """AUROC of each feature by itself, most telling first."""
+    """Return the AUROC of each feature by itself, most telling first."""
     from sklearn.metrics import roc_auc_score
 
     scores = [(name, float(roc_auc_score(side_of, features[:, i]))) for i, name in enumerate(names)]
@@ -175,7 +141,7 @@ def _alone(names: list[str], features: FloatArray, side_of: NDArray[np.int_]) ->
 def _distinguish(
     features: FloatArray, side_of: NDArray[np.int_], recording_of: NDArray[np.int_], seed: int, *, trees: bool
 ) -> float:
-    """AUROC of a real-or-simulated classifier over five folds of whole recordings."""
+    """Return the AUROC of a real-or-simulated classifier over four folds of whole recordings."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
@@ -183,19 +149,15 @@ def _distinguish(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if trees:
+        model = HistGradientBoostingClassifier(
+            max_iter=60, max_leaf_nodes=8, class_weight="balanced", random_state=seed
+        )
+    else:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500, class_weight="balanced"))
     score = np.zeros(len(side_of))
     folds = StratifiedGroupKFold(n_splits=4, shuffle=True, random_state=seed)
     for train, test in folds.split(features, side_of, recording_of):
-        if trees:
-            model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, random_state=seed)
-        else:
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-        weight = np.where(side_of[train] == 1, 1 / (side_of[train] == 1).sum(), 1 / (side_of[train] == 0).sum())
-        fit = {"sample_weight": weight * len(train)}
-        model.fit(
-            features[train],
-            side_of[train],
-            **(fit if trees else {"logisticregression__sample_weight": fit["sample_weight"]}),
-        )
+        model.fit(features[train], side_of[train])
         score[test] = model.predict_proba(features[test])[:, 1]
     return float(roc_auc_score(side_of, score))

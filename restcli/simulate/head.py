@@ -1,0 +1,118 @@
+"""The head: electrodes, dipoles below them and the fields that they make."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import cast
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from restcli.signal.montage import ELECTRODES_19, electrode_position
+from restcli.simulate.waves import Float32Array
+
+ELECTRODES_21 = (*ELECTRODES_19, "A1", "A2")
+INDEX = {name: i for i, name in enumerate(ELECTRODES_21)}
+_OTHER_SIDE = str.maketrans("12345678", "21436587")
+# A field seen from the other half of the head is ``field[MIRROR]``.
+MIRROR = np.array([INDEX[name.translate(_OTHER_SIDE)] for name in ELECTRODES_21])
+
+
+@cache
+def positions() -> NDArray[np.float64]:
+    """Return the 21 electrodes (19 and both ears) on the unit sphere, (21, 3)."""
+    points = np.array([electrode_position(name) for name in ELECTRODES_21])
+    points.setflags(write=False)
+    return points
+
+
+def direction(name: str) -> NDArray[np.float64]:
+    """Return the position of an electrode, (3,), or the middle of several joined by ``+``."""
+    point = np.sum([electrode_position(part) for part in name.split("+")], axis=0)
+    return np.asarray(point / np.linalg.norm(point))
+
+
+def any_electrode(rng: Generator, count: int = 19) -> NDArray[np.float64]:
+    """Draw the position of one of the first `count` electrodes."""
+    return direction(ELECTRODES_21[int(rng.integers(0, count))])
+
+
+def random_direction(rng: Generator, lowest: float = -0.1) -> NDArray[np.float64]:
+    """Draw a position on the scalp, uniform over the sphere above height `lowest`."""
+    height = rng.uniform(lowest, 1.0)
+    angle = rng.uniform(0, 2 * np.pi)
+    radius = np.sqrt(1 - height**2)
+    return np.array([radius * np.cos(angle), radius * np.sin(angle), height])
+
+
+def mirrored(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the same position on the other side of the head."""
+    return cast("NDArray[np.float64]", place * np.array([-1.0, 1.0, 1.0]))
+
+
+def dipole_maps(
+    rng: Generator, directions: NDArray[np.float64], *, depth: tuple[float, float] = (0.45, 0.80)
+) -> Float32Array:
+    """Draw one cortical dipole under each of K directions; return their potentials, (21, K), with a peak of 1.
+
+    The potential is that of an unbounded homogeneous medium (Nunez and Srinivasan, Electric Fields of the Brain, 2006).
+    """
+    # Cortex lies at .80-.87 of the scalp's radius; deeper dipoles stand for extended patches.
+    count = len(directions)
+    radius = rng.uniform(*depth, size=(count, 1))
+    # 70 % of the dipoles are mostly radial: gyral crowns dominate the scalp EEG.
+    radial = directions + rng.normal(0, 0.3, (count, 3))
+    moment = np.where(rng.random((count, 1)) < 0.7, radial, rng.normal(size=(count, 3)))
+    moment /= np.linalg.norm(moment, axis=1, keepdims=True)
+    away = positions()[:, None] - (directions * radius)[None]  # (21, K, 3)
+    potential = (away * moment).sum(-1) / np.linalg.norm(away, axis=-1) ** 3
+    return cast("Float32Array", (potential / np.abs(potential[:19]).max(axis=0)).astype(np.float32))
+
+
+def dipole_map(
+    rng: Generator, place: NDArray[np.float64], *, spread: float = 0.15, depth: tuple[float, float] = (0.5, 0.8)
+) -> Float32Array:
+    """Draw one dipole near `place` (jitter `spread`, head radii) and return its potential, (21,)."""
+    near = place + rng.normal(0, spread, 3)
+    return dipole_maps(rng, (near / np.linalg.norm(near))[None], depth=depth)[:, 0]
+
+
+def local_map(place: NDArray[np.float64], width: float) -> Float32Array:
+    """Return a field that falls off as a Gaussian of the chord distance: muscle, or a force on the electrodes."""
+    distance = np.linalg.norm(positions() - place, axis=1)
+    return cast("Float32Array", np.exp(-0.5 * (distance / width) ** 2).astype(np.float32))
+
+
+def electrode_map(electrode: int) -> Float32Array:
+    """Return the field of what only one electrode records, (21,)."""
+    field_map = np.zeros(len(ELECTRODES_21), dtype=np.float32)
+    field_map[electrode] = 1
+    return field_map
+
+
+def patch_maps(rng: Generator, centre: NDArray[np.float64], fall: float) -> tuple[Float32Array, NDArray[np.float64]]:
+    """Draw sources under all 19 electrodes that take part in one discharge; return (21, 19) fields and distances (19,).
+
+    The strength falls to 1/e over the chord `fall`: .3 one lobe, 2 a hemisphere and part of the other, 8 uniform
+    (Tao et al., Epilepsia 2007: the source area decides which ictal patterns the scalp shows).
+    """
+    spots = positions()[:19] + rng.normal(0, 0.15, (19, 3))
+    spots /= np.linalg.norm(spots, axis=1, keepdims=True)
+    distance = np.linalg.norm(spots - centre, axis=1)
+    strength = np.exp(-distance / fall + rng.normal(0, 0.4, 19)).astype(np.float32)
+    maps = dipole_maps(rng, spots, depth=(0.5, 0.75)) * strength
+    # The crowns of the folds point outwards everywhere, so neighbours have one sign.
+    maps *= np.sign(maps[np.arange(19), np.arange(19)])
+    maps /= np.sqrt((maps[:19] ** 2).sum(axis=1)).max()
+    return maps, distance
+
+
+def mix(maps: Float32Array, sources: Float32Array) -> Float32Array:
+    """Return ``maps @ sources``, (21, K) by (K, n), with the same bytes whatever the number of threads."""
+    # A product that BLAS shares among threads adds up in another order; narrow slices are not shared.
+    mixed = np.empty((len(maps), sources.shape[1]), dtype=np.float32)
+    width = max(1, 200_000 // maps.size)  # OpenBLAS starts threads above 2^18 multiplications
+    for start in range(0, sources.shape[1], width):
+        mixed[:, start : start + width] = maps @ sources[:, start : start + width]
+    return mixed

@@ -1,0 +1,115 @@
+"""The scene: potentials at 21 electrodes in the making, to which every component adds its sources."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.random import Generator
+from scipy import fft
+
+from restcli.signal.montage import DOUBLE_BANANA
+from restcli.simulate.head import ELECTRODES_21, INDEX, mix
+from restcli.simulate.waves import SFREQ, BoolArray, Float32Array, edges, generator
+
+_ENDS = np.array([[INDEX[end] for end in node.split("-")] for node in DOUBLE_BANANA])
+_MOST = 900.0  # µV: no discharge is lifted above it
+
+
+@dataclass
+class Scene:
+    """A stretch of potentials; each component draws from its own generator and notes what it drew."""
+
+    seed: tuple[int, ...]
+    n: int  # samples at 200 Hz
+    data: Float32Array = field(init=False)  # (21, n), µV
+    under: Float32Array | None = field(init=False, default=None)  # what lies under an open layer
+    states: dict[str, BoolArray] = field(init=False, default_factory=dict)  # per second
+    drawn: list[dict[str, Any]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.data = np.zeros((len(ELECTRODES_21), self.n), dtype=np.float32)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.n / SFREQ
+
+    def rng(self, name: str) -> Generator:
+        """Return the generator of the component `name`."""
+        return generator(*self.seed, zlib.crc32(name.encode()))
+
+    def add(self, field_map: Float32Array, start: float, wave: Float32Array) -> None:
+        """Add a source: `field_map` (21,) times `wave` (m,), µV, from `start` s on, cut at the ends of the scene."""
+        first = round(start * SFREQ)
+        low, high = max(0, first), min(self.n, first + len(wave))
+        if high > low:
+            self.data[:, low:high] += field_map[:, None] * wave[None, low - first : high - first]
+
+    def add_all(self, maps: Float32Array, start: float, waves: Float32Array) -> None:
+        """Add several sources at once: `maps` (21, K), `waves` (K, m)."""
+        first = round(start * SFREQ)
+        low, high = max(0, first), min(self.n, first + waves.shape[1])
+        if high > low:
+            self.data[:, low:high] += mix(maps, waves[:, low - first : high - first])
+
+    def attenuate(self, start: float, duration: float, depth: float, *, rise: float = 0.5, fall: float = 1.0) -> None:
+        """Fade everything added so far to the fraction `depth` for a while."""
+        gain = 1 - np.float32(1 - depth) * edges(max(2, round(duration * SFREQ)), rise, fall)
+        first = round(start * SFREQ)
+        low, high = max(0, first), min(self.n, first + len(gain))
+        for layer in (self.data, self.under):
+            if high > low and layer is not None:
+                layer[:, low:high] *= gain[low - first : high - first]
+
+    @contextmanager
+    def layer(self) -> Iterator[None]:
+        """Collect in `data` only what is added meanwhile, so that it can be scaled as a whole."""
+        self.under, self.data = self.data, np.zeros_like(self.data)
+        yield
+        self.data += self.under
+        self.under = None
+
+    def layer_gain(self, onset: float, duration: float, wanted: float) -> np.float32:
+        """Return the factor that lifts the open layer to `wanted` times what lies under it, 900 µV at most.
+
+        The sizes compared are medians over derivations of the RMS from `onset` on for `duration` s.
+        """
+        if self.under is None:
+            raise ValueError("no layer is open")
+        span = slice(max(0, round(onset * SFREQ)), max(1, round((onset + duration) * SFREQ)))
+        own, under = (float(np.median(derivation_rms(part[:, span]))) for part in (self.data, self.under))
+        peak = float(np.abs(self.data[:19, span]).max(initial=1e-6))
+        return np.float32(min(wanted * under / max(own, 1e-6), _MOST / peak))
+
+    def mark(self, state: str, start: float, stop: float) -> None:
+        """Mark the seconds that ``start .. stop`` touches as being in `state`."""
+        seconds = self.states.setdefault(state, np.zeros(int(np.ceil(self.seconds)), dtype=bool))
+        seconds[max(0, int(np.floor(start))) : max(0, int(np.ceil(stop)))] = True
+
+    def note(self, what: str, **values: Any) -> None:
+        """Record what was drawn, rounded to 4 digits, ready for JSON."""
+        self.drawn.append({"what": what, **{key: _plain(value) for key, value in values.items()}})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(f"{float(value):.4g}")
+    return [_plain(item) for item in value]
+
+
+def derivation_rms(potentials: Float32Array) -> Float32Array:
+    """Return the RMS between 1 and 40 Hz of the longitudinal bipolar derivations, (21, n) -> (18,), µV."""
+    waves = potentials[_ENDS[:, 0]] - potentials[_ENDS[:, 1]]
+    n = waves.shape[1]
+    frequency = fft.rfftfreq(n, 1 / SFREQ)
+    power = np.abs(fft.rfft(waves, axis=1)[:, (frequency >= 1) & (frequency <= 40)]) ** 2
+    return cast("Float32Array", np.sqrt(2 * power.sum(axis=1)) / n)
