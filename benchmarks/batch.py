@@ -21,10 +21,10 @@ SECONDS = 1800
 
 def make_archive(folder: Path, n_recordings: int, seconds: int) -> Path:
     """Simulate recordings, no two alike."""
-    from restcli.simulate.bids import DatasetPlan, write_dataset
+    from restcli.simulate.bids import DatasetSettings, write_dataset
 
-    plan = DatasetPlan(seed=1, recordings=n_recordings, hours=seconds / 3600, seizures_per_day=24)
-    write_dataset(folder, plan)
+    settings = DatasetSettings(seed=1, recordings=n_recordings, hours=seconds / 3600, seizures_per_day=24)
+    write_dataset(folder, settings)
     return folder
 
 

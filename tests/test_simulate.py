@@ -20,30 +20,26 @@ from restcli.marks.registry import read_events
 from restcli.output.plots.simulated import pages, realism_figure
 from restcli.signal.montage import DOUBLE_BANANA, derive, parse_label
 from restcli.simulate.background import draw_brain, posterior_frequency
-from restcli.simulate.bids import DatasetPlan, _resampled, write_dataset
+from restcli.simulate.bids import DatasetSettings, _resampled, write_dataset
 from restcli.simulate.chain import Recorder, Switchboard, draw_chain, refer
-from restcli.simulate.draw import COMPONENTS, FIRST, PIECE, SimulateOptions, draw, draw_long, stream
+from restcli.simulate.discharge import Seizure
+from restcli.simulate.draw import SEGMENT, SimulateOptions, draw, draw_long
+from restcli.simulate.head import ELECTRODES_21, INDEX, MIRROR, dipole_maps, direction, positions
 from restcli.simulate.mimics import Maker, _add_periodic, _add_rhythmic_delta
 from restcli.simulate.realism import Background, describe, realism
-from restcli.simulate.seizures import _MAKERS, KINDS, REPERTOIRE, Plan, add_seizure, onset_electrodes, plan_seizures
+from restcli.simulate.scene import Scene, derivation_rms
+from restcli.simulate.seizure_kinds import KINDS
+from restcli.simulate.seizures import add_seizure, draw_seizures, onset_electrodes
 from restcli.simulate.waves import (
-    ELECTRODES_21,
-    INDEX,
-    MIRROR,
-    Scene,
     band_noise,
     coloured_noise,
     cycle_table,
-    derivation_rms,
-    dipole_maps,
-    direction,
     edges,
     fft_length,
-    phase_track,
+    generator,
+    gliding_phase,
     play,
-    positions,
     rhythm,
-    stand_out,
 )
 
 SZCORE_TYPES = {
@@ -61,16 +57,12 @@ SZCORE_TYPES = {
 }
 
 
-def generator(seed: int = 0) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(seed))
-
-
 # --- waves -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [20, 199, 4000, 4001, 24000])
 def test_noise_has_unit_power_and_the_wanted_length(n: int) -> None:
-    noise = coloured_noise(generator(), n, np.full(8, 1.0), np.full(8, 2.0))
+    noise = coloured_noise(generator(0), n, np.full(8, 1.0), np.full(8, 2.0))
     assert noise.shape == (8, n) and noise.dtype == np.float32
     assert fft_length(n) >= n and fft_length(n) % 2 == 0
     if n >= 4000:
@@ -78,12 +70,12 @@ def test_noise_has_unit_power_and_the_wanted_length(n: int) -> None:
 
 
 def test_a_rhythm_peaks_at_its_frequency() -> None:
-    spectrum = np.abs(np.fft.rfft(rhythm(generator(), 20000, 10.0, 0.5)))
+    spectrum = np.abs(np.fft.rfft(rhythm(generator(0), 20000, 10.0, 0.5)))
     assert abs(np.fft.rfftfreq(20000, 1 / 200)[spectrum.argmax()] - 10) < 1.5
 
 
 def test_band_noise_keeps_to_its_band() -> None:
-    power = np.abs(np.fft.rfft(band_noise(generator(), 20000, 20, 60))) ** 2
+    power = np.abs(np.fft.rfft(band_noise(generator(0), 20000, 20, 60))) ** 2
     hertz = np.fft.rfftfreq(20000, 1 / 200)
     assert power[(hertz > 20) & (hertz < 60)].sum() > 0.8 * power.sum()
     assert power[hertz < 10].sum() < 0.02 * power.sum()
@@ -99,7 +91,7 @@ def test_every_waveform_is_periodic_without_offset(kind: str) -> None:
 
 
 def test_a_phase_follows_its_frequencies() -> None:
-    phase = phase_track(generator(), 20000, (8.0, 2.0), jitter=0.0)
+    phase = gliding_phase(generator(0), 20000, (8.0, 2.0), jitter=0.0)
     rate = np.diff(phase) * 200
     assert rate[0] == pytest.approx(8, rel=1e-3) and rate[-1] == pytest.approx(2, rel=1e-3)
     assert np.all(np.diff(rate) <= 1e-9)
@@ -111,7 +103,7 @@ def test_edges_are_smooth_and_end_near_nothing() -> None:
 
 
 def test_a_dipole_is_seen_best_above_it() -> None:
-    radial = dipole_maps(generator(), np.repeat(direction("C3")[None], 200, axis=0), depth=(0.75, 0.8))
+    radial = dipole_maps(generator(0), np.repeat(direction("C3")[None], 200, axis=0), depth=(0.75, 0.8))
     assert np.abs(radial[:19]).max(axis=0) == pytest.approx(1)
     best = np.argmax(np.abs(radial[:19]), axis=0)
     assert np.mean(best == INDEX["C3"]) > 0.7
@@ -146,7 +138,7 @@ def test_a_layer_stands_out_as_wanted_while_it_lasts(wanted: float) -> None:
     before = scene.data.copy()
     with scene.layer():
         scene.data[:, 1000:3000] += (5 * generator(2).standard_normal((21, 2000))).astype(np.float32)
-        scene.data *= stand_out(scene, 5.0, 10.0, wanted)
+        scene.data *= scene.layer_gain(5.0, 10.0, wanted)
     parts = (part[:, 1000:3000] for part in (scene.data - before, before))
     own, under = (float(np.median(derivation_rms(part))) for part in parts)
     assert own / under == pytest.approx(wanted, rel=1e-3)
@@ -157,10 +149,10 @@ def test_a_layer_stands_out_by_no_more_than_an_electrode_may_have() -> None:
     scene.data += (300 * generator(1).standard_normal(scene.data.shape)).astype(np.float32)
     with scene.layer():
         scene.data += (5 * generator(2).standard_normal(scene.data.shape)).astype(np.float32)
-        factor = stand_out(scene, 0.0, 20.0, 50.0)
+        factor = scene.layer_gain(0.0, 20.0, 50.0)
         assert float(np.abs(scene.data[:19]).max() * factor) == pytest.approx(900, rel=1e-4)
     with pytest.raises(ValueError, match="no layer"):
-        stand_out(scene, 0.0, 20.0, 1.0)
+        scene.layer_gain(0.0, 20.0, 1.0)
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------
@@ -189,19 +181,10 @@ def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
     assert len(sums) == 1
 
 
-def test_a_stream_is_in_order_and_the_same_for_any_number_of_workers() -> None:
-    alone = [(r.seed, r.data.tobytes()) for r in stream(3, 5, 10, workers=1)]
-    several = [(r.seed, r.data.tobytes()) for r in stream(3, 5, 10, workers=2)]
-    assert alone == several
-    assert [seed for seed, _ in alone] == [3, 4, 5, 6, 7]
-
-
-@pytest.mark.parametrize("components", [frozenset(), FIRST, COMPONENTS], ids=["none", "first", "all"])
-def test_recordings_are_sound(components: frozenset[str]) -> None:
-    options = SimulateOptions(components=components)
+def test_recordings_are_sound() -> None:
     shares, levels = [], []
     for seed in range(16):
-        made = draw(seed, seconds=60, options=options)
+        made = draw(seed, seconds=60)
         assert made.data.dtype == np.float32 and made.data.shape == (len(made.labels), 12000)
         assert np.isfinite(made.data).all()
         assert set(made.labels) <= set(ELECTRODES_21) and len(made.labels) >= 18
@@ -216,15 +199,6 @@ def test_recordings_are_sound(components: frozenset[str]) -> None:
     assert 8 < np.median(levels) < 80
 
 
-def test_switching_a_component_off_leaves_the_person() -> None:
-    with_machine, without = (
-        draw(5, seconds=20),
-        draw(5, seconds=20, options=SimulateOptions(components=COMPONENTS - {"machine"})),
-    )
-    assert with_machine.drawn["scene"][0] == without.drawn["scene"][0]
-    assert with_machine.events == without.events
-
-
 def test_options_are_obeyed() -> None:
     options = SimulateOptions(0.0, ages=(1.5, 8), state="awake", healthy=True)
     for seed in range(5):
@@ -236,8 +210,6 @@ def test_options_are_obeyed() -> None:
 
 
 def test_senseless_options_are_refused() -> None:
-    with pytest.raises(UsageError):
-        SimulateOptions(components=frozenset({"telepathy"}))
     with pytest.raises(UsageError):
         SimulateOptions(1.5)
     with pytest.raises(UsageError):
@@ -254,41 +226,41 @@ def test_the_posterior_rhythm_grows_up() -> None:
         < 9
         < posterior_frequency(25)
     )
-    young = [b.base for b in (draw_brain(generator(i), COMPONENTS) for i in range(300)) if b.age < 12]
-    old = [b.base for b in (draw_brain(generator(i), COMPONENTS) for i in range(300)) if b.age > 20]
+    young = [b.base for b in (draw_brain(generator(i)) for i in range(300)) if b.age < 12]
+    old = [b.base for b in (draw_brain(generator(i)) for i in range(300)) if b.age > 20]
     assert np.median(young) > 1.5 * np.median(old)
 
 
 # --- seizures --------------------------------------------------------------------------------------------------------
 
 
-def silence(kind: str, *, components: frozenset[str] = COMPONENTS, seed: int = 4) -> tuple[Scene, Plan]:
+def silence(kind: str, *, seed: int = 4) -> tuple[Scene, Seizure]:
     """Return a silent minute with one seizure of a kind from 20.3 s on, so that all that is there is ictal."""
-    scene = Scene((seed,), 12000, components)
+    scene = Scene((seed,), 12000)
     duration = {"spasms": 1.6, "absence": 8.0}.get(kind, 15.0)
-    brain = draw_brain(generator(seed), components)
-    plan = Plan(kind, 20.3, duration, seed)
-    event = add_seizure(scene, brain, plan)
+    brain = draw_brain(generator(seed))
+    seizure = Seizure(kind, 20.3, duration, seed)
+    event = add_seizure(scene, brain, seizure)
     assert (event.onset, event.duration) == (20.3, duration)
     assert event.label in SZCORE_TYPES
-    return scene, plan
+    return scene, seizure
 
 
-@pytest.mark.parametrize("kind", sorted(REPERTOIRE))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_seizure_lies_in_its_seconds_and_nowhere_else(kind: str) -> None:
-    scene, plan = silence(kind)
+    scene, seizure = silence(kind)
     level = np.sqrt((scene.data[:19] ** 2).mean(axis=0)).reshape(60, 200).mean(axis=1)
     inside = np.zeros(60, dtype=bool)
-    inside[20 : int(np.ceil(plan.onset + plan.duration))] = True
+    inside[20 : int(np.ceil(seizure.onset + seizure.duration))] = True
     after = scene.states.get("postictal", np.zeros(60, dtype=bool))
-    assert np.all(level[21 : int(plan.onset + plan.duration) - 1] > 0)
+    assert np.all(level[21 : int(seizure.onset + seizure.duration) - 1] > 0)
     peak = np.abs(scene.data[:19]).max()
-    assert peak > 0.8 * draw_brain(generator(4), COMPONENTS).base  # visible in the background
+    assert peak > 0.8 * draw_brain(generator(4)).base  # visible in the background
     tail = 1 if kind == "spasms" else 0  # the slow wave of a spasm dies away within a second
     assert np.all(level[:20] == 0)
     assert np.all(
-        level[int(np.ceil(plan.onset + plan.duration)) + tail :][
-            ~after[int(np.ceil(plan.onset + plan.duration)) + tail :]
+        level[int(np.ceil(seizure.onset + seizure.duration)) + tail :][
+            ~after[int(np.ceil(seizure.onset + seizure.duration)) + tail :]
         ]
         == 0
     )
@@ -298,9 +270,9 @@ def test_a_seizure_lies_in_its_seconds_and_nowhere_else(kind: str) -> None:
 def test_what_lifted_a_discharge_is_noted() -> None:
     noted = []
     for seed in range(12):
-        scene = Scene((seed,), 12000, COMPONENTS)
-        brain = draw_brain(generator(seed), COMPONENTS)
-        add_seizure(scene, brain, Plan("temporal", 20.3, 15.0, seed))
+        scene = Scene((seed,), 12000)
+        brain = draw_brain(generator(seed))
+        add_seizure(scene, brain, Seizure("temporal", 20.3, 15.0, seed))
         noted.append(next(row for row in scene.drawn if row["what"] == "seizure")["stand_out"])
     drawn = [wanted for wanted in noted if wanted is not None]
     assert 0 < len(drawn) < len(noted)  # a quarter is left as drawn
@@ -311,10 +283,10 @@ def test_what_lifted_a_discharge_is_noted() -> None:
 def test_the_size_noted_of_a_mimic_is_the_one_asked_for(add: Maker) -> None:
     wide = 0
     for seed in range(12):
-        scene = Scene((seed,), 24000, COMPONENTS)
+        scene = Scene((seed,), 24000)
         scene.data += (20 * generator(seed).standard_normal(scene.data.shape)).astype(np.float32)
         before = scene.data.copy()
-        add(scene, draw_brain(generator(seed), COMPONENTS), generator(seed))
+        add(scene, draw_brain(generator(seed)), generator(seed))
         (row,) = scene.drawn
         assert ("stand_out" in row) != ("amplitude" in row)
         if "stand_out" in row:
@@ -327,26 +299,21 @@ def test_the_size_noted_of_a_mimic_is_the_one_asked_for(add: Maker) -> None:
     assert 0 < wide < 12
 
 
-def test_every_kind_has_a_maker_and_shares_add_up() -> None:
-    assert set(KINDS) <= set(REPERTOIRE) == set(_MAKERS)
-    assert sum(KINDS.values()) == pytest.approx(1)
-
-
-def test_plans_are_apart_and_inside() -> None:
+def test_seizures_are_apart_and_inside() -> None:
     for seed in range(200):
-        kind = sorted(REPERTOIRE)[seed % len(REPERTOIRE)]
-        plans = plan_seizures(generator(seed), 120, kind, COMPONENTS)
-        assert plans
-        stops = [plan.onset + plan.duration for plan in plans]
-        assert plans[0].onset >= 0 and stops[-1] <= 120
-        assert all(plan.onset >= stop + 4 - 1e-9 for plan, stop in zip(plans[1:], stops[:-1], strict=True))
-        assert kind != "spasms" or max(plan.duration for plan in plans) <= 2.5
+        kind = sorted(KINDS)[seed % len(KINDS)]
+        seizures = draw_seizures(generator(seed), 120, kind)
+        assert seizures
+        stops = [seizure.onset + seizure.duration for seizure in seizures]
+        assert seizures[0].onset >= 0 and stops[-1] <= 120
+        assert all(after.onset >= stop + 4 - 1e-9 for after, stop in zip(seizures[1:], stops[:-1], strict=True))
+        assert kind != "spasms" or max(seizure.duration for seizure in seizures) <= 2.5
 
 
 def test_seizures_of_one_person_look_alike() -> None:
-    plan = Plan("temporal", 10, 20, 7)
-    assert np.array_equal(plan.place, replace(plan, onset=70.0).place)
-    assert abs(plan.place[0]) > 0.7  # over a temple
+    seizure = Seizure("temporal", 10, 20, 7)
+    assert np.array_equal(seizure.place, replace(seizure, onset=70.0).place)
+    assert abs(seizure.place[0]) > 0.7  # over a temple
 
 
 def test_onset_electrodes_are_the_strongest() -> None:
@@ -358,7 +325,7 @@ def test_onset_electrodes_are_the_strongest() -> None:
 
 
 def test_an_absence_has_its_rhythm() -> None:
-    scene, _ = silence("absence", components=COMPONENTS - {"discharges"})
+    scene, _ = silence("absence")
     spectrum = np.abs(np.fft.rfft(scene.data[INDEX["FZ"], 4200:5600] * np.hanning(1400)))
     hertz = np.fft.rfftfreq(1400, 1 / 200)
     assert 2 <= hertz[spectrum.argmax()] <= 4.6
@@ -385,7 +352,7 @@ def test_loudness_is_not_the_mark_of_a_seizure() -> None:
 
 
 def plain_chain():
-    drawn = draw_chain(generator(0), frozenset())
+    drawn = draw_chain(generator(0))
     return replace(
         drawn,
         reference="ideal",
@@ -397,11 +364,15 @@ def plain_chain():
         missing=(),
         step=0.01,
         gain=1.0,
+        mismatch=0.0,
+        drift=0.0,
+        tone=(0.0, 0.0),
+        bridge=(),
     )
 
 
 def test_references_subtract_what_they_say() -> None:
-    potentials = generator().normal(0, 10, (21, 50)).astype(np.float32)
+    potentials = generator(0).normal(0, 10, (21, 50)).astype(np.float32)
     assert np.allclose(refer(potentials, "average")[:19].mean(axis=0), 0, atol=1e-4)
     assert np.allclose(refer(potentials, "CZ")[INDEX["CZ"]], 0)
     assert np.allclose(refer(potentials, "ears"), potentials - potentials[19:].mean(axis=0), atol=1e-4)
@@ -421,7 +392,7 @@ def test_filters_act_on_everything() -> None:
 
 def test_recording_in_pieces_is_recording_at_once() -> None:
     chain = replace(plain_chain(), high_pass=0.5, low_pass=40.0, notch=50.0, mains=5.0)
-    potentials = generator().normal(0, 30, (21, 4000)).astype(np.float32)
+    potentials = generator(0).normal(0, 30, (21, 4000)).astype(np.float32)
     whole = Recorder(chain, generator(1)).record(potentials)
     recorder = Recorder(chain, generator(1))
     parts = np.concatenate([recorder.record(potentials[:, a:b]) for a, b in ((0, 900), (900, 4000))], axis=1)
@@ -436,7 +407,7 @@ def test_a_constant_does_not_ring_at_the_start() -> None:
 
 def test_the_converter_clips_and_steps() -> None:
     chain = replace(plain_chain(), step=0.5, limit=100.0)
-    out = Recorder(chain, generator(1)).record(generator().normal(0, 100, (21, 500)).astype(np.float32))
+    out = Recorder(chain, generator(1)).record(generator(0).normal(0, 100, (21, 500)).astype(np.float32))
     assert out.max() == 100 and out.min() == -100
     assert np.allclose(out / 0.5, np.round(out / 0.5))
 
@@ -457,9 +428,9 @@ def test_a_pulled_headbox_silences_the_head() -> None:
 
 
 def test_a_long_recording_comes_in_pieces_without_seams() -> None:
-    seconds = 2 * PIECE + 100
+    seconds = 2 * SEGMENT + 100
     pieces = list(draw_long(8, seconds=seconds, seizures_per_day=300))
-    assert [piece.data.shape[1] / 200 for piece in pieces] == [PIECE, PIECE, 100]
+    assert [piece.data.shape[1] / 200 for piece in pieces] == [SEGMENT, SEGMENT, 100]
     assert len({piece.labels for piece in pieces}) == 1
     assert len({json.dumps(piece.drawn["chain"]) for piece in pieces}) == 1
     for before, after in pairwise(pieces):
@@ -469,18 +440,14 @@ def test_a_long_recording_comes_in_pieces_without_seams() -> None:
 
 
 def test_seizures_a_day_are_kept_on_average() -> None:
-    options = SimulateOptions(components=FIRST)
-    counts = [
-        sum(bool(p.events.events) for p in draw_long(s, seconds=600, seizures_per_day=288, options=options))
-        for s in range(8)
-    ]
+    counts = [sum(bool(p.events.events) for p in draw_long(s, seconds=600, seizures_per_day=288)) for s in range(8)]
     assert 0.8 < np.mean(counts) < 3.2  # 2 episodes expected in each
     assert not any(len(p.events) for p in draw_long(1, seconds=400, seizures_per_day=0))
 
 
 @pytest.mark.parametrize("rate", [100, 200, 256, 500])
 def test_resampling_in_pieces_is_resampling_at_once(rate: int) -> None:
-    pieces = list(draw_long(8, seconds=PIECE + 100, seizures_per_day=0))
+    pieces = list(draw_long(8, seconds=SEGMENT + 100, seizures_per_day=0))
     parts = [data for _, data in _resampled(pieces, rate)]
     joined = replace(pieces[0], data=np.concatenate([piece.data for piece in pieces], axis=1))
     (whole,) = [data for _, data in _resampled([joined], rate)]
@@ -491,7 +458,7 @@ def test_resampling_in_pieces_is_resampling_at_once(rate: int) -> None:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Path, ...]]:
     root = tmp_path_factory.mktemp("simulated") / "out"
-    return root, write_dataset(root, DatasetPlan(4, 0.05, 400.0, seed=5))
+    return root, write_dataset(root, DatasetSettings(4, 0.05, 400.0, seed=5))
 
 
 def test_a_dataset_is_bids(dataset: tuple[Path, tuple[Path, ...]]) -> None:
@@ -551,7 +518,7 @@ def test_headers_name_nobody(dataset: tuple[Path, tuple[Path, ...]]) -> None:
 
 def test_the_same_plan_writes_the_same_bytes(dataset: tuple[Path, tuple[Path, ...]], tmp_path: Path) -> None:
     root, paths = dataset
-    again = write_dataset(tmp_path / "again", DatasetPlan(2, 0.05, 400.0, seed=5))
+    again = write_dataset(tmp_path / "again", DatasetSettings(2, 0.05, 400.0, seed=5))
     for path, other in zip(paths, again, strict=False):
         assert path.read_bytes() == other.read_bytes()
         assert path.with_suffix(".json").read_bytes() == other.with_suffix(".json").read_bytes()
@@ -562,11 +529,11 @@ def test_the_same_plan_writes_the_same_bytes(dataset: tuple[Path, tuple[Path, ..
 def test_a_full_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(OutputError, match="not empty"):
-        write_dataset(tmp_path, DatasetPlan(1, 0.05))
+        write_dataset(tmp_path, DatasetSettings(1, 0.05))
     with pytest.raises(UsageError):
-        DatasetPlan(0, 1.0)
+        DatasetSettings(0, 1.0)
     with pytest.raises(UsageError):
-        DatasetPlan(1, 0.001)
+        DatasetSettings(1, 0.001)
 
 
 # --- realism and pictures --------------------------------------------------------------------------------------------

@@ -316,9 +316,9 @@ def test_simulated_examples_are_kept_and_do_not_depend_on_workers(tmp_path: Path
 def test_recordings_on_disk_give_the_examples_that_their_marks_say(tmp_path: Path) -> None:
     from restcli.io.registry import open_recording
     from restcli.marks.layouts import find_items
-    from restcli.simulate.bids import DatasetPlan, write_dataset
+    from restcli.simulate.bids import DatasetSettings, write_dataset
 
-    write_dataset(tmp_path / "data", DatasetPlan(recordings=3, hours=0.05, seizures_per_day=1000.0, seed=1))
+    write_dataset(tmp_path / "data", DatasetSettings(recordings=3, hours=0.05, seizures_per_day=1000.0, seed=1))
     examples = gather([str(tmp_path / "data")], Gathering(NODES, tmp_path / "cache"))
     items = {item.recording_path: item for item in find_items(tmp_path / "data")}
     assert len(items) == 3

@@ -28,11 +28,11 @@ def simulate(
     plot: Annotated[int, typer.Option("--plot", min=0, help="Number of example pages to draw.")] = 0,
 ) -> None:
     """Write simulated recordings with known seizures as a BIDS-EEG data set."""
-    from restcli.simulate.bids import DatasetPlan, write_dataset
+    from restcli.simulate.bids import DatasetSettings, write_dataset
 
-    plan = DatasetPlan(recordings=recordings, hours=hours, seizures_per_day=seizures_per_day, seed=seed)
+    settings = DatasetSettings(recordings=recordings, hours=hours, seizures_per_day=seizures_per_day, seed=seed)
     with progress_bar("simulate") as on_progress:
-        written = write_dataset(out, plan, on_progress=on_progress)
+        written = write_dataset(out, settings, on_progress=on_progress)
     if plot:
         _draw_pages(out / "pages", plot, seed)
     say(str(out))

@@ -300,7 +300,8 @@ def _write_description(root: Path, settings: DatasetSettings, people: Sequence[M
     hours = settings.recordings * settings.hours
     write_atomically(
         root / "README",
-        f"{settings.recordings} simulated recordings, {hours:g} h in all, seed {settings.seed}. No person was recorded.\n"
+        f"{settings.recordings} simulated recordings, {hours:g} h in all, seed {settings.seed}. "
+        "No person was recorded.\n"
         "Signals were made at 200 Hz and resampled: above 100 Hz there is nothing. Neonates are not simulated.\n"
         "sourcedata/ holds, for each recording, everything that was drawn.\n",
     )

@@ -154,7 +154,7 @@ def _distinguish(
             max_iter=60, max_leaf_nodes=8, class_weight="balanced", random_state=seed
         )
     else:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500, class_weight="balanced"))
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.2, max_iter=500, class_weight="balanced"))
     score = np.zeros(len(side_of))
     folds = StratifiedGroupKFold(n_splits=4, shuffle=True, random_state=seed)
     for train, test in folds.split(features, side_of, recording_of):
