@@ -1,7 +1,7 @@
 """Measure the simulator: its speed, and what tells its background from real background.
 
-``python -m benchmarks.simulator OUT [RECORDINGS]`` writes ``simulator.json`` and pictures to OUT. The real background is
-EEGMAT, subjects 0-11; the simulated one goes through a similar chain, else the chain is what gives it away.
+``python -m benchmarks.simulator OUT [RECORDINGS]`` writes ``simulator.json`` and pictures to OUT. The real background
+is EEGMAT, subjects 0-11; the simulated one goes through a similar chain, else the chain is what gives it away.
 """
 
 from __future__ import annotations
