@@ -132,9 +132,10 @@ def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, key: str,
     path, _ = write_brainvision(tmp_path)
     old = "DataFile=a.eeg" if key == "DataFile" else "MarkerFile=a.vmrk"
     path.write_text(path.read_text(encoding="utf-8").replace(old, f"{key}={data}"), encoding="utf-8")
-    for function in (open_recording, files_of, recording_hash, stamp_of):
+    for function in (open_recording, files_of, recording_hash):
         with pytest.raises(RecordingError, match="lie beside it"):
             function(path)
+    assert stamp_of(path) == (path.stat().st_size, path.stat().st_mtime_ns)
 
 
 def test_persyst_folder_is_that_of_another_machine(tmp_path: Path) -> None:
@@ -166,7 +167,8 @@ def test_case_of_endings_does_not_count(tmp_path: Path) -> None:
 def test_fifo_is_refused_at_once(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     os.mkfifo(path)
-    for function in (open_recording, files_of, recording_hash, stamp_of):
+    stamp_of(path)
+    for function in (open_recording, files_of, recording_hash):
         with pytest.raises(RecordingError, match="not a regular file"):
             function(path)
 
@@ -179,7 +181,8 @@ def test_fifo_as_companion_is_refused_at_once(tmp_path: Path, kind_name: str) ->
         raw = part.read_bytes()
         part.unlink()
         os.mkfifo(part)
-        for function in (open_recording, recording_hash, stamp_of):
+        stamp_of(path)
+        for function in (open_recording, recording_hash):
             with pytest.raises(RecordingError, match="not a regular file"):
                 function(path)
         part.unlink()

@@ -134,13 +134,16 @@ def files_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def stamp_of(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return the size of all files of a recording, and a sum of their times that changes when one of them does."""
-    sizes, times = 0, 0
-    for part in files_of(path):
-        status = check_regular(part)
-        sizes += status.st_size
-        times += status.st_mtime_ns
-    return sizes, times % 2**63
+    """Return the bytes of all files of a recording and a sum of their times, ns; both change with any of them.
+
+    The file itself counts alone when its header does not tell the others. Raises OSError when it is gone.
+    """
+    try:
+        files = files_of(path)
+    except RecordingError:  # opening it will say why
+        files = (Path(path),)
+    stamps = [file.stat() for file in files]
+    return sum(stamp.st_size for stamp in stamps), sum(stamp.st_mtime_ns for stamp in stamps) % 2**63
 
 
 def recording_hash(path: str | os.PathLike[str]) -> str:
