@@ -4,24 +4,35 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test weights evaluation bench clean
+.PHONY: demo test test-slow weights evaluation bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/restcli annotate examples/absence.edf --out demo
+	@echo "Annotating examples/absence.edf, 3 minutes of EEG with three absence seizures."
+	@$(BIN)/restcli annotate examples/absence.edf --out demo
 	@echo
 	@cat demo/absence_events.tsv
-	@echo "pictures: demo/absence_overview.png demo/absence_event01.png ..."
+	@echo
+	@echo "The table above is demo/absence_events.tsv; the pictures are demo/absence_overview.png and demo/absence_event01.png to 03."
+	@echo "Next, with a recording of your own:"
+	@echo
+	@echo "    $(BIN)/restcli annotate patient.edf"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	@echo "Checking style and types."
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@echo "Running the tests, about 4 minutes on two cores. The slow ones are left out; make test-slow runs them."
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-dev
+	@echo "Running the slow tests: workers that die, hang or run out of memory."
+	@$(BIN)/python -m pytest -m slow
 
 weights: $(VENV)/.installed
 	$(BIN)/python models/make.py --out models
 
-# Seeds of a recipe stand side by side: make evaluation WEIGHTS="models/rest-default.safetensors seed1.safetensors"
+# Several weights files are compared side by side: make evaluation WEIGHTS="models/rest-default.safetensors seed1.safetensors"
 WEIGHTS ?= models/rest-default.safetensors models/rest-paper.safetensors
 RECORDINGS ?= ../shared/eeg
 evaluation: $(VENV)/.installed
@@ -34,13 +45,16 @@ clean:
 	rm -rf $(VENV) demo build dist
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "restcli needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "restcli needs Python 3.11 or newer, for example: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@echo "Creating the Python environment $(VENV)."
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@echo "Installing restcli and the libraries it uses; the first time takes a few minutes."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing the tools for tests."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
