@@ -138,6 +138,6 @@ FORMATS = (
         _matches,
         read_columns,
         _write,
-        loses=("type confidence", "not scored"),
+        loses=("type confidence", "fraction of the start", "not scored"),
     ),
 )

@@ -84,8 +84,8 @@ class Format:
     write : callable or None
         Events and stem of the file to bytes; None for a format that is only read.
     loses : tuple of str
-        What a written file does not give back: some of ``type``, ``confidence``, ``channels``, ``type confidence``,
-        ``start``, ``duration`` and ``not scored``.
+        What a written file does not give back: some of ``type``, ``unknown confidence`` (it becomes 1), ``channels``,
+        ``type confidence``, ``start``, ``fraction of the start``, ``duration`` and ``not scored``.
     """
 
     name: str

@@ -140,7 +140,7 @@ FORMATS = (
         _matches,
         _read,
         _write,
-        loses=("type", "channels", "type confidence", "start", "not scored"),
+        loses=("type", "unknown confidence", "channels", "type confidence", "start", "not scored"),
     ),
     Format("tse", "TUSZ 1.5, events", (".tse", ".tse_bi"), lambda head: _version("tse", head), _read_tse),
     Format("lbl", "TUSZ 1.5, channels", (".lbl", ".lbl_bi"), lambda head: _version("lbl", head), _read_lbl),
