@@ -154,6 +154,8 @@ class Events:
         Clock time of the recording's start, when known.
     unscored : tuple of Span
         Stretches that were not looked at: outside the events there nothing is claimed.
+    ignored : tuple of str
+        Types of rows that the reader of a table left out because they are not about seizures.
 
     Raises
     ------
@@ -165,6 +167,7 @@ class Events:
     duration: float
     start: datetime | None = None
     unscored: tuple[Span, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         previous = 0.0

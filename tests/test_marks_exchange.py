@@ -18,7 +18,7 @@ from marks_tables import FOUND, NONE, START, written
 
 from restcli.errors import AnnotationError
 from restcli.events import Event, Events
-from restcli.marks.registry import read_events
+from restcli.marks.registry import read_events, write_events
 
 
 def test_edf_opens_in_mne_and_pyedflib(tmp_path: Path) -> None:
@@ -145,3 +145,23 @@ def test_xml_needs_the_start(tmp_path: Path) -> None:
     path = written(FOUND, tmp_path, "xml")
     with pytest.raises(AnnotationError, match="onsets are clock times"):
         read_events(path, duration=3600.0)
+
+
+@pytest.mark.parametrize("year", [1923, 1984, 2085, 2191])
+def test_a_date_that_edf_cannot_hold_is_written_as_unknown_and_reported(tmp_path: Path, year: int) -> None:
+    start = START.replace(year=year)
+    path = tmp_path / "x_events.edf"
+    remark = write_events(Events(FOUND.events, 3600.0, start), path, "edf")
+    assert remark == f"the date {year}-11-06 is written as unknown: EDF+ holds 1985 to 2084"
+    assert path.read_bytes()[168:184] == b"01.01.8513.43.04"
+    again = read_events(path, duration=3600.0)
+    assert again.start is None and [event.onset for event in again] == [10.0, 3010.5]
+    assert write_events(FOUND, path, "edf") == ""
+
+
+@pytest.mark.parametrize("year", [1923, 2191])
+@pytest.mark.parametrize("kind", ["tsv", "csv", "csv_bi", "xml", "json"])
+def test_other_formats_hold_any_date(tmp_path: Path, year: int, kind: str) -> None:
+    start = START.replace(year=year)
+    again = read_events(written(Events(FOUND.events, 3600.0, start), tmp_path, kind), duration=3600.0, start=start)
+    assert again.start == start and [event.onset for event in again] == [10.0, 3010.5]

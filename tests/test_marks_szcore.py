@@ -134,7 +134,7 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
         ("1\t1\tsz\tn/a\tn/a\tn/a\t100\n5\t20\tsz\n", "line 3: the row has 3 cells"),
         ("90\t20\tsz\tn/a\tn/a\tn/a\t100\n", "line 2: a seizure ends at 110.00 s\\. .* 100.00 s"),
         ("-5\t20\tsz\tn/a\tn/a\tn/a\t100\n", "line 2: a seizure from -5.00"),
-        ("5\tn/a\tsz\tn/a\tn/a\tn/a\t100\n", "line 2: the seizure has no duration"),
+        ("5\tn/a\tsz\tn/a\tn/a\tn/a\t100\n", "line 2: the row has no duration"),
         ("5\t0\tsz\tn/a\tn/a\tn/a\t100\n", "line 2: the seizure has no length"),
         ("1\t1\tsz\tn/a\tn/a\tn/a\t100\n5\t2\tsz\tn/a\tn/a\tn/a\t200\n", "several recordingDuration"),
         ("5\t20\tsz\tn/a\tn/a\tn/a\tn/a\n", "does not say how long the recording is"),
@@ -156,3 +156,30 @@ def test_a_rounded_end_is_clipped_to_the_recording(tmp_path: Path) -> None:
     path = table(tmp_path, "a.tsv", HEADER + "90\t10\tsz\tn/a\tn/a\tn/a\t100\n")
     (event,) = read_events(path, duration=99.6)
     assert event.stop == pytest.approx(99.6)
+
+
+@pytest.mark.parametrize("kind", ["SZ", "FBTC", "sz-foc", "Seizure", "cpsz", "sz_GEN_m_tonicclonic", "F-BTC"])
+def test_known_spellings_of_types_are_taken(tmp_path: Path, kind: str) -> None:
+    rows = f"50\t4\tsz\tn/a\tn/a\tn/a\t180\n130\t8\t{kind}\tn/a\tn/a\tn/a\t180\n"
+    assert [event.onset for event in read_events(table(tmp_path, "a.tsv", HEADER + rows))] == [50.0, 130.0]
+
+
+@pytest.mark.parametrize("kind", ["sezure", "sz focal", "seizure onset", "siezure", "tonic", "Anfall", "sz?", "ictal"])
+@pytest.mark.parametrize("other", ["0\t180\tbckg", "50\t4\tsz"])
+def test_an_unknown_type_that_may_be_a_seizure_does_not_vanish(tmp_path: Path, kind: str, other: str) -> None:
+    rows = f"{other}\tn/a\tn/a\tn/a\t180\n130\t8\t{kind}\tn/a\tn/a\tn/a\t180\n"
+    with pytest.raises(AnnotationError, match=r"a\.tsv, line 3: an unknown event type that may mean a seizure"):
+        read_events(table(tmp_path, "a.tsv", HEADER + rows))
+
+
+def test_a_seizure_without_length_does_not_vanish(tmp_path: Path) -> None:
+    rows = "50\t4\tsz\tn/a\tn/a\tn/a\t180\n130\t0\tsz\tn/a\tn/a\tn/a\t180\n0\t180\tbckg\tn/a\tn/a\tn/a\t180\n"
+    with pytest.raises(AnnotationError, match="line 3: the seizure has no length"):
+        read_events(table(tmp_path, "a.tsv", HEADER + rows))
+
+
+def test_ignored_types_are_listed_without_free_text(tmp_path: Path) -> None:
+    types = ("impd", "post-seizure", "interictal", "impd", "Max Mustermann coughs", "sz")
+    rows = "".join(f"{10 * k}\t4\t{kind}\tn/a\tn/a\tn/a\t180\n" for k, kind in enumerate(types))
+    found = read_events(table(tmp_path, "a.tsv", HEADER + rows))
+    assert len(found) == 1 and found.ignored == ("impd", "interictal", "other")

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from restcli.errors import AnnotationError
 from restcli.events import Events, Span
-from restcli.marks.szcore import channels, probability
+from restcli.marks.szcore import NOT_SCORED, channels, probability
 from restcli.marks.table import Row, Table, channel_names
 from restcli.marks.types import BACKGROUND, known_type, names_seizure
 
 _OPENS = re.compile(r"(?<![a-z])(onset|start\w*|begin\w*|on)\b", re.IGNORECASE)
 _CLOSES = re.compile(r"(?<![a-z])(end\w*|stop\w*|offset|off|over|finish\w*)\b", re.IGNORECASE)
-_NOT_SCORED = "not scored: "
+_PREFIX = f"{NOT_SCORED}: "
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def to_annotations(events: Events) -> list[Annotation]:
         found.append(Annotation(event.onset, event.duration, " | ".join(parts)))
     found = found or [Annotation(0.0, events.duration, BACKGROUND)]
     return found + [
-        Annotation(span.start, span.stop - span.start, f"{_NOT_SCORED}{span.reason}") for span in events.unscored
+        Annotation(span.start, span.stop - span.start, f"{_PREFIX}{span.reason}") for span in events.unscored
     ]
 
 
@@ -48,8 +48,8 @@ def from_annotations(annotations: Iterable[Annotation], where: str) -> Table:
     opened: float | None = None
     for mark in annotations:
         stop = mark.onset + mark.duration
-        if mark.text.startswith(_NOT_SCORED):
-            unscored.append(Span(mark.onset, stop, mark.text.removeprefix(_NOT_SCORED)))
+        if mark.text.startswith(_PREFIX):
+            unscored.append(Span(mark.onset, stop, mark.text.removeprefix(_PREFIX)))
             continue
         text = mark.text.partition("@@")[0]
         label = known_type(text.partition("|")[0]) or ("sz" if names_seizure(text) else None)

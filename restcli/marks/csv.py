@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
-from restcli.events import Events, Span
-from restcli.marks.szcore import COLUMNS, channels, exact_seconds, probability, read_columns
-from restcli.marks.table import Format, Head, Table, number, read_cells
+from restcli.events import Events
+from restcli.marks.szcore import COLUMNS, NOT_SCORED, channels, exact_seconds, probability, read_columns
+from restcli.marks.table import Format, Head
 from restcli.marks.types import BACKGROUND
-
-_NOT_SCORED = "not scored"
 
 
 def _matches(head: Head) -> bool:
     return {"onset", "duration"} <= head.columns and "\t" not in head.first
-
-
-def _read(path: Path) -> Table:
-    table = read_columns(path)
-    spans = []
-    for where, cells in read_cells(path):
-        if cells.get("eventtype") == _NOT_SCORED:
-            onset = number(cells["onset"], where)
-            spans.append(Span(onset, onset + number(cells["duration"], where), cells.get("reason", "")))
-    return replace(table, unscored=tuple(spans))
 
 
 def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
@@ -45,7 +31,7 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     ]
     rows = rows or [(0.0, events.duration, BACKGROUND, "n/a", "n/a", "n/a", "")]
     rows += [
-        (span.start, span.stop - span.start, _NOT_SCORED, "n/a", "n/a", "n/a", span.reason) for span in events.unscored
+        (span.start, span.stop - span.start, NOT_SCORED, "n/a", "n/a", "n/a", span.reason) for span in events.unscored
     ]
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
@@ -58,4 +44,4 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     return stream.getvalue().encode("utf-8")
 
 
-FORMATS = (Format("csv", "SzCORE's columns for spreadsheets", (".csv",), _matches, _read, _write),)
+FORMATS = (Format("csv", "SzCORE's columns for spreadsheets", (".csv",), _matches, read_columns, _write),)

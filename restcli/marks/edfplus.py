@@ -36,17 +36,24 @@ def _read(path: Path) -> Table:
     return table
 
 
+def _remark(events: Events) -> str:
+    if events.start is None or 1985 <= events.start.year <= 2084:
+        return ""
+    return f"the date {events.start.date()} is written as unknown: EDF+ holds 1985 to 2084"
+
+
 def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     """Write an annotation-only EDF+ file that starts when the recording does."""
     import edfio
 
     begin = events.start or UNKNOWN_START
+    known = events.start is not None and not _remark(events)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a start between two whole seconds is meant
         file = edfio.Edf(
             [],
             patient=edfio.Patient(),
-            recording=edfio.Recording(startdate=None if events.start is None else begin.date()),
+            recording=edfio.Recording(startdate=begin.date() if known else None),
             starttime=begin.time(),
             annotations=[
                 edfio.EdfAnnotation(round(mark.onset, 4), round(mark.duration, 4), mark.text)
@@ -65,5 +72,6 @@ FORMATS = (
         _read,
         _write,
         loses=("type confidence", "duration"),
+        remark=_remark,
     ),
 )

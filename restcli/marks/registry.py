@@ -49,8 +49,11 @@ def read_events(path: str | Path, *, duration: float | None = None, start: datet
     return to_events(form.read(source), str(source), duration, start)
 
 
-def write_events(events: Events, path: str | Path, name: str) -> None:
-    """Write the events of one recording in the format `name`, whole or not at all. Nothing tells of the patient."""
+def write_events(events: Events, path: str | Path, name: str) -> str:
+    """Write the events of one recording in the format `name`, whole or not at all; no patient is named.
+
+    Returns a remark for the user on what this file cannot hold although the format usually does, mostly empty.
+    """
     target = Path(path)
     form = WRITABLE.get(name)
     if form is None or form.write is None:
@@ -63,3 +66,4 @@ def write_events(events: Events, path: str | Path, name: str) -> None:
     if events.start is not None:
         events = replace(events, start=events.start.replace(tzinfo=None))
     write_atomically(target, form.write(events, target.stem))
+    return form.remark(events)

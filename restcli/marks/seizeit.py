@@ -31,7 +31,7 @@ def _read(path: Path) -> Table:
         if open_end:
             stop, confidence = onset + _OPEN_SECONDS, _OPEN_CONFIDENCE
         label = label_of(cells[2], where)
-        if label == OTHER:
+        if label.startswith(OTHER):
             raise AnnotationError(where, "the type is unknown", "FIA, FA or F-BTC")
         rows.append(Row(where, onset, stop, label, confidence, open_end=open_end))
     return Table(tuple(rows), looked=True)

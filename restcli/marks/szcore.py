@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from restcli.errors import AnnotationError
-from restcli.events import Event, Events, merge_events
+from restcli.events import Event, Events, Span, merge_events
 from restcli.marks.table import (
     Format,
     Head,
@@ -41,6 +41,8 @@ SIMULATED_COLUMNS = COLUMNS | {
 }
 """The same columns where the events are those that were simulated."""
 
+NOT_SCORED = "not scored"
+
 
 def _matches(head: Head) -> bool:
     return {"onset", "duration"} <= head.columns and "\t" in head.first
@@ -48,15 +50,18 @@ def _matches(head: Head) -> bool:
 
 def read_columns(path: Path) -> Table:
     """Read a table with SzCORE's columns, separated by tabs or commas."""
-    rows, durations, start = [], set(), None
+    rows, unscored, durations, start = [], [], set(), None
     for where, cells in read_cells(path):
         kind = next((cells[name] for name in ("eventtype", "trial_type", "event_type") if name in cells), None)
         if kind is None:
             raise AnnotationError(str(path), "there is no column eventType", "the columns " + ", ".join(COLUMNS))
         onset, length = number(cells["onset"], where), optional_number(cells["duration"], where)
         label = label_of(kind, where)
-        if math.isnan(length) and label.startswith("sz"):
-            raise AnnotationError(where, "the seizure has no duration", "a duration in seconds")
+        if math.isnan(length) and (label.startswith("sz") or kind == NOT_SCORED):
+            raise AnnotationError(where, "the row has no duration", "a duration in seconds")
+        if kind == NOT_SCORED:
+            unscored.append(Span(onset, onset + length, cells.get("reason", "")))
+            continue
         rows.append(
             Row(
                 where,
@@ -73,7 +78,8 @@ def read_columns(path: Path) -> Table:
     durations = {value for value in durations if not math.isnan(value)}
     if len(durations) > 1:
         raise AnnotationError(str(path), "the rows name several recordingDuration", "one recording in a table")
-    return Table(tuple(rows), durations.pop() if durations else None, start)
+    duration = durations.pop() if durations else None
+    return Table(tuple(rows), duration, start, unscored=tuple(unscored))
 
 
 def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001

@@ -31,7 +31,7 @@ class Row:
     where: str  # file and line
     onset: float  # s
     stop: float  # s
-    label: str  # SzCORE type, BACKGROUND or OTHER
+    label: str  # SzCORE type, BACKGROUND, or OTHER with or without a name
     confidence: float = math.nan
     channels: tuple[str, ...] = ()
     label_confidence: float = math.nan
@@ -86,6 +86,8 @@ class Format:
     loses : tuple of str
         What a written file does not give back: some of ``type``, ``unknown confidence`` (it becomes 1), ``channels``,
         ``type confidence``, ``start``, ``fraction of the start``, ``duration`` and ``not scored``.
+    remark : callable
+        Events to what this format cannot say of them although it usually can; empty if there is nothing.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Format:
     read: Callable[[Path], Table]
     write: Callable[[Events, str], bytes] | None = None
     loses: tuple[str, ...] = ()
+    remark: Callable[[Events], str] = lambda _: ""
 
 
 def read_bytes(path: Path, limit: int = _LARGEST) -> bytes:
@@ -212,14 +215,15 @@ def label_of(text: str, where: str) -> str:
         raise AnnotationError(
             where, "an unknown event type that may mean a seizure", "a SzCORE type such as sz or sz_foc", "Correct it"
         )
-    return found or OTHER
+    # Only what looks like the name of a type may be shown: anything else could be a remark about the patient.
+    return found or (f"{OTHER}:{text}" if re.fullmatch(r"[a-z][a-z0-9_]{0,15}", text) else OTHER)
 
 
 def to_events(table: Table, where: str, duration: float | None = None, start: datetime | None = None) -> Events:
     """Check rows against the recording and join those that overlap."""
     start = table.start if start is None else start
     length = _length(table, where, duration)
-    seizures = [row for row in table.rows if row.label not in {BACKGROUND, OTHER}]
+    seizures = [row for row in table.rows if row.label.startswith("sz")]
     if not seizures and not table.looked and all(row.label != BACKGROUND for row in table.rows):
         raise AnnotationError(
             where,
@@ -242,7 +246,9 @@ def to_events(table: Table, where: str, duration: float | None = None, start: da
     for row in seizures:
         if not any(event.onset <= row.onset <= event.stop for event in result):
             raise AnnotationError(row.where, "the seizure has no length", "a stop after the onset")
-    return replace(result, unscored=tuple(_clip(span, shift, length) for span in table.unscored))
+    ignored = {row.label.removeprefix(f"{OTHER}:") for row in table.rows if row.label.startswith(OTHER)}
+    unscored = tuple(_clip(span, shift, length) for span in table.unscored)
+    return replace(result, unscored=unscored, ignored=tuple(sorted(ignored)))
 
 
 def _length(table: Table, where: str, duration: float | None) -> float:
