@@ -30,7 +30,7 @@ from restcli.events import Event
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.nn.weights import Weights, load_weights
-from restcli.train.card import table
+from restcli.text import markdown_table
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -268,7 +268,7 @@ def group_table(results: dict[str, list[Judged]]) -> str:
     for name, judged in results.items():
         floors = [of for of in judged[0].scores if of not in (FUSED, ALONE)]
         rows += [[f"floor of {name}: {of}", *_row(judged, of, names)] for of in floors]
-    return table(["per-second AUROC", *names], _without_repeats(rows))
+    return markdown_table(["per-second AUROC", *names], _without_repeats(rows))
 
 
 def _row(judged: Sequence[Judged], of: str, names: Sequence[str]) -> list[object]:
@@ -306,7 +306,7 @@ def recording_table(results: dict[str, list[Judged]]) -> str:
     for judged in results.values():
         tail += ["", "", sum(one.false for one in judged if one.shared.may_train), ""]
     rows.append(tail + [""] * (len(head) - len(tail)))
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _experts(shared: Shared) -> str:
@@ -364,7 +364,7 @@ def type_table(results: dict[str, list[Judged]]) -> str:
                         ", ".join(sorted(labels)) or "not found",
                     ]
                 )
-    return table(["weights", "recording", "s", "type", "likeliest", "its probability", "written"], rows)
+    return markdown_table(["weights", "recording", "s", "type", "likeliest", "its probability", "written"], rows)
 
 
 def summary_table(results: dict[str, list[Judged]]) -> str:
@@ -381,7 +381,7 @@ def summary_table(results: dict[str, list[Judged]]) -> str:
             row.append(f"{sum(one.false for one in own)} in {seconds / 3600:.2f} h")
         rows.append(row)
     head = ["weights", "absences", "chb01", "IIIC", "false: absence", "false: mimics", "false: EEGMAT 0-17"]
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 # ------------------------------------------------------------------------------------- robustness
@@ -423,7 +423,7 @@ def robustness(
             rows[name].append([f"{what} ({lost} recordings refused)" if lost else what, *cells])
     parts = []
     for name, lines in rows.items():
-        parts += [f"#### {name}", table(["change of AUROC", *names], lines)]
+        parts += [f"#### {name}", markdown_table(["change of AUROC", *names], lines)]
     return "\n\n".join(parts)
 
 

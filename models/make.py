@@ -11,7 +11,8 @@ from pathlib import Path
 from restcli.nn.config import RestConfig
 from restcli.signal.features import FeatureConfig
 from restcli.signal.montage import ELECTRODES_19
-from restcli.train.loop import Augmentation, TrainSettings, train
+from restcli.train.settings import Augmentation, TrainSettings
+from restcli.train.training import train
 
 DATA = ["sim:"]
 # Simulated background is dense in mimics and artefacts: a rate there is many times that of a ward.
@@ -61,7 +62,9 @@ def main() -> None:
 
     for settings in (DEFAULT, PAPER):
         if arguments.only in (None, settings.name):
-            chosen = replace(settings, seed=arguments.seed, cache=arguments.cache, workers=os.cpu_count() or 1)
+            chosen = replace(
+                settings, seed=arguments.seed, cache=arguments.cache, workers=os.cpu_count() or 1, overwrite=True
+            )
             result = train(DATA, arguments.out, chosen, on_progress=_show)
             result.card.write_text(result.card.read_text(encoding="utf-8") + _ON_REAL_RECORDINGS, encoding="utf-8")
             sys.stderr.write(f"\n{result.path}: {result.weights.sha256} after {result.seconds:.0f} s\n")

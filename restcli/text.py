@@ -41,13 +41,17 @@ def count(number: int, noun: str) -> str:
 
 
 def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table, without a line end after its last row.
+    """Return a Markdown table, floats with three decimals, without a line end after its last row.
 
-    >>> print(markdown_table(["a", "b"], [[1, "x"]]))
+    >>> print(markdown_table(["a", "b"], [[0.12345, "x"]]))
     | a | b |
     |---|---|
-    | 1 | x |
+    | 0.123 | x |
     """
+
+    def cell(value: object) -> str:
+        return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")
+
     rule = "|---" * len(header) + "|"
-    head, *body = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in [header, *rows]]
+    head, *body = ["| " + " | ".join(map(cell, row)) + " |" for row in [header, *rows]]
     return "\n".join([head, rule, *body])

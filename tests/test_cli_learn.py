@@ -95,13 +95,22 @@ def test_train_writes_weights_card_log_and_annotate_uses_them(dataset: Path, tmp
     assert json.loads(used.stdout)["weights"]["name"] == "tiny"
 
 
+def test_train_refuses_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "rest.safetensors").write_bytes(b"mine")
+    refused = restcli("train", "sim:0-5", "-o", tmp_path)
+    check_refused(refused, 3, "exists already")
+    assert "--overwrite" in refused.stderr and (tmp_path / "rest.safetensors").read_bytes() == b"mine"
+    check_refused(restcli("train", "sim:0-5", "-o", tmp_path / "a", "--split", "official"), 2, "no official split")
+    check_refused(restcli("train", "sim:0-5", "-o", tmp_path / "b", "--from", "rest-paper", "--hidden", "8"), 3, "32")
+
+
 def stopped_training(monkeypatch: pytest.MonkeyPatch, out: Path, left: str, *options: str) -> str:
     """Interrupt a training beside a checkpoint of this name; return what stderr says."""
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("restcli.train.loop.train", interrupted)
+    monkeypatch.setattr("restcli.train.training.train", interrupted)
     out.mkdir()
     (out / left).touch()
     done = restcli("train", "sim:0-5", "-o", out, "--members", "2", *options)

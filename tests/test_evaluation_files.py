@@ -86,12 +86,12 @@ def test_a_recording_without_detections_is_not_one_without_seizures(tmp_path: Pa
     detected = tree(tmp_path / "found", {"b/y": events()})
     with pytest.raises(AnnotationError, match="no events for 1 of 2 recordings: a/x"):
         evaluate(expert, detected)
-    result = evaluate(expert, detected, allow_missing=True, n_draws=DRAWS)
+    result = evaluate(expert, detected, skip_missing=True, n_draws=DRAWS)
     assert "1 of 2 recordings left out: no detected events (a/x, ...)" in result.notes
     assert math.isnan(result.value("sensitivity", "event+pooled"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(AnnotationError, match="no events for 2 of 2"):
-        evaluate(expert, tmp_path / "empty", allow_missing=True)
+        evaluate(expert, tmp_path / "empty", skip_missing=True)
     with pytest.raises(AnnotationError, match="no tables of events"):
         evaluate(tmp_path / "empty", detected)
     with pytest.raises(UsageError, match="one is a file, the other a folder"):

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from restcli.evaluation.measures import (
+    auroc,
     binned_auprc,
     binned_auroc,
     bootstrap,
@@ -78,3 +79,10 @@ def test_bootstrap_without_patients_to_draw_is_undefined() -> None:
 def test_nan_mean() -> None:
     assert nan_mean(np.array([1.0, np.nan, 3.0])) == 2.0
     assert math.isnan(nan_mean(np.array([np.nan])))
+
+
+def test_auroc_counts_ties_half() -> None:
+    target = np.array([False, True, False, True])
+    assert auroc(np.array([0.0, 0.0, 0.0, 0.0]), target) == 0.5
+    assert auroc(np.array([0.0, 1.0, 0.5, 2.0]), target) == 1.0
+    assert np.isnan(auroc(np.zeros(2), np.zeros(2, dtype=bool)))

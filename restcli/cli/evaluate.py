@@ -50,7 +50,7 @@ def evaluate(
     if weights is None and detected is not None:
         from restcli.evaluation.files import evaluate as compare
 
-        evaluation = compare(expert, detected, allow_missing=skip_missing, seed=seed)
+        evaluation = compare(expert, detected, skip_missing=skip_missing, seed=seed)
     else:
         from restcli.evaluation.dataset import evaluate_dataset
 

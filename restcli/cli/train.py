@@ -13,7 +13,7 @@ from restcli.cli.display import training_progress
 from restcli.cli.exits import note, say
 
 if TYPE_CHECKING:
-    from restcli.train.loop import TrainSettings
+    from restcli.train.settings import TrainSettings
 
 app = typer.Typer()
 
@@ -32,15 +32,19 @@ def train(
         int, typer.Option("--recordings", min=1, help="Number of recordings that a plain sim: stands for.")
     ] = 1200,
     variant: Annotated[
-        Literal["DS", "RS", "RM"],
+        Literal["DS", "RS", "RM"] | None,
         typer.Option(
-            "--variant", help="DS: one full update a second; RS: one masked update; RM: several masked updates."
+            "--variant",
+            help="DS: one full update a second; RS (default): one masked update; RM: several masked updates.",
         ),
-    ] = "RS",
-    hidden: Annotated[int, typer.Option("--hidden", min=1, help="Width of the state; 32 in the paper.")] = 8,
+    ] = None,
+    hidden: Annotated[
+        int | None, typer.Option("--hidden", min=1, help="Width of the state; 8 by default, 32 in the paper.")
+    ] = None,
     members: Annotated[
-        int, typer.Option("--members", min=1, help="Number of networks side by side whose logits are averaged.")
-    ] = 4,
+        int | None,
+        typer.Option("--members", min=1, help="Networks side by side whose logits are averaged; 4 by default."),
+    ] = None,
     loss: Annotated[Literal["bce", "mse"], typer.Option("--loss", help="Loss; mse in the paper.")] = "bce",
     split: Annotated[
         Literal["patient", "official"],
@@ -54,10 +58,13 @@ def train(
             "--false-alarms-per-day", min=0, help="Most false alarms a day on validation data; sets the threshold."
         ),
     ] = 12.0,
-    start_from: Annotated[str | None, typer.Option("--from", help="Weights to fine-tune.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Weights to fine-tune; nodes, features and shape are theirs.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--restart", help="Continue an interrupted training, or start again.")
     ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights of the same name.")] = False,
     device: Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where to compute.")] = "cpu",
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that prepare examples.")] = 1,
 ) -> None:
@@ -67,9 +74,8 @@ def train(
     """
     from dataclasses import replace
 
-    from restcli.nn.config import RestConfig
-    from restcli.train.loop import TrainSettings
-    from restcli.train.loop import train as run
+    from restcli.train.settings import TrainSettings, adopt
+    from restcli.train.training import train as run
 
     settings = TrainSettings(
         seed=seed,
@@ -82,12 +88,15 @@ def train(
         false_alarms_per_day=false_alarms,
         start_from=start_from,
         resume=resume,
+        overwrite=overwrite,
         device=device,
         workers=workers,
         name=name,
     )
-    shape = vars(settings.network) | {"variant": variant, "hidden": hidden, "members": members}
-    settings = replace(settings, config=RestConfig(**shape))
+    settings = adopt(settings)
+    shape = {"variant": variant, "hidden": hidden, "members": members}
+    if given := {key: value for key, value in shape.items() if value is not None}:
+        settings = replace(settings, config=replace(settings.network, **given))  # type: ignore[arg-type]
     with _hint_to_resume(out, settings), training_progress(settings.steps) as on_progress:
         result = run(data, out, settings, on_progress=on_progress)
     say(str(result.path))
@@ -97,15 +106,13 @@ def train(
 @contextmanager
 def _hint_to_resume(out: Path, settings: TrainSettings) -> Iterator[None]:
     """Say how to continue a training that was stopped, if one of its members has left a checkpoint."""
-    from dataclasses import replace
-
     from restcli.train.loop import checkpoint_path
 
     try:
         yield
     except BaseException:
         members = range(settings.network.members)
-        if any(checkpoint_path(out, replace(settings, member=k)).exists() for k in members):
+        if any(checkpoint_path(out, settings.of_member(k)).exists() for k in members):
             command = "the same command" + ("" if settings.resume else " without --restart")
             note(f"stopped before the end: {command} continues from the last validation")
         raise

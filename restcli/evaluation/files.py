@@ -30,7 +30,7 @@ def evaluate(
     expert: Events | str | Path,
     detected: Events | str | Path,
     *,
-    allow_missing: bool = False,
+    skip_missing: bool = False,
     n_draws: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
@@ -42,7 +42,7 @@ def evaluate(
         Both `Events` of one recording; or two tables of events in any format that restcli reads; or two folders with
         a table for each recording at the same place under the same name (``_events``, ``_eeg`` and the file
         extension do not count).
-    allow_missing : bool, default=False
+    skip_missing : bool, default=False
         Leave out recordings that have no table of detected events, and say so in `Evaluation.notes`, instead of
         raising.
     n_draws : int, default=1000
@@ -77,12 +77,12 @@ def evaluate(
     >>> report.value("sensitivity", "event+pooled"), report.value("false alarms a day", "event+pooled")
     (0.5, 24.0)
     """
-    cases, notes = _cases(expert, detected, allow_missing)
+    cases, notes = _cases(expert, detected, skip_missing)
     return evaluate_cases(cases, n_draws=n_draws, seed=seed, notes=notes)
 
 
 def _cases(
-    expert: Events | str | Path, detected: Events | str | Path, allow_missing: bool
+    expert: Events | str | Path, detected: Events | str | Path, skip_missing: bool
 ) -> tuple[list[Case], list[str]]:
     """Pair what is to be compared; the notes say what a reader must know."""
     if isinstance(expert, Events) and isinstance(detected, Events):
@@ -94,22 +94,22 @@ def _cases(
     if sides[0].is_dir() != sides[1].is_dir():
         raise UsageError("EXPERT DETECTED", "one is a file, the other a folder", "two files or two folders")
     if sides[0].is_dir():
-        return _folder_cases(*sides, allow_missing)
+        return _folder_cases(*sides, skip_missing)
     case, note = _file_pair(sides[0].stem, sides[0].stem, *sides)
     return [case], note
 
 
-def _folder_cases(expert: Path, detected: Path, allow_missing: bool) -> tuple[list[Case], list[str]]:
+def _folder_cases(expert: Path, detected: Path, skip_missing: bool) -> tuple[list[Case], list[str]]:
     tables = _tables(expert), _tables(detected)
     if not tables[0]:
         raise AnnotationError(str(expert), "no tables of events in it", "marks such as X_events.tsv")
     missing = sorted(set(tables[0]) - set(tables[1]))
-    if missing and (not allow_missing or len(missing) == len(tables[0])):
+    if missing and (not skip_missing or len(missing) == len(tables[0])):
         raise AnnotationError(
             str(detected),
             f"no events for {len(missing)} of {len(tables[0])} recordings: {', '.join(missing[:5])}",
             "a table for each, with a bckg row where none were found",
-            "Run the detection on them, or pass --allow-missing to leave them out",
+            "Run the detection on them, or pass --skip-missing to leave them out",
         )
     cases, notes = [], []
     for key in (key for key in tables[0] if key in tables[1]):

@@ -1,12 +1,13 @@
-"""The card of a weights file: what it is, what it came from, what it reaches, where it ends; knows no training."""
+"""The card of a weights file: what it is, what it was trained on, what it reaches and its limits."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from restcli.nn.weights import Weights
+from restcli.text import markdown_table
 
 _LIMITS = (
     "For research and for a clinician's second look; not a medical device, and no substitute for reading the EEG.",
@@ -17,17 +18,7 @@ _LIMITS = (
 
 
 def card_text(weights: Weights) -> str:
-    """Write the card of weights in Markdown.
-
-    Parameters
-    ----------
-    weights : Weights
-        With provenance and metrics, as `restcli.train.loop` leaves them.
-
-    Returns
-    -------
-    str
-    """
+    """Return the card of weights, with provenance and metrics, in Markdown."""
     parts = [
         f"# {weights.name}",
         _what(weights),
@@ -46,24 +37,6 @@ def card_text(weights: Weights) -> str:
         f"```json\n{json.dumps(weights.provenance.get('settings', {}), indent=1, sort_keys=True)}\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Write a Markdown table; numbers are rounded to three digits after the point.
-
-    Examples
-    --------
-    >>> print(table(["a", "b"], [["x", 0.12345]]))
-    | a | b |
-    |---|---|
-    | x | 0.123 |
-    """
-
-    def cell(value: object) -> str:
-        return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows])
 
 
 def _what(weights: Weights) -> str:
@@ -88,7 +61,7 @@ def _data(provenance: Mapping[str, Any]) -> str:
     settings = provenance.get("settings", {})
     split = f"Split by {settings.get('split')}: fold {settings.get('fold')} of {settings.get('folds')} validates; "
     return (
-        f"{split}patients never stand on both sides. Seed {settings.get('seed')}.\n\n{table(head, rows)}\n\n"
+        f"{split}patients never stand on both sides. Seed {settings.get('seed')}.\n\n{markdown_table(head, rows)}\n\n"
         "Parameters, scale, bias and threshold come from these data alone; the weight of the amplitude and the number "
         "of false alarms asked for are settings."
     )
@@ -99,10 +72,12 @@ def _metrics(weights: Weights) -> str:
     metrics, alone = (weights.metrics.get(name, {}) for name in ("validation", "validation_in_use"))
     short, used = weights.metrics.get("calibrated_with_prior"), weights.calibration.prior_seconds
     if not alone or not weights.calibration.amplitude or short == used:
-        return table(["measure", "value"], [[name.replace("_", " "), value] for name, value in metrics.items()])
+        return markdown_table(
+            ["measure", "value"], [[name.replace("_", " "), value] for name, value in metrics.items()]
+        )
     rows = [[name.replace("_", " "), value, alone[name]] for name, value in metrics.items()]
     return (
-        table(["measure", "as parts of long recordings", "as whole recordings"], rows)
+        markdown_table(["measure", "as parts of long recordings", "as whole recordings"], rows)
         + "\n\nValidation stretches stand for parts of long recordings, which are compared with their own usual "
         f"amplitude: calibration, threshold and first column mix {short:g} s at 15 µV into it, in use {used:g} s. "
         "In a long recording that changes hardly anything; a whole recording as short as a stretch is then compared "
@@ -115,7 +90,7 @@ def _types(types: Mapping[str, Any] | None) -> str:
         return ""
     names = types["names"]
     rows = [[name, *counts] for name, counts in zip(names, types["seizures"], strict=True)]
-    return "Seizures of known type by the type read out (rows: true):\n\n" + table(["", *names], rows)
+    return "Seizures of known type by the type read out (rows: true):\n\n" + markdown_table(["", *names], rows)
 
 
 def _reliability(weights: Weights) -> str:
@@ -125,7 +100,7 @@ def _reliability(weights: Weights) -> str:
     head = ["mean probability", "fraction ictal", "seconds"]
     body = [[row["probability"], row["ictal"], row["n"]] for row in rows]
     picture = f"![Reliability of {weights.name}]({weights.name}_reliability.png)"
-    return f"Reliability (seconds of validation):\n\n{table(head, body)}\n\n{picture}"
+    return f"Reliability (seconds of validation):\n\n{markdown_table(head, body)}\n\n{picture}"
 
 
 def _uncertainty(found: Mapping[str, float] | None) -> str:

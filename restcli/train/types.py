@@ -1,4 +1,4 @@
-"""The readout of the type of seizure, taught on the states of trained networks; knows no files."""
+"""The readout of the type of seizure, fitted on the states of trained networks."""
 
 from __future__ import annotations
 
@@ -10,36 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restcli.nn.rest import Rest
-from restcli.nn.windows import Inputs, Windows, run_windows
-from restcli.train.store import SEIZURE, Example, Examples
-from restcli.train.validation import Reading, project
+from restcli.train.store import SEIZURE, Examples
+from restcli.train.traces import Reader
 
 Float64Array = NDArray[np.float64]
 
 _SHRINK = 1e-3  # of the squared parameters: the states of one network are nearly collinear
 
 
-def teach_types(networks: Sequence[Rest], joined: Rest, examples: Examples, how: tuple[Tensor, Reading]) -> None:
+def fit_types(networks: Sequence[Rest], reader: Reader, examples: Examples) -> None:
     """Fit the type readout of all members together, in place, by multinomial logistic regression.
 
-    Parameters
-    ----------
-    networks : sequence of Rest
-        Trained members.
-    joined : Rest
-        The same side by side; its states are read.
-    examples : Examples
-        The training side.
-    how : (Tensor, Reading)
-        Graph weights, and how the network reads a recording.
-
-    Notes
-    -----
-    In training the loss of the type is kept small, so that it does not bend the states that find seizures; what it
-    then learns is little. With the states at rest the readout is a convex problem that has one solution. Each type
-    weighs the same, and in it each recording: focal seizures are half of all, and long ones would speak for all.
+    `reader` has the members joined. In training the loss of the type is kept small, so that it does not bend the states
+    that find seizures. Each type has the same weight, and within it each recording.
     """
-    states, kinds, owners = _gather(joined, examples, how)
+    states, kinds, owners = _typed_states(reader, examples)
     if len(np.unique(kinds)) < 2:
         return
     share = np.zeros(len(kinds))
@@ -54,31 +39,20 @@ def teach_types(networks: Sequence[Rest], joined: Rest, examples: Examples, how:
             network.fc_type.load_state_dict({"weight": torch.from_numpy(part), "bias": torch.from_numpy(bias)})
 
 
-@torch.no_grad()
-def _gather(
-    joined: Rest, examples: Examples, how: tuple[Tensor, Reading]
-) -> tuple[Float64Array, NDArray[np.int64], NDArray[np.int64]]:
+def _typed_states(reader: Reader, examples: Examples) -> tuple[Float64Array, NDArray[np.int64], NDArray[np.int64]]:
     """Return the mean states after seconds of known type (S, H), the types (S,) and their recordings (S,)."""
-    states, kinds, owners = [np.zeros((0, joined.config.hidden))], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    states = [np.zeros((0, reader.network.config.hidden))]
+    kinds, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for number, example in enumerate(examples.items):
         labels = examples.labels_of(example)
         typed = np.flatnonzero(labels > SEIZURE)
-        typed = typed[typed + how[1].look_ahead < len(labels)]
+        typed = typed[typed + reader.look_ahead < len(labels)]
         if len(typed):
-            states.append(_mean_states(joined, examples, example, how)[typed + how[1].look_ahead])
+            mean = reader.states(examples, example).cpu().numpy().astype(np.float64)
+            states.append(mean[typed + reader.look_ahead])
             kinds.append(labels[typed].astype(np.int64) - SEIZURE - 1)
             owners.append(np.full(len(typed), number))
     return np.concatenate(states), np.concatenate(kinds), np.concatenate(owners)
-
-
-def _mean_states(joined: Rest, examples: Examples, example: Example, how: tuple[Tensor, Reading]) -> Float64Array:
-    """Mean over the good nodes of the state after each second, (T, H)."""
-    _, projected, here = project(joined, examples, example, how)
-    windows = Windows(range(example.seconds), how[1].window)
-    state = run_windows(joined, Inputs(projected, here.T), how[0], windows)  # (N, T, H)
-    weight = here / here.sum(dim=1, keepdim=True).clamp(min=1)
-    mean: Tensor = (state.transpose(0, 1) * weight[..., None]).sum(dim=1)
-    return mean.cpu().numpy().astype(np.float64)
 
 
 def _regress(

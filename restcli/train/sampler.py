@@ -1,0 +1,137 @@
+"""Batches of augmented chunks: which ones depends on the seed and the step alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restcli.signal.features import log_features
+from restcli.train.settings import TrainSettings
+from restcli.train.store import UNKNOWN, Examples, Float32Array
+
+_FROM_SEIZURE = 0.6  # of the chunks come from stretches with a seizure
+_ON_ICTAL = 0.75  # of those contain an ictal second chosen first
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Chunks ready for the network."""
+
+    x: Tensor  # (B, T, N, F)
+    present: Tensor  # (B, T, N), 1 where a node takes part
+    labels: Tensor  # (B, T), int64, of the seconds themselves, not shifted
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(self.x.to(device), self.present.to(device), self.labels.to(device))
+
+
+class Sampler:
+    """Draws batches from the training side."""
+
+    def __init__(self, examples: Examples, settings: TrainSettings) -> None:
+        self.examples, self.settings = examples, settings
+        with_seizure = np.array([len(ictal) > 0 for ictal in examples.ictal])
+        weight = examples.seconds.astype(np.float64)
+        self._ictal = np.flatnonzero(with_seizure)
+        self._quiet = np.flatnonzero(~with_seizure) if not with_seizure.all() else np.arange(len(with_seizure))
+        self._quiet_weight = weight[self._quiet] / weight[self._quiet].sum()
+        self._mirror = mirror_order(settings.nodes)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of one step."""
+        settings = self.settings
+        rng = np.random.default_rng([settings.seed, step])
+        spans = []
+        for _ in range(settings.batch):
+            index, start = self._place(rng)
+            example = self.examples.items[index]
+            spans.append((example.start + start, min(settings.chunk, example.seconds - start)))
+        spectra, present, labels = padded(self.examples, spans, settings.chunk, settings.features.range[1] + 1)
+        self._augment(spectra, present, rng)
+        x = log_features(spectra, settings.features)
+        return Batch(torch.from_numpy(x), torch.from_numpy(present), torch.from_numpy(labels))
+
+    def _place(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Choose a stretch and the second that its chunk starts at."""
+        chunk = self.settings.chunk
+        if rng.random() < _FROM_SEIZURE:
+            index = int(rng.choice(self._ictal))
+            last = max(0, int(self.examples.seconds[index]) - chunk)
+            if rng.random() < _ON_ICTAL:
+                second = int(rng.choice(self.examples.ictal[index]))
+                return index, int(np.clip(second - rng.integers(chunk), 0, last))
+        else:
+            index = int(rng.choice(self._quiet, p=self._quiet_weight))
+            last = max(0, int(self.examples.seconds[index]) - chunk)
+        return index, int(rng.integers(last + 1))
+
+    def _augment(self, spectra: Float32Array, present: Float32Array, rng: np.random.Generator) -> None:
+        """Change chunks at random, in place; a gain or a filter is a sum on log magnitudes."""
+        how = self.settings.augmentation
+        size, _, n_nodes, n_bins = spectra.shape
+        spectra += rng.normal(0, how.gain, (size, 1, 1, 1)).astype(np.float32)
+        if how.node_gain:
+            spectra += rng.normal(0, how.node_gain, (size, 1, n_nodes, 1)).astype(np.float32)
+        if how.lowpass:
+            filtered = (rng.random((size, 1)) < how.lowpass).astype(np.float32)
+            cutoff = np.exp(rng.uniform(np.log(20), np.log(70), (size, 1)))
+            order = rng.integers(1, 7, (size, 1))
+            fall = -0.5 * np.log1p((np.arange(n_bins) / cutoff) ** (2 * order)) * filtered
+            spectra += fall[:, None, None, :].astype(np.float32)
+        if how.noise:
+            _add_noise(spectra, how.noise * math.sqrt(self.settings.features.sfreq), rng)
+        for row in range(size):
+            if rng.random() < how.mirror:
+                spectra[row] = spectra[row][:, self._mirror]
+                present[row] = present[row][:, self._mirror]
+            if rng.random() < how.drop:
+                n_dropped = int(rng.integers(1, how.most_dropped + 1))
+                present[row][:, rng.choice(n_nodes, min(n_dropped, n_nodes - 1), replace=False)] = 0
+
+
+def _add_noise(spectra: Float32Array, largest: float, rng: np.random.Generator) -> None:
+    """Add white noise, whose magnitudes reach `largest`, to log magnitudes in place: powers add."""
+    level = rng.uniform(0, largest, (len(spectra), 1, 1, 1))
+    draws = rng.standard_exponential(spectra.shape, dtype=np.float32)
+    power = np.exp(2 * spectra) + draws * np.square(level).astype(np.float32)
+    np.log(np.maximum(power, np.float32(1e-6)), out=spectra)
+    spectra *= np.float32(0.5)
+
+
+def padded(
+    examples: Examples, spans: Sequence[tuple[int, int]], length: int, n_bins: int
+) -> tuple[Float32Array, Float32Array, NDArray[np.int64]]:
+    """Return spectra, good nodes and labels of spans (start, seconds) in the store, each padded to `length`."""
+    n_nodes = examples.spectra.shape[1]
+    spectra = np.zeros((len(spans), length, n_nodes, n_bins), dtype=np.float32)
+    present = np.zeros((len(spans), length, n_nodes), dtype=np.float32)
+    labels = np.full((len(spans), length), UNKNOWN, dtype=np.int64)
+    for row, (start, n) in enumerate(spans):
+        spectra[row, :n] = examples.spectra[start : start + n, :, :n_bins]
+        present[row, :n] = examples.present[start : start + n]
+        labels[row, :n] = examples.labels[start : start + n]
+    return spectra, present, labels
+
+
+def mirror_order(nodes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the order of nodes that swaps left and right.
+
+    >>> mirror_order(("FP1-F3", "FZ-CZ", "FP2-F4")).tolist()
+    [2, 1, 0]
+    """
+    mirrored = ["-".join(_opposite(electrode) for electrode in node.split("-")) for node in nodes]
+    return np.array([nodes.index(b if b in nodes else a) for a, b in zip(nodes, mirrored, strict=True)])
+
+
+def _opposite(electrode: str) -> str:
+    """Return the electrode on the other side: odd numbers are left, even ones right."""
+    name = electrode.rstrip("0123456789")
+    number = electrode.removeprefix(name)
+    return f"{name}{int(number) + (1 if int(number) % 2 else -1)}" if number else electrode

@@ -1,0 +1,149 @@
+"""What a training depends on besides the data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from restcli.errors import UsageError, WeightsError
+from restcli.nn.config import RestConfig
+from restcli.nn.weights import load_weights
+from restcli.signal.features import FeatureConfig
+from restcli.signal.montage import DOUBLE_BANANA
+from restcli.train.store import TYPES
+
+# Two bands z-scored apart: muscle over a seizure fills the upper one and leaves the rhythm in the lower one alone.
+TWO_BANDS = FeatureConfig(bands=((1, 13), (14, 40)))
+# They change neither the parameters nor what they are trained on.
+_NOT_TRAINED = (
+    "resume",
+    "overwrite",
+    "workers",
+    "cache",
+    "device",
+    "false_alarms_per_day",
+    "fusion",
+    "smooth",
+    "prior",
+    "name",
+)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is changed at random in each chunk, so that the network cannot rely on it."""
+
+    gain: float = 0.3  # standard deviation of the natural logarithm of a gain common to all nodes
+    node_gain: float = 0.0  # the same for each node apart
+    drop: float = 0.3  # probability that 1 to `most_dropped` nodes are left out
+    most_dropped: int = 3
+    mirror: float = 0.5  # probability that left and right change places
+    noise: float = 0.0  # largest white noise added, µV of standard deviation; each chunk draws between 0 and this
+    lowpass: float = 0.0  # probability of a further low-pass filter at 20 to 70 Hz
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What a training depends on besides the data."""
+
+    features: FeatureConfig = TWO_BANDS  # what the network sees
+    config: RestConfig | None = None  # shape of the network; None takes the default, or that of `start_from`
+    nodes: tuple[str, ...] = DOUBLE_BANANA
+    seed: int = 0  # of the first parameters, the chunks drawn and the masks
+    steps: int = 700  # updates of the parameters of each member
+    recordings: int = 1200  # what a plain "sim:" stands for
+    seconds: float = 120.0  # length of each of them
+    batch: int = 64  # chunks
+    chunk: int = 30  # seconds
+    window: int = 14  # seconds that a score looks at in use
+    look_ahead: int = 3  # the output after second t judges second t - look_ahead
+    rate: float = 4e-3  # peak learning rate
+    loss: str = "bce"  # or "mse" (the paper's)
+    every_second: bool = True  # take the loss at every second of a chunk, else at its last one (the paper's)
+    average: float = 0.99  # decay of the moving average of the parameters that is saved; 0 saves the last ones
+    type_weight: float = 0.05  # of the loss of the type readout: small, so that it does not bend the state
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    split: str = "patient"  # or "official"
+    folds: int = 5
+    fold: int = 0  # the one that validates
+    check_every: int = 100  # steps between validations; the best one is kept
+    false_alarms_per_day: float = 12.0  # at most this many on validation, by SzCORE's event rule: sets the threshold
+    fusion: float = 1.0  # weight of the relative amplitude added to the logit
+    smooth: int = 5  # seconds that this amplitude is averaged over
+    prior: float = 90.0  # seconds at 15 µV mixed into a recording's usual amplitude
+    start_from: str | Path | None = None  # weights to fine-tune; see `adopt`
+    member: int = 0  # which of the config's members is trained; each has a seed of its own
+    resume: bool = True  # go on from an interrupted training in the same folder
+    overwrite: bool = False  # replace weights of this name
+    device: str = "cpu"
+    workers: int = 1  # processes that prepare examples
+    cache: Path | None = None  # folder of the example store; None puts it into the output folder
+    name: str = "rest"
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("bce", "mse"):
+            raise UsageError("--loss", f"unknown loss {self.loss!r}", "'bce' or 'mse'")
+        if self.split not in ("patient", "official"):
+            raise UsageError("--split", f"unknown split {self.split!r}", "'patient' or 'official'")
+        if self.folds < 2 or not 0 <= self.fold < self.folds:
+            raise UsageError("--fold", f"fold {self.fold} of {self.folds}", "at least 2 folds, counted from 0")
+        if self.device not in ("cpu", "cuda"):
+            raise UsageError("--device", f"unknown device {self.device!r}", "'cpu' or 'cuda'")
+        if self.steps < 1 or self.batch < 1 or self.check_every < 1:
+            raise UsageError("--steps", f"{self.steps} steps of {self.batch} chunks", "at least 1 of each")
+        if not 0 <= self.look_ahead < min(self.chunk, self.window):
+            raise UsageError("look_ahead", f"{self.look_ahead} s", "less than the chunk and the window")
+        if self.config is not None and self.config.n_features != self.features.n_features:
+            raise UsageError("config", f"{self.config.n_features} inputs", f"{self.features.n_features}")
+        if self.smooth < 1 or self.smooth % 2 == 0:
+            raise UsageError("smooth", f"{self.smooth} s", "an odd number of seconds")
+
+    @property
+    def network(self) -> RestConfig:
+        """Shape of the network to train."""
+        return self.config or RestConfig(self.features.n_features, hidden=8, n_types=len(TYPES), members=4)
+
+    def of_member(self, k: int) -> TrainSettings:
+        """Return the settings of one member's training."""
+        return replace(self, member=k, seed=self.seed * self.network.members + k)
+
+    def fingerprint(self) -> str:
+        """Return what must be equal to go on from a checkpoint, as text without any path."""
+        table = {key: value for key, value in asdict(self).items() if key not in _NOT_TRAINED}
+        if self.start_from is not None:
+            table["start_from"] = load_weights(self.start_from).sha256
+        return json.dumps(table, sort_keys=True, default=str)
+
+
+def adopt(settings: TrainSettings) -> TrainSettings:
+    """Take from the weights that a training starts from whatever it cannot change.
+
+    These are inputs, nodes, seconds seen, how amplitude is fused, and the shape unless a config of the same is given.
+    """
+    if settings.start_from is None:
+        return settings
+    weights = load_weights(settings.start_from)
+    own = replace(weights.config, n_types=len(TYPES) if weights.types else 0)
+    config = settings.config or own
+    for name in ("members", "hidden", "n_features"):
+        asked, given = getattr(config, name), getattr(own, name)
+        if asked != given:
+            raise WeightsError(
+                weights.name,
+                f"{name} is {given} in these weights and {asked} in the network asked for",
+                "the same shape",
+                f"Leave out --{name}",
+            )
+    return replace(
+        settings,
+        features=weights.features,
+        nodes=weights.nodes,
+        config=config,
+        window=weights.window,
+        look_ahead=weights.look_ahead,
+        chunk=max(settings.chunk, weights.window),
+        fusion=weights.calibration.amplitude,
+        smooth=weights.calibration.smooth,
+        prior=weights.calibration.prior_seconds,
+    )

@@ -1,0 +1,196 @@
+"""From simulated or real recordings to examples in the store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from restcli.detect.settings import usable_labels
+from restcli.errors import RecordingError, UsageError
+from restcli.events import Events
+from restcli.io.recording import Recording
+from restcli.signal.montage import Montage, derive
+from restcli.signal.quality import Quality, judge
+from restcli.train.settings import TrainSettings
+from restcli.train.store import (
+    N_BINS,
+    SFREQ,
+    Examples,
+    Float32Array,
+    Labels,
+    Store,
+    Stretch,
+    Task,
+    content_key,
+    type_label,
+)
+
+SIMULATED = "sim:"
+MIN_NODES = 8  # a real recording with fewer is an error; a simulated one gives no example
+_SMALLEST = 1e-3
+
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+def find_tasks(data: Sequence[str], settings: TrainSettings) -> tuple[Task, ...]:
+    """List the recordings of ``sim:``, ``sim:FIRST-LAST`` (seeds) or folders, after checking that each can be used."""
+    tasks: list[Task] = []
+    for item in data:
+        found = _simulated_tasks(item, settings) if item.startswith(SIMULATED) else _real_tasks(Path(item), settings)
+        tasks += found
+    if not tasks:
+        raise UsageError("DATA", "no recordings", "'sim:' or folders of recordings with expert marks")
+    return tuple(tasks)
+
+
+def build_examples(
+    tasks: Sequence[Task], settings: TrainSettings, cache: Path, *, on_progress: Progress | None = None
+) -> Examples:
+    """Make the examples of tasks, or fetch them from the store in `cache`."""
+    store = Store(cache, settings.nodes)
+    with store.locked():
+        missing = [task for task in {task.key: task for task in tasks}.values() if task.key not in store.index]
+        done = len(tasks) - len(missing)
+        for task, stretches in _compute(missing, settings):
+            store.append(task.key, stretches)
+            done += 1
+            if on_progress is not None:
+                on_progress(done, len(tasks), {})
+        return store.examples(tasks)
+
+
+def _real_tasks(path: Path, settings: TrainSettings) -> list[Task]:
+    from restcli.io.registry import open_recording, recording_hash
+    from restcli.marks.layouts import find_items
+
+    tasks = []
+    for item in find_items(path):
+        recording = open_recording(item.recording_path)
+        _montage(recording, settings.nodes)
+        events = item.marks.read(recording)
+        marks = repr([(e.onset, e.duration, e.label) for e in events])
+        key = content_key("real", recording_hash(item.recording_path), marks)
+        patient = f"{item.source}/{item.patient}"
+        tasks.append(Task(key, item.source, patient, item.split or "", path=item.recording_path, events=events))
+    return tasks
+
+
+def _montage(recording: Recording, nodes: tuple[str, ...]) -> Montage:
+    montage = derive(usable_labels(recording), nodes)
+    if len(montage.nodes) < MIN_NODES:
+        raise RecordingError(
+            str(recording.path),
+            f"only {len(montage.nodes)} of {len(nodes)} nodes can be derived",
+            f"at least {MIN_NODES}",
+            "Leave the recording out, or rename its channels",
+        )
+    return montage
+
+
+def _simulated_tasks(item: str, settings: TrainSettings) -> list[Task]:
+    span = item.removeprefix(SIMULATED)
+    try:
+        first, last = (int(part) for part in span.split("-")) if span else (0, settings.recordings - 1)
+    except ValueError as error:
+        raise UsageError(item, "not a range of seeds", "'sim:' or 'sim:FIRST-LAST'") from error
+    version, seconds = _simulator_version(), settings.seconds
+    return [
+        Task(content_key("sim", version, seed, seconds), "simulated", f"sim-{seed}", seed=seed, seconds=seconds)
+        for seed in range(first, last + 1)
+    ]
+
+
+@cache
+def _simulator_version() -> str:
+    """Fingerprint of what the simulator draws: another simulator gives other examples."""
+    from restcli.simulate.draw import VERSION, draw
+
+    digest = hashlib.sha256(str(VERSION).encode())
+    for seed in range(8):
+        digest.update(draw(seed, seconds=20.0).data.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _compute(tasks: Sequence[Task], settings: TrainSettings) -> Iterator[tuple[Task, list[Stretch]]]:
+    """Compute stretches in order, in this process or in several; the result is the same."""
+    work = partial(compute_stretches, nodes=settings.nodes)
+    if settings.workers <= 1 or len(tasks) < 2:
+        yield from ((task, work(task)) for task in tasks)
+        return
+    with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
+        yield from zip(tasks, pool.map(work, tasks, chunksize=4), strict=True)
+
+
+def compute_stretches(task: Task, *, nodes: tuple[str, ...]) -> list[Stretch]:
+    """Turn one recording into examples, one for each unbroken stretch."""
+    return _recorded_stretches(task, nodes) if task.seed is None else _simulated_stretches(task, nodes)
+
+
+def _simulated_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
+    from restcli.simulate.draw import draw
+
+    assert task.seed is not None  # the caller looked
+    drawn = draw(task.seed, seconds=task.seconds)
+    montage = derive(drawn.labels, nodes)
+    if len(montage.nodes) < MIN_NODES:
+        return []
+    data = drawn.data[list(montage.channels)]
+    saturated = np.zeros((len(data), int(data.shape[1] // SFREQ)), dtype=np.float32)
+    labels = _second_labels(drawn.events, 0.0, saturated.shape[1])
+    return [_stretch(data, saturated, labels, montage=montage, nodes=nodes)]
+
+
+def _recorded_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
+    from restcli.io.registry import open_recording
+
+    assert task.path is not None and task.events is not None  # as `find_tasks` makes them
+    recording = open_recording(task.path)
+    montage = _montage(recording, nodes)
+    groups: list[list[Stretch]] = []
+    end = float("nan")
+    for block in recording.blocks(montage.channels, sfreq=SFREQ):
+        labels = _second_labels(task.events, block.start, block.saturated.shape[1])
+        if not abs(block.start - end) <= 0.5:
+            groups.append([])
+        groups[-1].append(_stretch(block.data, block.saturated, labels, montage=montage, nodes=nodes))
+        end = block.start + len(labels)
+    return [_join(group) for group in groups]
+
+
+def _stretch(
+    data: Float32Array, saturated: Float32Array, labels: Labels, *, montage: Montage, nodes: tuple[str, ...]
+) -> Stretch:
+    """Compute spectra and quality as detection does, and put the nodes found where the whole graph has them."""
+    signal = np.asarray(montage.matrix @ np.nan_to_num(data), dtype=np.float32)
+    magnitude, codes = judge(data, saturated, signal, montage.matrix, sfreq=SFREQ)
+    good = codes == Quality.GOOD
+    column = [nodes.index(name) for name in montage.nodes]
+    logs = np.log(np.maximum(np.nan_to_num(magnitude[..., :N_BINS]), _SMALLEST))
+    spectra = np.zeros((len(magnitude), len(nodes), N_BINS), dtype=np.float16)
+    spectra[:, column] = np.where(good[..., None], logs, 0.0)
+    present = np.zeros((len(magnitude), len(nodes)), dtype=np.uint8)
+    present[:, column] = good
+    return Stretch(spectra, present, labels[: len(magnitude)])
+
+
+def _second_labels(events: Events, start: float, n_seconds: int) -> Labels:
+    """Label each second by what holds at its middle."""
+    middle = start + np.arange(n_seconds) + 0.5
+    labels = np.zeros(n_seconds, dtype=np.int8)
+    for event in events:
+        labels[(middle >= event.onset) & (middle < event.stop)] = type_label(event.label)
+    return labels
+
+
+def _join(parts: Sequence[Stretch]) -> Stretch:
+    return Stretch(
+        np.concatenate([part.spectra for part in parts]),
+        np.concatenate([part.present for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )

@@ -1,0 +1,250 @@
+"""From data to a weights file with its log, curves and card."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from restcli.errors import OutputError, UsageError
+from restcli.files import write_atomically
+from restcli.nn.baselines import BandPowerBaseline
+from restcli.nn.golden import golden_logits
+from restcli.nn.rest import Rest, join_networks
+from restcli.nn.weights import Calibration, Weights, save_weights
+from restcli.train.card import card_text
+from restcli.train.loop import Row, adjacency_of, build_network, checkpoint_path, fit, one_thread
+from restcli.train.settings import TrainSettings, adopt
+from restcli.train.sources import Progress, build_examples, find_tasks
+from restcli.train.split import check_split, split_examples
+from restcli.train.store import TYPES, Examples
+from restcli.train.traces import Reader, Trace
+from restcli.train.types import fit_types
+from restcli.train.validation import (
+    choose_rule,
+    confusion_of_types,
+    fit_baseline,
+    fit_calibration,
+    measure,
+    measure_intervals,
+    probabilities,
+    reliability,
+)
+
+_PASSES = 20  # masked passes that intervals are measured with
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """What a training left behind."""
+
+    weights: Weights  # as saved
+    path: Path
+    log: Path
+    card: Path
+    curves: Path
+    rows: tuple[Row, ...]  # the log
+    seconds: float  # wall time of the training loop
+
+
+def train(
+    data: Sequence[str], out: str | Path, settings: TrainSettings | None = None, *, on_progress: Progress | None = None
+) -> TrainResult:
+    """Train weights on ``sim:``, ``sim:FIRST-LAST`` or data sets, and write them into a folder.
+
+    `on_progress` is called with things done, things in all, and a dictionary: empty while examples are prepared, then
+    ``loss`` and ``auroc``. What can be checked is checked before anything is computed.
+    """
+    settings, out = adopt(settings or TrainSettings()), Path(out)
+    check_before(out, settings)
+    tasks = find_tasks(data, settings)
+    sides = check_split(tasks, settings)
+    examples = build_examples(tasks, settings, settings.cache or out / "cache", on_progress=on_progress)
+    train_side, validation = split_examples(examples, sides)
+    baseline = fit_baseline(train_side)
+    begin = time.perf_counter()
+    networks, rows = _fit_members(train_side, validation, settings, out, on_progress=on_progress)
+    if settings.network.n_types:
+        with one_thread():
+            fit_types(networks, _reader(networks, settings), train_side)
+    seconds = time.perf_counter() - begin
+    weights = finish(networks, validation, settings, baseline=baseline)
+    provenance = {
+        "data": [item if item.startswith("sim:") else Path(item).name for item in data],
+        "training": train_side.summary(),
+        "validation": validation.summary(),
+    }
+    weights = _with_provenance(weights, provenance, settings)
+    return _write(out, weights, rows, settings, seconds)
+
+
+def check_before(out: Path, settings: TrainSettings) -> None:
+    """Refuse before any work what would fail after it: existing weights, folder, network size, device."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(str(out), f"the folder cannot be made ({error.strerror})") from error
+    if not os.access(out, os.W_OK):
+        raise OutputError(str(out), "the folder cannot be written to", remedy="Choose another folder with --out")
+    existing = [path for path in _outputs(out, settings) if path.exists()]
+    if existing and not settings.overwrite:
+        raise OutputError(
+            str(existing[0]),
+            "it exists already, and a training would replace it",
+            remedy="Choose another --name, or pass --overwrite",
+        )
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device", "torch finds no GPU here", "a CUDA device", "Pass --device cpu")
+    build_network(settings)
+
+
+def _outputs(out: Path, settings: TrainSettings) -> list[Path]:
+    endings = (".safetensors", ".md", "_log.csv", "_curves.png", "_reliability.png")
+    return [out / f"{settings.name}{ending}" for ending in endings]
+
+
+def _fit_members(
+    train_side: Examples, validation: Examples, settings: TrainSettings, out: Path, *, on_progress: Progress | None
+) -> tuple[list[Rest], list[Row]]:
+    """Train the members one after another; an interrupted training goes on with the member it was at."""
+    networks, rows = [], []
+    members = settings.network.members
+    for k in range(members):
+
+        def report(done: int, _: int, state: dict[str, float], before: int = k * settings.steps) -> None:
+            if on_progress is not None:
+                on_progress(before + done, members * settings.steps, state)
+
+        own = settings.of_member(k)
+        network, log = fit(train_side, validation, own, checkpoint=checkpoint_path(out, own), on_progress=report)
+        networks.append(network)
+        rows += [{"member": float(k), **row} for row in log]
+    return networks, rows
+
+
+def _reader(networks: Sequence[Rest], settings: TrainSettings) -> Reader:
+    network = networks[0] if len(networks) == 1 else join_networks(networks).to(settings.device)
+    adjacency = adjacency_of(settings)
+    return Reader(network.eval(), adjacency, settings.features, settings.window, settings.look_ahead)
+
+
+def finish(
+    networks: Sequence[Rest], validation: Examples, settings: TrainSettings, *, baseline: BandPowerBaseline
+) -> Weights:
+    """Calibrate trained members on validation, choose their rule and measure it there."""
+    reader = _reader(networks, settings)
+    with one_thread():
+        traces = reader.traces(validation, n_passes=_PASSES if settings.network.has_intervals else 0)
+    # Stretches of two minutes stand for parts of long recordings, whose usual amplitude is their own: with a prior as
+    # long as they are, they would be compared with 15 µV instead.
+    typical = float(np.median([len(trace.labels) for trace in traces]))
+    short = min(settings.prior, typical / 2)
+    calibration = fit_calibration(
+        traces, Calibration(amplitude=settings.fusion, smooth=settings.smooth, prior_seconds=short)
+    )
+    in_use = replace(calibration, prior_seconds=settings.prior)
+    found = probabilities(traces, calibration)
+    rule = choose_rule(traces, found, settings.false_alarms_per_day)
+    metrics: dict[str, Any] = {
+        "validation": measure(traces, found, rule, baseline=baseline),
+        "validation_in_use": measure(traces, probabilities(traces, in_use), rule, baseline=baseline),
+        "calibrated_with_prior": short,
+        "reliability": reliability(traces, found),
+    }
+    if settings.network.has_intervals:
+        metrics["intervals"] = measure_intervals(traces, found, calibration, rule)
+    types = TYPES[: settings.network.n_types]
+    if types:
+        metrics["types"] = _type_metrics(traces)
+    return Weights(
+        name=settings.name,
+        config=settings.network,
+        features=settings.features,
+        nodes=settings.nodes,
+        tensors=_stack(networks),
+        window=settings.window,
+        look_ahead=settings.look_ahead,
+        min_nodes=reader.min_nodes,
+        rule=rule,
+        calibration=in_use,
+        types=types,
+        metrics=metrics,
+        baseline=baseline,
+    )
+
+
+def _type_metrics(traces: Sequence[Trace]) -> dict[str, Any]:
+    return {"names": list(TYPES), "seizures": confusion_of_types(traces, len(TYPES)).tolist()}
+
+
+def _stack(networks: Sequence[Rest]) -> dict[str, NDArray[np.float32]]:
+    """Return the parameters of one network, or those of several along a first axis."""
+    parts = [{k: v.detach().cpu().numpy().astype(np.float32) for k, v in n.state_dict().items()} for n in networks]
+    return parts[0] if len(parts) == 1 else {key: np.stack([part[key] for part in parts]) for key in parts[0]}
+
+
+def _with_provenance(weights: Weights, provenance: dict[str, Any], settings: TrainSettings) -> Weights:
+    """Say how the weights came to be; no clock time and no path of this machine, so that bytes can be compared."""
+    table = json.loads(settings.fingerprint())
+    table.pop("member")
+    provenance |= {
+        "settings": table,
+        "false_alarms_per_day_asked": settings.false_alarms_per_day,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    weights = replace(weights, provenance=provenance)
+    return replace(weights, golden=golden_logits(weights))
+
+
+def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSettings, seconds: float) -> TrainResult:
+    """Write weights, log, curves and card; the checkpoint has done its work."""
+    path, card, log, curves, reliable = _outputs(out, settings)
+    weights = replace(weights, sha256=save_weights(weights, path))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(log, table.getvalue())
+    write_atomically(card, card_text(weights))
+    _draw_curves(curves, rows, settings)
+    _draw_reliability(reliable, weights)
+    for k in range(settings.network.members):
+        checkpoint_path(out, settings.of_member(k)).unlink(missing_ok=True)
+    return TrainResult(weights, path, log, card, curves, tuple(rows), seconds)
+
+
+def _draw_curves(path: Path, rows: Sequence[Row], settings: TrainSettings) -> None:
+    from restcli.output.plots.pages import plot_curves, save_figure
+
+    members = settings.network.members
+    table = {name: np.array([row[name] for row in rows]).reshape(members, -1) for name in rows[0]}
+    curves = {name: table[name].mean(axis=0) for name in ("loss", "validation_loss", "auroc")}
+    title = f"Training of {settings.name}" + (f", mean of {members} members" if members > 1 else "")
+    footer = f"seed {settings.seed}, {settings.loss}"
+    figure = plot_curves(table["step"][0], curves, quantity="loss, and AUROC of seconds", title=title, footer=footer)
+    save_figure(figure, path)
+
+
+def _draw_reliability(path: Path, weights: Weights) -> None:
+    from restcli.output.plots.pages import plot_reliability, save_figure
+
+    bins = np.full((10, 3), np.nan)
+    for row in weights.metrics["reliability"]:
+        bins[min(int(row["probability"] * 10), 9)] = row["probability"], row["ictal"], row["n"]
+    footer = f"{weights.name} ({weights.sha256[:8]}) · seconds of validation, never trained on"
+    predicted, observed, counts = bins.T
+    figure = plot_reliability(
+        predicted, observed, np.nan_to_num(counts).astype(int), title="Reliability", footer=footer
+    )
+    save_figure(figure, path)

@@ -1,0 +1,197 @@
+"""From data to weights: files, fine-tuning, members, types, and what is refused before any work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from train_examples import FEATURES, NODES, TINY, made_examples
+
+from restcli.errors import OutputError, UsageError, WeightsError
+from restcli.nn.config import RestConfig
+from restcli.nn.golden import golden_logits
+from restcli.nn.rest import join_networks
+from restcli.nn.weights import load_weights
+from restcli.signal.montage import electrode_graph
+from restcli.train.loop import build_network
+from restcli.train.settings import TrainSettings, adopt
+from restcli.train.store import SEIZURE
+from restcli.train.traces import Reader
+from restcli.train.training import train
+from restcli.train.types import fit_types
+from restcli.train.validation import confusion_of_types
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path, cache: Path) -> None:
+    settings = replace(TINY, cache=cache, recordings=12)
+    first, again = (train(["sim:"], tmp_path / name, settings) for name in ("a", "b"))
+    assert first.path.read_bytes() == again.path.read_bytes()
+    weights = load_weights(first.path)
+    assert weights.golden
+    assert weights.types[2] == "sz_gen_nm_typical"
+    assert weights.metrics["validation"]["hours"] > 0
+    assert weights.baseline is not None and len(weights.baseline.slope) == 10
+    assert weights.metrics["validation"]["auroc_band_power_baseline"] > 0
+    assert all(f"auroc {name} baseline" in first.card.read_text() for name in ("amplitude", "band power"))
+    assert first.log.read_text().splitlines()[0] == "member,step,rate,loss,validation_loss,auroc"
+    assert "wrong side" in first.card.read_text() and weights.metrics["intervals"]["passes"] == 20
+    assert weights.metrics["intervals"]["mean_width"] > 0
+    assert f"({weights.name}_reliability.png)" in first.card.read_text()
+    assert (first.path.parent / f"{weights.name}_reliability.png").stat().st_size > 1000
+    assert first.curves.stat().st_size > 1000
+    assert not list(first.path.parent.glob("*.part"))
+    assert str(tmp_path) not in json.dumps(weights.provenance)
+
+
+def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> None:
+    settings = replace(TINY, cache=cache, recordings=12, steps=4)
+    first = train(["sim:"], tmp_path / "a", settings)
+    tuned = train(["sim:"], tmp_path / "b", replace(settings, start_from=first.path, rate=0.0, average=0.0))
+    for key, value in first.weights.tensors.items():
+        np.testing.assert_allclose(tuned.weights.tensors[key], value, atol=1e-6)
+    assert tuned.weights.provenance["settings"]["start_from"] == first.weights.sha256
+    assert str(tmp_path) not in json.dumps(tuned.weights.provenance)
+
+
+def test_members_are_trained_apart_and_used_side_by_side(tmp_path: Path, cache: Path) -> None:
+    single = replace(TINY, cache=cache, recordings=12, steps=4)
+    shape = replace(single.network, hidden=6)
+    pair = replace(single, config=replace(shape, members=2), seed=1)
+    both = train(["sim:"], tmp_path / "pair", pair)
+    for k, seed in enumerate((2, 3)):
+        alone = train(["sim:"], tmp_path / f"alone{k}", replace(single, config=shape, seed=seed))
+        for key, value in alone.weights.tensors.items():
+            if not key.startswith("fc_type"):  # taught on the states of all members together
+                np.testing.assert_array_equal(both.weights.tensors[key][k], value)
+    loaded = load_weights(both.path)
+    assert loaded.n_parameters == 2 * sum(value.size for value in alone.weights.tensors.values())
+    np.testing.assert_allclose(golden_logits(loaded), loaded.golden, atol=1e-4)
+    assert [row["member"] for row in both.rows] == [0.0, 1.0]
+    tuned = train(["sim:"], tmp_path / "tuned", replace(pair, start_from=both.path, rate=0.0, average=0.0))
+    np.testing.assert_allclose(tuned.weights.tensors["l1.weight"], loaded.tensors["l1.weight"], atol=1e-6)
+    with pytest.raises(WeightsError, match="members is 2 in these weights and 1 in the network asked for"):
+        train(["sim:"], tmp_path / "other", replace(single, config=shape, start_from=both.path))
+
+
+def test_types_are_fitted_on_the_joint_states_of_members() -> None:
+    """Each type has a rhythm of its own, and networks that never learnt: the readout tells their states apart."""
+    examples = made_examples(n=16)
+    for k in range(4):
+        examples.spectra[examples.labels == SEIZURE + 1 + k, :, 8 + 3 * k] += 6
+    config = RestConfig(n_features=21, hidden=6, n_types=4)
+    networks = [build_network(replace(TINY, config=config, seed=seed)).eval() for seed in range(2)]
+    adjacency = torch.from_numpy(electrode_graph(NODES).adjacency)
+    before = [network.fc.weight.detach().clone() for network in networks]
+    fit_types(networks, Reader(join_networks(networks), adjacency, FEATURES, window=6, look_ahead=1), examples)
+    traces = Reader(join_networks(networks), adjacency, FEATURES, window=6, look_ahead=1).traces(examples)
+    table = confusion_of_types(traces, 4)
+    assert table.sum() > 4
+    assert np.trace(table) > 0.9 * table.sum()
+    for network, weight in zip(networks, before, strict=True):
+        torch.testing.assert_close(network.fc.weight, weight)
+
+
+def test_card_tells_both_priors_of_the_usual_amplitude(tmp_path: Path, cache: Path) -> None:
+    """Stretches of 40 s are parts of long recordings: calibrated with 20 s at 15 µV, used with 90 s."""
+    made = train(["sim:"], tmp_path, replace(TINY, cache=cache, recordings=12, fusion=2.0))
+    metrics = made.weights.metrics
+    assert made.weights.calibration.prior_seconds == 90.0
+    assert metrics["calibrated_with_prior"] == 20.0
+    assert metrics["validation"]["brier"] != metrics["validation_in_use"]["brier"]
+    told = made.card.read_text()
+    assert "mix 20 s at 15 µV" in told
+    assert "in use 90 s" in told
+    assert metrics["intervals"]["mean_width"] > 0
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for bad in ({"smooth": 4}, {"loss": "hinge"}, {"steps": 0}, {"look_ahead": 14}, {"device": "tpu"}, {"folds": 1}):
+        with pytest.raises(UsageError):
+            replace(TINY, **bad)
+    with pytest.raises(UsageError, match="unknown split"):
+        replace(TINY, split="by day")
+
+
+def test_the_command_line_has_the_same_defaults() -> None:
+    import inspect
+
+    from restcli.cli.train import train as command
+
+    told = {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
+    settings = TrainSettings()
+    for name in ("steps", "seed", "recordings", "loss", "split", "folds", "fold", "resume", "device", "workers"):
+        assert told[name] == getattr(settings, name), name
+    assert told["false_alarms"] == settings.false_alarms_per_day
+    assert (told["variant"], told["hidden"], told["members"]) == (None, None, None)  # as the weights of --from
+
+
+# --- refused before any work ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let any preparation of examples fail the test."""
+
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("examples were prepared")
+
+    monkeypatch.setattr("restcli.train.training.build_examples", work)
+
+
+def test_fine_tuning_takes_nodes_features_and_seconds_from_the_weights(tmp_path: Path) -> None:
+    paper = load_weights("rest-paper")
+    settings = adopt(TrainSettings(start_from="rest-paper"))
+    assert (settings.nodes, settings.features, settings.network) == (paper.nodes, paper.features, paper.config)
+    assert (settings.window, settings.look_ahead) == (paper.window, paper.look_ahead)
+    assert settings.fusion == paper.calibration.amplitude
+    assert adopt(settings) == settings
+    result = train(["sim:"], tmp_path, replace(settings, recordings=12, seconds=30.0, steps=1, folds=2))
+    assert result.weights.nodes == paper.nodes
+
+
+@pytest.mark.usefixtures("no_work")
+def test_another_shape_than_that_of_the_weights_is_refused(tmp_path: Path) -> None:
+    settings = adopt(TrainSettings(start_from="rest-paper"))
+    with pytest.raises(WeightsError, match=r"hidden is 32 in these weights and 8 .* Leave out --hidden"):
+        train(["sim:"], tmp_path, replace(settings, config=replace(settings.network, hidden=8)))
+    with pytest.raises(WeightsError, match=r"absent.safetensors"):
+        train(["sim:"], tmp_path, TrainSettings(start_from=tmp_path / "absent.safetensors"))
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("ending", [".safetensors", ".md", "_log.csv"])
+def test_existing_weights_are_not_replaced_unless_asked(tmp_path: Path, ending: str) -> None:
+    existing = tmp_path / f"rest{ending}"
+    existing.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"exists already.*--overwrite"):
+        train(["sim:"], tmp_path, TrainSettings())
+    assert existing.read_bytes() == b"mine"
+    with pytest.raises(AssertionError, match="examples were prepared"):
+        train(["sim:"], tmp_path, TrainSettings(overwrite=True))
+
+
+@pytest.mark.usefixtures("no_work")
+def test_other_faults_are_found_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="have no official split"):
+        train(["sim:"], tmp_path, TrainSettings(split="official"))
+    with pytest.raises(UsageError, match="fewer than 10000"):
+        train(["sim:"], tmp_path, TrainSettings(config=RestConfig(n_features=41, hidden=64)))
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="the folder cannot be made"):
+        train(["sim:"], tmp_path / "file" / "runs", TrainSettings())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.usefixtures("no_work")
+def test_a_gpu_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no GPU"):
+        train(["sim:"], tmp_path, TrainSettings(device="cuda"))

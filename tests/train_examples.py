@@ -1,0 +1,40 @@
+"""Made-up examples and small settings for tests of training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from restcli.nn.config import RestConfig
+from restcli.signal.features import FeatureConfig
+from restcli.signal.montage import DOUBLE_BANANA
+from restcli.train.settings import TrainSettings
+from restcli.train.store import SEIZURE, Example, Examples, Task
+
+NODES = DOUBLE_BANANA
+FEATURES = FeatureConfig(bands=((1, 20),))
+TINY = TrainSettings(
+    features=FEATURES,
+    config=RestConfig(n_features=21, hidden=6, n_types=4),
+    steps=12,
+    batch=8,
+    chunk=12,
+    check_every=4,
+    recordings=8,
+    seconds=40.0,
+    folds=2,
+)
+
+
+def made_examples(n: int = 8, seconds: int = 40) -> Examples:
+    """Recordings with a rhythm at 5 Hz in their second half, when even; a different kind of seizure in turns."""
+    rng = np.random.default_rng(0)
+    spectra = rng.normal(0, 1, (n * seconds, len(NODES), 100)).astype(np.float16)
+    labels = np.zeros(n * seconds, dtype=np.int8)
+    items = []
+    for i in range(n):
+        items.append(Example(Task(f"key{i}", "made", f"patient{i}"), i * seconds, seconds))
+        if i % 2 == 0:
+            part = slice(i * seconds + seconds // 2, (i + 1) * seconds)
+            spectra[part, :, 5] += 6
+            labels[part] = SEIZURE + 1 + (i // 2) % 4
+    return Examples(tuple(items), spectra, np.ones((n * seconds, len(NODES)), dtype=np.uint8), labels)
