@@ -228,7 +228,7 @@ def check_length(seconds: float, where: str) -> None:
     """Refuse lengths that no recording has: a damaged header, or a file that was allocated but never written."""
     if not seconds <= LONGEST:
         days = f"{seconds / 86_400:,.0f}" if seconds < 1e9 else "millions of"
-        raise RecordingError(where, f"its signals would last {days} days", f"at most {LONGEST // 86_400} days")
+        raise RecordingError(where, f"the recording would last {days} days", f"at most {LONGEST // 86_400} days")
 
 
 def _columns(raw: bytes, n_signals: int) -> list[list[bytes]]:

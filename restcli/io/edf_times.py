@@ -1,9 +1,9 @@
-"""The time stamps of EDF+ records: where a recording was interrupted; knows neither disks nor signals."""
+"""The time stamps of EDF+ records: where a recording was interrupted."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from restcli.errors import RecordingError
 
 _ONSET = re.compile(rb"([+-][0-9]+(?:[.,][0-9]*)?)\x14\x14")
 _TIMES = "record times in order, without overlap"
-_RE_EXPORT = "export the recording again from the EEG system"
+_RE_EXPORT = "Export the recording again from the EEG system"
 # Record times closer than this to where they belong are rounding: less than one sample at 200 Hz.
 _JITTER = 0.005
-# Clocks that are set back by up to this much while recording are smoothed over; more than that is no clock.
+# Clocks that are set back by up to this much while recording are smoothed over; beyond it the times mean nothing.
 _SETBACK = 1.0
 # Stamps that run away from the samples little by little are followed in steps of this size.
 _DRIFT = 0.25
@@ -24,20 +24,10 @@ _LONGEST_GAPS = 14 * 86_400.0
 
 
 def record_onset(raw: bytes) -> float:
-    """Read the time stamp at the head of a record's annotations.
+    """Read the time stamp at the head of a record's annotations, from its first 32 bytes or more.
 
-    Parameters
-    ----------
-    raw : bytes
-        The record's annotation bytes, at least the first 32.
+    Returns NaN when the bytes are blank, infinity when they are not a time stamp.
 
-    Returns
-    -------
-    float
-        Seconds; NaN when the bytes are blank, infinity when they are no time stamp.
-
-    Examples
-    --------
     >>> record_onset(b"+1.5" + bytes([20, 20, 0]))
     1.5
     """
@@ -50,8 +40,6 @@ def record_onset(raw: bytes) -> float:
 def is_text_damaged(raw: bytes) -> bool:
     """Tell whether binary samples went through a conversion of line endings: every LF follows a CR.
 
-    Examples
-    --------
     >>> is_text_damaged(bytes(range(256)) * 30)
     False
     """
@@ -64,125 +52,91 @@ def is_text_damaged(raw: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When records were taken: runs of records without a gap.
+    """When records were taken: runs of records without a gap."""
 
-    Parameters
-    ----------
-    first : tuple of int
-        First record of each run.
-    start : tuple of float
-        Its time, seconds after the first record of the file.
-    origin : float
-        Time of the first record after the header's start time, seconds.
-    repairs : tuple of str
-        What was wrong, and what was done.
-    """
-
-    first: tuple[int, ...]
-    start: tuple[float, ...]
-    origin: float = 0.0
+    first: tuple[int, ...] = (0,)  # first record of each run
+    start: tuple[float, ...] = (0.0,)  # its time, seconds after the first record of the file
+    origin: float = 0.0  # time of the first record after the header's start time, seconds
     repairs: tuple[str, ...] = ()
 
 
 def timeline(onsets: NDArray[np.float64], step: float, kind: str, *, where: str) -> Timeline:
-    """Find the gaps of a recording from the time stamps of its records.
+    """Find the gaps from the time stamps of records (`record_onset`) of `step` seconds.
 
-    Parameters
-    ----------
-    onsets : ndarray, shape (n_records,)
-        From `record_onset`.
-    step : float
-        Duration of a record, seconds.
-    kind : str
-        ``EDF+D`` or ``BDF+D`` announce gaps, ``+C`` denies them, others know no record times.
-    where : str
-        Name for errors.
-
-    Returns
-    -------
-    Timeline
-
-    Raises
-    ------
-    RecordingError
-        If the time stamps are needed and make no sense.
+    The kinds ``EDF+D`` and ``BDF+D`` announce gaps, ``+C`` denies them, others know no record times.
     """
     interrupted = kind.endswith("+D")
-    repairs: list[str] = []
     known = np.isfinite(onsets)
     n_wrong, n_unknown = int(np.isinf(onsets).sum()), int((~known).sum())
-    if kind.endswith(("+C", "+D")) and n_wrong > max(1, len(onsets) // 100):
+    few = max(1, len(onsets) // 100)
+    if kind.endswith(("+C", "+D")) and n_wrong > few:
         raise RecordingError(
             where,
             f"{n_wrong} of {len(onsets)} record time stamps are not where they belong: bytes were inserted or lost",
             "a time at the head of each record",
-            "copy the original again as a binary file",
+            "Copy the original again as a binary file",
         )
-    if not known.any() or (n_unknown > max(1, len(onsets) // 100) and not interrupted):
+    if not known.any() or n_unknown > few:
         if interrupted:
-            raise RecordingError(
-                where, "is interrupted (EDF+D) but its records bear no times: gaps cannot be placed", _TIMES, _RE_EXPORT
-            )
-        return Timeline((0,), (0.0,), 0.0, ("records bear no time stamps; taken as continuous",))
-    if n_unknown > max(1, len(onsets) // 100):
-        raise RecordingError(
-            where, f"is interrupted (EDF+D) but {n_unknown} of {len(onsets)} records bear no time", _TIMES, _RE_EXPORT
-        )
-    if n_unknown:
-        repairs.append(f"{n_unknown} record time stamps are unreadable; taken as following the one before")
+            what = f"the file is interrupted (EDF+D) but {n_unknown} of {len(onsets)} records bear no time"
+            raise RecordingError(where, what, _TIMES, _RE_EXPORT)
+        return Timeline(repairs=("records bear no time stamps; taken as continuous",))
     lag = onsets - np.arange(len(onsets)) * step
     # A record without a time follows its predecessor; the first ones precede the first that has one.
     nearest = np.maximum.accumulate(np.where(known, np.arange(len(onsets)), int(np.argmax(known))))
-    return _runs(lag[nearest], step, repairs, interrupted=interrupted, where=where)
+    found = _runs(lag[nearest], step, interrupted=interrupted, where=where)
+    if n_unknown:
+        note = f"{n_unknown} record time stamps are unreadable; taken as following the one before"
+        return replace(found, repairs=(note, *found.repairs))
+    return found
 
 
-def _runs(lag: NDArray[np.float64], step: float, repairs: list[str], *, interrupted: bool, where: str) -> Timeline:
+def _runs(lag: NDArray[np.float64], step: float, *, interrupted: bool, where: str) -> Timeline:
     """Cut records into runs where their lag behind gapless time grows."""
     origin = float(lag[0])
+    if abs(origin) > _LONGEST_GAPS:
+        raise RecordingError(
+            where, "the first record is stamped weeks away from the header's start", _TIMES, _RE_EXPORT
+        )
     forward = np.maximum.accumulate(lag)
-    setback = float(np.max(forward - lag))
     rise = np.diff(forward)
     jumps = rise > _JITTER
+    useless = _why_useless(lag, forward, step)
+    if useless and interrupted:
+        raise RecordingError(where, useless, _TIMES, _RE_EXPORT)
+    if useless:
+        return Timeline(origin=origin, repairs=(f"{useless}; ignored because the header says continuous",))
+    if not interrupted and jumps.sum() > max(10, len(lag) // 10):
+        note = "record times do not fit the duration of records; taken as continuous"
+        return Timeline(origin=origin, repairs=(note,))
+    repairs = []
+    cuts = jumps
     slow = np.concatenate([[0.0], np.cumsum(np.where(jumps, 0.0, rise))])
-    cuts = np.flatnonzero(jumps) + 1
-    if setback > _SETBACK + 0.01 * step * len(lag):
-        if interrupted:
-            record = int(np.argmax(forward - lag > _SETBACK))
-            raise RecordingError(
-                where,
-                f"record times run backwards at record {record + 1}: records overlap or are shuffled",
-                _TIMES,
-                _RE_EXPORT,
-            )
-        repairs.append("record times run backwards; ignored because the header says continuous")
-        return Timeline((0,), (0.0,), origin, tuple(repairs))
-    if not interrupted and len(cuts) > max(10, len(lag) // 10):
-        repairs.append("record times do not fit the duration of records; taken as continuous")
-        return Timeline((0,), (0.0,), origin, tuple(repairs))
-    if forward[-1] - origin > _LONGEST_GAPS:
-        days = (forward[-1] - origin) / 86_400
-        if interrupted:
-            raise RecordingError(
-                where,
-                f"record times leave {days:.0f} days of gaps between {len(lag) * step / 3600:.1f} h of signal",
-                _TIMES,
-                _RE_EXPORT,
-            )
-        repairs.append(f"record times leave {days:.0f} days of gaps; ignored because the header says continuous")
-        return Timeline((0,), (0.0,), origin, tuple(repairs))
-    if slow[-1] > _DRIFT and interrupted:
+    if slow[-1] > _DRIFT:
         drift = f"record times drift by {slow[-1]:.2f} s from the sampling rate"
-        repairs.append(f"{drift}; followed in steps of {_DRIFT} s")
-        cuts = np.flatnonzero(jumps | (np.diff(np.floor(slow / _DRIFT)) > 0)) + 1
-    elif slow[-1] > _DRIFT:
-        repairs.append(f"record times drift by {slow[-1]:.2f} s from the sampling rate; times follow the samples")
+        if interrupted:
+            cuts = jumps | (np.diff(np.floor(slow / _DRIFT)) > 0)
+        repairs.append(f"{drift}; {f'followed in steps of {_DRIFT} s' if interrupted else 'times follow the samples'}")
+    setback = float(np.max(forward - lag))
     if setback > _JITTER:
         repairs.append(f"records overlap by up to {setback:.3f} s; moved to follow each other")
-    if not interrupted and len(cuts):
+    if not interrupted and cuts.any():
         total = float(forward[-1] - forward[0])
-        repairs.append(f"the header says continuous but record times show {len(cuts)} gaps ({total:.3f} s)")
+        repairs.append(f"the header says continuous but record times show {cuts.sum()} gaps ({total:.3f} s)")
     if not -_JITTER < origin < 1.0:
         repairs.append(f"the first record is stamped {origin:.3f} s after the header's start; time 0 is there")
-    first = np.concatenate([[0], cuts])
+    first = np.concatenate([[0], np.flatnonzero(cuts) + 1])
     start = forward[first] - origin + first * step
     return Timeline(tuple(map(int, first)), tuple(map(float, start)), origin, tuple(repairs))
+
+
+def _why_useless(lag: NDArray[np.float64], forward: NDArray[np.float64], step: float) -> str:
+    """Say why record times cannot be believed; empty when they can."""
+    if float(np.max(forward - lag)) > _SETBACK + 0.01 * step * len(lag):
+        record = int(np.argmax(forward - lag > _SETBACK))
+        return f"record times run backwards at record {record + 1}: records overlap or are shuffled"
+    gaps = float(forward[-1] - lag[0])
+    if gaps > _LONGEST_GAPS:
+        hours = len(lag) * step / 3600
+        return f"record times leave {gaps / 86_400:.0f} days of gaps between {hours:.1f} h of signal"
+    return ""
