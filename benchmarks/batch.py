@@ -61,13 +61,13 @@ import sys, time, torch
 torch.set_num_threads(1)
 from pathlib import Path
 import restcli
-from restcli.output.bundle import write_outputs
+from restcli.output.bundle import Bundle
 begin, annotating = None, 0.0
 for number, path in enumerate(sorted(Path(sys.argv[1]).glob("sub-*/**/*.edf"))):
     start = time.perf_counter()
     result = restcli.annotate(path)
     annotating += time.perf_counter() - start if number else 0.0
-    write_outputs(result, sys.argv[2], plot=sys.argv[3])
+    Bundle(Path(sys.argv[2]), path.stem, plot=sys.argv[3]).write(result)
     if number == 0:
         begin = time.perf_counter()
 print((time.perf_counter() - begin) / number, annotating / number)

@@ -47,7 +47,8 @@ def main(path: str, plot: str) -> None:
         from restcli.detect.settings import Settings
         from restcli.io.registry import open_recording
         from restcli.nn.weights import load_weights
-        from restcli.output.bundle import expect_pictures, write_outputs
+        from restcli.output.bundle import Bundle
+        from restcli.output.pictures import expect_pictures
     with clock("open"):
         recording = open_recording(path)
     with clock("weights"):
@@ -56,7 +57,7 @@ def main(path: str, plot: str) -> None:
     result = detector.annotate(recording, Settings(), clock=clock)
     wait_for_plots()
     with tempfile.TemporaryDirectory() as folder:
-        write_outputs(result, folder, plot=plot, clock=clock)
+        Bundle(Path(folder), "result", plot=plot).write(result, clock=clock)
         cpu, peak = time.process_time(), _peak()
     found = {
         "stages": clock.seconds,

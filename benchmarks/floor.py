@@ -18,7 +18,7 @@ from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.io.registry import open_recording
 from restcli.nn.weights import Weights, load_weights
-from restcli.output.bundle import write_outputs
+from restcli.output.bundle import Bundle
 
 _HOURS = 2.0
 _USED = 19  # channels of the recording that the montage needs
@@ -132,7 +132,7 @@ def _stages(path: Path, weights: Weights, repeats: int) -> dict[str, float]:
                 recording = open_recording(path)
             result = detector.annotate(recording, Settings(), clock=clock)
             with tempfile.TemporaryDirectory() as folder:
-                write_outputs(result, folder, clock=clock)
+                Bundle(Path(folder), "result").write(result, clock=clock)
             for stage, seconds in clock.processor.seconds.items():
                 found.setdefault(stage, []).append(seconds)
     finally:

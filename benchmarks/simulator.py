@@ -18,12 +18,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mne
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.signal import resample_poly
 
-from restcli.output.plots.simulated import pages, realism_figure
+from restcli.output.plots.simulated import save_pages
+from restcli.signal.montage import DOUBLE_BANANA
+from restcli.simulate.bids import DatasetPlan, write_dataset
 from restcli.simulate.chain import Chain
 from restcli.simulate.draw import SimulateOptions, draw
-from restcli.simulate.realism import Background, realism
+from restcli.simulate.realism import Background, Realism, realism
 
 _EEGMAT_CHAIN = Chain(
     reference="ears",
@@ -86,6 +89,40 @@ def speed() -> dict[str, float]:
     return rates
 
 
+def realism_figure(result: Realism) -> Figure:
+    """Draw what tells simulated background from real: spectra, amplitude, correlation, the most telling features."""
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    axes = figure.subplots(2, 3)
+    colours = {"real": "black", "simulated": "tab:orange"}
+    hertz = np.arange(1, 41)
+    for side, rows in result.spectra.items():
+        low, middle, high = np.percentile(rows, [10, 50, 90], axis=0)
+        axes[0, 0].plot(hertz, middle, color=colours[side], label=f"{side} ({len(rows)} recordings)")
+        axes[0, 0].fill_between(hertz, low, high, color=colours[side], alpha=0.15, linewidth=0)
+    axes[0, 0].set(xlabel="frequency / Hz", ylabel="ln magnitude, median of a recording", title="spectra")
+    axes[0, 0].legend(fontsize=7)
+    for side, values in result.amplitude.items():
+        axes[0, 1].hist(values, bins=60, density=True, histtype="step", color=colours[side], label=side)
+    axes[0, 1].set(xlabel="ln(RMS 1-40 Hz / 15 µV)", ylabel="density", title="amplitude of a second")
+    names, scores = zip(*result.single[:15], strict=True)
+    axes[0, 2].barh(range(len(names)), np.array(scores) - 0.5, left=0.5, color="tab:orange")
+    axes[0, 2].set_yticks(range(len(names)), names, fontsize=7)
+    axes[0, 2].invert_yaxis()
+    axes[0, 2].set(xlim=(0, 1), xlabel="AUROC alone", title="what gives it away")
+    for axis, (side, table) in zip(axes[1], result.correlation.items(), strict=False):
+        image = axis.imshow(table, vmin=-1, vmax=1, cmap="RdBu_r")
+        axis.set_xticks(range(18), DOUBLE_BANANA, fontsize=5, rotation=90)
+        axis.set_yticks(range(18), DOUBLE_BANANA, fontsize=5)
+        axis.set_title(f"correlation, {side}")
+    figure.colorbar(image, ax=axes[1, 1], shrink=0.7)
+    axes[1, 2].axis("off")
+    lines = ["real or simulated?", "AUROC on unseen recordings"]
+    lines += [f"{side}: {count} s" for side, count in result.seconds.items()]
+    lines += [f"{name}: {value:.3f}" for name, value in result.auroc.items()]
+    axes[1, 2].text(0, 0.5, "\n".join(lines), fontsize=9, va="center")
+    return figure
+
+
 def main(out: Path, recordings: Path | None) -> None:
     """Measure, write, print."""
     out.mkdir(parents=True, exist_ok=True)
@@ -94,9 +131,8 @@ def main(out: Path, recordings: Path | None) -> None:
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    for seed in range(6):
-        for number, figure in enumerate(pages(draw(seed), count=2)):
-            figure.savefig(out / f"page_{seed}_{number}.png", dpi=80)
+    written = write_dataset(out / "recordings", DatasetPlan(6, 120 / 3600, seizures_per_day=1000))
+    save_pages(written, out / "pages", count=12)
     if recordings is not None:
         result = realism(real_background(recordings), simulated_background(5000))
         report["realism"] = {"auroc": result.auroc, "seconds": result.seconds, "single": result.single[:12]}

@@ -369,14 +369,14 @@ def test_results_equal_those_of_annotate(
     batch: Callable[..., Summary], recordings: list[Path], toy_weights: Path, tmp_path: Path
 ) -> None:
     import restcli
-    from restcli.output.bundle import write_outputs
+    from restcli.output.bundle import Bundle
 
     archive = tmp_path / "archive"
     archive.mkdir()
     source = shutil.copy(recordings[3], archive)
     batch(archive, tmp_path / "out")
     result = restcli.annotate(source, Settings(weights=str(toy_weights), threshold=0.3))
-    write_outputs(result, tmp_path / "alone", plot="none")
+    Bundle(tmp_path / "alone", "3", plot="none").write(result)
     for name in ("3_events.tsv", "3_scores.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
@@ -875,7 +875,11 @@ def test_only_scoring_takes_the_gpu(
     parcel, settings = pack(str(toy_weights)), Settings(threshold=0.3)
     detector = job._detector(parcel, "cpu")
     monkeypatch.setattr(job, "_detector", lambda *_: OnGpu())
-    monkeypatch.setattr("restcli.output.bundle.write_outputs", lambda *_, **__: held.append(is_held()) or ())
+    from restcli.output.bundle import Written
+
+    monkeypatch.setattr(
+        "restcli.output.bundle.Bundle.write", lambda *_, **__: held.append(is_held()) or Written((), {}, ())
+    )
     (tmp_path / "ledger.sqlite").touch()
     order = job.Order(
         str(tmp_path), str(tmp_path / "ledger.sqlite"), job.Shelf(str(tmp_path), "s"), parcel, settings, (), "none"

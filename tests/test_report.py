@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,11 @@ from restcli.events import Event, Events, Span
 from restcli.io.registry import open_recording
 from restcli.marks.registry import read_events
 from restcli.nn.weights import load_weights
-from restcli.output import bundle as report
-from restcli.output.bundle import event_traces, percent, pictured_events, run_report, scores_csv, write_outputs
+from restcli.output.bundle import Bundle, Written, scores_csv
+from restcli.output.plots.event import MOST_PAGES, pictured_events
+from restcli.output.plots.traces import read_traces
+from restcli.output.run_report import run_report
+from restcli.output.text import percent, quality_warnings
 
 ALL_FORMATS = ("csv_bi", "edf", "xml", "csv", "json")
 
@@ -34,12 +38,16 @@ def result(tmp_path_factory: pytest.TempPathFactory, toy_weights: Path) -> Resul
     return replace(found, events=events)
 
 
+def write(result: Result, folder: Path, stem: str = "ward 7", **options: Any) -> Written:
+    return Bundle(folder, stem, **options).write(result)
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_every_output_is_written_and_listed_with_its_hash(result: Result, tmp_path: Path) -> None:
-    written = write_outputs(result, tmp_path, formats=ALL_FORMATS)
+    written = write(result, tmp_path, formats=ALL_FORMATS).files
     assert names(tmp_path) == sorted(path.name for path in written)
     assert written[-1].name == "ward 7_run.json"
     told = json.loads(written[-1].read_text())["outputs"]
@@ -48,14 +56,14 @@ def test_every_output_is_written_and_listed_with_its_hash(result: Result, tmp_pa
 
 
 def test_all_tables_tell_the_same_events(result: Result, tmp_path: Path) -> None:
-    write_outputs(result, tmp_path, formats=ALL_FORMATS, plot="none")
+    write(result, tmp_path, formats=ALL_FORMATS, plot="none")
     for kind in ("tsv", *ALL_FORMATS):
         events = read_events(tmp_path / f"ward 7_events.{kind}", duration=40.0, start=result.recording.start)
         assert [(event.onset, event.duration) for event in events] == [(8.0, 6.0)], kind
 
 
 def test_scores_read_back_with_pandas(result: Result, tmp_path: Path) -> None:
-    write_outputs(result, tmp_path, plot="none")
+    write(result, tmp_path, plot="none")
     table = pd.read_csv(tmp_path / "ward 7_scores.csv")
     np.testing.assert_allclose(table["time"], result.scores.time)
     np.testing.assert_allclose(table["probability"], result.scores.probability, atol=5.1e-5)
@@ -71,13 +79,13 @@ def test_not_scored_is_empty_not_zero(result: Result) -> None:
 
 
 def test_same_input_gives_the_same_bytes(result: Result, tmp_path: Path) -> None:
-    first = write_outputs(result, tmp_path / "a", formats=ALL_FORMATS)
-    second = write_outputs(result, tmp_path / "b", formats=ALL_FORMATS)
+    first = write(result, tmp_path / "a", formats=ALL_FORMATS).files
+    second = write(result, tmp_path / "b", formats=ALL_FORMATS).files
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 def test_patient_never_reaches_an_output(result: Result, tmp_path: Path) -> None:
-    for path in write_outputs(result, tmp_path, formats=ALL_FORMATS, plot="pdf"):
+    for path in write(result, tmp_path, formats=ALL_FORMATS, plot="pdf").files:
         content = path.read_bytes()
         for secret in (b"Doe", b"Jane", b"SECRET", b"1980", b"03-FEB", b"Doe_Jane"):
             assert secret not in content, path.name
@@ -86,22 +94,22 @@ def test_patient_never_reaches_an_output(result: Result, tmp_path: Path) -> None
 def test_failed_write_leaves_nothing_and_keeps_what_was_there(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_outputs(result, tmp_path, plot="none")
+    write(result, tmp_path, plot="none")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(scores: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "scores_csv", full)
+    monkeypatch.setattr("restcli.output.bundle.scores_csv", full)
     with pytest.raises(OutputError, match="No space left"):
-        write_outputs(result, tmp_path, formats=ALL_FORMATS)
+        write(result, tmp_path, formats=ALL_FORMATS)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_outputs_of_an_earlier_run_that_no_longer_hold_are_removed(result: Result, tmp_path: Path) -> None:
-    write_outputs(result, tmp_path, formats=ALL_FORMATS)
+    write(result, tmp_path, formats=ALL_FORMATS)
     (tmp_path / "ward 7_notes.txt").write_text("mine")
-    write_outputs(replace(result, events=Events((), 40.0)), tmp_path)
+    write(replace(result, events=Events((), 40.0)), tmp_path)
     assert names(tmp_path) == [
         "ward 7_events.tsv",
         "ward 7_notes.txt",
@@ -112,7 +120,7 @@ def test_outputs_of_an_earlier_run_that_no_longer_hold_are_removed(result: Resul
 
 
 def test_nothing_found_is_written_as_background(result: Result, tmp_path: Path) -> None:
-    write_outputs(replace(result, events=Events((), 40.0)), tmp_path, plot="none")
+    write(replace(result, events=Events((), 40.0)), tmp_path, plot="none")
     lines = (tmp_path / "ward 7_events.tsv").read_text().splitlines()
     assert lines[1].split("\t")[:3] == ["0.00", "40.00", "bckg"]
 
@@ -131,14 +139,14 @@ def test_run_report_names_what_was_used(result: Result) -> None:
 
 def test_many_events_get_pages_for_the_most_confident(result: Result) -> None:
     events = tuple(Event(float(i), 1.0, "sz", (i * 7 % 30) / 30) for i in range(30))
-    chosen = pictured_events(replace(result, events=Events(events, 40.0)))
-    assert len(chosen) == report.MOST_EVENT_PICTURES
+    chosen = pictured_events(Events(events, 40.0))
+    assert len(chosen) == MOST_PAGES
     assert [number for number, _ in chosen] == sorted(number for number, _ in chosen)
     assert min(event.confidence for _, event in chosen) >= 10 / 30
 
 
 def test_traces_show_the_page_around_the_onset(result: Result) -> None:
-    traces = event_traces(result.recording, Event(15.0, 5.0), result.settings)
+    traces = read_traces(result.recording, 5.0, 35.0)
     assert traces is not None
     assert traces.time[0] == 5.0
     assert traces.time[-1] == pytest.approx(35.0, abs=0.01)
@@ -150,26 +158,26 @@ def test_a_users_own_files_are_never_overwritten_unasked(result: Result, tmp_pat
     marks = tmp_path / "ward 7_events.tsv"
     marks.write_text("my own marks")
     with pytest.raises(OutputError, match="--overwrite"):
-        write_outputs(result, tmp_path, plot="none")
+        write(result, tmp_path, plot="none")
     assert marks.read_text() == "my own marks"
     assert names(tmp_path) == ["ward 7_events.tsv"]
-    write_outputs(result, tmp_path, plot="none", overwrite=True)
+    write(result, tmp_path, plot="none", overwrite=True)
     # Own outputs are replaced without a word, unless somebody changed them since.
-    write_outputs(result, tmp_path, plot="none")
+    write(result, tmp_path, plot="none")
     marks.write_text(marks.read_text() + "edited by hand")
     with pytest.raises(OutputError, match="not an unchanged output"):
-        write_outputs(result, tmp_path, plot="none")
+        write(result, tmp_path, plot="none")
 
 
 def test_too_long_a_name_is_refused_with_the_reason(result: Result, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="shorter name"):
-        write_outputs(result, tmp_path, stem="x" * 245)
+        write(result, tmp_path, "x" * 245)
 
 
 def test_what_was_not_scored_is_no_background_in_any_table(result: Result, tmp_path: Path) -> None:
     span = Span(37.0, 40.0, "past the end")
     events = replace(result.events, unscored=(span,))
-    write_outputs(replace(result, events=events), tmp_path, formats=ALL_FORMATS, plot="none")
+    write(replace(result, events=events), tmp_path, formats=ALL_FORMATS, plot="none")
     rows = [line for line in (tmp_path / "ward 7_events.csv_bi").read_text().splitlines() if line.startswith("TERM")]
     assert rows[-1] == "TERM,14.0000,37.0000,bckg,1.0000"
     assert json.loads((tmp_path / "ward 7_events.json").read_text())["notScored"][0]["start"] == 37
@@ -178,25 +186,25 @@ def test_what_was_not_scored_is_no_background_in_any_table(result: Result, tmp_p
 
 
 def test_doubts_are_told(result: Result) -> None:
-    assert report.quality_warnings(result) == []
+    assert quality_warnings(result) == []
     loud = replace(result.trend, amplitude=result.trend.amplitude * 30)
     bad = {"F8-T4": {"drowned in mains hum": 20}, "FZ-CZ": {"flat or disconnected": 2}}
-    told = report.quality_warnings(replace(result, trend=loud, band_limit=20, bad_seconds=bad))
+    told = quality_warnings(replace(result, trend=loud, band_limit=20, bad_seconds=bad))
     assert len(told) == 3
     assert "unit and gain" in told[0] and "20 Hz" in told[1] and "not made for" in told[1] and "F8-T4" in told[2]
 
 
 def test_many_bad_nodes_make_one_line(result: Result) -> None:
     bad = {node: {"flat or disconnected": 20 + i} for i, node in enumerate(result.scores.nodes)}
-    told = report.quality_warnings(replace(result, bad_seconds=bad))
+    told = quality_warnings(replace(result, bad_seconds=bad))
     assert told == ["T6-O2, T4-T6, F8-T4, FP2-F8 and 14 more left out for up to 37 s: flat or disconnected"]
 
 
 def test_unknown_format_is_refused(result: Result, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="csv_bi"):
-        write_outputs(result, tmp_path, formats=("docx",))
+        write(result, tmp_path, formats=("docx",))
     with pytest.raises(UsageError, match="png"):
-        write_outputs(result, tmp_path, plot="gif")
+        write(result, tmp_path, plot="gif")
 
 
 def test_percent_never_rounds_up_to_all() -> None:
@@ -206,10 +214,10 @@ def test_percent_never_rounds_up_to_all() -> None:
 def test_overview_names_what_was_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
     from matplotlib.figure import Figure
 
-    from restcli.output.plots import pages as plots
+    from restcli.output.plots import save
 
     pages: list[Figure] = []
-    begin = plots.begin_save
+    begin = save.begin_save
 
     def keep(figure: Figure, path: Path) -> Callable[[], Path]:
         pages.append(figure)
@@ -218,7 +226,7 @@ def test_overview_names_what_was_mended(tmp_path: Path, monkeypatch: pytest.Monk
     whole = write_edf(tmp_path / "cut.edf", noise(19, 60, 200), 200).read_bytes()
     (tmp_path / "cut.edf").write_bytes(whole[: len(whole) * 2 // 3])
     result = Detector(load_weights(toy_weights), "cpu").annotate(open_recording(tmp_path / "cut.edf"), Settings())
-    monkeypatch.setattr(plots, "begin_save", keep)
-    write_outputs(result, tmp_path / "out")
+    monkeypatch.setattr(save, "begin_save", keep)
+    write(result, tmp_path / "out", "cut")
     words = [text.get_text() for text in pages[0].texts]
     assert any(text.startswith("Mended: ") and result.recording.repairs[0][:20] in text for text in words)

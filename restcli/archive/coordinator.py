@@ -6,8 +6,6 @@ import contextlib
 import hashlib
 import json
 import math
-import re
-import shutil
 import time
 import uuid
 from collections import deque
@@ -32,10 +30,11 @@ from restcli.archive.job import (
 from restcli.archive.ledger import Keys, Ledger, Row, is_complete, ledger_name
 from restcli.archive.pool import TICK, Crew, Flight, Hands, Lost, gpu_memory
 from restcli.archive.walk import is_bids, outputs_folder, shard_of, walk_archive
-from restcli.detect.settings import Settings, workshop_prefix
+from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError, UsageError
 from restcli.marks.registry import WRITABLE
 from restcli.nn.weights import find_weights
+from restcli.output.bundle import clear_leftovers
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -447,11 +446,7 @@ class _Coordinator:
     def _sweep(self, row: Row) -> None:
         """Remove the hidden workshop that a worker left when it was killed."""
         place = self.folder / row.stem
-        pattern = re.compile(re.escape(workshop_prefix(place.name)) + r"[a-z0-9_]{8}\.part")
-        with contextlib.suppress(OSError):
-            for item in list(place.parent.iterdir()):
-                if pattern.fullmatch(item.name):
-                    shutil.rmtree(item, ignore_errors=True)
+        clear_leftovers(place.parent, place.name)
 
     def _tell(self, stage: str, *, at_once: bool = False) -> None:
         """Report, but never spend more than a twentieth of the time on counting."""

@@ -195,7 +195,7 @@ def _where(error: Exception) -> str:
 
 
 def _annotate(task: Task, order: Order, clock: StageClock) -> dict[str, Any]:
-    from restcli.output.bundle import write_outputs
+    from restcli.output.bundle import Bundle
 
     if not Path(order.witness).exists():
         raise OutputError(order.folder, "this worker does not see it", "the same folder on every worker")
@@ -207,14 +207,8 @@ def _annotate(task: Task, order: Order, clock: StageClock) -> dict[str, Any]:
     with clock("outputs"):
         place = Path(order.folder) / task.stem
         # Times of this run go to the ledger: outputs made twice from the same are the same, byte for byte.
-        written = write_outputs(
-            replace(result, stages={}),
-            place.parent,
-            formats=order.formats,
-            plot=order.plot,
-            stem=place.name,
-            overwrite=True,
-        )
+        bundle = Bundle(place.parent, place.name, order.formats, order.plot, overwrite=True)
+        written = bundle.write(replace(result, stages={})).files
     try:
         _check_unchanged(task.source, before)
     except RecordingError:

@@ -14,10 +14,12 @@ from restcli.cli import options
 from restcli.cli.display import console, print_json, print_table, progress_bar
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, as_rest_error, complain, note, say
 from restcli.errors import UsageError
+from restcli.text import elapsed
 
 if TYPE_CHECKING:
     from restcli.detect.detector import Detector, Result
     from restcli.detect.settings import Settings
+    from restcli.output.bundle import Written
     from restcli.profiling import StageClock
 
 app = typer.Typer()
@@ -99,7 +101,7 @@ class _Job:
 
     settings: Settings
     out: Path
-    writing: dict[str, Any]  # keyword arguments of `write_outputs`
+    writing: dict[str, Any]  # keyword arguments of `Bundle`
     as_json: bool
     profile: bool
     detector: Detector | None = None
@@ -122,7 +124,7 @@ class _Job:
             note(f"restcli: {n_failed} of {len(recordings)} recordings failed")
         return SOME_FAILED if n_failed else DONE
 
-    def _annotate(self, path: Path) -> tuple[Result, tuple[Path, ...], StageClock]:
+    def _annotate(self, path: Path) -> tuple[Result, Written, StageClock]:
         from restcli.profiling import StageClock
 
         clock = StageClock()
@@ -138,35 +140,35 @@ class _Job:
                 weights = load_weights(self.settings.weights) if self.detector is None else self.detector.weights
             with clock("import"):
                 from restcli.detect.detector import Detector
-                from restcli.output.bundle import check_place, expect_pictures, output_stem, write_outputs
-            check_place(self.out, output_stem(path), **self.writing)
+                from restcli.output.bundle import Bundle, output_stem
+                from restcli.output.pictures import expect_pictures
+            bundle = Bundle(self.out, output_stem(path), **self.writing)
+            bundle.check()
             if self.detector is None:
                 with clock("weights"):
                     self.detector = Detector(weights, self.settings.device)
             wait_for_plots = expect_pictures(self.writing["plot"])
             result = self.detector.annotate(recording, self.settings, clock=clock, on_progress=on_progress)
         wait_for_plots()
-        return result, write_outputs(result, self.out, **self.writing, clock=clock), clock
+        return result, bundle.write(result, clock=clock), clock
 
     def _fail(self, path: Path, error: Exception, *, alone: bool) -> None:
         """Report a failure; raises it when it ends the command."""
-        from restcli.output.bundle import unusable
+        from restcli.output.run_report import failure_report
 
         problem = as_rest_error(str(path), error)
         with suppress(OSError):  # a name too long to be there
             if (self.out / f"{path.stem}_run.json").exists():
                 note(f"restcli: the outputs of {path.stem} in {self.out} are those of an earlier run")
         if self.as_json:
-            print_json(unusable(path, problem))
+            print_json(failure_report(path, problem))
         if alone or isinstance(problem, UsageError):
             raise problem
         complain(problem)
 
-    def _show(self, result: Result, written: tuple[Path, ...], clock: StageClock, *, alone: bool) -> None:
-        from restcli.output.bundle import run_report
-
+    def _show(self, result: Result, written: Written, clock: StageClock, *, alone: bool) -> None:
         if self.as_json:
-            print_json(run_report(result, formats=self.writing["formats"], plot=self.writing["plot"]))
+            print_json(written.report)
         else:
             _print_events(result, alone=alone)
             _print_notes(result, written, alone=alone)
@@ -176,7 +178,7 @@ class _Job:
 
 def _print_events(result: Result, *, alone: bool) -> None:
     """Print the events as a table on stdout."""
-    from restcli.output.bundle import clock_text, percent
+    from restcli.output.text import percent
 
     name, start = result.recording.path.name, result.recording.start
     if len(result.events) == 0:
@@ -191,7 +193,7 @@ def _print_events(result: Result, *, alone: bool) -> None:
     rows = [
         (
             str(number),
-            clock_text(event.onset) if start is None else f"{start + timedelta(seconds=event.onset):%H:%M:%S}",
+            elapsed(event.onset) if start is None else f"{start + timedelta(seconds=event.onset):%H:%M:%S}",
             f"{event.onset:.1f}",
             f"{event.duration:.1f}",
             event.label,
@@ -207,36 +209,28 @@ def _first_channels(channels: tuple[str, ...]) -> str:
     return ", ".join(channels[:4]) + (f" +{len(channels) - 4}" if len(channels) > 4 else "")
 
 
-def _print_notes(result: Result, written: tuple[Path, ...], *, alone: bool) -> None:
+def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
     """Print on stderr what was not scored, what was repaired, and where the outputs are."""
-    from restcli.output.bundle import clock_text, quality_warnings
+    from restcli.output.text import quality_warnings, scored_text
 
     lines = [] if alone else [f"{result.recording.path.name}:"]
-    lines.append(scored_line(result))
+    lines.append(scored_text(result))
     if result.montage.missing:
         lines.append(f"nodes that cannot be derived and were left out: {', '.join(result.montage.missing)}")
     lines += quality_warnings(result)
     lines += [f"repaired: {repair}" for repair in result.recording.repairs]
-    n_without = len(result.events) - sum("_event" in p.name and p.suffix in (".png", ".pdf") for p in written)
+    n_without = len(result.events) - sum("_event" in p.name and p.suffix in (".png", ".pdf") for p in written.files)
     if 0 < n_without < len(result.events):
         lines.append(f"pages were drawn for the most confident events; {n_without} have none")
-    lines.append(f"written: {written[-1].parent}/{result.recording.path.stem}_* ({len(written)} files)")
+    pictures = written.report["pictures_failed"].items()
+    lines += [f"the picture '{picture}' could not be drawn ({reason})" for picture, reason in pictures]
+    if written.earlier:
+        lines.append(f"left as an earlier run wrote them: {', '.join(written.earlier)}")
+    lines.append(f"written: {written.files[-1].parent}/{result.recording.path.stem}_* ({len(written.files)} files)")
     for line in lines:
         note(line)
-    last = f"duration {clock_text(result.scores.duration)}; scored on {result.device}; not a medical device"
+    last = f"duration {elapsed(result.scores.duration)}; scored on {result.device}; not a medical device"
     console(err=True).print(last, style="dim", markup=False)
-
-
-def scored_line(result: Result) -> str:
-    """Say what was and was not scored, by which rule and weights."""
-    from restcli.output.bundle import rule_text
-
-    by_reason: dict[str, float] = {}
-    for span in result.scores.unscored:
-        by_reason[span.reason] = by_reason.get(span.reason, 0.0) + span.stop - span.start
-    longest = sorted(by_reason.items(), key=lambda pair: -pair[1])[:3]
-    parts = [f"{seconds:.0f} s not scored ({reason})" for reason, seconds in longest if seconds >= 0.5]
-    return "; ".join([rule_text(result), *parts])
 
 
 def _print_stages(clock: StageClock, duration: float) -> None:

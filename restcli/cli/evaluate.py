@@ -15,7 +15,7 @@ from restcli.errors import UsageError
 
 if TYPE_CHECKING:
     from restcli.evaluation.report import Evaluation
-    from restcli.output.plots.pages import Strip
+    from restcli.output.plots.strips import Strip
 
 app = typer.Typer()
 
@@ -92,7 +92,9 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Write ``evaluation.json``, ``evaluation.md`` and the pictures, each whole or not at all."""
     from restcli.errors import OutputError
     from restcli.files import write_atomically
-    from restcli.output.plots.pages import plot_operating_curve, plot_reliability, plot_strips, save_figure
+    from restcli.output.plots.curves import plot_reliability, plot_threshold_curve
+    from restcli.output.plots.save import save_figure
+    from restcli.output.plots.strips import plot_strips
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -107,7 +109,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     )
     in_use = evaluation.value("false alarms a day", "event+pooled"), evaluation.value("sensitivity", "event+pooled")
     for of, curve in evaluation.curves.items():
-        figure = plot_operating_curve(
+        figure = plot_threshold_curve(
             curve.false_per_day,
             curve.sensitivity,
             chosen=in_use if of == "scores" else None,
@@ -123,7 +125,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
 
 def _strips(evaluation: Evaluation) -> list[Strip]:
     """Order recordings by patient; one of several of a patient is named by its number, as file names may be long."""
-    from restcli.output.plots.pages import Strip
+    from restcli.output.plots.strips import Strip
 
     strips: list[Strip] = []
     for row in evaluation.patients:

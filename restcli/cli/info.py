@@ -69,7 +69,7 @@ def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:
     from restcli.detect.settings import fit_montage, needed_nodes
     from restcli.io.registry import open_recording
     from restcli.nn.weights import load_weights
-    from restcli.output.bundle import describe_recording
+    from restcli.output.run_report import describe_recording
 
     recording = open_recording(path)
     weights = load_weights(settings.weights)

@@ -34,17 +34,8 @@ def simulate(
     with progress_bar("simulate") as on_progress:
         written = write_dataset(out, settings, on_progress=on_progress)
     if plot:
-        _draw_pages(out / "pages", plot, seed)
+        from restcli.output.plots.simulated import save_pages
+
+        save_pages(written, out / "pages", count=plot)
     say(str(out))
     note(f"{count(len(written), 'recording')} of {hours:g} h")
-
-
-def _draw_pages(folder: Path, n_pages: int, seed: int) -> None:
-    from restcli.output.plots.pages import save_figure
-    from restcli.output.plots.simulated import pages
-    from restcli.simulate.draw import draw
-
-    folder.mkdir(exist_ok=True)
-    for number in range(n_pages):
-        figure = pages(draw(seed + number), count=1)[0]
-        save_figure(figure, folder / f"page{number + 1:02d}.png")

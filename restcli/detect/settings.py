@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,11 +162,6 @@ def fit_montage(recording: Recording, weights: Weights, settings: Settings) -> M
             "name the channels with --channel-map, or accept fewer with --allow-missing",
         )
     return montage
-
-
-def workshop_prefix(stem: str) -> str:
-    """Return what the hidden folder of a result in the making begins with; no other stem has the same."""
-    return f".{stem[:30]}.{hashlib.sha256(stem.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}."
 
 
 def read_channel_map(path: Path | None) -> tuple[tuple[str, str], ...]:

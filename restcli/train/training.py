@@ -225,7 +225,8 @@ def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSett
 
 
 def _draw_curves(path: Path, rows: Sequence[Row], settings: TrainSettings) -> None:
-    from restcli.output.plots.pages import plot_curves, save_figure
+    from restcli.output.plots.curves import plot_curves
+    from restcli.output.plots.save import save_figure
 
     members = settings.network.members
     table = {name: np.array([row[name] for row in rows]).reshape(members, -1) for name in rows[0]}
@@ -237,7 +238,8 @@ def _draw_curves(path: Path, rows: Sequence[Row], settings: TrainSettings) -> No
 
 
 def _draw_reliability(path: Path, weights: Weights) -> None:
-    from restcli.output.plots.pages import plot_reliability, save_figure
+    from restcli.output.plots.curves import plot_reliability
+    from restcli.output.plots.save import save_figure
 
     bins = np.full((10, 3), np.nan)
     for row in weights.metrics["reliability"]:

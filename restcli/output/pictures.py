@@ -1,0 +1,61 @@
+"""The pictures of a result: one module of `restcli.output.plots` each, found by this table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from restcli.output.text import DISCLAIMER, rule_text
+
+if TYPE_CHECKING:
+    from restcli.detect.detector import Result
+
+PLOTS = ("png", "pdf", "none")
+# Module in restcli.output.plots, and what it shows. Its function ``draw(result, *, title, footer)`` yields pairs of
+# the end of a file's name and a figure.
+PICTURES = {
+    "overview": "the whole recording on one page",
+    "event": "a page of traces for each event, six at most",
+}
+
+
+def draw_pictures(result: Result, folder: Path, stem: str, kind: str) -> tuple[list[str], dict[str, str]]:
+    """Draw every picture into a folder; returns the names of the files, and why a picture could not be drawn."""
+    names: list[str] = []
+    failed: dict[str, str] = {}
+    page = {"title": re.sub(r"[\x00-\x1f\x7f]+", " ", stem), "footer": f"{rule_text(result)} · {DISCLAIMER}"}
+    writing: list[Future[Path]] = []
+    with ThreadPoolExecutor(1) as pool:  # packs and writes one page while the next is drawn
+        for picture in PICTURES:
+            try:
+                begin_save = import_module("restcli.output.plots.save").begin_save
+                for name, figure in import_module(f"restcli.output.plots.{picture}").draw(result, **page):
+                    write = begin_save(figure, folder / f"{stem}_{name}.{kind}")
+                    names.append(f"{stem}_{name}.{kind}")
+                    writing.append(pool.submit(write))
+            except Exception as error:  # a picture must not cost a table, whatever is wrong with matplotlib
+                failed[picture] = f"{type(error).__name__}: {error}".splitlines()[0]
+    for page_written in writing:
+        page_written.result()
+    return names, failed
+
+
+def expect_pictures(plot: str) -> Callable[[], None]:
+    """Import matplotlib in a thread while a recording is scored; returns a function that waits for the end of that."""
+    if plot == "none":
+        return lambda: None
+    thread = Thread(target=_import_plots, name="restcli-plots", daemon=True)
+    thread.start()
+    return thread.join
+
+
+def _import_plots() -> None:
+    with suppress(Exception):  # reported when pictures are drawn
+        for picture in PICTURES:
+            import_module(f"restcli.output.plots.{picture}")

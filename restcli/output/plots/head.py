@@ -1,0 +1,154 @@
+"""Where nodes are on the head: their order on a page, and the map of their involvement in an event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.patches import Circle, PathPatch, Polygon
+from matplotlib.path import Path as Outline
+
+from restcli.events import Event, Scores
+from restcli.output.plots.style import FAINT, FONT_SMALL, GREY, INK, PROBABILITY_COLOURS
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_position
+
+# Derivations and electrodes of each chain, left to right and front to back, as pages are read.
+_CHAINS = {
+    "Left temporal": ("FP1-F7 F7-T3 T3-T5 T5-O1", "F7 T3 T5"),
+    "Left parasagittal": ("FP1-F3 F3-C3 C3-P3 P3-O1", "FP1 F3 C3 P3 O1"),
+    "Midline": ("FZ-CZ CZ-PZ", "FZ CZ PZ"),
+    "Right parasagittal": ("FP2-F4 F4-C4 C4-P4 P4-O2", "FP2 F4 C4 P4 O2"),
+    "Right temporal": ("FP2-F8 F8-T4 T4-T6 T6-O2", "F8 T4 T6"),
+}
+_HEAD_RADIUS, _DISC = 1.2, 0.135
+
+
+def head_order(nodes: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Group nodes by chains, from left temporal to right temporal; a known montage is completed with absent nodes.
+
+    >>> head_order(["C4", "C3"])[2]
+    ('Midline', ('FZ', 'CZ', 'PZ'))
+    """
+    column = 0 if any("-" in node for node in nodes) or not nodes else 1
+    groups = tuple((name, tuple(members[column].split())) for name, members in _CHAINS.items())
+    known = {node for _, members in groups for node in members}
+    if nodes and known.isdisjoint(nodes):
+        return (("", tuple(nodes)),)
+    other = tuple(node for node in nodes if node not in known)
+    return (*groups, ("Other", other)) if other else groups
+
+
+def involvement(scores: Scores, event: Event) -> dict[str, float]:
+    """Average each node's probability over an event."""
+    inside = (scores.time >= event.onset) & (scores.time < event.stop)
+    if not inside.any() and len(scores.time):
+        inside[np.argmin(np.abs(scores.time - event.onset - event.duration / 2))] = True
+    values = scores.by_node[inside]
+    known = np.isfinite(values)
+    mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return {name: float(mean[i]) for i, name in enumerate(scores.nodes) if known[:, i].any()}
+
+
+def head_nodes(nodes: Sequence[str]) -> tuple[str, ...]:
+    """Nodes that the head map can place, completed to the whole montage so that missing ones show."""
+    whole = DOUBLE_BANANA if any("-" in node for node in nodes) else ELECTRODES_19
+    places = set(ELECTRODES_19)
+    extra = [node for node in nodes if node not in whole and set(node.split("-")) <= places]
+    return (*whole, *extra)
+
+
+def project(name: str) -> tuple[float, float]:
+    """Place an electrode on the flat head: azimuthal equidistant from the vertex, the circle of FP1 and O1 at radius 1.
+
+    >>> tuple(round(value, 3) for value in project("T4"))
+    (1.0, 0.0)
+    """
+    x, y, z = electrode_position(name)
+    radius = math.acos(max(-1.0, min(1.0, z))) / (math.pi / 2)
+    length = math.hypot(x, y)
+    return (0.0, 0.0) if length < 1e-9 else (x / length * radius, y / length * radius)
+
+
+def draw_empty_head(axes: Axes) -> None:
+    """Outline, names of the electrodes and scale: what every head shares."""
+    axes.set(xlim=(-1.42, 1.42), ylim=(-1.62, 1.48), aspect="equal", anchor="N")
+    axes.axis("off")
+    _draw_outline(axes)
+    axes.text(0, 1.48, "Involvement in the event", ha="center", va="bottom", weight="bold")
+    _draw_head_scale(axes)
+
+
+def fill_head(axes: Axes, nodes: Sequence[str], shares: Mapping[str, float]) -> None:
+    """Involvement on the head: discs for electrodes, bars between them for derivations."""
+    derivations = [node for node in head_nodes(nodes) if "-" in node]
+    ends = {node: [project(name) for name in node.split("-")] for node in derivations}
+    unknown = [ends[node] for node in derivations if node not in shares]
+    known = sorted((node for node in derivations if node in shares), key=lambda node: shares[node])
+    axes.add_artist(LineCollection(unknown, color=FAINT, linewidth=0.8, linestyle=":", zorder=2))
+    bars = [ends[node] for node in known for _ in range(2)]  # the ink around a bar, then the bar, weakest first
+    widths = [edge + 6 * shares[node] for node in known for edge in (3.6, 2.6)]
+    colours = [colour for node in known for colour in (to_rgba(INK), PROBABILITY_COLOURS(shares[node]))]
+    axes.add_artist(LineCollection(bars, colors=colours, linewidths=widths, capstyle="butt", zorder=2.5))
+    fills = {name: PROBABILITY_COLOURS(shares[name]) if name in shares else to_rgba("white") for name in ELECTRODES_19}
+    ghosts = [name not in shares and not derivations for name in ELECTRODES_19]
+    axes.add_artist(
+        EllipseCollection(
+            2 * _DISC,
+            2 * _DISC,
+            0,
+            units="xy",
+            offsets=[project(name) for name in ELECTRODES_19],
+            offset_transform=axes.transData,
+            facecolors=list(fills.values()),
+            linewidths=0.7,
+            zorder=5,
+            edgecolors=[FAINT if ghost else INK for ghost in ghosts],
+            linestyles=[":" if ghost else "-" for ghost in ghosts],
+        )
+    )
+    for name, ghost in zip(ELECTRODES_19, ghosts, strict=True):
+        axes.text(
+            *project(name),
+            name,
+            ha="center",
+            va="center_baseline",
+            fontsize=5.9,
+            zorder=6,
+            color=GREY if ghost else _readable(fills[name]),
+        )
+
+
+def _readable(fill: Any) -> str:
+    """Black or white, whichever stands out from a fill."""
+    red, green, blue = (value**2.2 for value in to_rgb(fill))
+    return "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.2 else INK
+
+
+def _draw_outline(axes: Axes) -> None:
+    line: dict[str, Any] = {"facecolor": "white", "edgecolor": GREY, "linewidth": 1.1}
+    r = _HEAD_RADIUS
+    axes.add_patch(Polygon([(-0.14, r - 0.02), (0, r + 0.17), (0.14, r - 0.02)], closed=True, zorder=0.5, **line))
+    for side in (-1, 1):
+        ear = np.array(
+            [(1.0, 0.22), (1.12, 0.30), (1.15, 0.10), (1.12, 0.0), (1.13, -0.2), (1.06, -0.28), (1.0, -0.22)]
+        )
+        codes = [Outline.MOVETO, *[Outline.CURVE4] * 6]
+        points = np.column_stack([side * ear[:, 0] * r, ear[:, 1]])
+        axes.add_patch(PathPatch(Outline(points, codes), zorder=0.5, **line))
+    axes.add_patch(Circle((0, 0), r, zorder=0.6, **line))
+
+
+def _draw_head_scale(axes: Axes) -> None:
+    """Draw a flat scale of probability under the head, labelled at its ends."""
+    axes.imshow(
+        np.linspace(0, 1, 64)[None], extent=(-0.6, 0.6, -1.5, -1.4), cmap=PROBABILITY_COLOURS, aspect="equal", zorder=1
+    )
+    axes.set(xlim=(-1.42, 1.42), ylim=(-1.62, 1.48))
+    for x, text, side in ((-0.66, "0", "right"), (0.66, "1", "left")):
+        axes.text(x, -1.45, text, ha=side, va="center", fontsize=FONT_SMALL)
+    axes.text(0, -1.56, "mean probability at the node", ha="center", va="top", fontsize=FONT_SMALL)

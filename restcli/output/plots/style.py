@@ -1,0 +1,168 @@
+"""Paper, fonts, colours and words that all pictures share. Sizes are in inches and points."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
+
+from restcli.output.plots.raster import Canvas
+from restcli.text import elapsed
+
+PAGE = (11.69, 8.27)  # A4 landscape: µV/mm are true when printed at full size
+SMALL_PAGE = (7.6, 5.2)
+DPI = 140
+FONT_TITLE, FONT_TEXT, FONT_SMALL, FONT_ROW = 12.0, 8.0, 7.0, 6.6
+INK, GREY, DIM, FAINT, PALE = "#1a1a1a", "#5a5a5a", "#8a8a8a", "#b5b5b5", "#f0f0f0"
+BLUE, BLUE_PALE, ORANGE, ORANGE_PALE = "#0a4fa3", "#b9d3f0", "#c44a00", "#ffe6c4"
+SERIES = (BLUE, ORANGE, "#00795c", "#8a4b8f", INK)  # dark enough for white paper, apart for the colour-blind
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+HIDDEN = "#e4e4e4"  # under the hatching of what was not scored
+HATCHES = ("////", "\\\\\\\\", "xxxx", "....", "")
+PROBABILITY_COLOURS = ListedColormap(mpl.colormaps["magma_r"](np.linspace(0.0, 0.88, 256)), "involvement")
+POWER_COLOURS = mpl.colormaps["cividis"]
+_RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": FONT_TEXT,
+    "text.parse_math": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": GREY,
+    "axes.labelsize": FONT_TEXT,
+    "xtick.labelsize": FONT_SMALL,
+    "ytick.labelsize": FONT_SMALL,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.5,
+    "pdf.fonttype": 42,
+    "legend.fontsize": FONT_SMALL,
+    "legend.frameon": False,
+    "savefig.dpi": "figure",
+    "savefig.bbox": None,
+}
+MARGIN_NAME = (-0.55 * 72, 0.0)  # points from the left edge of a panel to the end of its name
+# Seconds between ticks; longer recordings get whole days.
+_TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400)
+_DAY = 86400
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw alike whatever the user's matplotlib settings say."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        for name, value in _RC.items():
+            mpl.rcParams[name] = value  # type: ignore[index]
+        yield
+
+
+def make_page(size: tuple[float, float], title: str, footer: str) -> Figure:
+    """Make a sheet with its title and, at the foot, what produced the numbers."""
+    figure = Figure(figsize=size, dpi=DPI, facecolor="white")
+    Canvas(figure)
+    width, height = size
+    left = 0.15
+    fit(
+        figure.text(left / width, 1 - 0.14 / height, printable(title), fontsize=FONT_TITLE, weight="bold", va="top"),
+        width - 2 * left,
+    )
+    lines = textwrap.wrap(printable(footer), int((width - 2 * left) / 0.052))
+    if len(lines) > 3:
+        lines = [*lines[:2], lines[2] + " …"]
+    figure.text(left / width, 0.1 / height, "\n".join(lines), fontsize=FONT_SMALL, color=GREY, va="bottom")
+    return figure
+
+
+def add_panel(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Add axes placed in inches, without ticks."""
+    page_width, page_height = figure.get_size_inches()
+    axes = figure.add_axes((left / page_width, bottom / page_height, width / page_width, height / page_height))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_zorder(7)  # the frame stays visible around hatching and images
+    return axes
+
+
+def beside(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **style: Any) -> None:
+    """Write outside a panel: `at` in fractions of the panel unless `xycoords` is given, `offset` in points."""
+    usual: dict[str, Any] = {
+        "xycoords": "axes fraction",
+        "textcoords": "offset points",
+        "va": "center",
+        "annotation_clip": False,
+    }
+    axes.annotate(text, at, offset, **(usual | style))
+
+
+def margin_label(axes: Axes, text: str) -> None:
+    """Write a panel's name in the left margin, level with its middle."""
+    beside(axes, text, (0, 0.5), MARGIN_NAME, ha="right", fontsize=FONT_TEXT, weight="bold", linespacing=1.25)
+
+
+def say(axes: Axes, text: str) -> None:
+    """Write across an empty panel why it is empty."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", zorder=6, bbox=box)
+
+
+def printable(text: str) -> str:
+    """Replace what the font cannot draw, so that no name of a file can spoil a page."""
+    font = get_font(findfont("DejaVu Sans"))
+    return "".join(sign if sign == "\n" or font.get_char_index(ord(sign)) else "?" for sign in text)
+
+
+def shorten(text: str, length: int) -> str:
+    """Take out a text's middle: the end of a file's name tells most."""
+    if len(text) <= length:
+        return text
+    return text[: math.ceil((length - 1) / 2)] + "…" + text[len(text) - (length - 1) // 2 :]
+
+
+def fit(text: Text, width: float) -> Text:
+    """Shorten a text in its middle until it is at most `width` inches wide."""
+    figure = text.get_figure(root=True)
+    if figure is None:
+        return text
+    whole = text.get_text()
+    keep = len(whole)
+    while keep > 4 and text.get_window_extent().width > width * figure.dpi:
+        keep -= max(1, keep // 20)
+        text.set_text(shorten(whole, keep))
+    return text
+
+
+def time_ticks(begin: float, end: float, *, start: datetime | None, most: int) -> tuple[list[float], list[str]]:
+    r"""Choose round instants and their labels.
+
+    >>> time_ticks(0, 7200, start=datetime(2020, 1, 1, 23, 30), most=3)
+    ([1800.0, 5400.0], ['00:00\n+1 day', '01:00'])
+    """
+    days = math.ceil((end - begin) / most / _DAY) * _DAY
+    step = next((step for step in _TICK_STEPS if (end - begin) / step <= most), days)
+    offset = (
+        0.0 if start is None else (start - start.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+    )
+    ticks, labels = [], []
+    day_before = 0 if begin <= 0 else int((offset + begin) // _DAY)
+    for index in range(math.ceil((offset + begin) / step - 1e-9), math.floor((offset + end) / step + 1e-9) + 1):
+        instant = index * step
+        day, second = divmod(instant, _DAY)
+        label = elapsed(instant)
+        if start is not None:
+            label = f"{second // 3600:02d}:{second // 60 % 60:02d}" + (f":{second % 60:02d}" if step < 60 else "")
+            label += f"\n+{day} day{'s' if day > 1 else ''}" if day > day_before else ""
+            day_before = day
+        ticks.append(float(instant - offset))
+        labels.append(label)
+    return ticks, labels

@@ -1,0 +1,92 @@
+"""What people read about a result: in the terminal, in footers, in the run report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from restcli.text import elapsed
+
+if TYPE_CHECKING:
+    from restcli.detect.detector import Result
+
+DISCLAIMER = "Not a medical device: for research; every event must be judged by a person who reads EEG."
+
+# Usual 1-40 Hz RMS of bipolar derivations, µV. Outside, a wrong unit or gain is likelier than unusual EEG.
+_USUAL_RANGE = (2.5, 100.0)
+_LEAST_BAND = 30  # Hz
+_LEAST_BAD = 10  # seconds
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as a percentage that never rounds up to 100.
+
+    >>> percent(0.9999), percent(1.0)
+    ('99.9 %', '100 %')
+    """
+    return "100 %" if fraction >= 1 else f"{math.floor(fraction * 1000) / 10:.1f} %"
+
+
+def rule_text(result: Result) -> str:
+    """Say in one line which weights and rule made the events, and how much was scored."""
+    rule, scores = result.rule, result.scores
+    return (
+        f"weights {result.weights.name} ({result.weights.sha256[:8]}) · probability ≥ {rule.threshold:.2f}, "
+        f"lasting while ≥ {rule.release:.2f}, at least {rule.min_duration:g} s, {rule.smooth:g}-s mean · "
+        f"{percent(scores.scored)} of {elapsed(scores.duration)} scored"
+    )
+
+
+def scored_text(result: Result) -> str:
+    """Say by which rule and weights a recording was scored, and why parts of it were not."""
+    seconds: dict[str, float] = {}
+    for span in result.scores.unscored:
+        seconds[span.reason] = seconds.get(span.reason, 0.0) + span.stop - span.start
+    worst = sorted(seconds, key=lambda reason: -seconds[reason])[:3]
+    left_out = [f"{seconds[reason]:.0f} s not scored ({reason})" for reason in worst if seconds[reason] >= 0.5]
+    return "; ".join([rule_text(result), *left_out])
+
+
+def usual_amplitude(result: Result) -> float | None:
+    """Return the median over time of the nodes' median RMS in 1-40 Hz, µV; None when no second was good."""
+    known = result.trend.amplitude[np.isfinite(result.trend.amplitude)]
+    return float(np.median(known)) if known.size else None
+
+
+def quality_warnings(result: Result) -> list[str]:
+    """Say what makes a result doubtful although the recording was scored."""
+    found = []
+    usual, (low, high) = usual_amplitude(result), _USUAL_RANGE
+    if usual is not None and not low <= usual <= high:
+        found.append(
+            f"usual amplitude {usual:.3g} µV, outside the {low:g} to {high:g} µV of scalp EEG: check unit and gain"
+        )
+    if result.band_limit is not None:
+        doubt = "; these weights were not made for so little" if result.band_limit < _LEAST_BAND else ""
+        found.append(f"the recording holds little above about {result.band_limit} Hz (low-passed){doubt}")
+    found += [_bad_nodes(reason, nodes) for reason, nodes in _often_bad(result).items()]
+    if result.montage.duplicates:
+        labels = ", ".join(result.recording.channels[i].label for i in result.montage.duplicates)
+        found.append(f"repeated channels left out, the first of each kept: {labels}")
+    return found
+
+
+def _often_bad(result: Result) -> dict[str, dict[str, int]]:
+    """Seconds by node, by reason, of nodes that were left out for long; missing ones are reported elsewhere."""
+    least = max(_LEAST_BAD, 0.01 * len(result.trend.time))
+    found: dict[str, dict[str, int]] = {}
+    for node, counts in result.bad_seconds.items():
+        for reason, seconds in counts.items():
+            if node not in result.montage.missing and seconds >= least:
+                found.setdefault(reason, {})[node] = seconds
+    return found
+
+
+def _bad_nodes(reason: str, seconds: Mapping[str, int]) -> str:
+    worst = sorted(seconds, key=lambda node: -seconds[node])
+    others = f" and {len(worst) - 4} more" if len(worst) > 4 else ""
+    up_to = "up to " if len(worst) > 1 else ""
+    return f"{', '.join(worst[:4])}{others} left out for {up_to}{seconds[worst[0]]} s: {reason}"
