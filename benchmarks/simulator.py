@@ -23,7 +23,7 @@ from scipy.signal import resample_poly
 
 from restcli.output.plots.simulated import save_pages
 from restcli.signal.montage import DOUBLE_BANANA
-from restcli.simulate.bids import DatasetPlan, write_dataset
+from restcli.simulate.bids import DatasetSettings, write_dataset
 from restcli.simulate.chain import Chain
 from restcli.simulate.draw import SimulateOptions, draw
 from restcli.simulate.realism import Background, Realism, realism
@@ -131,7 +131,7 @@ def main(out: Path, recordings: Path | None) -> None:
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    written = write_dataset(out / "recordings", DatasetPlan(6, 120 / 3600, seizures_per_day=1000))
+    written = write_dataset(out / "recordings", DatasetSettings(6, 120 / 3600, seizures_per_day=1000))
     save_pages(written, out / "pages", count=12)
     if recordings is not None:
         result = realism(real_background(recordings), simulated_background(5000))

@@ -558,7 +558,7 @@ def test_realism_tells_like_from_unlike() -> None:
 
 
 def test_pages_are_those_of_the_written_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = write_dataset(tmp_path / "data", DatasetPlan(2, 0.05, seizures_per_day=1500, seed=3))
+    written = write_dataset(tmp_path / "data", DatasetSettings(2, 0.05, seizures_per_day=1500, seed=3))
     shown = []
     monkeypatch.setattr(
         "restcli.output.plots.simulated.plot_traces", lambda *page, **words: shown.append((page, words))
