@@ -106,17 +106,35 @@ def test_failed_write_leaves_nothing_and_keeps_what_was_there(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_outputs_of_an_earlier_run_that_no_longer_hold_are_removed(result: Result, tmp_path: Path) -> None:
-    write(result, tmp_path, formats=ALL_FORMATS)
+def test_earlier_formats_stay_and_pages_of_events_that_are_no_more_go(result: Result, tmp_path: Path) -> None:
+    write(result, tmp_path, formats=("csv_bi", "csv"))
     (tmp_path / "ward 7_notes.txt").write_text("mine")
-    write(replace(result, events=Events((), 40.0)), tmp_path)
+    edited = tmp_path / "ward 7_events.csv_bi"
+    edited.write_text(edited.read_text() + "by hand")
+    written = write(replace(result, events=Events((), 40.0)), tmp_path)
     assert names(tmp_path) == [
+        "ward 7_events.csv",
+        "ward 7_events.csv_bi",
         "ward 7_events.tsv",
         "ward 7_notes.txt",
         "ward 7_overview.png",
         "ward 7_run.json",
         "ward 7_scores.csv",
     ]
+    assert edited.read_text().endswith("by hand")
+    assert sorted(written.earlier) == ["ward 7_events.csv", "ward 7_events.csv_bi"]
+    # What was left is still known to be ours, unless it was changed.
+    write(result, tmp_path, formats=("csv",))
+    with pytest.raises(OutputError, match="csv_bi: exists and is not an unchanged output"):
+        write(result, tmp_path, formats=("csv_bi",))
+
+
+def test_an_edited_page_is_not_removed(result: Result, tmp_path: Path) -> None:
+    write(result, tmp_path)
+    page = tmp_path / "ward 7_event01.png"
+    page.write_bytes(page.read_bytes() + b"annotated")
+    written = write(replace(result, events=Events((), 40.0)), tmp_path)
+    assert page.read_bytes().endswith(b"annotated") and written.earlier == (page.name,)
 
 
 def test_nothing_found_is_written_as_background(result: Result, tmp_path: Path) -> None:
