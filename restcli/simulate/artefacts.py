@@ -132,7 +132,7 @@ def _add_flutter(scene: Scene, rng: Generator) -> None:
         phase = gliding_phase(rng, n, (rng.uniform(2.5, 7),), jitter=0.08)
         wave = play(cycle_table(rng, "sharp"), phase) * per_cycle(rng, phase, 0.25) * edges(n, 0.3, 0.3)
         scene.add(field_map, onset, wave * np.float32(log_uniform(rng, 20, 120)))
-        scene.mark("flutter", onset, onset + n / SFREQ)
+        scene.mark("flutter", onset, n / SFREQ)
 
 
 def _add_saccades(scene: Scene, rng: Generator) -> None:
@@ -155,21 +155,17 @@ def _add_muscle(scene: Scene, rng: Generator) -> None:
             envelope = envelope * (0.5 + 0.5 * np.sin(2 * np.pi * phase)).astype(np.float32) ** 2
         level = log_uniform(rng, 4, 90)
         muscle_burst(scene, rng, onset, envelope, level=level)
-        scene.mark("muscle", onset, onset + n / SFREQ)
-        scene.note("muscle", onset=onset, duration=n / SFREQ, level=level, rhythmic=rhythmic)
+        scene.log("muscle", "muscle", onset, n / SFREQ, level=level, rhythmic=rhythmic)
 
 
 def _add_pops(scene: Scene, rng: Generator) -> None:
     """Add electrode pops: a step of 50-400 µV at one electrode that decays within .05-.6 s."""
-    site = int(rng.integers(0, 19))
-    field_map = electrode_map(site)
+    field_map = electrode_map(int(rng.integers(0, 19)))
     for onset in poisson_times(rng, rng.uniform(1, 12) / 60, scene.seconds):
-        n = 300
-        wave = (
-            np.exp(-np.arange(n) / (rng.uniform(0.05, 0.6) * SFREQ)) * rng.choice([-1, 1]) * log_uniform(rng, 50, 400)
-        )
+        decay = np.exp(-np.arange(300) / (rng.uniform(0.05, 0.6) * SFREQ))
+        wave = decay * rng.choice([-1, 1]) * log_uniform(rng, 50, 400)
         scene.add(field_map, onset, wave.astype(np.float32))
-        scene.mark("pop", onset, onset + 1)
+        scene.mark("pop", onset, 1)
 
 
 def _add_bad_electrode(scene: Scene, rng: Generator) -> None:
@@ -178,9 +174,9 @@ def _add_bad_electrode(scene: Scene, rng: Generator) -> None:
     onset = rng.uniform(0, scene.seconds * 0.8)
     n = round(min(log_uniform(rng, 10, 300), scene.seconds - onset) * SFREQ)
     wave = rhythm(rng, n, 0.8, 1.0) + rng.uniform(0.1, 1) * band_noise(rng, n, 1, 90)
-    field_map = electrode_map(site)
-    scene.add(field_map, onset, wave * slow_curve(rng, n, 0.7, 2) * np.float32(log_uniform(rng, 10, 150)))
-    scene.mark("bad_electrode", onset, onset + n / SFREQ)
+    wave = wave * slow_curve(rng, n, 0.7, 2) * np.float32(log_uniform(rng, 10, 150))
+    scene.add(electrode_map(site), onset, wave)
+    scene.mark("bad_electrode", onset, n / SFREQ)
     scene.note("bad_electrode", electrode=ELECTRODES_21[site], onset=onset, duration=n / SFREQ)
 
 
@@ -190,8 +186,7 @@ def _add_movement(scene: Scene, rng: Generator) -> None:
         n = round(log_uniform(rng, 1, 15) * SFREQ)
         amplitude = log_uniform(rng, 30, 300)
         movement_wave(scene, rng, onset, edges(n, 0.4, 0.6) * np.float32(amplitude))
-        scene.mark("movement", onset, onset + n / SFREQ)
-        scene.note("movement", onset=onset, duration=n / SFREQ, amplitude=amplitude)
+        scene.log("movement", "movement", onset, n / SFREQ, amplitude=amplitude)
 
 
 def _add_rhythmic_movement(scene: Scene, rng: Generator) -> None:
@@ -202,7 +197,7 @@ def _add_rhythmic_movement(scene: Scene, rng: Generator) -> None:
         wave = play(cycle_table(rng, "sharp"), phase) * per_cycle(rng, phase, 0.3) * edges(n, 0.5, 0.5)
         place = any_electrode(rng, 21)
         scene.add(local_map(place, rng.uniform(0.25, 0.7)), onset, wave * np.float32(log_uniform(rng, 10, 150)))
-        scene.mark("movement", onset, onset + n / SFREQ)
+        scene.mark("movement", onset, n / SFREQ)
 
 
 def _add_heart(scene: Scene, rng: Generator) -> None:
@@ -238,7 +233,7 @@ def _add_restlessness(scene: Scene, rng: Generator) -> None:
         movement_wave(scene, rng, time, shape * np.float32(min(1000.0, size * np.exp(rng.normal(0, 0.6)))))
         if rng.random() < 0.6:
             muscle_burst(scene, rng, time, shape, level=log_uniform(rng, 5, 150))
-        scene.mark("movement", time, time + n / SFREQ)
+        scene.mark("movement", time, n / SFREQ)
         time += n / SFREQ + log_uniform(rng, 0.3, 10)
     scene.note("restlessness", onset=first, duration=length, amplitude=size)
 
@@ -256,8 +251,7 @@ def _add_chewing(scene: Scene, rng: Generator) -> None:
         scene.add(local_map(direction(site), 0.3), onset, wave * np.float32(level * rng.uniform(0.3, 1)))
     tongue = play(cycle_table(rng, "sharp"), phase) * edges(n, 0.5, 0.5)
     scene.add(_tongue_map(rng), onset, tongue * np.float32(log_uniform(rng, 5, 80)))
-    scene.mark("muscle", onset, onset + n / SFREQ)
-    scene.note("chewing", onset=onset, duration=n / SFREQ, level=level)
+    scene.log("muscle", "chewing", onset, n / SFREQ, level=level)
 
 
 def _tongue_map(rng: Generator) -> Float32Array:
@@ -274,7 +268,7 @@ def _add_talk(scene: Scene, rng: Generator) -> None:
     wave = rhythm(rng, n, rng.uniform(1, 4), rng.uniform(0.5, 1.2)) * slow_curve(rng, n, 0.8, 0.8) * edges(n, 0.3, 0.3)
     scene.add(_tongue_map(rng), onset, wave * np.float32(log_uniform(rng, 10, 120)))
     muscle_burst(scene, rng, onset, edges(n, 0.3, 0.3) * slow_curve(rng, n, 0.8, 0.4), level=log_uniform(rng, 3, 60))
-    scene.mark("muscle", onset, onset + n / SFREQ)
+    scene.mark("muscle", onset, n / SFREQ)
 
 
 def _add_percussion(scene: Scene, rng: Generator) -> None:
@@ -292,8 +286,7 @@ def _add_percussion(scene: Scene, rng: Generator) -> None:
     field_map = local_map(back, rng.uniform(0.3, 1.5)) * uneven * sign
     amplitude = log_uniform(rng, 15, 500)
     scene.add(field_map, onset, wave * np.float32(amplitude))
-    scene.mark("movement", onset, onset + n / SFREQ)
-    scene.note("percussion", onset=onset, duration=n / SFREQ, frequency=path, amplitude=amplitude)
+    scene.log("movement", "percussion", onset, n / SFREQ, frequency=path, amplitude=amplitude)
 
 
 def _add_strain(scene: Scene, rng: Generator) -> None:
@@ -303,8 +296,7 @@ def _add_strain(scene: Scene, rng: Generator) -> None:
     envelope = edges(n, rng.uniform(0.2, 8), rng.uniform(0.2, 8)) * slow_curve(rng, n, 0.4, 3)
     level = log_uniform(rng, 8, 150)
     muscle_burst(scene, rng, onset, envelope, level=level)
-    scene.mark("muscle", onset, onset + n / SFREQ)
-    scene.note("strain", onset=onset, duration=n / SFREQ, level=level)
+    scene.log("muscle", "strain", onset, n / SFREQ, level=level)
 
 
 def _add_pulse(scene: Scene, rng: Generator) -> None:
@@ -330,7 +322,7 @@ def _add_nystagmus(scene: Scene, rng: Generator) -> None:
     phase = gliding_phase(rng, n, (rng.uniform(1, 4),), jitter=0.08)
     wave = ((phase % 1.0) - 0.5).astype(np.float32) * per_cycle(rng, phase, 0.2) * edges(n, 0.3, 0.3)
     scene.add(_eye_map(rng, vertical=False), onset, wave * np.float32(log_uniform(rng, 30, 200)))
-    scene.mark("eyes", onset, onset + n / SFREQ)
+    scene.mark("eyes", onset, n / SFREQ)
 
 
 def _add_rolling_eyes(scene: Scene, rng: Generator) -> None:
@@ -349,4 +341,4 @@ def _add_tremor(scene: Scene, rng: Generator) -> None:
     muscle_burst(scene, rng, onset, envelope * beat, level=log_uniform(rng, 5, 80))
     wave = play(cycle_table(rng, "sharp"), phase) * envelope
     scene.add(local_map(direction("O1+O2"), rng.uniform(0.3, 0.9)), onset, wave * np.float32(log_uniform(rng, 5, 60)))
-    scene.mark("movement", onset, onset + n / SFREQ)
+    scene.mark("movement", onset, n / SFREQ)

@@ -12,7 +12,7 @@ from scipy import signal
 
 from restcli.simulate.head import ELECTRODES_21, INDEX, electrode_map
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import SFREQ, Float32Array, coloured_noise, log_uniform, pick
+from restcli.simulate.waves import SFREQ, Float32Array, coloured_noise, log_uniform, overlap, pick
 
 _NEIGHBOURS = (("FP1", "FP2"), ("O1", "O2"), ("FP1", "F7"), ("FP2", "F8"), ("C3", "P3"), ("C4", "P4"), ("FZ", "CZ"))
 
@@ -98,12 +98,10 @@ class Switchboard:
 
     def insert(self, start: float, gains: Float32Array, wave: Float32Array, *, head: float) -> None:
         """Add `wave` (m,) times `gains` (21,), µV, from `start` s on; only the fraction `head` of the head is left."""
-        first = round(start * SFREQ)
-        low, high = max(0, first), min(self.n, first + len(wave))
-        if high > low:
-            self.used = True
-            self.head[low:high] *= np.float32(head)
-            self.signal[:, low:high] += gains[:, None] * wave[None, low - first : high - first]
+        inside, part = overlap(start, len(wave), self.n)
+        self.used |= inside.stop > inside.start
+        self.head[inside] *= np.float32(head)
+        self.signal[:, inside] += gains[:, None] * wave[None, part]
 
     def cut(self, n: int) -> Switchboard:
         """Return what happens in the first `n` samples."""
@@ -155,8 +153,7 @@ def _calibrate(scene: Scene, board: Switchboard, rng: Generator) -> None:
         wave = np.sin(2 * np.pi * turn * rng.uniform(3, 12))
     amplitude = log_uniform(rng, 20, 300)
     board.insert(onset, _even_or_uneven(rng), (amplitude * wave).astype(np.float32), head=0.0)
-    scene.mark("machine", onset, onset + n / SFREQ)
-    scene.note("calibration", onset=onset, duration=n / SFREQ, amplitude=amplitude)
+    scene.log("machine", "calibration", onset, n / SFREQ, amplitude=amplitude)
 
 
 def _check_impedances(scene: Scene, board: Switchboard, rng: Generator) -> None:
@@ -172,8 +169,7 @@ def _check_impedances(scene: Scene, board: Switchboard, rng: Generator) -> None:
             gains = electrode_map(electrode) * np.float32(np.exp(rng.normal(0, 0.5)))
             part = wave[: n // 21]
             board.insert(onset + index * len(part) / SFREQ, gains, (amplitude * part).astype(np.float32), head=left)
-    scene.mark("machine", onset, onset + n / SFREQ)
-    scene.note("impedance_check", onset=onset, duration=n / SFREQ, frequency=frequency, amplitude=amplitude)
+    scene.log("machine", "impedance_check", onset, n / SFREQ, frequency=frequency, amplitude=amplitude)
 
 
 def _disconnect(scene: Scene, board: Switchboard, rng: Generator, mains: float) -> None:
@@ -188,8 +184,7 @@ def _disconnect(scene: Scene, board: Switchboard, rng: Generator, mains: float) 
         elif kind == "drift":
             wave = coloured_noise(rng, n, np.array([rng.uniform(0.5, 2.2)]), np.array([0.3]))[0]
             board.insert(onset, gains, wave * np.float32(log_uniform(rng, 3, 60)), head=1.0)
-    scene.mark("machine", onset, onset + n / SFREQ)
-    scene.note("disconnected", onset=onset, duration=n / SFREQ, leaves=kind)
+    scene.log("machine", "disconnected", onset, n / SFREQ, leaves=kind)
 
 
 def _shock(scene: Scene, board: Switchboard, rng: Generator) -> None:
@@ -199,7 +194,7 @@ def _shock(scene: Scene, board: Switchboard, rng: Generator) -> None:
         gains = (rng.choice([-1, 1], 21) * np.exp(rng.normal(0, 0.6, 21))).astype(np.float32)
         amplitude = log_uniform(rng, 200, 5000)
         board.insert(float(onset), gains, (amplitude * decay).astype(np.float32), head=1.0)
-        scene.mark("machine", float(onset), float(onset) + n / SFREQ)
+        scene.mark("machine", float(onset), n / SFREQ)
         scene.note("shock", onset=onset, amplitude=amplitude)
 
 
@@ -211,8 +206,7 @@ def _interfere(scene: Scene, board: Switchboard, rng: Generator) -> None:
     amplitude = log_uniform(rng, 3, 80)
     gains = np.exp(rng.normal(0, 0.8, 21)).astype(np.float32)
     board.insert(onset, gains, (amplitude * wave).astype(np.float32), head=1.0)
-    scene.mark("machine", onset, onset + n / SFREQ)
-    scene.note("interference", onset=onset, duration=n / SFREQ, amplitude=amplitude)
+    scene.log("machine", "interference", onset, n / SFREQ, amplitude=amplitude)
 
 
 class Recorder:
@@ -252,17 +246,20 @@ class Recorder:
             data += self._tone[:, None] * np.sin(turn).astype(np.float32)
         data += chain.noise * self._rng.standard_normal(data.shape, dtype=np.float32)
         self._time += n
-        data = data[self._keep]
-        if self._sections is not None:
-            if self._state is None:
-                # As if the first sample had always been there: no transient.
-                start = signal.sosfilt_zi(self._sections)[:, None]
-                self._state = start * data[None, :, :1].mean(axis=2)[..., None]
-            # In double precision: the poles of a .1-Hz high-pass are too close to 1 for single.
-            filtered, self._state = signal.sosfilt(self._sections, data.astype(np.float64), axis=1, zi=self._state)
-            data = filtered.astype(np.float32)
+        data = self._filtered(data[self._keep])
         data = np.clip(data * self._gains[self._keep], -chain.limit, chain.limit)
         return np.asarray(np.round(data / np.float32(chain.step)) * np.float32(chain.step), dtype=np.float32)
+
+    def _filtered(self, data: Float32Array) -> Float32Array:
+        if self._sections is None:
+            return data
+        if self._state is None:
+            # As if the first sample had always been there: no transient.
+            start = signal.sosfilt_zi(self._sections)[:, None]
+            self._state = start * data[None, :, :1].mean(axis=2)[..., None]
+        # In double precision: the poles of a .1-Hz high-pass are too close to 1 for single.
+        filtered, self._state = signal.sosfilt(self._sections, data.astype(np.float64), axis=1, zi=self._state)
+        return cast("Float32Array", filtered.astype(np.float32))
 
 
 def refer(potentials: Float32Array, reference: str) -> Float32Array:

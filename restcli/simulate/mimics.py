@@ -81,7 +81,7 @@ def _span(scene: Scene, rng: Generator, shortest: float, longest: float) -> tupl
 
 
 def _mark(scene: Scene, kind: str, onset: float, n: int, **drawn: object) -> None:
-    scene.mark("mimic", onset, onset + n / SFREQ)
+    scene.mark("mimic", onset, n / SFREQ)
     scene.note("mimic", kind=kind, onset=onset, duration=n / SFREQ, **drawn)
 
 
@@ -251,7 +251,7 @@ class _Trains:
             place = direction(self.sites[int(rng.integers(0, len(self.sites)))])
             size_here = np.float32(amplitude * np.exp(rng.normal(0, 0.25)))
             scene.add(dipole_map(rng, place, spread=0.12), onset, wave * size_here)
-            scene.mark("mimic", onset, onset + n / SFREQ)
+            scene.mark("mimic", onset, n / SFREQ)
         scene.note("mimic", kind=self.kind, frequency=frequency, amplitude=amplitude)
 
 

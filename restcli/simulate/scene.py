@@ -14,7 +14,7 @@ from scipy import fft
 
 from restcli.signal.montage import DOUBLE_BANANA
 from restcli.simulate.head import ELECTRODES_21, INDEX, mix
-from restcli.simulate.waves import SFREQ, BoolArray, Float32Array, edges, generator
+from restcli.simulate.waves import SFREQ, BoolArray, Float32Array, edges, generator, overlap
 
 _ENDS = np.array([[INDEX[end] for end in node.split("-")] for node in DOUBLE_BANANA])
 _MOST = 900.0  # µV: no discharge is lifted above it
@@ -45,26 +45,21 @@ class Scene:
 
     def add(self, field_map: Float32Array, start: float, wave: Float32Array) -> None:
         """Add a source: `field_map` (21,) times `wave` (m,), µV, from `start` s on, cut at the ends of the scene."""
-        first = round(start * SFREQ)
-        low, high = max(0, first), min(self.n, first + len(wave))
-        if high > low:
-            self.data[:, low:high] += field_map[:, None] * wave[None, low - first : high - first]
+        inside, part = overlap(start, len(wave), self.n)
+        self.data[:, inside] += field_map[:, None] * wave[None, part]
 
     def add_all(self, maps: Float32Array, start: float, waves: Float32Array) -> None:
         """Add several sources at once: `maps` (21, K), `waves` (K, m)."""
-        first = round(start * SFREQ)
-        low, high = max(0, first), min(self.n, first + waves.shape[1])
-        if high > low:
-            self.data[:, low:high] += mix(maps, waves[:, low - first : high - first])
+        inside, part = overlap(start, waves.shape[1], self.n)
+        self.data[:, inside] += mix(maps, waves[:, part])
 
     def attenuate(self, start: float, duration: float, depth: float, *, rise: float = 0.5, fall: float = 1.0) -> None:
         """Fade everything added so far to the fraction `depth` for a while."""
         gain = 1 - np.float32(1 - depth) * edges(max(2, round(duration * SFREQ)), rise, fall)
-        first = round(start * SFREQ)
-        low, high = max(0, first), min(self.n, first + len(gain))
+        inside, part = overlap(start, len(gain), self.n)
         for layer in (self.data, self.under):
-            if high > low and layer is not None:
-                layer[:, low:high] *= gain[low - first : high - first]
+            if layer is not None:
+                layer[:, inside] *= gain[part]
 
     @contextmanager
     def layer(self) -> Iterator[None]:
@@ -86,14 +81,19 @@ class Scene:
         peak = float(np.abs(self.data[:19, span]).max(initial=1e-6))
         return np.float32(min(wanted * under / max(own, 1e-6), _MOST / peak))
 
-    def mark(self, state: str, start: float, stop: float) -> None:
-        """Mark the seconds that ``start .. stop`` touches as being in `state`."""
+    def mark(self, state: str, onset: float, duration: float) -> None:
+        """Mark the seconds touched by a time span as being in `state`."""
         seconds = self.states.setdefault(state, np.zeros(int(np.ceil(self.seconds)), dtype=bool))
-        seconds[max(0, int(np.floor(start))) : max(0, int(np.ceil(stop)))] = True
+        seconds[max(0, int(np.floor(onset))) : max(0, int(np.ceil(onset + duration)))] = True
 
     def note(self, what: str, **values: Any) -> None:
         """Record what was drawn, rounded to 4 digits, ready for JSON."""
         self.drawn.append({"what": what, **{key: _plain(value) for key, value in values.items()}})
+
+    def log(self, state: str, what: str, onset: float, duration: float, **values: Any) -> None:
+        """Mark the seconds of something and note it."""
+        self.mark(state, onset, duration)
+        self.note(what, onset=onset, duration=duration, **values)
 
 
 def _plain(value: Any) -> Any:

@@ -39,6 +39,14 @@ def poisson_times(rng: Generator, rate: float, seconds: float) -> list[float]:
     return sorted(rng.uniform(0, seconds, int(rng.poisson(rate * seconds))).tolist())
 
 
+def overlap(start: float, length: int, n: int) -> tuple[slice, slice]:
+    """Return where a wave of `length` samples from `start` s on lies in `n` samples, and which part of it does."""
+    first = round(start * SFREQ)
+    low = max(0, first)
+    high = max(low, min(n, first + length))
+    return slice(low, high), slice(low - first, high - first)
+
+
 # --- noise and envelopes ---------------------------------------------------------------------------------------------
 
 
@@ -199,8 +207,6 @@ def sharp_waves(rng: Generator, times: Sequence[float] | NDArray[np.float64], n:
     for time in times:
         m = max(8, round(length * np.exp(rng.normal(0, 0.15)) * SFREQ))
         shape = np.interp(np.linspace(0, len(table) - 1, m), np.arange(len(table)), table) * np.exp(rng.normal(0, 0.2))
-        first = round(time * SFREQ)
-        low, high = max(0, first), min(n, first + m)
-        if high > low:
-            wave[low:high] += shape[low - first : high - first]
+        inside, part = overlap(time, m, n)
+        wave[inside] += shape[part]
     return wave
