@@ -27,7 +27,7 @@ app = typer.Typer()
 
 @app.command()
 def annotate(
-    recordings: options.Recording,
+    recordings: Annotated[list[Path], typer.Argument(help="EDF, BDF or other EEG recordings.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs.")] = Path(),
     formats: options.Format = "tsv",
     plot: options.Plot = "png",

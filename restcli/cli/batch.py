@@ -72,22 +72,14 @@ def parse_memory(text: str | int) -> int:
 def run(
     archive: Annotated[Path, typer.Argument(help="Folder of recordings, searched recursively.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder for outputs, ledger and index.", show_default=False)],
-    scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://host:port.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:port.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes on this machine.")] = None,
     memory: Annotated[
-        Any, typer.Option("--memory", parser=parse_memory, metavar="SIZE", help="Memory of one worker, such as 4GiB.")
+        Any, typer.Option(parser=parse_memory, metavar="SIZE", help="For one worker, as in 4GiB.")
     ] = None,
-    shard: Annotated[
-        Any, typer.Option("--shard", parser=parse_shard, metavar="K/N", help="Do part K of N, for array jobs.")
-    ] = "1/1",
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=1, help="Seconds after which a recording is given up.")
-    ] = 3600.0,
-    retry: Annotated[
-        Literal["failed"] | None, typer.Option("--retry", help="Try the recordings that failed again.")
-    ] = None,
+    shard: Annotated[Any, typer.Option(parser=parse_shard, metavar="K/N", help="Do part K of N.")] = "1/1",
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a recording is given up.")] = 3600.0,
+    retry: Annotated[Literal["failed"] | None, typer.Option(help="Try recordings that failed again.")] = None,
     formats: options.Format = "tsv",
     plot: options.Plot = "png",
     weights: options.Weights = options.DEFAULT_WEIGHTS,
@@ -101,8 +93,9 @@ def run(
 ) -> None:
     """Annotate every recording of an archive that is new or has changed.
 
-    Exit code: 0 every recording was scored; 1 some were not; 2 wrong usage; 3 the batch cannot go on; 130 stopped.
-    Ctrl-C once finishes the recordings that are running and stops; twice stops at once. The same command continues.
+    Ctrl-C once finishes the running recordings and stops; twice stops at once. The same command continues.
+
+    Exit code: 0 every recording was scored; 1 some were not; 2 wrong usage; 3 the batch cannot go on.
     """
     from restcli.output.bundle import check_formats
 
@@ -121,16 +114,7 @@ def run(
     from restcli.archive.coordinator import Request, run_batch
     from restcli.archive.pool import Crew
 
-    request = Request(
-        archive,
-        out,
-        settings,
-        kinds,
-        plot,
-        shard=shard,
-        retry=retry is not None,
-        timeout=timeout,
-    )
+    request = Request(archive, out, settings, kinds, plot, shard=shard, retry=retry is not None, timeout=timeout)
     crew = Crew(scheduler, workers, memory)
     with _count_signals() as received, _display() as show:
         summary = run_batch(request, crew, on_update=show, wish=lambda: min(len(received), 2))
@@ -264,7 +248,7 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
 @batch_app.command()
 def export(
     out: OutArgument,
-    to: Annotated[Path | None, typer.Option("--to", help="Folder for the tables. [default: OUT/export]")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder for the tables.", show_default="OUT/export")] = None,
 ) -> None:
     """Write one table of recordings and one of events for the whole archive, each as CSV and Parquet."""
     from restcli.archive.index import export_tables

@@ -35,7 +35,7 @@ def evaluate(
     channel_map: options.ChannelMap = None,
     device: options.Device = "auto",
     skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave out recordings without detected events, and say so.")
+        bool, typer.Option("--skip-missing", help="Leave out recordings without detected events.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for JSON, Markdown and pictures.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap over patients.")] = 0,

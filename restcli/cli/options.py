@@ -11,41 +11,22 @@ if TYPE_CHECKING:
     from restcli.detect.settings import Settings
 
 DEFAULT_WEIGHTS = "rest-default"
+_OWN = "the weights' own"
 
-Recording = Annotated[
-    list[Path], typer.Argument(help="EDF, BDF or other EEG recordings.", show_default=False, readable=False)
-]
-Weights = Annotated[
-    str, typer.Option("--weights", "-w", help="Name of shipped weights, or path of a weights file (.safetensors).")
-]
-Step = Annotated[int, typer.Option("--step", min=1, help="Seconds between scores.")]
+Weights = Annotated[str, typer.Option("--weights", "-w", help="Name of shipped weights, or path of a weights file.")]
+Step = Annotated[int, typer.Option(min=1, help="Seconds between scores.")]
 Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", min=0, max=1, help="Probability that an event must reach. [default: the weights' own]"),
+    float | None, typer.Option(min=0, max=1, help="Probability that an event must reach.", show_default=_OWN)
 ]
-Passes = Annotated[
-    int,
-    typer.Option("--passes", min=0, help="Masked passes that give an interval around each probability; 0 for none."),
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the masked passes.")]
-AllowMissing = Annotated[
-    int | None,
-    typer.Option(
-        "--allow-missing", min=0, help="Nodes that may be missing from the recording. [default: the weights' own]"
-    ),
-]
-ChannelMap = Annotated[
-    Path | None,
-    typer.Option("--channel-map", help='TOML file with a line for each channel: "their label" = "our name".'),
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda"],
-    typer.Option("--device", help="Where to compute; auto takes a GPU that is as exact."),
-]
+Passes = Annotated[int, typer.Option(min=0, help="Masked passes for an interval around each probability; 0 for none.")]
+Seed = Annotated[int, typer.Option(help="Seed of the masked passes.")]
+AllowMissing = Annotated[int | None, typer.Option(min=0, help="Nodes that a recording may lack.", show_default=_OWN)]
+ChannelMap = Annotated[Path | None, typer.Option(help='TOML file, one line for each channel: "their label" = "F3".')]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU if it can.")]
 Format = Annotated[
-    str, typer.Option("--format", "-f", help="Event tables to write, comma-separated: tsv,csv_bi,edf,xml,csv,json.")
+    str, typer.Option("--format", "-f", help="Event tables, comma-separated: tsv,csv_bi,edf,xml,csv,json.")
 ]
-Plot = Annotated[Literal["png", "pdf", "none"], typer.Option("--plot", help="Format of the pictures.")]
+Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help="Format of the pictures.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
 
 

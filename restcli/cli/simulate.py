@@ -17,15 +17,11 @@ app = typer.Typer()
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="New or empty folder for the BIDS data set.")],
-    recordings: Annotated[
-        int, typer.Option("--recordings", "-n", min=1, help="Number of recordings, each of another person.")
-    ] = 10,
-    hours: Annotated[float, typer.Option("--hours", min=1 / 60, help="Length of each recording.")] = 0.5,
-    seizures_per_day: Annotated[
-        float, typer.Option("--seizures-per-day", min=0, max=2000, help="Mean number of seizures in 24 h.")
-    ] = 24.0,
-    seed: Annotated[int, typer.Option("--seed", help="The same options and seed give the same bytes.")] = 0,
-    plot: Annotated[int, typer.Option("--plot", min=0, help="Number of example pages to draw.")] = 0,
+    recordings: Annotated[int, typer.Option("--recordings", "-n", min=1, help="Each of another person.")] = 10,
+    hours: Annotated[float, typer.Option(min=1 / 60, help="Length of each recording.")] = 0.5,
+    seizures_per_day: Annotated[float, typer.Option(min=0, max=2000, help="Mean number of seizures in 24 h.")] = 24.0,
+    seed: Annotated[int, typer.Option(help="The same options and seed give the same bytes.")] = 0,
+    plot: Annotated[int, typer.Option(min=0, help="Number of example pages to draw.")] = 0,
 ) -> None:
     """Write simulated recordings with known seizures as a BIDS-EEG data set."""
     from restcli.simulate.bids import DatasetSettings, write_dataset

@@ -17,58 +17,39 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+VARIANTS = "DS: one full update a second; RS: one masked update; RM: several masked updates."
+HIDDEN = "Width of the state; 32 in the paper."
+MEMBERS = "Networks side by side whose logits are averaged."
+SPLITS = "By patient, or as the data set defines it (TUSZ)."
+FALSE_ALARMS = "Most false alarms a day on the validation data; sets the threshold."
+START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
+
 
 @app.command()
 def train(
-    data: Annotated[
-        list[str],
-        typer.Argument(help="sim: (simulated), or folders in BIDS, TUSZ, CHB-MIT, Siena or plain layout."),
-    ],
+    data: Annotated[list[str], typer.Argument(help="sim: (simulated), or folders of recordings with expert marks.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, card, log and curves.")] = Path("runs"),
-    name: Annotated[str, typer.Option("--name", help="Name of the weights file.")] = "rest",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Updates of the parameters of each member.")] = 700,
-    seed: Annotated[int, typer.Option("--seed", help="The same data and seed give the same bytes.")] = 0,
-    recordings: Annotated[
-        int, typer.Option("--recordings", min=1, help="Number of recordings that a plain sim: stands for.")
-    ] = 1200,
-    variant: Annotated[
-        Literal["DS", "RS", "RM"] | None,
-        typer.Option(
-            "--variant",
-            help="DS: one full update a second; RS (default): one masked update; RM: several masked updates.",
-        ),
-    ] = None,
-    hidden: Annotated[
-        int | None, typer.Option("--hidden", min=1, help="Width of the state; 8 by default, 32 in the paper.")
-    ] = None,
-    members: Annotated[
-        int | None,
-        typer.Option("--members", min=1, help="Networks side by side whose logits are averaged; 4 by default."),
-    ] = None,
-    loss: Annotated[Literal["bce", "mse"], typer.Option("--loss", help="Loss; mse in the paper.")] = "bce",
-    split: Annotated[
-        Literal["patient", "official"],
-        typer.Option("--split", help="Split by patient, or as the data set defines it (TUSZ)."),
-    ] = "patient",
-    folds: Annotated[int, typer.Option("--folds", min=2, help="Number of folds, of which one is for validation.")] = 5,
-    fold: Annotated[int, typer.Option("--fold", min=0, help="The fold for validation, counted from 0.")] = 0,
-    false_alarms: Annotated[
-        float,
-        typer.Option(
-            "--false-alarms-per-day", min=0, help="Most false alarms a day on validation data; sets the threshold."
-        ),
-    ] = 12.0,
-    start_from: Annotated[
-        str | None, typer.Option("--from", help="Weights to fine-tune; nodes, features and shape are theirs.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--restart", help="Continue an interrupted training, or start again.")
-    ] = True,
+    name: Annotated[str, typer.Option(help="Name of the weights file.")] = "rest",
+    steps: Annotated[int, typer.Option(min=1, help="Updates of the parameters of each member.")] = 700,
+    seed: Annotated[int, typer.Option(help="The same data and seed give the same bytes.")] = 0,
+    recordings: Annotated[int, typer.Option(min=1, help="Simulated recordings that a plain sim: stands for.")] = 1200,
+    variant: Annotated[Literal["DS", "RS", "RM"] | None, typer.Option(help=VARIANTS, show_default="RS")] = None,
+    hidden: Annotated[int | None, typer.Option(min=1, help=HIDDEN, show_default="8")] = None,
+    members: Annotated[int | None, typer.Option(min=1, help=MEMBERS, show_default="4")] = None,
+    loss: Annotated[Literal["bce", "mse"], typer.Option(help="Loss; mse in the paper.")] = "bce",
+    split: Annotated[Literal["patient", "official"], typer.Option(help=SPLITS)] = "patient",
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds; one of them is for validation.")] = 5,
+    fold: Annotated[int, typer.Option(min=0, help="The fold for validation, counted from 0.")] = 0,
+    false_alarms: Annotated[float, typer.Option("--false-alarms-per-day", min=0, help=FALSE_ALARMS)] = 12.0,
+    start_from: Annotated[str | None, typer.Option("--from", help=START_FROM)] = None,
+    resume: Annotated[bool, typer.Option("--resume/--restart", help="Continue a stopped training, or not.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights of the same name.")] = False,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where to compute.")] = "cpu",
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that prepare examples.")] = 1,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that prepare examples.")] = 1,
 ) -> None:
     """Train weights on simulated or real recordings. No patient is on both sides of the split.
+
+    Folders may have the layout of BIDS, TUSZ, CHB-MIT or Siena, or be plain.
 
     A recording without expert marks is an error; it is never taken as background.
     """
