@@ -1,4 +1,4 @@
-"""Annotate the excerpt beside this file from Python and say what was found."""
+"""Annotate the example recording from Python and print the events."""
 
 from pathlib import Path
 

@@ -85,9 +85,22 @@ def test_readme_commands_exist() -> None:
 
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
     named = set(re.findall(r"^ +restcli ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
+    assert named
     assert named <= commands, named - commands
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"^ +make ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)) <= targets
+
+
+def test_readme_python_runs() -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert code is not None
+    done = subprocess.run([sys.executable, "-c", code[1]], cwd=ROOT, capture_output=True, text=True, check=True)
+    onset, fraction = float(done.stdout.split()[0]), float(done.stdout.split()[-1])
+    assert 45 < onset < 55 and fraction > 0.9
+
+
+def test_readme_says_once_that_restcli_is_not_a_medical_device() -> None:
+    assert (ROOT / "README.md").read_text().count("medical device") == 1
 
 
 def test_nothing_reaches_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
