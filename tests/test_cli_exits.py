@@ -144,7 +144,7 @@ def test_a_signal_stops_annotate_and_leaves_no_half_output(
 @pytest.mark.parametrize(
     ("work", "arguments"),
     [
-        ("restcli.train.loop.train", ("train", "sim:0-5", "-o", "runs")),
+        ("restcli.train.training.train", ("train", "sim:0-5", "-o", "runs")),
         ("restcli.simulate.bids.write_dataset", ("simulate", "sim")),
         ("restcli.evaluation.dataset.evaluate_dataset", ("evaluate", "data", "--weights", "rest-default")),
     ],
