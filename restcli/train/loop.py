@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 import math
 import warnings
 from collections.abc import Iterator
@@ -244,40 +244,19 @@ def _identity(settings: TrainSettings, *sides: Examples) -> str:
 
 
 def _save_checkpoint(path: Path, state: _State, identity: str) -> None:
-    from safetensors.torch import save
-
-    tensors = {f"model.{k}": v for k, v in state.network.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in state.average.items()}
-    tensors |= {f"best.{k}": v for k, v in state.best.items()}
-    for name, parameter in state.network.named_parameters():
-        for key, value in state.optimizer.state[parameter].items():
-            tensors[f"optimizer.{key}.{name}"] = value.reshape(-1) if value.ndim == 0 else value
-    meta = {"step": state.step, "best_loss": state.best_loss, "rows": state.rows, "identity": identity}
-    content = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    write_atomically(path, save(content, {"rest": json.dumps(meta)}))
+    content = io.BytesIO()
+    networks = {"network": state.network.state_dict(), "average": state.average, "best": state.best}
+    progress = {"step": state.step, "best_loss": state.best_loss, "rows": state.rows}
+    torch.save({**networks, **progress, "optimizer": state.optimizer.state_dict(), "identity": identity}, content)
+    write_atomically(path, content.getvalue())
 
 
 def _load_checkpoint(path: Path, state: _State, identity: str) -> None:
     """Go on from a checkpoint of the same settings and data; any other is ignored, and replaced later."""
-    from safetensors import safe_open
-
-    device = next(state.network.parameters()).device
-    with safe_open(str(path), "pt") as file:
-        meta = json.loads(file.metadata()["rest"])
-        if meta.get("identity") != identity:
-            return
-        tensors = {key: file.get_tensor(key).to(device) for key in file.keys()}  # noqa: SIM118  (not a mapping)
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    state.network.load_state_dict(part("model."))
-    state.average.update(part("average."))
-    state.best.update(part("best."))
-    for name, parameter in state.network.named_parameters():
-        state.optimizer.state[parameter] = {
-            "step": tensors[f"optimizer.step.{name}"].reshape(()).cpu(),
-            "exp_avg": tensors[f"optimizer.exp_avg.{name}"],
-            "exp_avg_sq": tensors[f"optimizer.exp_avg_sq.{name}"],
-        }
-    state.step, state.best_loss, state.rows = meta["step"], meta["best_loss"], meta["rows"]
+    found = torch.load(path, map_location=next(state.network.parameters()).device, weights_only=True)
+    if found["identity"] != identity:
+        return
+    state.network.load_state_dict(found["network"])
+    state.optimizer.load_state_dict(found["optimizer"])
+    state.average, state.best = found["average"], found["best"]
+    state.step, state.best_loss, state.rows = found["step"], found["best_loss"], found["rows"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from restcli.train.settings import TrainSettings
 from restcli.train.store import UNKNOWN, Examples, Float32Array
 
 _FROM_SEIZURE = 0.6  # of the chunks come from stretches with a seizure
+_MOST_DROPPED = 3  # nodes
 _ON_ICTAL = 0.75  # of those contain an ictal second chosen first
 
 
@@ -73,36 +73,17 @@ class Sampler:
         return index, int(rng.integers(last + 1))
 
     def _augment(self, spectra: Float32Array, present: Float32Array, rng: np.random.Generator) -> None:
-        """Change chunks at random, in place; a gain or a filter is a sum on log magnitudes."""
+        """Change chunks at random, in place; a gain is a sum on log magnitudes."""
         how = self.settings.augmentation
-        size, _, n_nodes, n_bins = spectra.shape
+        size, _, n_nodes, _ = spectra.shape
         spectra += rng.normal(0, how.gain, (size, 1, 1, 1)).astype(np.float32)
-        if how.node_gain:
-            spectra += rng.normal(0, how.node_gain, (size, 1, n_nodes, 1)).astype(np.float32)
-        if how.lowpass:
-            filtered = (rng.random((size, 1)) < how.lowpass).astype(np.float32)
-            cutoff = np.exp(rng.uniform(np.log(20), np.log(70), (size, 1)))
-            order = rng.integers(1, 7, (size, 1))
-            fall = -0.5 * np.log1p((np.arange(n_bins) / cutoff) ** (2 * order)) * filtered
-            spectra += fall[:, None, None, :].astype(np.float32)
-        if how.noise:
-            _add_noise(spectra, how.noise * math.sqrt(self.settings.features.sfreq), rng)
         for row in range(size):
             if rng.random() < how.mirror:
                 spectra[row] = spectra[row][:, self._mirror]
                 present[row] = present[row][:, self._mirror]
             if rng.random() < how.drop:
-                n_dropped = int(rng.integers(1, how.most_dropped + 1))
+                n_dropped = int(rng.integers(1, _MOST_DROPPED + 1))
                 present[row][:, rng.choice(n_nodes, min(n_dropped, n_nodes - 1), replace=False)] = 0
-
-
-def _add_noise(spectra: Float32Array, largest: float, rng: np.random.Generator) -> None:
-    """Add white noise, whose magnitudes reach `largest`, to log magnitudes in place: powers add."""
-    level = rng.uniform(0, largest, (len(spectra), 1, 1, 1))
-    draws = rng.standard_exponential(spectra.shape, dtype=np.float32)
-    power = np.exp(2 * spectra) + draws * np.square(level).astype(np.float32)
-    np.log(np.maximum(power, np.float32(1e-6)), out=spectra)
-    spectra *= np.float32(0.5)
 
 
 def padded(

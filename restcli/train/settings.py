@@ -35,12 +35,8 @@ class Augmentation:
     """What is changed at random in each chunk, so that the network cannot rely on it."""
 
     gain: float = 0.3  # standard deviation of the natural logarithm of a gain common to all nodes
-    node_gain: float = 0.0  # the same for each node apart
-    drop: float = 0.3  # probability that 1 to `most_dropped` nodes are left out
-    most_dropped: int = 3
+    drop: float = 0.3  # probability that 1 to 3 nodes are left out
     mirror: float = 0.5  # probability that left and right change places
-    noise: float = 0.0  # largest white noise added, µV of standard deviation; each chunk draws between 0 and this
-    lowpass: float = 0.0  # probability of a further low-pass filter at 20 to 70 Hz
 
 
 @dataclass(frozen=True)
