@@ -31,6 +31,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.slow
 def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path, cache: Path) -> None:
     settings = replace(TINY, cache=cache, recordings=12)
     first, again = (train(["sim:"], tmp_path / name, settings) for name in ("a", "b"))
@@ -62,6 +63,7 @@ def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> N
     assert str(tmp_path) not in json.dumps(tuned.weights.provenance)
 
 
+@pytest.mark.slow
 def test_members_are_trained_apart_and_used_side_by_side(tmp_path: Path, cache: Path) -> None:
     single = replace(TINY, cache=cache, recordings=12, steps=4)
     shape = replace(single.network, hidden=6)
