@@ -163,7 +163,7 @@ def test_a_mistyped_json_event_is_named(tmp_path: Path, key: str, value: object)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", b'{"a":' * 100_000, "is not valid JSON"),
+        ("a.json", b'{"format": "restcli-events", "a":' + b'{"a":' * 100_000, "is not valid JSON"),
         ("a.xml", b"<?xml version='1.0' encoding='klingon'?><annotationlist/>", "is not valid XML"),
         ("a.xml", b"<!DOCTYPE a [<!ENTITY b 'c'>]><annotationlist>&b;</annotationlist>", "is not valid XML"),
         ("a.edf.seizures", (63 << 10 | 24).to_bytes(2, "little") + b"## time resolution: 0.00" + bytes(2), None),

@@ -14,7 +14,7 @@ import pytest
 import restcli.marks.layouts as room
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Event, Events
-from restcli.marks.layouts import SPLITS, find_items
+from restcli.marks.layouts import find_items, patient_of
 from restcli.marks.registry import write_events
 
 HEADER = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
@@ -143,8 +143,8 @@ def test_tusz_typed_table_goes_before_the_binary_one(tmp_path: Path) -> None:
 def test_real_tusz_folders(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = find_items(data / "tuh")
     assert len(items) == 102
-    patients = {split: {item.patient for item in items if item.split == split} for split in SPLITS}
-    assert [len(patients[split]) for split in SPLITS] == [2] * 3
+    patients = {split: {item.patient for item in items if item.split == split} for split in ("train", "dev", "eval")}
+    assert [len(names) for names in patients.values()] == [2] * 3
     # The recordings are cut to 2 s: their tables speak of another length, and that is said, not clipped to nothing.
     with pytest.raises(AnnotationError, match=r"the table is of a recording of \d+.00 s. Expected one of 2.00 s"):
         items[0].events  # noqa: B018
@@ -210,3 +210,65 @@ def test_real_seizeit_folder(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (item.patient, item.source) == ("P_ID83", "seizeit")
     long(monkeypatch, 60000.0)
     assert [(e.onset, e.stop) for e in item.events] == [(49911.0, 50045.0)]
+
+
+@pytest.mark.parametrize(
+    ("summary", "message"),
+    [
+        (
+            "Seizure Start Time: 99999 seconds\nSeizure End Time: 99999 seconds\n",
+            "line 5: a seizure ends at 99999.00 s",
+        ),
+        ("Seizure Start Time: 40 seconds\nSeizure End Time: 5 seconds\n", "line 5: a seizure from 40.00 to 5.00 s"),
+        ("Seizure Start Time: -4 seconds\nSeizure End Time: 5 seconds\n", "line 5: a seizure from -4.00 to 5.00 s"),
+        ("Seizure Start Time: nan seconds\nSeizure End Time: 5 seconds\n", "line 5: a text is not a number"),
+        ("Seizure Start Time: 10 seconds\nSeizure End Time: 10 seconds\n", "line 5: the seizure has no length"),
+    ],
+)
+def test_an_impossible_time_in_a_chbmit_summary_concerns_its_recording_alone(
+    tmp_path: Path, summary: str, message: str
+) -> None:
+    for name in ("chb01_01", "chb01_02"):
+        record(tmp_path / "chb01" / f"{name}.edf", seconds=60)
+    good = "File Name: chb01_01.edf\nNumber of Seizures in File: 0\n"
+    bad = f"File Name: chb01_02.edf\nNumber of Seizures in File: 1\n{summary}"
+    put(tmp_path / "chb01" / "chb01-summary.txt", good + bad)
+    first, second = find_items(tmp_path)
+    assert len(first.events) == 0
+    with pytest.raises(AnnotationError, match=rf"chb01-summary\.txt, {message}"):
+        second.events  # noqa: B018
+
+
+def test_an_impossible_time_in_a_siena_list_concerns_its_recording_alone(tmp_path: Path) -> None:
+    entries = ""
+    for name, time in (("PN14-1", "19.40.00"), ("PN14-2", "19.99.00")):
+        record(tmp_path / "PN14" / f"{name}.edf", seconds=120)
+        entries += f"File name: {name}.edf\nRegistration start time: 19.39.33\nRegistration end time: 19.41.33\n"
+        entries += f"Seizure start time: {time}\nSeizure end time: 19.41.00\n"
+    put(tmp_path / "PN14" / "Seizures-list-PN14.txt", entries)
+    first, second = find_items(tmp_path)
+    assert [(event.onset, event.stop) for event in first.events] == [(27.0, 87.0)]
+    with pytest.raises(AnnotationError, match=r"Seizures-list-PN14\.txt, line 9: the value is not a clock time"):
+        second.events  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["chb01/chb01-summary.txt", "PN14/Seizures-list-PN14.txt", "a/x.tsv"])
+@pytest.mark.parametrize("content", ["", "hello"])
+def test_an_unreadable_list_stops_nothing_else(tmp_path: Path, name: str, content: str) -> None:
+    """It is said when the marks of its recordings are read, or its recordings have no marks."""
+    folder = (tmp_path / name).parent
+    record(folder / {"chb01": "chb01_01.edf", "PN14": "PN14-1.edf", "a": "x.edf"}[folder.name])
+    put(tmp_path / name, content)
+    with pytest.raises(AnnotationError, match=Path(name).name if name != "a/x.tsv" or not content else "have no marks"):
+        find_items(tmp_path)[0].events  # noqa: B018
+
+
+def test_a_bids_sidecar_is_not_taken_for_marks(tmp_path: Path) -> None:
+    record(tmp_path / "sub-01" / "sub-01_task-rest_eeg.edf")
+    put(tmp_path / "sub-01" / "sub-01_task-rest_eeg.json", '{"TaskName": "rest"}')
+    with pytest.raises(AnnotationError, match="1 of 1 recordings have no marks"):
+        find_items(tmp_path)
+
+
+def test_flat_bids_names_are_patients_of_their_own() -> None:
+    assert [patient_of(name) for name in ("sub-01_run-00", "sub-02_run-00_eeg.edf")] == ["sub-01", "sub-02"]

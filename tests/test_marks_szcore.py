@@ -183,3 +183,9 @@ def test_ignored_types_are_listed_without_free_text(tmp_path: Path) -> None:
     rows = "".join(f"{10 * k}\t4\t{kind}\tn/a\tn/a\tn/a\t180\n" for k, kind in enumerate(types))
     found = read_events(table(tmp_path, "a.tsv", HEADER + rows))
     assert len(found) == 1 and found.ignored == ("impd", "interictal", "other")
+
+
+def test_empty_first_and_last_cells_keep_their_columns(tmp_path: Path) -> None:
+    text = "channels\tonset\tduration\teventType\trecordingDuration\n\t5\t20\tsz\t\nT3\t40\t20\tsz\t100\n"
+    first, second = read_events(table(tmp_path, "a.tsv", text))
+    assert (first.onset, first.channels, second.channels) == (5.0, (), ("T3",))

@@ -17,31 +17,35 @@ def _matches(head: Head) -> bool:
 
 
 def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
-    rows = [
-        (
-            event.onset,
-            event.duration,
-            event.label,
-            probability(event.confidence, 4),
-            channels(event),
-            probability(event.label_confidence, 4),
-            "",
-        )
-        for event in events
-    ]
-    rows = rows or [(0.0, events.duration, BACKGROUND, "n/a", "n/a", "n/a", "")]
-    rows += [
-        (span.start, span.stop - span.start, NOT_SCORED, "n/a", "n/a", "n/a", span.reason) for span in events.unscored
-    ]
     stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow((*COLUMNS, "typeConfidence", "clock", "reason"))
-    start = "n/a" if events.start is None else events.start.isoformat(sep=" ", timespec="milliseconds")
-    for onset, duration, kind, confidence, names, certainty, reason in rows:
-        clock = "n/a" if events.start is None else f"{events.start + timedelta(seconds=onset):%H:%M:%S}"
-        common = (f"{onset:.3f}", f"{duration:.3f}", kind, confidence, names, start)
-        table.writerow((*common, exact_seconds(events.duration), certainty, clock, reason))
+    columns = (*COLUMNS, "typeConfidence", "clock", "reason")
+    table = csv.DictWriter(stream, columns, restval="n/a", lineterminator="\n")
+    table.writeheader()
+    for event in events:
+        cells = {
+            "confidence": probability(event.confidence, 4),
+            "typeConfidence": probability(event.label_confidence, 4),
+        }
+        cells |= {"eventType": event.label, "channels": channels(event)}
+        table.writerow(_times(event.onset, event.duration, events) | cells)
+    if not events.events:
+        table.writerow(_times(0.0, events.duration, events) | {"eventType": BACKGROUND})
+    for span in events.unscored:
+        cells = {"eventType": NOT_SCORED, "reason": span.reason}
+        table.writerow(_times(span.start, span.stop - span.start, events) | cells)
     return stream.getvalue().encode("utf-8")
+
+
+def _times(onset: float, duration: float, events: Events) -> dict[str, str]:
+    times = {
+        "onset": f"{onset:.3f}",
+        "duration": f"{duration:.3f}",
+        "recordingDuration": exact_seconds(events.duration),
+    }
+    if events.start is None:
+        return times
+    start, clock = events.start, events.start + timedelta(seconds=onset)
+    return times | {"dateTime": start.isoformat(sep=" ", timespec="milliseconds"), "clock": f"{clock:%H:%M:%S}"}
 
 
 FORMATS = (Format("csv", "SzCORE's columns for spreadsheets", (".csv",), _matches, read_columns, _write),)

@@ -17,7 +17,7 @@ _CLOCK = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.\d+)?")
 
 
 def _matches(head: Head) -> bool:
-    return head.first.startswith(("<?xml", "<annotationlist", "<!doctype"))
+    return head.first.startswith("<") and any("<annotationlist" in line for line in head.lines)
 
 
 def _read(path: Path) -> Table:
@@ -73,14 +73,5 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
-FORMATS = (
-    Format(
-        "xml",
-        "EDFbrowser's annotation list",
-        (".xml",),
-        _matches,
-        _read,
-        _write,
-        loses=("type confidence", "start", "duration"),
-    ),
-)
+_LOST = ("type confidence", "start", "duration")
+FORMATS = (Format("xml", "EDFbrowser's annotation list", (".xml",), _matches, _read, _write, _LOST),)

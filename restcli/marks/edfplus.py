@@ -63,15 +63,6 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
         return bytes(file.to_bytes())
 
 
-FORMATS = (
-    Format(
-        "edf",
-        "annotation-only EDF+; read also from EDF+ and BDF+ recordings",
-        (".edf", ".bdf"),
-        _matches,
-        _read,
-        _write,
-        loses=("type confidence", "duration"),
-        remark=_remark,
-    ),
-)
+_LOST = ("type confidence", "duration")
+_TITLE = "annotation-only EDF+; read also from EDF+ and BDF+ recordings"
+FORMATS = (Format("edf", _TITLE, (".edf", ".bdf"), _matches, _read, _write, _LOST, _remark),)

@@ -14,73 +14,69 @@ from restcli.marks.table import Format, Head, Row, Table, clock_time, decode, la
 
 
 def _matches(head: Head) -> bool:
-    return head.first.startswith("{")
+    return head.first.startswith("{") and b"restcli-events" in head.raw
 
 
 def _read(path: Path) -> Table:
+    where = str(path)
     try:
         content = json.loads(decode(read_bytes(path)))
     except (ValueError, RecursionError) as error:
-        raise AnnotationError(str(path), "is not valid JSON", "events as restcli writes them") from error
+        raise AnnotationError(where, "is not valid JSON", "events as restcli writes them") from error
     if content.get("format") != "restcli-events":
-        raise AnnotationError(str(path), "holds JSON of another kind", "events as restcli writes them")
-    rows = tuple(_row(item, where) for item, where in _items(content, "events", path))
-    unscored = []
-    for item, where in _items(content, "notScored", path):
-        reason = _typed(item, "reason", str, where)
-        unscored.append(Span(_number(item, "start", where), _number(item, "stop", where), reason))
+        raise AnnotationError(where, "holds JSON of another kind", "events as restcli writes them")
+    spans = _items(content, "notScored", where)
+    start = None if content.get("dateTime") is None else _value(content, "dateTime", str, where)
     return Table(
-        rows,
-        _number(content, "recordingDuration", str(path)),
-        None if content.get("dateTime") is None else clock_time(_typed(content, "dateTime", str, str(path))),
+        tuple(_row(item, place) for item, place in _items(content, "events", where)),
+        _value(content, "recordingDuration", float, where),
+        clock_time(start),
         looked=True,
-        unscored=tuple(unscored),
+        unscored=tuple(
+            Span(
+                _value(item, "start", float, place),
+                _value(item, "stop", float, place),
+                _value(item, "reason", str, place),
+            )
+            for item, place in spans
+        ),
     )
+
+
+def _items(content: Mapping[str, Any], key: str, where: str) -> list[tuple[Mapping[str, Any], str]]:
+    """Return the objects of a list with their places."""
+    items = [(item, f"{where}, {key}[{index}]") for index, item in enumerate(_value(content, key, list, where))]
+    if not all(isinstance(item, dict) for item, _ in items):
+        raise _mistyped(key, where)
+    return items
 
 
 def _row(item: Mapping[str, Any], where: str) -> Row:
-    onset = _number(item, "onset", where)
-    names = _typed(item, "channels", list, where)
+    onset = _value(item, "onset", float, where)
+    names = _value(item, "channels", list, where)
     if not all(isinstance(name, str) for name in names):
         raise _mistyped("channels", where)
-    return Row(
-        where,
-        onset,
-        onset + _number(item, "duration", where),
-        label_of(_typed(item, "eventType", str, where), where),
-        _probability(item, "confidence", where),
-        tuple(names),
-        _probability(item, "typeConfidence", where),
+    confidence, certainty = (
+        math.nan if item.get(key) is None else _value(item, key, float, where)
+        for key in ("confidence", "typeConfidence")
     )
+    label = label_of(_value(item, "eventType", str, where), where)
+    stop = onset + _value(item, "duration", float, where)
+    return Row(where, onset, stop, label, confidence, tuple(names), certainty)
 
 
-def _items(content: Mapping[str, Any], key: str, path: Path) -> list[tuple[Mapping[str, Any], str]]:
-    items = _typed(content, key, list, str(path))
-    if not all(isinstance(item, dict) for item in items):
-        raise _mistyped(key, str(path))
-    return [(item, f"{path}, {key}[{index}]") for index, item in enumerate(items)]
-
-
-def _typed(item: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
-    value = item.get(key)
-    if not isinstance(value, kind):
+def _value(item: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    """Return a value that must be of a type; a number must be finite."""
+    value: Any = item.get(key)
+    if kind is float and type(value) in {int, float} and abs(value) < 1e12:
+        return float(value)
+    if kind is float or not isinstance(value, kind):
         raise _mistyped(key, where)
     return value
 
 
 def _mistyped(key: str, where: str) -> AnnotationError:
     return AnnotationError(where, f"{key!r} is missing or of the wrong type", "events as restcli writes them")
-
-
-def _number(item: Mapping[str, Any], key: str, where: str) -> float:
-    value = item.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise _mistyped(key, where)
-    return float(value)
-
-
-def _probability(item: Mapping[str, Any], key: str, where: str) -> float:
-    return math.nan if item.get(key) is None else _number(item, key, where)
 
 
 def event_to_dict(event: Event) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +17,6 @@ from restcli.marks.registry import FORMATS, find_format, read_events
 from restcli.marks.siena import read_list
 from restcli.marks.table import Table, decode, read_bytes, read_cells, to_events
 from restcli.marks.types import known_type
-
-SPLITS = ("train", "dev", "eval")
-"""Names of official splits; ``eval`` is for the last look, never for tuning or thresholds."""
 
 _LISTED = 5
 
@@ -74,15 +71,12 @@ class Layout:
     find : callable
         Recording and match of its stem to an `Item`, or None if it has no marks in this layout. It does not raise: what
         is wrong with the marks is said when they are read.
-    names_patients : bool
-        Whether a file name of this layout says who the patient is, wherever it lies.
     """
 
     name: str
     title: str
     stem: re.Pattern[str]
     find: Callable[[Path, re.Match[str]], Item | None]
-    names_patients: bool = True
 
 
 def find_items(path: str | Path) -> tuple[Item, ...]:
@@ -157,7 +151,14 @@ def _beside(recording: Path) -> Path | None:
     endings = [ending for form in FORMATS for ending in form.endings]
     named = _first(recording.with_name(f"{recording.stem}_events{ending}") for ending in endings)
     others = (recording.with_suffix(ending) for ending in endings)
-    return named or next((path for path in others if path.is_file() and path != recording and find_format(path)), None)
+    return named or next((path for path in others if path != recording and path.is_file() and _is_table(path)), None)
+
+
+def _is_table(path: Path) -> bool:
+    try:
+        return find_format(path) is not None
+    except AnnotationError:
+        return True  # reading the marks will say why
 
 
 def _first(paths: Iterable[Path]) -> Path | None:
@@ -196,12 +197,16 @@ def _chbmit(recording: Path, match: re.Match[str]) -> Item | None:
         marks = Marks(summary, recording.name, _in_summary)
     elif stream.is_file():
         marks = Marks(stream)
-    elif records.is_file() and f"{match[1]}/{recording.name}" not in decode(read_bytes(records)).split():
+    elif records.is_file() and not _is_listed(records, f"{match[1]}/{recording.name}", _words):
         marks = Marks(records, recording.name, _none_found)
     return None if marks is None else Item(recording, marks, patient, None, "chbmit")
 
 
-def _is_listed(path: Path, name: str, read: Callable[[Path], Mapping[str, object]]) -> bool:
+def _words(path: Path) -> list[str]:
+    return decode(read_bytes(path)).split()
+
+
+def _is_listed(path: Path, name: str, read: Callable[[Path], Iterable[str]]) -> bool:
     try:
         return name in read(path)
     except AnnotationError:
@@ -251,13 +256,7 @@ def _seizeit(recording: Path, match: re.Match[str]) -> Item | None:
 
 
 LAYOUTS = (
-    Layout(
-        "bids",
-        "BIDS-EEG with SzCORE events",
-        re.compile(r"(sub-[A-Za-z0-9]+)_(?:\S+_)?eeg"),
-        _bids,
-        names_patients=False,
-    ),
+    Layout("bids", "BIDS-EEG with SzCORE events", re.compile(r"(sub-[A-Za-z0-9]+)_(?:\S+_)?eeg"), _bids),
     Layout("tusz", "TUSZ as downloaded", re.compile(r"([a-z0-9]{8})_s\d+_t\d+"), _tusz),
     Layout("chbmit", "CHB-MIT", re.compile(r"(chb\d\d)[a-z]?_\d+\+?"), _chbmit),
     Layout("siena", "Siena", re.compile(r"(PN\d\d)-\S+"), _siena),
@@ -278,8 +277,8 @@ def patient_of(place: str | Path) -> str:
     """
     parts = Path(place).parts
     for layout in LAYOUTS:
-        found = layout.stem.match(parts[-1]) if layout.names_patients else None
+        found = layout.stem.match(parts[-1])
         if found is not None:
             return _CHBMIT_SAME.get(found[1], found[1])
     subject = next((part for part in parts[:-1] if part.startswith("sub-")), parts[0])
-    return subject if len(parts) > 1 else re.split(r"[_\-\s.]", subject)[0]
+    return subject if len(parts) > 1 else re.findall(r"^(?:sub-[A-Za-z0-9]+|[^_\-\s.]*)", subject)[0]

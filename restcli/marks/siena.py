@@ -21,14 +21,7 @@ _TIMES = {
     ("PN05-3.edf", "registration start", "06.01.23"): "06.01.13",  # the header's
 }
 _TIME = re.compile(r"(?<![\d.:])(\d{1,2})[.:](\d{1,2})[.:](\d{1,2})(?![\d.:]\d)")
-_KEYS = {
-    "registration start time": "registration start",
-    "registration end time": "registration end",
-    "seizure start time": "seizure start",
-    "start time": "seizure start",
-    "seizure end time": "seizure end",
-    "end time": "seizure end",
-}
+_KEY = re.compile(r"(?:(registration|seizure) )?(start|end) time")
 
 
 @dataclass
@@ -85,8 +78,8 @@ def read_list(path: Path, starts: Mapping[str, datetime] | None = None) -> dict[
             moment = (starts or {}).get(name)
             start = None if moment is None else 3600.0 * moment.hour + 60.0 * moment.minute + moment.second
             recordings.setdefault(name, _Recording(start))
-        elif key in _KEYS and name:
-            what, recording = _KEYS[key], recordings[name]
+        elif name and (found := _KEY.fullmatch(key)):
+            what, recording = f"{found[1] or 'seizure'} {found[2]}", recordings[name]
             try:
                 recording.add(what, _seconds_of_day(_TIMES.get((name, what, value), value), where), where)
             except AnnotationError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,7 +85,8 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     """Write two decimals; widen events under 1 s, which SzCORE's scorer would lose as it works on whole seconds."""
     clock = "n/a" if events.start is None else events.start.isoformat(sep=" ", timespec="seconds")
     whole = exact_seconds(events.duration)
-    rows = [_cells(event, events.duration) for event in _widened(events)]
+    widened = merge_events([_widened(event, events.duration) for event in events], events.duration)
+    rows = [_cells(event, events.duration) for event in widened]
     rows = rows or [("0.00", whole, BACKGROUND, "n/a", "n/a")]
     lines = ["\t".join(COLUMNS), *("\t".join((*cells, clock, whole)) for cells in rows)]
     return ("\n".join(lines) + "\n").encode("utf-8")
@@ -100,18 +100,12 @@ def _cells(event: Event, duration: float) -> tuple[str, ...]:
     return f"{onset:.2f}", f"{stop - onset:.2f}", event.label, probability(event.confidence), channels(event)
 
 
-def _widened(events: Events) -> Events:
-    """Widen events under 1 s to 1 s, inside the recording; those that then touch become one."""
-    return merge_events(list(_one_second_at_least(events)), events.duration, events.start)
-
-
-def _one_second_at_least(events: Events) -> Iterator[Event]:
-    for event in events:
-        if event.duration < 1.0:
-            onset = max(0.0, min(event.onset + event.duration / 2 - 0.5, events.duration - 1.0))
-            yield replace(event, onset=onset, duration=1.0)
-        else:
-            yield event
+def _widened(event: Event, duration: float) -> Event:
+    """Widen an event under 1 s to 1 s, inside the recording."""
+    if event.duration >= 1.0:
+        return event
+    onset = max(0.0, min(event.onset + event.duration / 2 - 0.5, duration - 1.0))
+    return replace(event, onset=onset, duration=1.0)
 
 
 def exact_seconds(seconds: float) -> str:
@@ -136,14 +130,5 @@ def channels(event: Event) -> str:
     return ",".join(event.channels) if event.channels else "n/a"
 
 
-FORMATS = (
-    Format(
-        "tsv",
-        "SzCORE / HED-SCORE events of BIDS",
-        (".tsv",),
-        _matches,
-        read_columns,
-        _write,
-        loses=("type confidence", "fraction of the start", "not scored"),
-    ),
-)
+_LOST = ("type confidence", "fraction of the start", "not scored")
+FORMATS = (Format("tsv", "SzCORE / HED-SCORE events of BIDS", (".tsv",), _matches, read_columns, _write, _LOST),)

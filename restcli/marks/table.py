@@ -117,12 +117,11 @@ def read_bytes(path: Path, limit: int = _LARGEST) -> bytes:
 
 def decode(data: bytes) -> str:
     """Decode UTF-8, UTF-16 with its mark, or Latin-1."""
-    for encoding in ("utf-16",) if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else ("utf-8-sig",):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1")
+    encoding = "utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def head_of(path: Path) -> Head:
@@ -140,7 +139,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the place ("file, line 3") and text of each line that is not blank."""
     for number, text in enumerate(_lines(decode(read_bytes(path))), 1):
         if text.strip():
-            yield f"{path}, line {number}", text.strip()
+            yield f"{path}, line {number}", text
 
 
 def read_cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -167,22 +166,11 @@ def read_cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 def number(text: str, where: str) -> float:
     """Return a finite number."""
-    value = math.nan if "_" in text else _float(text)
-    if not math.isfinite(value):
-        raise AnnotationError(where, f"{_shown(text)} is not a number", "a number with a decimal point")
-    return value
-
-
-def _float(text: str) -> float:
-    try:
+    if re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", text, re.IGNORECASE) and math.isfinite(float(text)):
         return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _shown(text: str) -> str:
-    """Quote a cell that holds nothing but digits and signs: free text may name a patient."""
-    return repr(text) if re.fullmatch(r"[\d.,:+\- ]{1,24}", text) else "a text"
+    # Other texts are not quoted: they may name a patient.
+    shown = repr(text) if re.fullmatch(r"[\d.,:+\- ]{1,24}", text) else "a text"
+    raise AnnotationError(where, f"{shown} is not a number", "a number with a decimal point")
 
 
 def optional_number(text: str | None, where: str) -> float:

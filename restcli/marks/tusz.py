@@ -132,16 +132,9 @@ def _lbl_row(value: str, symbols: dict[str, list[str]], montage: dict[str, str],
     return Row(where, number(found[2], where), number(found[3], where), label, max(odds), channels)
 
 
+_LOST = ("type", "unknown confidence", "channels", "type confidence", "start", "not scored")
 FORMATS = (
-    Format(
-        "csv_bi",
-        "TUSZ / NEDC tables, csv and csv_bi",
-        (".csv", ".csv_bi"),
-        _matches,
-        _read,
-        _write,
-        loses=("type", "unknown confidence", "channels", "type confidence", "start", "not scored"),
-    ),
+    Format("csv_bi", "TUSZ / NEDC tables, csv and csv_bi", (".csv", ".csv_bi"), _matches, _read, _write, _LOST),
     Format("tse", "TUSZ 1.5, events", (".tse", ".tse_bi"), lambda head: _version("tse", head), _read_tse),
     Format("lbl", "TUSZ 1.5, channels", (".lbl", ".lbl_bi"), lambda head: _version("lbl", head), _read_lbl),
 )
