@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from datetime import datetime
@@ -469,6 +470,18 @@ def test_a_full_disk_leaves_the_old_picture_and_no_scraps(tmp_path, monkeypatch)
     monkeypatch.undo()
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "module://nowhere", "qtagg"])
+def test_any_mplbackend_will_do(backend, tmp_path):
+    code = (
+        "import os, sys; from restcli.output.plots.save import save_figure;"
+        "from restcli.output.plots.style import make_page; save_figure(make_page((2, 2), 'a', 'b'), sys.argv[1]);"
+        "print(os.environ['MPLBACKEND'])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    done = subprocess.run(command, env=os.environ | {"MPLBACKEND": backend}, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == backend and (tmp_path / "a.png").exists()
 
 
 def test_pyplot_and_torch_stay_out():

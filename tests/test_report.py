@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +20,12 @@ from restcli.detect.detector import Detector, Result
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events, Span
+from restcli.files import sha256_of
 from restcli.io.registry import open_recording
 from restcli.marks.registry import read_events
 from restcli.nn.weights import load_weights
-from restcli.output.bundle import Bundle, Written, scores_csv
+from restcli.output import bundle
+from restcli.output.bundle import Bundle, Written, clear_leftovers, scores_csv
 from restcli.output.plots.event import MOST_PAGES, pictured_events
 from restcli.output.plots.traces import read_traces
 from restcli.output.run_report import run_report
@@ -227,6 +231,68 @@ def test_unknown_format_is_refused(result: Result, tmp_path: Path) -> None:
 
 def test_percent_never_rounds_up_to_all() -> None:
     assert percent(0.99999) == "99.9 %"
+
+
+def test_a_picture_that_fails_costs_no_table(result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no font\nof this name")
+
+    monkeypatch.setattr("restcli.output.plots.overview.plot_overview", fail)
+    written = write(result, tmp_path)
+    assert names(tmp_path) == [f"ward 7_{end}" for end in ("event01.png", "events.tsv", "run.json", "scores.csv")]
+    report = json.loads((tmp_path / "ward 7_run.json").read_text())
+    assert report["pictures_failed"] == written.report["pictures_failed"] == {"overview": "ValueError: no font"}
+
+
+def test_files_known_from_elsewhere_may_be_replaced(result: Result, tmp_path: Path) -> None:
+    digests = {path.name: sha256_of(path) for path in write(result, tmp_path, plot="none").files}
+    (tmp_path / "ward 7_run.json").unlink()
+    with pytest.raises(OutputError, match="not an unchanged output"):
+        write(result, tmp_path, plot="none")
+    write(result, tmp_path, plot="none", owned=digests)
+
+
+def leave_behind(result: Result, folder: Path, *, complete: bool) -> Path:
+    """Make what a process that was killed leaves in a folder: complete, or not yet."""
+    write(result, folder / "elsewhere", plot="none")
+    workshop = bundle._workshop_path(folder, "ward 7")
+    workshop.mkdir()
+    for path in (folder / "elsewhere").iterdir():
+        if complete or not path.name.endswith("_run.json"):
+            path.rename(workshop / path.name)
+    shutil.rmtree(folder / "elsewhere")
+    return workshop
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_leftovers_of_a_killed_process_are_completed_or_removed(result: Result, tmp_path: Path, complete: bool) -> None:
+    workshop = leave_behind(result, tmp_path, complete=complete)
+    if complete:  # killed after the first of several files had been moved
+        (workshop / "ward 7_events.tsv").rename(tmp_path / "ward 7_events.tsv")
+    Bundle(tmp_path, "another").check()
+    assert names(tmp_path) == (
+        [f"ward 7_{end}" for end in ("events.tsv", "run.json", "scores.csv")] if complete else []
+    )
+    write(result, tmp_path)
+
+
+def test_what_a_running_process_makes_is_not_touched(result: Result, tmp_path: Path) -> None:
+    workshop = leave_behind(result, tmp_path, complete=False)
+    before = names(workshop)
+    with (workshop / "lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        Bundle(tmp_path, "another").check()
+        assert names(workshop) == sorted([*before, "lock"])
+    clear_leftovers(tmp_path, "ward 7")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_scoring(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written to"):
+        Bundle(tmp_path / "file" / "out", "a").check()
+    Bundle(tmp_path / "new" / "out", "a").check()
+    assert names(tmp_path) == ["file"]
 
 
 def test_overview_names_what_was_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
