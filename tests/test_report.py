@@ -276,6 +276,24 @@ def test_leftovers_of_a_killed_process_are_completed_or_removed(result: Result, 
     write(result, tmp_path)
 
 
+@pytest.mark.parametrize(("moment", "expected"), [("draw_pictures", 0), ("_complete", 4)])
+def test_an_interrupted_run_leaves_all_or_nothing(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, expected: int
+) -> None:
+    real, calls = getattr(bundle, moment), []
+
+    def interrupt(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == (2 if moment == "_complete" else 1):
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(bundle, moment, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(replace(result, events=Events((), 40.0)), tmp_path)
+    assert len(names(tmp_path)) == expected
+
+
 def test_what_a_running_process_makes_is_not_touched(result: Result, tmp_path: Path) -> None:
     workshop = leave_behind(result, tmp_path, complete=False)
     before = names(workshop)
