@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.tables import Rows, Tables
-from restcli.detect.detector import Detector, Result
+from restcli.detect.detector import Detector
+from restcli.detect.result import Result
 from restcli.detect.settings import Settings
 from restcli.errors import RestError
 from restcli.io.registry import open_recording

@@ -14,11 +14,11 @@ from edf_writer import noise, write_edf
 from numpy.typing import NDArray
 
 import restcli
-from restcli.detect import detector as detect
 from restcli.detect.detector import Detector, annotate
 from restcli.detect.settings import Settings
 from restcli.detect.stream import Stream
 from restcli.detect.timeline import relative_amplitude
+from restcli.detect.windows import Scorer, _SegmentRun
 from restcli.errors import RecordingError, UsageError
 from restcli.events import Scores
 from restcli.io.registry import open_recording
@@ -64,8 +64,8 @@ def test_result_does_not_depend_on_chunking(
     recording_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(recording_path, detector, passes=3)
-    monkeypatch.setattr(detect, "_BLOCK_SECONDS", 7)
-    monkeypatch.setattr(detect, "_WINDOWS_AT_ONCE", 3)
+    backend = replace(detector.engine.backend, block_seconds=7, windows_at_once=3)
+    monkeypatch.setattr(detector, "engine", replace(detector.engine, backend=backend))
     pieces = run(recording_path, detector, passes=3)
     np.testing.assert_allclose(whole.scores.probability, pieces.scores.probability, atol=1e-5)
     np.testing.assert_allclose(whole.scores.by_node, pieces.scores.by_node, atol=1e-5)
@@ -97,7 +97,7 @@ def test_missing_electrodes_leave_the_graph(tmp_path: Path, detector: Detector) 
     column = result.scores.nodes.index("FZ-CZ")
     assert np.isnan(result.scores.by_node[:, column]).all()
     assert np.isfinite(result.scores.probability[:-3]).all()
-    with pytest.raises(RecordingError, match=r"need 18.*--channel-map"):
+    with pytest.raises(RecordingError, match=r"at least 18 nodes.*--channel-map"):
         run(path, detector, allow_missing=0)
 
 
@@ -156,7 +156,7 @@ def test_recording_too_short_for_any_event_is_refused(tmp_path: Path, detector: 
 def test_channels_that_cannot_hold_what_the_weights_look_at_are_named(tmp_path: Path, detector: Detector) -> None:
     with pytest.raises(RecordingError, match=r"0 of 18 nodes.*sampled at 50 Hz"):
         run(write_edf(tmp_path / "slow.edf", noise(19, 30, 50), 50), detector)
-    with pytest.raises(RecordingError, match=r"unit 'degC' is no voltage"):
+    with pytest.raises(RecordingError, match=r"unit 'degC' is not a voltage"):
         run(write_edf(tmp_path / "warm.edf", noise(19, 30, 200), 200, units="degC"), detector)
     mangled = run(write_edf(tmp_path / "odd.edf", noise(19, 30, 200), 200, units="?V"), detector)
     assert any("microvolts assumed" in repair for repair in mangled.recording.repairs)
@@ -181,10 +181,8 @@ def test_missing_stretch_of_one_channel_leaves_the_others(tmp_path: Path, detect
     faults = channel_faults(data, blocks[0].saturated, sfreq=200.0)
     assert set(np.flatnonzero(faults.any(axis=1))) == {ELECTRODES_19.index("F7")}
     montage = derive([f"EEG {n}-REF" for n in ELECTRODES_19], DOUBLE_BANANA)
-    run_ = detect._SegmentRun(
-        detector.weights, detector.engine, Settings(), montage, segment=recording.segments[0], clock=StageClock()
-    )
-    _, present = run_._features(replace(blocks[0], data=data), 0)
+    scorer = Scorer(detector.weights, detector.engine, Settings(), montage, StageClock())
+    _, present = _SegmentRun(scorer, recording.segments[0])._features(replace(blocks[0], data=data), slice(0, 20))
     gone = {DOUBLE_BANANA[i] for i in np.flatnonzero((present[:, 5:10] == 0).all(dim=1).numpy())}
     assert gone == {"FP1-F7", "F7-T3"}
 

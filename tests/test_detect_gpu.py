@@ -18,9 +18,9 @@ import torch
 from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
 
-from restcli.detect import detector as detect
+from restcli.detect import backends, gpu_kernel
 from restcli.detect import gpu_features as device
-from restcli.detect import gpu_kernel as kernels
+from restcli.detect.backends import Summarise, choose_device, gpu_backend
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.errors import RecordingError, RestError, UsageError
@@ -38,9 +38,9 @@ CPU = torch.device("cpu")
 
 
 def on_device_path(weights: str | Path = DEFAULT_NAME) -> Detector:
-    """Return a detector that goes the way of a GPU, on the CPU."""
+    """Return a detector that uses the backend of a GPU, on the CPU."""
     detector = Detector(load_weights(weights), "cpu")
-    detector.engine = replace(detector.engine, way=replace(detector.engine.way, stored=True))
+    detector.engine = replace(detector.engine, backend=gpu_backend("GPU", CPU, run_windows))
     return detector
 
 
@@ -134,7 +134,7 @@ def test_quality_and_spectra_equal_those_in_numpy(config: FeatureConfig) -> None
 
 
 def assert_same_result(path: Path, here: Detector, there: Detector) -> bool:
-    """Annotate on both ways; tells whether the recording could be used."""
+    """Annotate on both backends; returns whether the recording could be used."""
     results = []
     for detector in (here, there):
         try:
@@ -155,11 +155,11 @@ def assert_same_result(path: Path, here: Detector, there: Detector) -> bool:
     return True
 
 
-def test_example_gives_the_same_events_on_the_way_of_a_gpu(example: Path) -> None:
+def test_example_gives_the_same_events_on_the_backend_of_a_gpu(example: Path) -> None:
     assert assert_same_result(example, Detector(load_weights(DEFAULT_NAME), "cpu"), on_device_path())
 
 
-def test_real_recordings_give_the_same_events_on_the_way_of_a_gpu(shared_eeg: Path) -> None:
+def test_real_recordings_give_the_same_events_on_the_backend_of_a_gpu(shared_eeg: Path) -> None:
     here, there = Detector(load_weights(DEFAULT_NAME), "cpu"), on_device_path()
     kinds = os.environ.get("RESTCLI_DEVICE_KINDS", "absence iiic chbmit eegmat").split()
     most = int(os.environ.get("RESTCLI_DEVICE_MOST", "4"))
@@ -171,7 +171,7 @@ def test_real_recordings_give_the_same_events_on_the_way_of_a_gpu(shared_eeg: Pa
     assert n_used >= 8
 
 
-def test_missing_electrodes_and_faults_on_the_way_of_a_gpu(tmp_path: Path, toy_weights: Path) -> None:
+def test_missing_electrodes_and_faults_on_the_backend_of_a_gpu(tmp_path: Path, toy_weights: Path) -> None:
     data, _ = faulty(19, 60, 200)
     path = write_edf(
         tmp_path / "few.edf", np.nan_to_num(data[:17]), 200, labels=[f"EEG {n}-REF" for n in ELECTRODES_19[:17]]
@@ -183,10 +183,10 @@ def test_missing_electrodes_and_faults_on_the_way_of_a_gpu(tmp_path: Path, toy_w
 def test_a_reason_is_given_when_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert device.choose_device("auto") == (CPU, "this torch is built without CUDA")
-    assert device.choose_device("cpu") == (CPU, "")
+    assert choose_device("auto") == (CPU, "this torch is built without CUDA")
+    assert choose_device("cpu") == (CPU, "")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert Detector(load_weights(toy_weights), "auto").device_told == "cpu (torch sees no GPU)"
+    assert Detector(load_weights(toy_weights), "auto").device_reported == "cpu (torch sees no GPU)"
     with pytest.raises(UsageError, match=r"torch sees no GPU.*--device cpu or auto"):
         Detector(load_weights(toy_weights), "cuda")
 
@@ -197,7 +197,7 @@ def test_a_gpu_that_does_not_work_is_not_taken(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "ones", fail)
-    assert device.choose_device("auto") == (CPU, "the GPU cannot be used: CUDA error: no kernel image is available")
+    assert choose_device("auto") == (CPU, "the GPU cannot be used: CUDA error: no kernel image is available")
 
 
 def fused_equals_plain(place: str) -> None:
@@ -242,7 +242,7 @@ def test_fused_kernel_equals_the_plain_form_on_a_gpu() -> None:
 def test_a_gpu_gives_the_events_of_the_cpu(example: Path) -> None:
     weights = load_weights(DEFAULT_NAME)
     there = Detector(weights, "cuda")
-    assert there.device_told == "cuda"
+    assert there.device_reported == "cuda"
     assert assert_same_result(example, Detector(weights, "cpu"), there)
 
 
@@ -262,43 +262,46 @@ def no_compiler(*_: object, **__: object) -> torch.Tensor:
     raise RuntimeError("Failed to find C compiler.\nPlease specify via CC.")
 
 
-def take_ways_of_a_gpu(monkeypatch: pytest.MonkeyPatch, fused: Callable[..., torch.Tensor]) -> None:
-    """Give the ways there are beside a GPU, all of them on the CPU."""
-    monkeypatch.setattr(kernels, "fused_runner", lambda: fused)
-    names = [way.name for way in detect._ways(torch.device("cuda"))]
+def offer_backends_of_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, fused: Callable[..., torch.Tensor], *, summarise: Summarise | None = None
+) -> None:
+    """Offer the backends of a GPU, all of them on the CPU."""
+    monkeypatch.setattr(gpu_kernel, "fused_runner", lambda: fused)
+    names = [backend.name for backend in backends.backends_on(torch.device("cuda"))]
     assert names == ["fused kernel", "GPU", "CPU"]
-    ways = [detect._Way("fused kernel", CPU, True, fused), detect._Way("GPU", CPU, True, run_windows)]
-    monkeypatch.setattr(detect, "_ways", lambda _device: [*ways, detect._Way("CPU", CPU, False, run_windows)])
+    offered = [gpu_backend("fused kernel", CPU, fused), gpu_backend("GPU", CPU, run_windows)]
+    if summarise is not None:
+        offered = [replace(backend, summarise=summarise) for backend in offered]
+    monkeypatch.setattr(backends, "backends_on", lambda _device: [*offered, backends.CPU])
 
 
 @pytest.mark.parametrize("runner", [zeros, nothing_known, wrong_when_masked])
 def test_a_kernel_that_computes_something_else_is_not_taken(
     monkeypatch: pytest.MonkeyPatch, toy_weights: Path, runner: Callable[..., torch.Tensor]
 ) -> None:
-    take_ways_of_a_gpu(monkeypatch, runner)
+    offer_backends_of_a_gpu(monkeypatch, runner)
     detector = Detector(load_weights(toy_weights), "cpu")
-    assert (detector.engine.way.stored, detector.engine.way.run_windows) == (True, run_windows)
-    assert "fused kernel not used: it computes other values than the CPU on the test signal" in detector.device_told
+    assert (detector.engine.backend.name, detector.engine.backend.run_windows) == ("GPU", run_windows)
+    assert "fused kernel not used: it computes other values than the CPU on the test signal" in detector.device_reported
 
 
 def test_a_kernel_that_cannot_be_compiled_is_not_taken(monkeypatch: pytest.MonkeyPatch, example: Path) -> None:
-    take_ways_of_a_gpu(monkeypatch, no_compiler)
+    offer_backends_of_a_gpu(monkeypatch, no_compiler)
     detector = Detector(load_weights(DEFAULT_NAME), "cpu")
-    assert detector.device_told == "cpu (fused kernel not used: Failed to find C compiler.)"
+    assert detector.device_reported == "cpu (fused kernel not used: Failed to find C compiler.)"
     assert detector.annotate(open_recording(example), Settings()).events
 
 
 def test_spectra_that_differ_on_the_device_are_not_taken(monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
     def wrong(*arguments: Any) -> Any:
-        summary, features = device.summarise(*arguments)
+        summary, features = device.summarise_block(*arguments, device=CPU)
         return summary, features + 0.1
 
-    take_ways_of_a_gpu(monkeypatch, run_windows_elsewhere)
-    monkeypatch.setattr(detect, "summarise_there", wrong)
+    offer_backends_of_a_gpu(monkeypatch, run_windows_elsewhere, summarise=wrong)
     detector = Detector(load_weights(toy_weights), "cpu")
-    assert (detector.engine.way.stored, detector.engine.way.run_windows) == (False, run_windows)
-    assert "fused kernel not used: it computes" in detector.device_told
-    assert "GPU not used: it computes" in detector.device_told
+    assert detector.engine.backend is backends.CPU
+    assert "fused kernel not used: it computes" in detector.device_reported
+    assert "GPU not used: it computes" in detector.device_reported
 
 
 def run_windows_elsewhere(*arguments: Any) -> torch.Tensor:
@@ -307,20 +310,22 @@ def run_windows_elsewhere(*arguments: Any) -> torch.Tensor:
 
 @pytest.mark.parametrize("weights", [DEFAULT_NAME, "rest-paper"])
 def test_a_sound_kernel_is_taken_with_room_to_spare(monkeypatch: pytest.MonkeyPatch, weights: str) -> None:
-    take_ways_of_a_gpu(monkeypatch, run_windows_elsewhere)
-    monkeypatch.setattr(detect, "GOLDEN_TOLERANCE", 1e-4)
-    monkeypatch.setattr(detect, "_NODE_TOLERANCE", 1e-3)
+    offer_backends_of_a_gpu(monkeypatch, run_windows_elsewhere)
+    monkeypatch.setattr(backends, "GOLDEN_TOLERANCE", 1e-4)
+    monkeypatch.setattr(backends, "_NODE_TOLERANCE", 1e-3)
     detector = Detector(load_weights(weights), "cpu")
-    assert (detector.engine.way.stored, detector.engine.way.run_windows) == (True, run_windows_elsewhere)
-    assert detector.device_told == "cpu"
+    assert (detector.engine.backend.name, detector.engine.backend.run_windows) == (
+        "fused kernel",
+        run_windows_elsewhere,
+    )
+    assert detector.device_reported == "cpu"
 
 
 def test_a_gpu_asked_for_by_name_that_computes_something_else_is_refused(
     monkeypatch: pytest.MonkeyPatch, toy_weights: Path
 ) -> None:
-    take_ways_of_a_gpu(monkeypatch, zeros)
-    monkeypatch.setattr(detect, "choose_device", lambda _device: (torch.device("cuda"), ""))
-    monkeypatch.setattr(detect, "summarise_there", no_compiler)
+    offer_backends_of_a_gpu(monkeypatch, zeros, summarise=no_compiler)
+    monkeypatch.setattr(backends, "choose_device", lambda _device: (torch.device("cuda"), ""))
     with pytest.raises(UsageError, match=r"GPU not used: Failed to find C compiler.*--device cpu or auto"):
         Detector(load_weights(toy_weights), "cuda")
 
@@ -333,15 +338,15 @@ class ResourceError(Exception):
 def test_a_gpu_that_fails_while_scoring_is_left_for_the_cpu(
     monkeypatch: pytest.MonkeyPatch, example: Path, kind: type[Exception]
 ) -> None:
-    take_ways_of_a_gpu(monkeypatch, fails_at_work(kind))
+    offer_backends_of_a_gpu(monkeypatch, fails_at_work(kind))
     detector = Detector(load_weights(DEFAULT_NAME), "auto")
-    assert detector.engine.way.stored
+    assert not detector.engine.backend.trusted
     result = detector.annotate(open_recording(example), Settings())
     assert result.device == "cpu (the GPU failed: out of memory. Tried to allocate 2.00 GiB.)"
     expected = Detector(load_weights(DEFAULT_NAME), "cpu").annotate(open_recording(example), Settings())
     np.testing.assert_array_equal(result.scores.probability, expected.scores.probability)
     assert len(result.events) == len(expected.events) > 0
-    assert detector.engine.way.stored  # the next recording may have better luck
+    assert not detector.engine.backend.trusted  # the next recording may have better luck
 
 
 def fails_at_work(kind: type[Exception]) -> Callable[..., torch.Tensor]:
@@ -354,7 +359,7 @@ def fails_at_work(kind: type[Exception]) -> Callable[..., torch.Tensor]:
 
 
 def test_two_threads_may_meet_a_gpu_that_fails(monkeypatch: pytest.MonkeyPatch, example: Path) -> None:
-    take_ways_of_a_gpu(monkeypatch, fails_at_work(torch.OutOfMemoryError))
+    offer_backends_of_a_gpu(monkeypatch, fails_at_work(torch.OutOfMemoryError))
     detector = Detector(load_weights(DEFAULT_NAME), "auto")
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(detector.annotate, open_recording(example), Settings()) for _ in range(2)]
@@ -364,7 +369,7 @@ def test_two_threads_may_meet_a_gpu_that_fails(monkeypatch: pytest.MonkeyPatch, 
 def test_a_gpu_asked_for_by_name_that_fails_while_scoring_is_an_error_of_the_recording(
     monkeypatch: pytest.MonkeyPatch, example: Path
 ) -> None:
-    take_ways_of_a_gpu(monkeypatch, fails_at_work(torch.OutOfMemoryError))
+    offer_backends_of_a_gpu(monkeypatch, fails_at_work(torch.OutOfMemoryError))
     detector = Detector(load_weights(DEFAULT_NAME), "cpu")
     detector.asked = "cuda"
     with pytest.raises(RecordingError, match=r"the GPU failed: out of memory.*--device cpu or auto"):
@@ -373,8 +378,8 @@ def test_a_gpu_asked_for_by_name_that_fails_while_scoring_is_an_error_of_the_rec
 
 def test_what_fails_on_the_cpu_is_not_taken_for_a_gpu(example: Path) -> None:
     detector = Detector(load_weights(DEFAULT_NAME), "cpu")
-    way = replace(detector.engine.way, run_windows=fails_at_work(torch.OutOfMemoryError))
-    detector.engine = replace(detector.engine, way=way)
+    backend = replace(detector.engine.backend, run_windows=fails_at_work(torch.OutOfMemoryError))
+    detector.engine = replace(detector.engine, backend=backend)
     with pytest.raises(torch.OutOfMemoryError):
         detector.annotate(open_recording(example), Settings())
 
@@ -397,7 +402,7 @@ def test_microvolts_that_differ_on_the_device_are_not_taken(
     if part == "_resample":
         monkeypatch.setattr(device, "_resample", resample)
     else:
-        monkeypatch.setattr(detect, "to_microvolts", microvolts)
+        monkeypatch.setattr(device, "to_microvolts", microvolts)
     result = on_device_path().annotate(open_recording(example), Settings())
     assert result.events
     assert "than the CPU" in result.device

@@ -13,7 +13,7 @@ import pytest
 import torch
 from edf_writer import noise, write_edf
 
-from restcli.detect import detector as detect
+from restcli.detect import windows
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.io.recording import Block, Recording
@@ -28,12 +28,18 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 @pytest.fixture(scope="module")
 def detector(toy_weights: Path) -> Detector:
-    return Detector(load_weights(toy_weights), "cpu")
+    detector = Detector(load_weights(toy_weights), "cpu")
+    change(detector, block_seconds=5)
+    return detector
+
+
+def change(detector: Detector, **parts: Any) -> None:
+    """Change parts of the backend."""
+    detector.engine = replace(detector.engine, backend=replace(detector.engine.backend, **parts))
 
 
 @pytest.fixture(autouse=True)
-def two_threads_and_small_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(detect, "_BLOCK_SECONDS", 5)
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -62,14 +68,15 @@ def test_error_of_a_worker_comes_through(
     recording: Recording, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = iter(range(100))
-    summarise = detect.summarise
+    summarise = detector.engine.backend.summarise
 
     def failing(*args: Any, **options: Any) -> Any:
         if next(calls) == 3:
             raise ZeroDivisionError
         return summarise(*args, **options)
 
-    monkeypatch.setattr(detect, "summarise", failing)
+    backend = replace(detector.engine.backend, summarise=failing)
+    monkeypatch.setattr(detector, "engine", replace(detector.engine, backend=backend))
     with pytest.raises(ZeroDivisionError):
         detector.annotate(recording, Settings())
 
@@ -117,14 +124,14 @@ def test_number_of_threads_changes_nothing(recording: Recording, detector: Detec
 
 def test_workers_use_one_thread_each(recording: Recording, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = set()
-    run_windows = detector.engine.way.run_windows
+    run_windows = detector.engine.backend.run_windows
 
     def noting(*args: Any, **options: Any) -> Any:
         seen.add((threading.current_thread().name.startswith("restcli"), torch.get_num_threads()))
         return run_windows(*args, **options)
 
-    way = replace(detector.engine.way, run_windows=noting)
-    monkeypatch.setattr(detector, "engine", replace(detector.engine, way=way))
+    backend = replace(detector.engine.backend, run_windows=noting)
+    monkeypatch.setattr(detector, "engine", replace(detector.engine, backend=backend))
     detector.annotate(recording, Settings())
     assert seen == {(True, 1)}
 
@@ -135,15 +142,15 @@ def test_workers_bring_no_threads_of_their_own(
 ) -> None:
     """On a busy machine threads that wait for each other made a clip of 50 s take 10 s instead of .02 s."""
     count = []
-    run_windows = detector.engine.way.run_windows
+    run_windows = detector.engine.backend.run_windows
 
     def counting(*args: Any, **options: Any) -> Any:
         state = run_windows(*args, **options)
         count.append(len(list(Path("/proc/self/task").iterdir())))
         return state
 
-    way = replace(detector.engine.way, run_windows=counting)
-    monkeypatch.setattr(detector, "engine", replace(detector.engine, way=way))
+    backend = replace(detector.engine.backend, run_windows=counting)
+    monkeypatch.setattr(detector, "engine", replace(detector.engine, backend=backend))
     before = len(list(Path("/proc/self/task").iterdir()))
     detector.annotate(recording, Settings())
     assert max(count) <= before + 2
@@ -154,7 +161,7 @@ def test_threads_come_back_when_several_annotate_at_once() -> None:
     inside, leave, seen = threading.Event(), threading.Event(), []
 
     def later() -> None:
-        with detect._one_thread_each():
+        with windows.one_thread_each():
             inside.set()
             leave.wait(10)
         seen.append(torch.get_num_threads())
@@ -163,7 +170,7 @@ def test_threads_come_back_when_several_annotate_at_once() -> None:
         fresh.join()
 
     other = threading.Thread(target=later)
-    with detect._one_thread_each():
+    with windows.one_thread_each():
         other.start()
         assert inside.wait(10)
     assert torch.get_num_threads() == 2
@@ -173,7 +180,7 @@ def test_threads_come_back_when_several_annotate_at_once() -> None:
 
 
 def test_workers_that_begin_while_another_recording_ends_use_one_thread() -> None:
-    with detect._pool(1, torch.device("cpu")) as pool:
+    with windows.worker_pool(1, torch.device("cpu")) as pool:
         pool.submit(int).result()
         torch.set_num_threads(2)
         assert pool.submit(torch.get_num_threads).result() == 1

@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from restcli.detect.rule import to_events
 from restcli.errors import AnnotationError, UsageError
 from restcli.evaluation.cases import evaluate_cases
 from restcli.evaluation.curve import OperatingCurve, operating_curve
 from restcli.evaluation.measures import score_windows
 from restcli.evaluation.scoring import RULES, Case, Tally
-from restcli.events import Event, EventRule, Events, Scores, Span, to_events
+from restcli.events import Event, EventRule, Events, Scores, Span
 
 HOUR = 3600.0
 RULE = EventRule(threshold=0.5, release=0.4, min_duration=3.0, max_gap=3.0, smooth=1.0)

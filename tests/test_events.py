@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from restcli.detect.rule import smooth_scores, to_events
 from restcli.errors import RestError
-from restcli.events import Event, EventRule, Events, Scores, Span, merge_events, smooth_scores, to_events
+from restcli.events import Event, EventRule, Events, Scores, Span, merge_events
 
 RULE = EventRule(threshold=0.8, release=0.4, min_duration=3.0, max_gap=2.0, smooth=1.0)
 

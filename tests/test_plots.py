@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
+from restcli.detect.rule import to_events
 from restcli.errors import OutputError
-from restcli.events import Event, EventRule, Events, Scores, Span, to_events
+from restcli.events import Event, EventRule, Events, Scores, Span
 from restcli.output.plots.columns import column_extremes, column_means
 from restcli.output.plots.curves import plot_curves, plot_reliability, plot_threshold_curve
 from restcli.output.plots.eeg import sensitivity

@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 from edf_writer import noise, write_edf
 
-from restcli.detect.detector import Detector, Result
+from restcli.detect.detector import Detector
+from restcli.detect.result import Result
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events, Span

@@ -9,9 +9,10 @@ import pytest
 import torch
 from train_examples import TINY
 
+from restcli.detect.rule import to_events
 from restcli.evaluation.files import evaluate
 from restcli.evaluation.scoring import Tally
-from restcli.events import Event, EventRule, Events, to_events
+from restcli.events import Event, EventRule, Events
 from restcli.nn.weights import Calibration
 from restcli.train.loop import build_network
 from restcli.train.store import BACKGROUND, SEIZURE, UNKNOWN

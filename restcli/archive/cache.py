@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from restcli.detect.detector import Result, Trend
+from restcli.detect.result import Result, Trend
+from restcli.detect.rule import to_events
 from restcli.detect.settings import Settings, fit_montage, rule_in_force
-from restcli.events import Scores, Span, to_events
+from restcli.events import Scores, Span
 from restcli.files import write_atomically
 from restcli.io.recording import Recording
 from restcli.nn.weights import Weights

@@ -25,7 +25,8 @@ from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
 
 if TYPE_CHECKING:
-    from restcli.detect.detector import Detector, Result
+    from restcli.detect.detector import Detector
+    from restcli.detect.result import Result
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _GLIMPSE = 65_536

@@ -17,7 +17,8 @@ from restcli.errors import UsageError
 from restcli.text import elapsed
 
 if TYPE_CHECKING:
-    from restcli.detect.detector import Detector, Result
+    from restcli.detect.detector import Detector
+    from restcli.detect.result import Result
     from restcli.detect.settings import Settings
     from restcli.output.bundle import Written
     from restcli.profiling import StageClock

@@ -1,63 +1,33 @@
-"""From stored integers to the network's inputs in torch operations, for GPUs; knows neither files nor brains.
+"""From stored integers to the network's inputs in torch operations, for GPUs.
 
-Functions do what their namesakes in `features`, `resampling` and `recording` do in numpy, and are tested to give the
-same on a CPU, where the numpy forms are faster.
+Functions do what their namesakes in `restcli.signal` do in numpy, which is faster on a CPU; tests compare the two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from restcli.io.recording import StoredBlock
+from restcli.io.recording import Block, Recording, StoredBlock
 from restcli.signal import features, quality
 from restcli.signal.features import FeatureConfig
 from restcli.signal.quality import Quality, Summary
 from restcli.signal.resampling import bank
 
-
-def choose_device(device: str) -> tuple[torch.device, str]:
-    """Return the device to run on, and why it is not a GPU when it is none.
-
-    Parameters
-    ----------
-    device : str
-        ``auto`` takes a GPU that works; ``cpu``; ``cuda``.
-
-    Returns
-    -------
-    device : torch.device
-    reason : str
-        Why ``auto`` fell back to the CPU, or why ``cuda`` cannot be used; empty when nothing is amiss.
-    """
-    if device == "cpu":
-        return torch.device("cpu"), ""
-    if not torch.cuda.is_available():
-        return torch.device("cpu"), "torch sees no GPU" if torch.version.cuda else "this torch is built without CUDA"
-    try:
-        one = torch.ones(16, 16, device="cuda")
-        (one @ one).sum().item()
-    except RuntimeError as error:  # a driver too old, a GPU too new or already full
-        return torch.device("cpu"), f"the GPU cannot be used: {str(error).splitlines()[0]}"
-    return torch.device("cuda", torch.cuda.current_device()), ""
+_COMPARED_SECONDS = 30
+_MICROVOLT_TOLERANCE = 0.01
 
 
 def to_microvolts(block: StoredBlock, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Send whole records as they are, then pick channels, scale and resample there.
+    """Send whole records to the device as they are, then pick channels, scale and resample there.
 
-    Parameters
-    ----------
-    block : StoredBlock
-        C channels, T seconds.
-    device : torch.device
-        Where to.
-
-    Returns
-    -------
-    data : Tensor, shape (C, n)
-        µV at the rate asked for; NaN on channels without meaning.
-    saturated : Tensor, shape (C, T)
-        Fraction of the stored samples of each second that lie at the digital limits.
+    Returns µV at the rate asked for, (C, n), NaN on channels without meaning, and the fraction of the stored samples of
+    each second that lie at the digital limits, (C, T).
     """
     signals = block.signals
     records = torch.from_numpy(block.records).to(device)  # (R, n) int16
@@ -89,26 +59,33 @@ def _resample(data: Tensor, block: StoredBlock) -> Tensor:
     return padded[:, block.skip : block.skip + block.n_samples]
 
 
+def check_microvolts(recording: Recording, channels: Sequence[int], sfreq: float, device: torch.device) -> None:
+    """Compare the first seconds as the device makes them from stored integers with those made on the CPU."""
+    options: dict[str, Any] = {"sfreq": sfreq, "seconds": _COMPARED_SECONDS}
+    here = next(recording.blocks(channels, **options), None)
+    there = next(recording.stored_blocks(channels, **options), None)
+    if here is None or not isinstance(there, StoredBlock):
+        return
+    found, saturated = (part.cpu().numpy() for part in to_microvolts(there, device))
+    if not np.allclose(found, here.data, rtol=1e-4, atol=_MICROVOLT_TOLERANCE, equal_nan=True):
+        raise ArithmeticError("it makes other microvolts of stored integers than the CPU")
+    if not np.allclose(saturated, here.saturated, atol=1e-4):
+        raise ArithmeticError("it counts other samples at the amplifier's limits than the CPU")
+
+
+def summarise_block(
+    block: Block | StoredBlock, matrix: NDArray[np.float32], config: FeatureConfig, *, device: torch.device
+) -> tuple[Summary, Tensor]:
+    """Judge a block and compute its features (T, N, F) on the device, from stored integers where the file has them."""
+    if isinstance(block, StoredBlock):
+        data, saturated = to_microvolts(block, device)
+    else:
+        data, saturated = (torch.from_numpy(part).to(device) for part in (block.data, block.saturated))
+    return summarise(data, saturated, torch.from_numpy(matrix).to(device), config)
+
+
 def summarise(data: Tensor, saturated: Tensor, matrix: Tensor, config: FeatureConfig) -> tuple[Summary, Tensor]:
-    """Judge whole seconds and turn them into the network's inputs, as `restcli.signal.quality.summarise` does.
-
-    Parameters
-    ----------
-    data : Tensor, shape (C, n)
-        Channels in µV at the configured rate; NaN where unknown.
-    saturated : Tensor, shape (C, T)
-        Fraction of each second's samples at the amplifier's limits.
-    matrix : Tensor, shape (N, C)
-        From `restcli.signal.montage.derive`.
-    config : FeatureConfig
-        What the network sees.
-
-    Returns
-    -------
-    summary : Summary
-        On the host.
-    features : Tensor, shape (T, N, F)
-    """
+    """Judge whole seconds and turn them into the network's inputs (T, N, F), as `restcli.signal.quality.summarise`."""
     length, n_seconds = int(config.sfreq), saturated.shape[1]
     data = data[:, : n_seconds * length]
     signal = matrix @ torch.nan_to_num(data)

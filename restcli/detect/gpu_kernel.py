@@ -1,7 +1,6 @@
-"""The recurrence over sliding windows as one kernel for GPUs; knows neither EEG nor files.
+"""The recurrence over sliding windows as one kernel for GPUs, in Triton, which comes with torch's builds for CUDA.
 
-`restcli.nn.windows.run_windows` is the plain form: it defines the result and serves wherever this cannot. Triton comes
-with torch's builds for CUDA and is imported nowhere else.
+`restcli.nn.windows.run_windows` defines the result.
 """
 
 from __future__ import annotations
@@ -33,13 +32,10 @@ def run_fused(
     adjacency: Tensor,
     windows: Windows,
 ) -> Tensor:
-    """Return the state after the last second of each window; parameters and result as of `run_windows`.
+    """Return the state after the last second of each window, as `run_windows` does.
 
-    Notes
-    -----
     One program takes one window from its first second to its last. State and parameters stay in registers and shared
-    memory; of each second the projections (N, H) are read, and only the last state is written. Products are in float32
-    throughout.
+    memory; of each second the projections (N, H) are read, and only the last state is written. Products are in float32.
     """
     projected, present, gate = inputs.projected, inputs.present, inputs.gate
     n_nodes, n_seconds, hidden = projected.shape
@@ -70,7 +66,7 @@ def run_fused(
 
 
 def _room(size: int) -> int:
-    """Tiles are powers of two, and products need 16 at least."""
+    """Return the size of a tile: a power of two, at least 16 for products."""
     return max(16, 1 << (size - 1).bit_length())
 
 
@@ -85,7 +81,7 @@ if triton is not None:
     def _times(left, right):  # type: ignore[no-untyped-def]
         return tl.dot(left, right, input_precision="ieee")
 
-    # Lengths are told apart by nothing: else another recording would have the kernel compiled anew.
+    # Not specialised, or each recording would have the kernel compiled again.
     @triton.jit(do_not_specialize=["first", "step", "length", "n_seconds"])  # type: ignore[untyped-decorator,unused-ignore]
     def _run(  # type: ignore[no-untyped-def]
         projected,

@@ -1,4 +1,4 @@
-"""REST as a bedside device runs it, second by second; knows no files."""
+"""REST as a bedside device runs it, second by second."""
 
 from __future__ import annotations
 
@@ -21,21 +21,13 @@ Float32Array = NDArray[np.float32]
 class Stream:
     """REST as a bedside device runs it: one state update a second, without looking back at the signal.
 
-    Parameters
-    ----------
-    detector : Detector
-        Weights on a device.
-
-    Notes
-    -----
-    The score that comes back after second t judges second ``t - look_ahead``. As with `annotate` both must have enough
-    good nodes, but saturation of a channel cannot be seen in node signals: pass such nodes as NaN. Probabilities differ
+    The score that comes back after second t judges second ``t - look_ahead``. Both must have enough good nodes, as in
+    `annotate`. Saturation of a channel cannot be seen in node signals: pass such nodes as NaN. Probabilities differ
     from those of `annotate` in three ways: the state is carried through the whole recording instead of being rebuilt
-    for each window; the usual amplitude is the one known up to now, where `annotate` knows the whole recording; and
-    amplitude is averaged over no more than ``look_ahead`` seconds after the one judged.
+    for each window; the usual amplitude is the one known up to now, not that of the whole recording; and amplitude is
+    averaged over no more than ``look_ahead`` seconds after the one judged.
 
-    Besides the state, of constant size, one amplitude a second is kept, about 4 MB a day, and its median is taken again
-    each second when the calibration weighs amplitude.
+    Besides the state, one amplitude a second is kept, about 4 MB a day.
     """
 
     detector: Detector
@@ -48,19 +40,10 @@ class Stream:
         self.good = deque(maxlen=self.detector.weights.look_ahead + 1)
 
     def push(self, second: Float32Array) -> tuple[float, Float32Array]:
-        """Take one second of node signals and return the probability now known.
+        """Take one second of node signals (N, sfreq) in µV, NaN for a missing node; return what is now known.
 
-        Parameters
-        ----------
-        second : ndarray, shape (N, sfreq)
-            Microvolts at the weights' sampling rate, in the order of the weights' nodes; NaN for a missing node.
-
-        Returns
-        -------
-        probability : float
-            NaN when too few nodes are good, now or in the second judged, or no look-ahead has passed yet.
-        by_node : ndarray, shape (N,)
-            Probability at each node, NaN where it is missing, now or in the second judged.
+        That is the probability, and the one at each node, (N,), of the second `look_ahead` earlier: NaN when too few
+        nodes are good, or the node is missing, now or in the second judged.
         """
         logits = self._update(second)
         weights = self.detector.weights
@@ -74,7 +57,7 @@ class Stream:
         return float(whole), nodes
 
     def _update(self, second: Float32Array) -> Float32Array:
-        """Carry the state on by one second and return the logit of each node, NaN where it is not good, shape (N,)."""
+        """Advance the state by one second; return the logit of each node, (N,), NaN where it is not good."""
         weights, network = self.detector.weights, self.detector.network
         magnitude = magnitudes(second, weights.features.sfreq)
         codes = node_quality(second, magnitude, np.zeros((len(second), 1), np.uint8), sfreq=weights.features.sfreq)[0]
@@ -83,8 +66,7 @@ class Stream:
         device = self.detector.device
         present = torch.from_numpy(good.astype(np.float32))[None, :, None].to(device)
         projected = network.l1(torch.from_numpy(features).to(device))
-        n_updates = weights.config.updates if weights.config.variant == "RM" else 1
-        for _ in range(n_updates):
+        for _ in range(weights.config.inference_updates):
             self.state = network.update(projected, self.state, self.detector.adjacency, present=present)
         self.amplitudes.append(float(np.median(rms(magnitude, weights.features)[0][good])) if good.any() else np.nan)
         self.enough.append(int(good.sum()) >= weights.min_nodes)

@@ -1,18 +1,20 @@
-"""Second-by-second results of a recording on its own clock, and their calibration; knows neither torch nor files."""
+"""Second-by-second results of a recording on its own clock, and their calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.events import Scores, Span
+from restcli.io.recording import Recording
+from restcli.nn.readout import mean_over_nodes
 from restcli.nn.weights import Calibration, Weights
-from restcli.signal.features import REFERENCE_RMS, SPECTRUM_BINS
+from restcli.signal.features import REFERENCE_RMS
 from restcli.signal.quality import QUALITY_WORDS, Quality, upper_band_limit
 from restcli.signal.sequences import running_mean
 
@@ -21,121 +23,147 @@ Float32Array = NDArray[np.float32]
 INTERVAL = (5.0, 95.0)
 """Percentiles over masked passes that an interval lies between."""
 
-_Number = TypeVar("_Number", bound=np.generic)
+
+@dataclass(frozen=True, eq=False)
+class SegmentScores:
+    """What was computed for one segment, one row for each whole second."""
+
+    start: float  # seconds from the start of the recording
+    codes: NDArray[np.uint8]  # (T, N), `Quality` of each node
+    rms: Float32Array  # (T, N), µV
+    spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
+    logits: Float32Array  # (T, N), for each second judged; NaN where not asked for or where a node was left out
+    asked: NDArray[np.bool_]  # (T,), whether the settings want a score
+    passes: Float32Array | None = None  # (T, K), mean logit of each masked pass
+    types: Float32Array | None = None  # (T, C), probability of each type
+    is_gap: bool = False
+
+    def time(self) -> NDArray[np.float64]:
+        """Centres of the seconds, from the start of the recording, (T,)."""
+        return self.start + np.arange(len(self.codes), dtype=np.float64) + 0.5
+
+    def to_end(self) -> NDArray[np.int64]:
+        """Whole seconds that follow each one in the segment, (T,); 0 in gaps."""
+        return np.arange(len(self.codes), dtype=np.int64)[::-1] * (not self.is_gap)
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """What was computed for one segment, one row a whole second.
+class Timeline:
+    """All segments on the recording's clock, with rows for the gaps between them; shapes as in `SegmentScores`."""
 
-    Parameters
-    ----------
-    start : float
-        Seconds from the start of the recording.
-    codes : ndarray, shape (T, N)
-        `Quality` of each node.
-    rms : ndarray, shape (T, N)
-        µV.
-    spectrum : ndarray, shape (T, 101)
-        Mean log10 power over good nodes.
-    logits : ndarray, shape (T, N)
-        Logit of each node for each second judged; NaN where none was asked for or a node was away.
-    passes : ndarray, shape (T, K), or None
-        Whole logit of each masked pass.
-    types : ndarray, shape (T, C), or None
-        Probability of each type.
-    """
-
-    start: float
+    time: NDArray[np.float64]  # (T,), centres of the seconds
     codes: NDArray[np.uint8]
     rms: Float32Array
     spectrum: Float32Array
     logits: Float32Array
     asked: NDArray[np.bool_]
-    passes: Float32Array | None = None
-    types: Float32Array | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Track:
-    """All pieces on the recording's clock, with rows for the gaps between them; shapes as in `Piece`."""
-
-    time: NDArray[np.float64]
-    codes: NDArray[np.uint8]
-    rms: Float32Array
-    spectrum: Float32Array
-    logits: Float32Array
-    asked: NDArray[np.bool_]
-    in_gap: NDArray[np.bool_]
-    to_end: NDArray[np.int64]
+    in_gap: NDArray[np.bool_]  # (T,)
+    to_end: NDArray[np.int64]  # (T,), whole seconds that follow in the segment
     passes: Float32Array | None
     types: Float32Array | None
+    duration: float  # seconds
+    missing: float  # seconds that the header announces after `duration`
 
     def amplitude(self) -> Float32Array:
         """Median RMS over the good nodes, µV, shape (T,); NaN where no node was good."""
-        values = np.where(self.codes == Quality.GOOD, self.rms, np.nan)
-        return _nan_median(values)
+        return _nan_median(np.where(self.codes == Quality.GOOD, self.rms, np.nan))
 
     def whole(self) -> Float32Array:
         """Mean logit over the nodes read out, shape (T,); NaN where there was none."""
         known = np.isfinite(self.logits)
-        total = np.where(known, self.logits, 0.0).sum(axis=1)
-        count = known.sum(axis=1)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+        mean = mean_over_nodes(np.where(known, self.logits, 0.0), known, 1)
+        return np.where(known.any(axis=1), mean, np.nan).astype(np.float32)
 
 
-def to_scores(track: Track, weights: Weights, *, needed: int, step: int, duration: float) -> Scores:
-    """Calibrate logits, say what was not scored and why, and keep the seconds asked for.
+def join_segments(segments: Sequence[SegmentScores], recording: Recording) -> Timeline:
+    """Lay segments on the recording's clock; gaps become rows that hold nothing."""
+    rows: list[SegmentScores] = []
+    cursor = 0.0
+    for segment in [*segments, None]:
+        gap = (recording.duration if segment is None else segment.start) - cursor
+        if gap >= 1.0:
+            rows.append(_gap(cursor, int(np.floor(gap + 1e-6)), like=segments[0]))
+        if segment is not None:
+            rows.append(segment)
+            cursor = segment.start + len(segment.codes)
 
-    Parameters
-    ----------
-    track : Track
-        Every second of the recording.
-    weights : Weights
-        Calibration, look-ahead, names.
-    needed : int
-        Good nodes that a second must have.
-    step : int
-        Seconds between scores.
-    duration : float
-        Seconds of the whole recording.
+    def joined(name: str) -> Any:
+        tables = [getattr(row, name) for row in rows]
+        # A single table, the usual case, is not copied: a day's spectra fill 35 MB.
+        return tables[0] if len(tables) == 1 or tables[0] is None else np.concatenate(tables)
 
-    Returns
-    -------
-    Scores
+    return Timeline(
+        time=np.concatenate([row.time() for row in rows]),
+        codes=joined("codes"),
+        rms=joined("rms"),
+        spectrum=joined("spectrum"),
+        logits=joined("logits"),
+        asked=joined("asked"),
+        in_gap=np.concatenate([np.full(len(row.codes), row.is_gap) for row in rows]),
+        to_end=np.concatenate([row.to_end() for row in rows]),
+        passes=joined("passes"),
+        types=joined("types"),
+        duration=recording.duration,
+        missing=recording.missing,
+    )
+
+
+def _gap(start: float, n_seconds: int, *, like: SegmentScores) -> SegmentScores:
+    """Return rows without any value, as wide as those of a segment."""
+
+    def unknown(table: Float32Array) -> Float32Array:
+        return np.full((n_seconds, table.shape[1]), np.nan, dtype=np.float32)
+
+    return SegmentScores(
+        start=start,
+        codes=np.full((n_seconds, like.codes.shape[1]), Quality.MISSING, dtype=np.uint8),
+        rms=unknown(like.rms),
+        spectrum=unknown(like.spectrum),
+        logits=unknown(like.logits),
+        asked=np.ones(n_seconds, dtype=bool),
+        passes=None if like.passes is None else unknown(like.passes),
+        types=None if like.types is None else unknown(like.types),
+        is_gap=True,
+    )
+
+
+def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -> Scores:
+    """Calibrate logits, find what was not scored and why, and keep the seconds asked for.
+
+    `needed` is the number of good nodes that a second must have, `step` the number of seconds between scores.
     """
-    enough = (track.codes == Quality.GOOD).sum(axis=1) >= needed
-    kinds, reasons = _reasons(track, enough, weights.look_ahead, needed)
-    usable = kinds == 0
-    extra = relative_amplitude(track.amplitude(), enough, weights.calibration)
-    keep, used = track.asked, (usable & track.asked)
+    enough = (timeline.codes == Quality.GOOD).sum(axis=1) >= needed
+    kinds, reasons = _reasons(timeline, enough, weights.look_ahead, needed)
+    extra = relative_amplitude(timeline.amplitude(), enough, weights.calibration)
+    keep, used = timeline.asked, (kinds == 0) & timeline.asked
+    whole = timeline.whole()
 
     def probability(logits: Float32Array) -> Float32Array:
         column = (slice(None),) + (None,) * (logits.ndim - 1)
         return calibrate(np.where(used[column], logits, np.nan), extra[column], weights.calibration)[keep]
 
     interval = None
-    if track.passes is not None:
+    if timeline.passes is not None:
         interval = np.full((int(keep.sum()), 2), np.nan)
-        around = probability(spread_around(track.passes, track.whole()))[used[keep]]
+        around = probability(spread_around(timeline.passes, whole))[used[keep]]
         interval[used[keep]] = np.percentile(around, INTERVAL, axis=1).T
     return Scores(
-        time=track.time[keep],
-        probability=probability(track.whole()),
-        by_node=probability(np.where(track.codes == Quality.GOOD, track.logits, np.nan)),
+        time=timeline.time[keep],
+        probability=probability(whole),
+        by_node=probability(np.where(timeline.codes == Quality.GOOD, timeline.logits, np.nan)),
         nodes=weights.nodes,
         window=float(weights.window),
         step=float(step),
-        duration=duration,
-        unscored=_unscored_spans(track.time, kinds, reasons, duration=duration),
+        duration=timeline.duration,
+        unscored=_unscored_spans(timeline, kinds, reasons),
         interval=interval,
         types=weights.types,
-        by_type=None if track.types is None else np.where(used[:, None], track.types, np.nan)[keep],
+        by_type=None if timeline.types is None else np.where(used[:, None], timeline.types, np.nan)[keep],
     )
 
 
 def spread_around(passes: Float32Array, whole: Float32Array) -> Float32Array:
-    """Lay the spread of masked passes, (T, K), around the full update, (T,), which is no mean of masked ones."""
+    """Centre the spread of masked passes, (T, K), on the full update, (T,), which is not the mean of masked ones."""
     return np.asarray(passes - np.median(passes, axis=1, keepdims=True) + whole[:, None], dtype=np.float32)
 
 
@@ -147,65 +175,6 @@ def _nan_median(values: Float32Array) -> Float32Array:
     rows = np.arange(len(values))
     middle = (ordered[rows, low] + ordered[rows, np.minimum(high, values.shape[-1] - 1)]) / 2
     return np.where(count > 0, middle, np.nan).astype(np.float32)
-
-
-def join_pieces(pieces: Sequence[Piece], duration: float, *, n_nodes: int, n_passes: int) -> Track:
-    """Lay the pieces on the recording's clock; gaps become rows that hold nothing."""
-    rows: list[Piece] = []
-    times, in_gap, to_end = [], [], []
-    cursor = 0.0
-    for piece in [*pieces, None]:
-        start = duration if piece is None else piece.start
-        n_gap = int(np.floor(start - cursor + 1e-6)) if start - cursor >= 1.0 else 0
-        if n_gap:
-            rows.append(_empty_piece(n_gap, n_nodes, n_passes, pieces))
-            times.append(cursor + np.arange(n_gap) + 0.5)
-            in_gap.append(np.ones(n_gap, dtype=bool))
-            to_end.append(np.zeros(n_gap, dtype=np.int64))
-        if piece is not None:
-            n_seconds = len(piece.codes)
-            rows.append(piece)
-            times.append(piece.start + np.arange(n_seconds) + 0.5)
-            in_gap.append(np.zeros(n_seconds, dtype=bool))
-            to_end.append(np.arange(n_seconds, 0, -1) - 1)
-            cursor = piece.start + n_seconds
-    return Track(
-        time=np.concatenate(times),
-        codes=_joined([row.codes for row in rows]),
-        rms=_joined([row.rms for row in rows]),
-        spectrum=_joined([row.spectrum for row in rows]),
-        logits=_joined([row.logits for row in rows]),
-        asked=_joined([row.asked for row in rows]),
-        in_gap=_joined(in_gap),
-        to_end=_joined(to_end),
-        passes=None if n_passes == 0 else _joined([row.passes for row in rows if row.passes is not None]),
-        types=_join_types(rows),
-    )
-
-
-def _joined(tables: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
-    """Lay tables end to end; a single one, the usual case, is not copied: a day's spectra fill 35 MB."""
-    return tables[0] if len(tables) == 1 else np.concatenate(tables)
-
-
-def _join_types(rows: Sequence[Piece]) -> Float32Array | None:
-    tables = [row.types for row in rows if row.types is not None]
-    return _joined(tables) if len(tables) == len(rows) and rows else None
-
-
-def _empty_piece(n_seconds: int, n_nodes: int, n_passes: int, pieces: Sequence[Piece]) -> Piece:
-    types = next((piece.types for piece in pieces if piece.types is not None), None)
-    nothing = np.full((n_seconds, n_nodes), np.nan, dtype=np.float32)
-    return Piece(
-        start=0.0,
-        codes=np.full((n_seconds, n_nodes), Quality.MISSING, dtype=np.uint8),
-        rms=nothing,
-        spectrum=np.full((n_seconds, SPECTRUM_BINS), np.nan, dtype=np.float32),
-        logits=nothing,
-        asked=np.ones(n_seconds, dtype=bool),
-        passes=np.full((n_seconds, n_passes), np.nan, dtype=np.float32) if n_passes else None,
-        types=None if types is None else np.full((n_seconds, types.shape[1]), np.nan, dtype=np.float32),
-    )
 
 
 def relative_amplitude(amplitude: Float32Array, enough: NDArray[np.bool_], calibration: Calibration) -> Float32Array:
@@ -229,21 +198,20 @@ def calibrate(logit: Float32Array, extra: Float32Array, calibration: Calibration
 
 
 def _reasons(
-    track: Track, enough: NDArray[np.bool_], look_ahead: int, needed: int
+    timeline: Timeline, enough: NDArray[np.bool_], look_ahead: int, needed: int
 ) -> tuple[NDArray[np.intp], list[str]]:
-    """For each second why it was not scored: an index into a list of reasons, whose first is empty for scored ones."""
+    """Return why each second was not scored, as indices into a list of reasons; the first, empty, is "scored"."""
     read_out = np.concatenate([enough[look_ahead:], np.zeros(min(look_ahead, len(enough)), dtype=bool)])
-    words = [QUALITY_WORDS[code] for code in Quality]
     reasons = [
         "",
         "no signal: a gap in the recording",
         f"past the end: the network looks {look_ahead} s ahead",
         f"unusable {look_ahead} s ahead, where the network looks",
-        *(f"fewer than {needed} good nodes: {word}" for word in words),
+        *(f"fewer than {needed} good nodes: {QUALITY_WORDS[code]}" for code in Quality),
     ]
     worst = np.zeros(len(enough), dtype=np.intp)
-    worst[~enough] = 4 + _most_frequent_fault(track.codes[~enough])
-    kinds = (track.in_gap, ~enough, track.to_end < look_ahead, ~read_out)
+    worst[~enough] = 4 + _most_frequent_fault(timeline.codes[~enough])
+    kinds = (timeline.in_gap, ~enough, timeline.to_end < look_ahead, ~read_out)
     return np.select(kinds, (1, worst, 2, 3), default=0), reasons
 
 
@@ -256,20 +224,21 @@ def _most_frequent_fault(codes: NDArray[np.uint8]) -> NDArray[np.intp]:
     return np.asarray(np.array(faults, dtype=np.intp)[rank.argmax(axis=1)])
 
 
-def _unscored_spans(
-    seconds: NDArray[np.float64], kinds: NDArray[np.intp], reasons: Sequence[str], *, duration: float
-) -> tuple[Span, ...]:
-    """Join neighbouring seconds with the same reason; what follows the last whole second is named too."""
+def _unscored_spans(timeline: Timeline, kinds: NDArray[np.intp], reasons: Sequence[str]) -> tuple[Span, ...]:
+    """Join neighbouring seconds with the same reason; what follows the last whole second is reported too."""
     spans: list[Span] = []
-    new = (np.diff(kinds) != 0) | (np.diff(seconds) >= 2.0)  # a lost part of a second does not part neighbours
-    edges = np.flatnonzero(np.concatenate([[True], new, [True]])) if len(seconds) else np.zeros(0, dtype=np.intp)
+    seconds, duration = timeline.time, timeline.duration
+    new = (np.diff(kinds) != 0) | (np.diff(seconds) >= 2.0)  # a lost part of a second does not separate neighbours
+    edges = np.flatnonzero(np.concatenate([[True], new, [True]]))
     for first, after in pairwise(edges.tolist()):
         if kinds[first]:
             start, stop = float(seconds[first]) - 0.5, min(float(seconds[after - 1]) + 0.5, duration)
             spans.append(Span(start, stop, reasons[kinds[first]]))
-    end = float(seconds[-1]) + 0.5 if len(seconds) else 0.0
+    end = float(seconds[-1]) + 0.5
     if duration - end > 1e-3:
         spans.append(Span(end, duration, "less than a whole second"))
+    if timeline.missing > 0:
+        spans.append(Span(duration, duration + timeline.missing, "cut off: missing from the file"))
     return tuple(spans)
 
 

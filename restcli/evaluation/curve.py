@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from restcli.detect.rule import to_events
 from restcli.errors import UsageError
 from restcli.evaluation.scoring import Case, Float, Tally, score_events
-from restcli.events import EventRule, FloatArray, Scores, to_events
+from restcli.events import EventRule, FloatArray, Scores
 
 _POINTS = 41
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from restcli.detect.detector import Detector, Result
+from restcli.detect.detector import Detector
+from restcli.detect.result import Result
 from restcli.detect.settings import Settings, rule_in_force
 from restcli.errors import RestError
 from restcli.evaluation.cases import evaluate_cases

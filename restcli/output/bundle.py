@@ -26,7 +26,7 @@ from restcli.output.run_report import run_report
 from restcli.profiling import StageClock
 
 if TYPE_CHECKING:
-    from restcli.detect.detector import Result
+    from restcli.detect.result import Result
 
 _LONGEST_STEM = 255 - len("_overview.png.part")
 _CSV_ROWS = 2000

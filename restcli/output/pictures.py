@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from restcli.output.text import DISCLAIMER, rule_text
 
 if TYPE_CHECKING:
-    from restcli.detect.detector import Result
+    from restcli.detect.result import Result
 
 PLOTS = ("png", "pdf", "none")
 # Module in restcli.output.plots, and what it shows. Its function ``draw(result, *, title, footer)`` yields pairs of

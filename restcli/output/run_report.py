@@ -17,7 +17,7 @@ from restcli.marks.json import event_to_dict
 from restcli.output.text import DISCLAIMER, quality_warnings, usual_amplitude
 
 if TYPE_CHECKING:
-    from restcli.detect.detector import Result
+    from restcli.detect.result import Result
 
 
 def run_report(result: Result) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from restcli.text import elapsed
 
 if TYPE_CHECKING:
-    from restcli.detect.detector import Result
+    from restcli.detect.result import Result
 
 DISCLAIMER = "Not a medical device: for research; every event must be judged by a person who reads EEG."
 

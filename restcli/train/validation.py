@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from restcli.detect.rule import smooth_scores, to_events
 from restcli.detect.timeline import INTERVAL, calibrate, relative_amplitude, spread_around
 from restcli.evaluation import measures
 from restcli.evaluation.scoring import Tally, score_events, total
-from restcli.events import Event, EventRule, Events, Scores, smooth_scores, to_events
+from restcli.events import Event, EventRule, Events, Scores
 from restcli.nn.baselines import BandPowerBaseline, amplitude_baseline, fit_band_power
 from restcli.nn.weights import Calibration
 from restcli.signal.sequences import true_runs

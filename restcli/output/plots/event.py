@@ -14,7 +14,8 @@ from matplotlib.axes._secondary_axes import SecondaryAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from restcli.events import Event, EventRule, Events, Scores, smooth_scores
+from restcli.detect.rule import smooth_scores
+from restcli.events import Event, EventRule, Events, Scores
 from restcli.output.plots.columns import column_highest, hatch_columns
 from restcli.output.plots.eeg import (
     CLIP_ROWS,
@@ -50,7 +51,7 @@ from restcli.output.plots.traces import Traces, read_traces
 from restcli.text import elapsed
 
 if TYPE_CHECKING:
-    from restcli.detect.detector import Result
+    from restcli.detect.result import Result
 
 MOST_PAGES = 6
 _BEFORE, _AFTER = 10.0, 20.0  # seconds around an onset

@@ -16,7 +16,8 @@ from matplotlib.patches import Patch, StepPatch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from restcli.events import EventRule, Events, FloatArray, Scores, smooth_scores
+from restcli.detect.rule import smooth_scores
+from restcli.events import EventRule, Events, FloatArray, Scores
 from restcli.output.plots.columns import column_extremes, column_highest, column_means, event_bar, hatch_columns
 from restcli.output.plots.head import head_order
 from restcli.output.plots.style import (
@@ -52,7 +53,7 @@ from restcli.output.plots.style import (
 from restcli.text import count, duration_in_words, elapsed
 
 if TYPE_CHECKING:
-    from restcli.detect.detector import Result, Trend
+    from restcli.detect.result import Result, Trend
 
 _LEFT, _WIDTH = 1.5, 9.2  # inches, of all panels
 _N_COLUMNS = round(_WIDTH * DPI / 2)  # two pixels each: a single second of 24 hours can be seen
