@@ -17,10 +17,10 @@ import restcli
 from restcli.detect.detector import Detector, annotate
 from restcli.detect.settings import Settings
 from restcli.detect.stream import Stream
-from restcli.detect.timeline import relative_amplitude
+from restcli.detect.timeline import Timeline, relative_amplitude
 from restcli.detect.windows import Scorer, _SegmentRun
 from restcli.errors import RecordingError, UsageError
-from restcli.events import Scores
+from restcli.events import Scores, Span
 from restcli.io.registry import open_recording
 from restcli.nn.weights import Calibration, Weights, load_weights
 from restcli.profiling import StageClock
@@ -87,6 +87,27 @@ def test_end_that_the_network_looks_past_is_not_scored(recording_path: Path, det
     assert result.scores.scored == pytest.approx(1 - 3 / N_SECONDS)
     assert [(span.start, span.stop) for span in result.scores.unscored] == [(N_SECONDS - 3, N_SECONDS)]
     assert "ahead" in result.scores.unscored[0].reason
+
+
+def test_what_the_file_lacks_is_not_scored(tmp_path: Path, detector: Detector) -> None:
+    whole = write_edf(tmp_path / "cut.edf", noise(19, 60, 200), 200).read_bytes()
+    (tmp_path / "cut.edf").write_bytes(whole[: len(whole) * 2 // 3])
+    result = run(tmp_path / "cut.edf", detector)
+    scores, missing = result.scores, result.recording.missing
+    assert scores.duration + missing == 60
+    assert 19 <= missing <= 21
+    assert scores.unscored[-1] == Span(scores.duration, 60.0, "cut off: missing from the file")
+    assert scores.scored == pytest.approx((scores.duration - 3) / 60)
+    assert result.events.unscored == scores.unscored
+    assert result.events.duration == scores.duration
+
+
+def test_rescore_needs_no_signal(recording_path: Path, detector: Detector) -> None:
+    result = run(recording_path, detector, threshold=0.6)
+    again = restcli.rescore(result, threshold=0.01)
+    assert again == run(recording_path, detector, threshold=0.01).events
+    assert restcli.rescore(result) == result.events
+    assert restcli.rescore(result.scores, rule=result.rule).events == result.events.events
 
 
 def test_missing_electrodes_leave_the_graph(tmp_path: Path, detector: Detector) -> None:
@@ -182,7 +203,8 @@ def test_missing_stretch_of_one_channel_leaves_the_others(tmp_path: Path, detect
     assert set(np.flatnonzero(faults.any(axis=1))) == {ELECTRODES_19.index("F7")}
     montage = derive([f"EEG {n}-REF" for n in ELECTRODES_19], DOUBLE_BANANA)
     scorer = Scorer(detector.weights, detector.engine, Settings(), montage, StageClock())
-    _, present = _SegmentRun(scorer, recording.segments[0])._features(replace(blocks[0], data=data), slice(0, 20))
+    timeline = Timeline.of(recording, detector.weights, Settings())
+    _, present = _SegmentRun(scorer, timeline, 0)._features(replace(blocks[0], data=data), slice(0, 20))
     gone = {DOUBLE_BANANA[i] for i in np.flatnonzero((present[:, 5:10] == 0).all(dim=1).numpy())}
     assert gone == {"FP1-F7", "F7-T3"}
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from restcli.detect.rule import smooth_scores, to_events
+from restcli.detect.rule import rescore, smooth_scores, to_events
 from restcli.errors import RestError
 from restcli.events import Event, EventRule, Events, Scores, Span, merge_events
 
@@ -147,3 +147,59 @@ def test_the_release_follows_the_threshold(threshold: float) -> None:
 def test_a_rule_in_words_names_all_its_numbers() -> None:
     text = EventRule(0.61, 0.42, 4, 2, 5).describe()
     assert text == "threshold 0.61, release 0.42, at least 4 s, gaps up to 2 s closed, mean over 5 s"
+
+
+def test_what_the_file_lacks_counts_as_not_scored() -> None:
+    whole = make_scores([0.1] * 10)
+    cut = replace(whole, unscored=(Span(10.0, 40.0, "cut off: missing from the file"),))
+    assert (whole.announced, whole.scored) == (10, 1)
+    assert (cut.announced, cut.scored) == (40, 0.25)
+    assert cut.cover(9) == (9, 10)
+    assert to_events(cut, RULE).unscored == cut.unscored
+
+
+def test_scores_become_a_table_that_says_why_nothing_is_known() -> None:
+    nan = float("nan")
+    scores = replace(
+        make_scores([0.1, nan, nan, 0.9]),
+        unscored=(Span(1.0, 2.0, "no signal"),),
+        interval=np.array([[0.0, 0.2], [nan, nan], [nan, nan], [0.8, 1.0]]),
+        types=("sz_foc",),
+        by_type=np.array([[0.5], [nan], [nan], [0.75]]),
+    )
+    frame = scores.to_frame()
+    assert list(frame) == [
+        *("time", "probability", "interval_low", "interval_high", "A-B", "C-D", "E-F", "sz_foc", "not_scored")
+    ]
+    assert frame["not_scored"].tolist() == ["", "no signal", "not scored", ""]
+    np.testing.assert_array_equal(frame["probability"], scores.probability)
+    np.testing.assert_array_equal(frame["C-D"], scores.by_node[:, 1])
+    np.testing.assert_array_equal(frame["interval_high"], [0.2, nan, nan, 1.0])
+    np.testing.assert_array_equal(frame["sz_foc"], [0.5, nan, nan, 0.75])
+
+
+def test_events_become_a_table_that_keeps_what_was_not_scored() -> None:
+    gap = Span(20.0, 30.0, "gap")
+    events = Events((Event(1.0, 4.0, "sz_foc", 0.9, ("A-B", "C-D"), 0.8), Event(6.0, 2.0)), 30.0, unscored=(gap,))
+    frame = events.to_frame()
+    assert frame.iloc[0].to_dict() == {
+        "onset": 1.0,
+        "duration": 4.0,
+        "label": "sz_foc",
+        "confidence": 0.9,
+        "label_confidence": 0.8,
+        "channels": "A-B,C-D",
+    }
+    assert frame["confidence"].isna().tolist() == [False, True]
+    assert frame.attrs == {"duration": 30.0, "unscored": [(20.0, 30.0, "gap")]}
+    none = Events((), 30.0).to_frame()
+    assert list(none) == list(frame) and len(none) == 0
+    assert none["onset"].dtype == np.float64
+
+
+def test_rescore_finds_events_again_with_another_threshold() -> None:
+    scores = replace(make_scores([0, 0.6, 0.6, 0.6, 0, 0, 0, 0.9, 0.9, 0.9, 0]), unscored=(Span(10.5, 11.0, "end"),))
+    assert [event.onset for event in rescore(scores, rule=RULE)] == [7]
+    assert [event.onset for event in rescore(scores, 0.5, rule=RULE)] == [1, 7]
+    assert len(rescore(scores, threshold=0.95)) == 0
+    assert rescore(scores).unscored == scores.unscored

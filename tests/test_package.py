@@ -18,6 +18,27 @@ from restcli.nn.weights import DEFAULT_NAME, models_folder
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def test_public_names_are_listed_documented_and_lazy() -> None:
+    assert set(dir(restcli)) == set(restcli.__all__) == {*restcli._MODULES, "__version__"}
+    for name in restcli._MODULES:
+        noun = getattr(restcli, name)
+        assert noun.__name__ == name
+        assert f"restcli.{restcli._MODULES[name]}" == noun.__module__ or name == "open_recording"
+        assert re.search(r"^ *(Parameters|Returns)\n *-{7}", noun.__doc__, flags=re.MULTILINE), name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = restcli.nothing
+    code = "import sys, restcli; sys.exit(any(name in sys.modules for name in ('numpy', 'torch', 'mne', 'pandas')))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_shows_the_public_names() -> None:
+    import pydoc
+
+    text = pydoc.render_doc(restcli, renderer=pydoc.plaintext)
+    for name in restcli._MODULES:
+        assert re.search(rf"\b{name}\(", text), name
+
+
 def test_weights_are_found_beside_the_checkout() -> None:
     assert models_folder() == Path(restcli.__file__).parent.parent / "models"
     assert (models_folder() / f"{DEFAULT_NAME}.safetensors").is_file()

@@ -12,7 +12,7 @@ from restcli.detect.gpu_features import check_microvolts
 from restcli.detect.result import Result, Trend
 from restcli.detect.rule import to_events
 from restcli.detect.settings import Settings, fit_montage, needed_nodes, rule_in_force
-from restcli.detect.timeline import SegmentScores, band_limit, count_bad, join_segments, to_scores
+from restcli.detect.timeline import Timeline, band_limit, count_bad, to_scores
 from restcli.detect.windows import Progress, Scorer, one_thread_each
 from restcli.errors import RecordingError, RestError, UsageError
 from restcli.events import Scores
@@ -159,9 +159,8 @@ class Detector:
         weights, needed = self.weights, needed_nodes(self.weights, settings)
         _check_settings(weights, settings)
         montage, rule = fit_montage(recording, weights, settings), rule_in_force(weights, settings)
-        segments, device = self._score(Scorer(weights, self.engine, settings, montage, clock), recording, on_progress)
+        timeline, device = self._score(Scorer(weights, self.engine, settings, montage, clock), recording, on_progress)
         with clock("events"):
-            timeline = join_segments(segments, recording)
             scores = to_scores(timeline, weights, needed=needed, step=settings.step)
             events = to_events(scores, rule, recording.start)
         _check_length(scores, recording, at_least=rule.min_duration, needed=needed)
@@ -180,9 +179,7 @@ class Detector:
             stages=dict(clock.seconds),
         )
 
-    def _score(
-        self, scorer: Scorer, recording: Recording, on_progress: Progress | None
-    ) -> tuple[list[SegmentScores], str]:
+    def _score(self, scorer: Scorer, recording: Recording, on_progress: Progress | None) -> tuple[Timeline, str]:
         """Score all segments; also return where, and why on the CPU when a GPU failed at this recording."""
         if self.engine.backend.trusted:
             return scorer.score(recording, on_progress), self.device_reported

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from restcli.detect.settings import Settings
 from restcli.events import Scores, Span
 from restcli.io.recording import Recording
 from restcli.nn.readout import mean_over_nodes
 from restcli.nn.weights import Calibration, Weights
-from restcli.signal.features import REFERENCE_RMS
+from restcli.signal.features import REFERENCE_RMS, SPECTRUM_BINS
 from restcli.signal.quality import QUALITY_WORDS, Quality, upper_band_limit
 from restcli.signal.sequences import running_mean
 
@@ -25,44 +25,55 @@ INTERVAL = (5.0, 95.0)
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentScores:
-    """What was computed for one segment, one row for each whole second."""
+class Timeline:
+    """What is computed for each whole second of a recording, one row each; gaps have rows that hold nothing.
 
-    start: float  # seconds from the start of the recording
+    All arrays are made once for the whole recording: lists of small arrays kept between large temporary ones would
+    leave the memory of a long recording full of holes.
+    """
+
+    time: NDArray[np.float64]  # (T,), centres of the seconds, from the start of the recording
+    in_gap: NDArray[np.bool_]  # (T,)
+    to_end: NDArray[np.int64]  # (T,), whole seconds that follow in the segment
+    asked: NDArray[np.bool_]  # (T,), whether the settings want a score; gaps always do
+    first: dict[int, int]  # row of the first second of each segment of a second or more, by the segment's number
     codes: NDArray[np.uint8]  # (T, N), `Quality` of each node
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
     logits: Float32Array  # (T, N), for each second judged; NaN where not asked for or where a node was left out
-    asked: NDArray[np.bool_]  # (T,), whether the settings want a score
-    passes: Float32Array | None = None  # (T, K), mean logit of each masked pass
-    types: Float32Array | None = None  # (T, C), probability of each type
-    is_gap: bool = False
-
-    def time(self) -> NDArray[np.float64]:
-        """Centres of the seconds, from the start of the recording, (T,)."""
-        return self.start + np.arange(len(self.codes), dtype=np.float64) + 0.5
-
-    def to_end(self) -> NDArray[np.int64]:
-        """Whole seconds that follow each one in the segment, (T,); 0 in gaps."""
-        return np.arange(len(self.codes), dtype=np.int64)[::-1] * (not self.is_gap)
-
-
-@dataclass(frozen=True, eq=False)
-class Timeline:
-    """All segments on the recording's clock, with rows for the gaps between them; shapes as in `SegmentScores`."""
-
-    time: NDArray[np.float64]  # (T,), centres of the seconds
-    codes: NDArray[np.uint8]
-    rms: Float32Array
-    spectrum: Float32Array
-    logits: Float32Array
-    asked: NDArray[np.bool_]
-    in_gap: NDArray[np.bool_]  # (T,)
-    to_end: NDArray[np.int64]  # (T,), whole seconds that follow in the segment
-    passes: Float32Array | None
-    types: Float32Array | None
+    passes: Float32Array  # (T, K), mean logit of each masked pass
+    types: Float32Array  # (T, C), probability of each type
     duration: float  # seconds
     missing: float  # seconds that the header announces after `duration`
+
+    @classmethod
+    def of(cls, recording: Recording, weights: Weights, settings: Settings) -> Timeline:
+        """Lay out the seconds of a recording; nothing is known of them yet."""
+        stretches = list(_stretches(recording))
+        lengths = [n_seconds for _, _, n_seconds in stretches]
+        in_gap = np.repeat([number is None for number, _, _ in stretches], lengths)
+        second = np.concatenate([np.arange(n_seconds) for n_seconds in lengths])
+        begins = np.cumsum([0, *lengths])
+        n_rows, n_nodes = len(second), len(weights.nodes)
+
+        def unknown(width: int) -> Float32Array:
+            return np.full((n_rows, width), np.nan, dtype=np.float32)
+
+        return cls(
+            time=np.repeat([start for _, start, _ in stretches], lengths) + second + 0.5,
+            in_gap=in_gap,
+            to_end=np.where(in_gap, 0, np.repeat(lengths, lengths) - 1 - second),
+            asked=in_gap | (second % settings.step == 0),
+            first={n: int(row) for (n, _, _), row in zip(stretches, begins, strict=False) if n is not None},
+            codes=np.full((n_rows, n_nodes), Quality.MISSING, dtype=np.uint8),
+            rms=unknown(n_nodes),
+            spectrum=unknown(SPECTRUM_BINS),
+            logits=unknown(n_nodes),
+            passes=unknown(settings.passes),
+            types=unknown(len(weights.types)),
+            duration=recording.duration,
+            missing=recording.missing,
+        )
 
     def amplitude(self) -> Float32Array:
         """Median RMS over the good nodes, µV, shape (T,); NaN where no node was good."""
@@ -75,56 +86,21 @@ class Timeline:
         return np.where(known.any(axis=1), mean, np.nan).astype(np.float32)
 
 
-def join_segments(segments: Sequence[SegmentScores], recording: Recording) -> Timeline:
-    """Lay segments on the recording's clock; gaps become rows that hold nothing."""
-    rows: list[SegmentScores] = []
+def _stretches(recording: Recording) -> Iterator[tuple[int | None, float, int]]:
+    """Yield the segments and gaps of a second or more: number, or None for a gap, start, and whole seconds."""
     cursor = 0.0
-    for segment in [*segments, None]:
-        gap = (recording.duration if segment is None else segment.start) - cursor
-        if gap >= 1.0:
-            rows.append(_gap(cursor, int(np.floor(gap + 1e-6)), like=segments[0]))
-        if segment is not None:
-            rows.append(segment)
-            cursor = segment.start + len(segment.codes)
-
-    def joined(name: str) -> Any:
-        tables = [getattr(row, name) for row in rows]
-        # A single table, the usual case, is not copied: a day's spectra fill 35 MB.
-        return tables[0] if len(tables) == 1 or tables[0] is None else np.concatenate(tables)
-
-    return Timeline(
-        time=np.concatenate([row.time() for row in rows]),
-        codes=joined("codes"),
-        rms=joined("rms"),
-        spectrum=joined("spectrum"),
-        logits=joined("logits"),
-        asked=joined("asked"),
-        in_gap=np.concatenate([np.full(len(row.codes), row.is_gap) for row in rows]),
-        to_end=np.concatenate([row.to_end() for row in rows]),
-        passes=joined("passes"),
-        types=joined("types"),
-        duration=recording.duration,
-        missing=recording.missing,
-    )
+    for number, segment in enumerate(recording.segments):
+        n_seconds = int(np.floor(segment.stop - segment.start + 1e-6))
+        if n_seconds:
+            yield from _gap(cursor, segment.start)
+            yield number, segment.start, n_seconds
+            cursor = segment.start + n_seconds
+    yield from _gap(cursor, recording.duration)
 
 
-def _gap(start: float, n_seconds: int, *, like: SegmentScores) -> SegmentScores:
-    """Return rows without any value, as wide as those of a segment."""
-
-    def unknown(table: Float32Array) -> Float32Array:
-        return np.full((n_seconds, table.shape[1]), np.nan, dtype=np.float32)
-
-    return SegmentScores(
-        start=start,
-        codes=np.full((n_seconds, like.codes.shape[1]), Quality.MISSING, dtype=np.uint8),
-        rms=unknown(like.rms),
-        spectrum=unknown(like.spectrum),
-        logits=unknown(like.logits),
-        asked=np.ones(n_seconds, dtype=bool),
-        passes=None if like.passes is None else unknown(like.passes),
-        types=None if like.types is None else unknown(like.types),
-        is_gap=True,
-    )
+def _gap(start: float, stop: float) -> Iterator[tuple[None, float, int]]:
+    if stop - start >= 1.0:
+        yield None, start, int(np.floor(stop - start + 1e-6))
 
 
 def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -> Scores:
@@ -143,7 +119,7 @@ def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -
         return calibrate(np.where(used[column], logits, np.nan), extra[column], weights.calibration)[keep]
 
     interval = None
-    if timeline.passes is not None:
+    if timeline.passes.shape[1]:
         interval = np.full((int(keep.sum()), 2), np.nan)
         around = probability(spread_around(timeline.passes, whole))[used[keep]]
         interval[used[keep]] = np.percentile(around, INTERVAL, axis=1).T
@@ -158,7 +134,7 @@ def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -
         unscored=_unscored_spans(timeline, kinds, reasons),
         interval=interval,
         types=weights.types,
-        by_type=None if timeline.types is None else np.where(used[:, None], timeline.types, np.nan)[keep],
+        by_type=np.where(used[:, None], timeline.types, np.nan)[keep] if weights.types else None,
     )
 
 

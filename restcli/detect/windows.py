@@ -12,27 +12,24 @@ from threading import Lock
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from restcli.detect.backends import Backend, Engine
 from restcli.detect.settings import Settings
-from restcli.detect.timeline import SegmentScores
-from restcli.io.recording import Block, Recording, Segment, StoredBlock
+from restcli.detect.timeline import Timeline
+from restcli.io.recording import Block, Recording, StoredBlock
 from restcli.nn.readout import mean_over_nodes
 from restcli.nn.weights import Weights
 from restcli.nn.windows import Inputs, Windows
 from restcli.profiling import StageClock
-from restcli.signal.features import SPECTRUM_BINS
 from restcli.signal.montage import Montage
 from restcli.signal.quality import Quality
 
-Float32Array = NDArray[np.float32]
 Progress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """What scores the segments of one recording."""
+    """What scores recordings with one montage."""
 
     weights: Weights
     engine: Engine
@@ -44,7 +41,7 @@ class Scorer:
         """Return the same on another backend."""
         return replace(self, engine=Engine.build(self.weights, backend))
 
-    def score(self, recording: Recording, on_progress: Progress | None) -> list[SegmentScores]:
+    def score(self, recording: Recording, on_progress: Progress | None) -> Timeline:
         """Read block after block while workers turn earlier ones into features and scores.
 
         Each worker uses one thread: blocks are independent except for the seconds that windows reach back, so that
@@ -52,6 +49,7 @@ class Scorer:
         """
         backend = self.engine.backend
         options = {"sfreq": self.weights.features.sfreq, "seconds": backend.block_seconds, "clock": self.clock}
+        timeline = Timeline.of(recording, self.weights, self.settings)
         starts = [segment.start - 1e-6 for segment in recording.segments]
         runs: dict[int, _SegmentRun] = {}
         running: deque[Future[float]] = deque()
@@ -68,11 +66,11 @@ class Scorer:
                 for block in backend.read(recording, self.montage.channels, **options):
                     number = bisect_right(starts, block.start) - 1
                     if number not in runs:
-                        runs[number] = _SegmentRun(self, recording.segments[number])
+                        runs[number] = _SegmentRun(self, timeline, timeline.first[number])
                     finish(n_workers)  # memory holds one block a worker and the one just read
                     running.append(runs[number].submit(pool, block))
                 finish(0)
-        return [run.scores for _, run in sorted(runs.items())]
+        return timeline
 
 
 class _Threads:
@@ -128,7 +126,7 @@ def worker_pool(n_workers: int, device: torch.device) -> Iterator[ThreadPoolExec
 class _Seconds:
     """What the network needs of some consecutive seconds."""
 
-    first: int  # index of the first second in its segment
+    first: int  # row of the first second in the timeline
     projected: torch.Tensor  # (N, T, H)
     present: torch.Tensor  # (N, T)
     gates: tuple[torch.Tensor, ...]  # (N, T), one for each masked pass
@@ -147,43 +145,27 @@ class _Seconds:
 
 
 class _SegmentRun:
-    """Features and scores of one segment, filled in block by block.
+    """Fills in the rows of one segment, block by block."""
 
-    Results go into arrays made once for the whole segment: lists of small arrays kept between large temporary ones
-    would leave the memory of a long recording full of holes.
-    """
-
-    def __init__(self, scorer: Scorer, segment: Segment) -> None:
+    def __init__(self, scorer: Scorer, timeline: Timeline, first: int) -> None:
         self.weights, self.engine, self.settings = scorer.weights, scorer.engine, scorer.settings
         self.montage, self.clock = scorer.montage, scorer.clock
+        self.timeline, self.first, self.next = timeline, first, first
         self.columns = [self.weights.nodes.index(node) for node in self.montage.nodes]
-        n_seconds, n_nodes = int(np.floor(segment.stop - segment.start + 1e-6)), len(self.weights.nodes)
-        n_passes, n_types = self.settings.passes, len(self.weights.types)
-        asked = np.zeros(n_seconds, dtype=bool)
-        asked[:: self.settings.step] = True
-        self.scores = SegmentScores(
-            start=segment.start,
-            codes=np.full((n_seconds, n_nodes), Quality.MISSING, dtype=np.uint8),
-            rms=_unknown(n_seconds, n_nodes),
-            spectrum=_unknown(n_seconds, SPECTRUM_BINS),
-            logits=_unknown(n_seconds, n_nodes),
-            asked=asked,
-            passes=_unknown(n_seconds, n_passes) if n_passes else None,
-            types=_unknown(n_seconds, n_types) if n_types else None,
-        )
+        n_nodes, n_passes = len(self.weights.nodes), self.settings.passes
         self.draws = [np.random.default_rng([self.settings.seed, k]) for k in range(n_passes)]
         none = torch.zeros((n_nodes, 0), device=self.engine.backend.device)
         hidden = self.engine.network.config.hidden
-        self.n_taken = 0  # seconds of the blocks submitted so far
         self.tail: Future[_Seconds] = Future()  # what windows of the next block reach back to
-        self.tail.set_result(_Seconds(0, none[..., None].expand(-1, -1, hidden), none, (none,) * n_passes))
+        self.tail.set_result(_Seconds(first, none[..., None].expand(-1, -1, hidden), none, (none,) * n_passes))
 
     def submit(self, pool: ThreadPoolExecutor, block: Block | StoredBlock) -> Future[float]:
         """Hand the segment's next block to a worker; the future gives the second of the recording that is done."""
         n_seconds = len(block.edges) - 1 if isinstance(block, StoredBlock) else block.saturated.shape[1]
-        first, self.n_taken = self.n_taken, self.n_taken + n_seconds
+        rows = slice(self.next, self.next + n_seconds)
+        self.next = rows.stop
         earlier, self.tail = self.tail, Future()
-        work = _Work(block, slice(first, self.n_taken), self._draw_gates(n_seconds), earlier, self.tail)
+        work = _Work(block, rows, self._draw_gates(n_seconds), earlier, self.tail)
         return pool.submit(self._work, work)
 
     def _draw_gates(self, n_seconds: int) -> tuple[torch.Tensor, ...]:
@@ -209,41 +191,41 @@ class _SegmentRun:
 
     def _features(self, block: Block | StoredBlock, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Fill in quality, amplitude and spectrum; return projections (N, T, H) and presence (N, T)."""
-        scores, backend = self.scores, self.engine.backend
+        timeline, backend = self.timeline, self.engine.backend
         summary, given = backend.summarise(block, self.montage.matrix, self.weights.features)
-        scores.codes[rows, self.columns] = summary.codes
-        scores.rms[rows, self.columns] = summary.rms
-        scores.spectrum[rows] = summary.spectrum
+        timeline.codes[rows, self.columns] = summary.codes
+        timeline.rms[rows, self.columns] = summary.rms
+        timeline.spectrum[rows] = summary.spectrum
         features = torch.zeros((len(given), len(self.weights.nodes), given.shape[-1]), device=backend.device)
         features[:, self.columns] = given
-        good = torch.from_numpy(scores.codes[rows] == Quality.GOOD).to(backend.device)
+        good = torch.from_numpy(timeline.codes[rows] == Quality.GOOD).to(backend.device)
         features[~good] = 0.0
         return self.engine.network.l1(features).transpose(0, 1), good.T.float()
 
     def _readouts(self, rows: slice) -> Iterator[range]:
         """Yield the seconds after which the state is read out, in batches."""
         step, ahead, most = self.settings.step, self.weights.look_ahead, self.engine.backend.windows_at_once
-        start = max(rows.start, ahead)
-        asked = range(start + (ahead - start) % step, rows.stop, step)
+        earliest = self.first + ahead
+        start = max(rows.start, earliest)
+        asked = range(start + (earliest - start) % step, rows.stop, step)
         for begin in range(0, len(asked), most):
             yield asked[begin : begin + most]
 
     def _read_out(self, seconds: _Seconds, readouts: range) -> None:
         """Run the windows that end at these seconds; their scores belong to the seconds `look_ahead` earlier."""
-        network, scores, ahead = self.engine.network, self.scores, self.weights.look_ahead
+        network, timeline, ahead = self.engine.network, self.timeline, self.weights.look_ahead
         last = range(readouts.start - seconds.first, readouts.stop - seconds.first, readouts.step)
         judged = slice(readouts.start - ahead, readouts.stop - ahead, readouts.step)
         present = None if bool((seconds.present == 1).all()) else seconds.present
         here = seconds.present[:, last.start : last.stop : last.step] == 1  # (N, B)
         state = self._states(Inputs(seconds.projected, present), last)
-        scores.logits[judged] = torch.where(here, network.fc(state)[..., 0], torch.nan).T.cpu().numpy()
-        if network.fc_type is not None and scores.types is not None:
+        timeline.logits[judged] = torch.where(here, network.fc(state)[..., 0], torch.nan).T.cpu().numpy()
+        if network.fc_type is not None and self.weights.types:
             pooled = mean_over_nodes(network.fc_type(state), here[..., None], 0)
-            scores.types[judged] = torch.softmax(pooled, dim=-1).cpu().numpy()
+            timeline.types[judged] = torch.softmax(pooled, dim=-1).cpu().numpy()
         for k, gate in enumerate(seconds.gates):
             masked = self._states(Inputs(seconds.projected, present, gate), last)
-            if scores.passes is not None:
-                scores.passes[judged, k] = mean_over_nodes(network.fc(masked)[..., 0], here, 0).cpu().numpy()
+            timeline.passes[judged, k] = mean_over_nodes(network.fc(masked)[..., 0], here, 0).cpu().numpy()
 
     def _states(self, inputs: Inputs, last: range) -> torch.Tensor:
         # Before the segment's first second there is nothing; inside it the inputs always reach far enough back.
@@ -256,11 +238,7 @@ class _Work:
     """One block of a segment, and what its worker receives from the block before and hands on to the next."""
 
     block: Block | StoredBlock
-    rows: slice  # its seconds in the segment
+    rows: slice  # of the timeline
     gates: tuple[torch.Tensor, ...]
     earlier: Future[_Seconds]
     tail: Future[_Seconds]
-
-
-def _unknown(n_seconds: int, width: int) -> Float32Array:
-    return np.full((n_seconds, width), np.nan, dtype=np.float32)
