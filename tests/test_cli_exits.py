@@ -156,7 +156,8 @@ def test_a_signal_stops_the_other_commands(
     monkeypatch.setattr(work, interrupted(number))
     done = restcli(*arguments)
     assert done.returncode == 128 + number
-    assert done.stderr.splitlines() == ["restcli: stopped"]
+    assert done.stderr.splitlines()[-1] == "restcli: stopped"
+    assert ("the data set in sim is incomplete" in done.stderr) == (arguments[0] == "simulate")
 
 
 def test_nohup_shields_from_a_closing_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

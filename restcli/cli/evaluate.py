@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,6 @@ from restcli.errors import UsageError
 
 if TYPE_CHECKING:
     from restcli.evaluation.report import Evaluation
-    from restcli.output.plots.strips import Strip
 
 app = typer.Typer()
 
@@ -65,6 +63,8 @@ def evaluate(
         with progress_bar(str(expert)) as on_progress:
             evaluation = evaluate_dataset([expert], settings, seed=seed, on_progress=on_progress)
     if out is not None:
+        from restcli.output.evaluation import write_evaluation
+
         write_evaluation(evaluation, out)
     if as_json:
         print_json(evaluation.to_dict())
@@ -86,52 +86,3 @@ def _print_evaluation(evaluation: Evaluation) -> None:
             print_table(body, {heading: "left" if heading == head[0] else "right" for heading in head}, title=title)
     for line in evaluation.notes:
         note(line)
-
-
-def write_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Write ``evaluation.json``, ``evaluation.md`` and the pictures, each whole or not at all."""
-    from restcli.errors import OutputError
-    from restcli.files import write_atomically
-    from restcli.output.plots.curves import plot_reliability, plot_threshold_curve
-    from restcli.output.plots.save import save_figure
-    from restcli.output.plots.strips import plot_strips
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(str(out), f"cannot be made ({error.strerror})", "a writable folder") from error
-    told = json.dumps(evaluation.to_dict(), indent=1, ensure_ascii=False) + "\n"
-    write_atomically(out / "evaluation.json", told)
-    write_atomically(out / "evaluation.md", evaluation.to_markdown())
-    footer = f"{evaluation.model or 'detections as given'} · {len(evaluation.cases)} recordings"
-    save_figure(
-        plot_strips(_strips(evaluation), title="Expert and detected seizures", footer=footer), out / "strips.png"
-    )
-    in_use = evaluation.value("false alarms a day", "event+pooled"), evaluation.value("sensitivity", "event+pooled")
-    for of, curve in evaluation.curves.items():
-        figure = plot_threshold_curve(
-            curve.false_per_day,
-            curve.sensitivity,
-            chosen=in_use if of == "scores" else None,
-            title=f"Operating curve of {of}, SzCORE event rule",
-            footer=footer,
-        )
-        save_figure(figure, out / f"operating_{of.replace(' ', '_')}.png")
-    table = evaluation.reliability
-    if table is not None:
-        figure = plot_reliability(table.predicted, table.observed, table.counts, title="Reliability", footer=footer)
-        save_figure(figure, out / "reliability.png")
-
-
-def _strips(evaluation: Evaluation) -> list[Strip]:
-    """Order recordings by patient; one of several of a patient is named by its number, as file names may be long."""
-    from restcli.output.plots.strips import Strip
-
-    strips: list[Strip] = []
-    for row in evaluation.patients:
-        own = [case for case in evaluation.cases if case.patient == row.patient]
-        for number, case in enumerate(own, start=1):
-            name = row.patient if len(own) == 1 else f"{row.patient} {number} of {len(own)}"
-            unscored = () if case.scores is None else case.scores.unscored
-            strips.append(Strip(name, case.expert, case.detected, unscored))
-    return strips

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from restcli.cli.display import progress_bar
-from restcli.cli.exits import note, say
+from restcli.cli.exits import Stopped, note, say
 from restcli.text import count
 
 app = typer.Typer()
@@ -27,8 +27,12 @@ def simulate(
     from restcli.simulate.bids import DatasetSettings, write_dataset
 
     settings = DatasetSettings(recordings=recordings, hours=hours, seizures_per_day=seizures_per_day, seed=seed)
-    with progress_bar("simulate") as on_progress:
-        written = write_dataset(out, settings, on_progress=on_progress)
+    try:
+        with progress_bar("simulate") as on_progress:
+            written = write_dataset(out, settings, on_progress=on_progress)
+    except Stopped:
+        note(f"restcli: the data set in {out} is incomplete")
+        raise
     if plot:
         from restcli.output.plots.simulated import save_pages
 
