@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks [end_to_end|network|detectors|floor|precision ...]``."""
+"""Command line of the benchmarks: ``python -m benchmarks [end_to_end|network|detectors|roofline|precision ...]``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import detectors, end_to_end, floor, network, precision
+from benchmarks import detectors, end_to_end, network, precision, roofline
 from benchmarks.tables import machine, markdown
 
 PARTS = {
     "end_to_end": end_to_end.measure,
     "network": network.measure,
     "detectors": detectors.measure,
-    "floor": floor.measure,
+    "roofline": roofline.measure,
     "precision": precision.measure,
 }
 OUT = Path(__file__).parent / "out"

@@ -1,4 +1,4 @@
-"""What hospitals do to a recording, done to a file: reference, filters, sampling rate, gain, lost electrodes."""
+"""Changes that hospitals make to a recording: reference, filters, sampling rate, gain, lost electrodes."""
 
 from __future__ import annotations
 
@@ -22,20 +22,10 @@ _HEADROOM = 1.1
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """The EEG channels of a recording.
+    """The EEG channels of a recording."""
 
-    Parameters
-    ----------
-    labels : tuple of str
-        Electrodes (``F3``) or derivations (``F3-C3``), in the project's names.
-    data : ndarray of float32, shape (C, n)
-        Microvolts.
-    sfreq : int
-        Hz.
-    """
-
-    labels: tuple[str, ...]
-    data: NDArray[np.float32]
+    labels: tuple[str, ...]  # electrodes (F3) or derivations (F3-C3)
+    data: NDArray[np.float32]  # (C, n), µV
     sfreq: int
 
     @property
@@ -54,29 +44,18 @@ class Signals:
 
 
 Change = Callable[[Signals], Signals | None]
-"""Gives None where a change makes no sense for a recording: another reference for derivations, a filter above half the
-sampling rate, the rate that it has."""
+"""Returns None where a change makes no sense: a reference for derivations, a filter above half the sampling rate."""
 
 
 def read_signals(recording: Recording) -> Signals:
-    """Read the channels that the 10-20 system knows; a derivation stored twice is read once.
-
-    Parameters
-    ----------
-    recording : Recording
-        Its EEG channels share one sampling rate.
-
-    Returns
-    -------
-    Signals
-    """
+    """Read the channels of the 10-20 system, which share one sampling rate; a derivation stored twice is read once."""
     found: dict[str, int] = {}
     for index, channel in enumerate(recording.channels):
         name = parse_label(channel.label)
         if name is not None and channel.unit == "µV":
             label = name[0] if name[1].startswith("ref:") else "-".join(name)
             found.setdefault(label, index)
-    if set(ELECTRODES_19) <= set(found):  # electrodes tell all; a derivation among them is a spare, such as A2-A1
+    if set(ELECTRODES_19) <= set(found):  # a derivation among electrodes, such as A2-A1, adds nothing
         found = {label: index for label, index in found.items() if label in (*ELECTRODES_19, *_EARS)}
     data = recording.read(list(found.values()), 0.0, recording.duration)
     sfreq = recording.channels[next(iter(found.values()))].sfreq
@@ -84,19 +63,7 @@ def read_signals(recording: Recording) -> Signals:
 
 
 def write_signals(signals: Signals, path: Path) -> Path:
-    """Write EDF+ with one record a second; the converter's limits lie beyond the samples, so nothing is clipped.
-
-    Parameters
-    ----------
-    signals : Signals
-        Whole seconds; a last partial one is left out.
-    path : Path
-        Written over.
-
-    Returns
-    -------
-    Path
-    """
+    """Write the whole seconds as EDF+ with one record a second, without clipping."""
     import pyedflib
 
     limit = round(max(500.0, _HEADROOM * float(np.abs(signals.data).max())), 1)
@@ -127,11 +94,8 @@ def write_signals(signals: Signals, path: Path) -> Path:
     return path
 
 
-# ------------------------------------------------------------------------------------ the changes
-
-
 def _against_cz(signals: Signals) -> Signals | None:
-    """Refer to Cz, which then has no channel of its own."""
+    """Refer to Cz, which then is no channel."""
     if not signals.referential:
         return None
     cz = signals.data[signals.labels.index("CZ")]
@@ -155,7 +119,7 @@ def _against_ears(signals: Signals) -> Signals | None:
 
 
 def _bipolar(signals: Signals) -> Signals | None:
-    """Keep the double banana alone."""
+    """Keep only the double banana."""
     if not signals.referential:
         return None
     row = {label: signals.data[index] for index, label in enumerate(signals.labels)}
@@ -168,7 +132,7 @@ def _without_lost(signals: Signals) -> Signals:
 
 
 def _filtered(kind: str, order: int, corner: float) -> Change:
-    """Butterworth as a machine applies it: forward alone, settled at the first sample."""
+    """Return a causal Butterworth filter, settled at the first sample."""
 
     def change(signals: Signals) -> Signals | None:
         if 2 * corner >= signals.sfreq:
@@ -194,7 +158,7 @@ def _at_rate(sfreq: int) -> Change:
         if sfreq == signals.sfreq:
             return None
         divisor = gcd(sfreq, signals.sfreq)
-        # One channel after another: a half hour at 2,000 Hz fills memory else.
+        # One channel after another: half an hour at 2,000 Hz would fill the memory.
         rows = [
             signal.resample_poly(row, sfreq // divisor, signals.sfreq // divisor, padtype="line").astype(np.float32)
             for row in signals.data

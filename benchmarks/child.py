@@ -1,4 +1,4 @@
-"""Annotate one recording in a process of its own, print what it took: ``python -m benchmarks.child FILE PLOT``."""
+"""Annotate one recording and print the costs: ``python -m benchmarks.child FILE PLOT``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from restcli.profiling import StageClock
 
 
 def _peak() -> int:
-    """Return the peak memory of this program, KiB; getrusage would add that of the one which started it."""
+    """Return the peak memory of this process, KiB; getrusage would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 class TwoClocks(StageClock):
-    """Wall time by stage, and beside it the processor time of the thread that did it."""
+    """Wall time by stage, and the processor time of the thread that worked."""
 
     def __init__(self) -> None:
         super().__init__()

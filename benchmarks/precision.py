@@ -1,4 +1,4 @@
-"""What fewer bits would change: probabilities and events with rounded weights or rounded inputs of the recurrence."""
+"""What fewer bits change: probabilities and events with rounded weights or rounded inputs of the recurrence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Array = NDArray[np.float32]
 
 
 def measure(options: argparse.Namespace) -> Tables:
-    """Compare every form with float32 on the example and, where they are, on real recordings."""
+    """Compare every form with float32 on the example and on real recordings, if there are any."""
     weights = replace(load_weights("rest-default"), golden=())
     plain = Detector(weights, "cpu")
     known = {path: result for path in _recordings(options.recordings) if (result := _try(plain, path)) is not None}

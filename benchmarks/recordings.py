@@ -16,7 +16,7 @@ from restcli.simulate.draw import SimulateOptions, draw
 SFREQ, N_CHANNELS = 256, 23
 _LABELS = (*(f"EEG {name}-REF" for name in ELECTRODES_19), "EEG A1-REF", "EEG A2-REF", "ECG", "RESP")
 _LIMIT = 3200
-_PIECE = 120
+_SECONDS = 120
 _CHAIN = Chain(
     reference="ears",
     high_pass=0.3,
@@ -59,15 +59,15 @@ def _hour(folder: Path) -> NDArray[np.int16]:
     if kept.exists():
         return np.asarray(np.load(kept, mmap_mode="r"))
     rng = np.random.default_rng(0)
-    pieces = []
-    for seed in range(3600 // _PIECE):
+    parts = []
+    for seed in range(3600 // _SECONDS):
         share = 1.0 if seed == 10 else 0.0
-        one = draw(seed, seconds=_PIECE, options=SimulateOptions(share, chain=_CHAIN))
+        one = draw(seed, seconds=_SECONDS, options=SimulateOptions(share, chain=_CHAIN))
         rows = [one.labels.index(name) for name in ELECTRODES_19]
-        data = resample_poly(one.data[rows], SFREQ, 200, axis=1)[:, : _PIECE * SFREQ]
+        data = resample_poly(one.data[rows], SFREQ, 200, axis=1)[:, : _SECONDS * SFREQ]
         more = rng.standard_normal((N_CHANNELS - len(rows), data.shape[1])) * 20
-        pieces.append(np.concatenate([data, more]))
-    stored = np.clip(np.rint(np.concatenate(pieces, axis=1) * (32767 / _LIMIT)), -32767, 32767).astype("<i2")
+        parts.append(np.concatenate([data, more]))
+    stored = np.clip(np.rint(np.concatenate(parts, axis=1) * (32767 / _LIMIT)), -32767, 32767).astype("<i2")
     hour = np.ascontiguousarray(stored.reshape(N_CHANNELS, 3600, SFREQ).transpose(1, 0, 2))
     np.save(kept, hour)
     return hour

@@ -17,13 +17,14 @@ import scipy
 import torch
 
 from restcli import __version__
+from restcli.text import markdown_table
 
 Rows = list[dict[str, Any]]
 Tables = dict[str, Rows]
 
 
 def machine() -> dict[str, str]:
-    """Say on what and when this was measured, and how busy the machine was with other things."""
+    """Describe the machine, the versions and the date, and how busy the machine was before."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -42,10 +43,10 @@ def machine() -> dict[str, str]:
 def _commit() -> str:
     """Return the commit measured, with a plus when files were changed since."""
     try:
-        told = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=True)
+        found = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return told.stdout.strip()
+    return found.stdout.strip()
 
 
 def _processor() -> str:
@@ -62,24 +63,7 @@ def markdown(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a Markdown table; numbers to three figures."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[_text(row.get(column, "")) for column in columns] for row in rows]
-    widths = [max(len(column), *(len(line[i]) for line in cells)) for i, column in enumerate(columns)]
-    numeric = [all(_is_number(row.get(column, "")) for row in rows) for column in columns]
-
-    def line(texts: Sequence[str]) -> str:
-        padded = (
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(texts, widths, numeric, strict=True)
-        )
-        return "| " + " | ".join(padded) + " |"
-
-    rule = "|" + "|".join(
-        "-" * (width + 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True)
-    )
-    return "\n".join([f"### {title}", "", line(columns), rule + "|", *map(line, cells), ""])
-
-
-def _is_number(value: Any) -> bool:
-    return value == "" or isinstance(value, int | float)
+    return f"### {title}\n\n{markdown_table(columns, cells)}\n"
 
 
 def _text(value: Any) -> str:
@@ -93,7 +77,7 @@ def _text(value: Any) -> str:
 def seconds_of(
     action: Callable[[], object], *, repeats: int = 5, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Return the median time of an action after one run to warm up."""
+    """Return the median time of an action after one warm-up run."""
     action()
     found = []
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""How far each stage is from what the machine could do: bytes and operations counted against measured rates."""
+"""How far each stage is from what the machine could do: counted bytes and operations against measured rates."""
 
 from __future__ import annotations
 
@@ -26,54 +26,41 @@ _RATE = 200
 
 
 def measure(options: argparse.Namespace) -> Tables:
-    """Count, measure the machine, measure the stages: all on one thread, processor time."""
+    """Compare the processor time of each stage on one thread with the least that its bytes and operations allow."""
     rates = _rates(options.repeats)
     weights = load_weights("rest-default")
     measured = _stages(make_recording(options.folder, _HOURS), weights, options.repeats)
     rows: Rows = []
     for stage, (n_bytes, n_operations) in counts(weights, _HOURS * 3600).items():
-        floor = n_bytes / rates["copy, bytes/s"] + n_operations / rates["matrix product, FLOP/s"]
+        least = n_bytes / rates["copy, bytes/s"] + n_operations / rates["matrix product, FLOP/s"]
         rows.append(
             {
                 "stage": stage,
                 "GB moved": n_bytes / 1e9,
                 "GFLOP": n_operations / 1e9,
-                "floor, s": floor,
+                "bound, s": least,
                 "measured, s": measured[stage],
-                "measured / floor": measured[stage] / floor,
+                "measured / bound": measured[stage] / least,
             }
         )
-    # Fixed costs: what they write is small, so their floor is near zero and no ratio says anything.
+    # Fixed costs write little: their bound is near zero and a ratio would say nothing.
     for stage in ("open", "pictures"):
         rows.append(
             {
                 "stage": stage,
                 "GB moved": "",
                 "GFLOP": "",
-                "floor, s": "",
+                "bound, s": "",
                 "measured, s": measured[stage],
-                "measured / floor": "does not grow with length",
+                "measured / bound": "does not grow with length",
             }
         )
     machine: Rows = [{"rate": name, "value": f"{value / 1e9:.3g} G"} for name, value in rates.items()]
-    return {"rates of one thread": machine, f"floor of each stage, {_HOURS:g} h, one thread": rows}
+    return {"rates of one thread": machine, f"lower bound of each stage, {_HOURS:g} h, one thread": rows}
 
 
 def counts(weights: Weights, n_seconds: float) -> dict[str, tuple[float, float]]:
-    """Count the bytes that must be moved and the operations that must be made, by stage.
-
-    Parameters
-    ----------
-    weights : Weights
-        Sizes of the network and its features.
-    n_seconds : float
-        Length of a recording of 23 channels at 256 Hz.
-
-    Returns
-    -------
-    dict of str to (float, float)
-        Bytes read and written once, and floating-point operations.
-    """
+    """Count the bytes moved and the floating-point operations of each stage for 23 channels at 256 Hz."""
     n, f = len(weights.nodes), weights.features.n_features
     h = weights.config.hidden * weights.config.members  # members stand side by side
     sample = 4  # bytes of a float32
@@ -84,7 +71,7 @@ def counts(weights: Weights, n_seconds: float) -> dict[str, tuple[float, float]]
     bins = _RATE // 2 + 1
     moved = out + n * _RATE * sample * 2 + n * bins * sample * 2 + n * f * sample
     projection = 2 * n * f * h
-    linear = 2 * h * weights.config.hidden  # members do not hear each other: blocks, though they are multiplied whole
+    linear = 2 * h * weights.config.hidden  # members are independent: blocks, though they are multiplied whole
     update = n * 5 * linear + 2 * (2 * n * n * h)  # five linear maps and two sums over neighbours
     window = weights.window * update - n * 3 * linear + n * 2 * linear  # first second without l2; last gc2 alone
     text = 8 * (n + 2)  # a row of scores: time, probability and nodes
@@ -100,7 +87,7 @@ def counts(weights: Weights, n_seconds: float) -> dict[str, tuple[float, float]]
 
 
 def _rates(repeats: int) -> dict[str, float]:
-    """Measure copying and multiplying on one thread; the best of several, since the floor is what could be."""
+    """Measure copying and multiplying on one thread; the best of several."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
