@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from restcli.detect.result import Result
     from restcli.detect.rule import rescore
     from restcli.detect.settings import Settings
+    from restcli.evaluation.files import evaluate
     from restcli.events import Event, Events, Scores
     from restcli.io.registry import open_recording
     from restcli.nn.weights import load_weights
@@ -37,6 +38,7 @@ _MODULES = {
     "Scores": "events",
     "Settings": "detect.settings",
     "annotate": "detect.detector",
+    "evaluate": "evaluation.files",
     "load_weights": "nn.weights",
     "open_recording": "io.registry",
     "rescore": "detect.rule",
@@ -51,6 +53,7 @@ __all__ = [
     "Settings",
     "__version__",
     "annotate",
+    "evaluate",
     "load_weights",
     "open_recording",
     "rescore",

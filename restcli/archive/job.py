@@ -223,7 +223,7 @@ def _annotate(task: Task, order: Order, clock: StageClock) -> dict[str, Any]:
         "hash": content,
         "size": before[0],
         "mtime_ns": before[1],
-        "duration": result.recording.duration,
+        "duration": result.scores.announced,
         "scored": result.scores.scored,
         "n_events": len(result.events),
         "outputs": outputs,

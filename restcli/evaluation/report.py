@@ -67,8 +67,8 @@ class Evaluation:
     def scored(self) -> float:
         """Fraction of the recordings' time that was scored; NaN when the detections came without scores."""
         known = [case.scores for case in self.cases if case.scores is not None]
-        whole = sum(scores.duration for scores in known)
-        return sum(scores.scored * scores.duration for scores in known) / whole if whole else math.nan
+        whole = sum(scores.announced for scores in known)
+        return sum(scores.scored * scores.announced for scores in known) / whole if whole else math.nan
 
     @property
     def hours(self) -> float:

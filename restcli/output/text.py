@@ -36,7 +36,7 @@ def rule_text(result: Result) -> str:
     return (
         f"weights {result.weights.name} ({result.weights.sha256[:8]}) · probability ≥ {rule.threshold:.2f}, "
         f"lasting while ≥ {rule.release:.2f}, at least {rule.min_duration:g} s, {rule.smooth:g}-s mean · "
-        f"{percent(scores.scored)} of {elapsed(scores.duration)} scored"
+        f"{percent(scores.scored)} of {elapsed(scores.announced)} scored"
     )
 
 

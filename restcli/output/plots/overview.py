@@ -310,7 +310,7 @@ def _unscored_columns(scores: Scores, edges: FloatArray) -> dict[str, tuple[floa
     result = {reason: (seconds[reason], hidden & (main == i) & (total > 0)) for i, reason in enumerate(covered)}
     left = hidden & (total <= 0)
     if left.any():
-        unexplained = (1 - scores.scored) * scores.duration - sum(seconds.values())
+        unexplained = (1 - scores.scored) * scores.announced - sum(seconds.values())
         result[_NO_SCORE] = (unexplained if unexplained > 0 else float(width[left].sum()), left)
     return result
 
@@ -323,7 +323,7 @@ def _draw_reasons(figure: Figure, scores: Scores, unscored: Mapping[str, tuple[f
         return
     handles = []
     for (reason, (seconds, _)), hatch in zip(unscored.items(), HATCHES, strict=False):
-        share = 100 * seconds / max(scores.duration, 1e-9)
+        share = 100 * seconds / max(scores.announced, 1e-9)
         text = textwrap.shorten(printable(reason), 52, placeholder=" …")
         label = f"{text} ({duration_in_words(seconds)}, {min(share, 100.0):.3g} %)"
         handles.append(Patch(facecolor=HIDDEN, edgecolor=DIM, hatch=hatch, linewidth=0, label=label))
