@@ -11,7 +11,7 @@ from marks_tables import FOUND, NONE, START, written
 
 from restcli import files
 from restcli.errors import AnnotationError, OutputError
-from restcli.events import Event, Events
+from restcli.events import Event, Events, Span
 from restcli.marks.registry import WRITABLE, read_events, write_events
 
 
@@ -119,3 +119,10 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, name: str, content: b
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"no\.tsv: cannot be read .No such file"):
         read_events(tmp_path / "no.tsv")
+
+
+@pytest.mark.parametrize("name", ["json", "csv"])
+def test_what_a_cut_off_file_lacks_is_read_back(tmp_path: Path, name: str) -> None:
+    events = Events((Event(1.0, 4.0),), 30.0, unscored=(Span(30.0, 60.0, "cut off: missing from the file"),))
+    write_events(events, tmp_path / f"cut.{name}", name)
+    assert read_events(tmp_path / f"cut.{name}").unscored == events.unscored

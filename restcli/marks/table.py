@@ -235,7 +235,7 @@ def to_events(table: Table, where: str, duration: float | None = None, start: da
         if not any(event.onset <= row.onset <= event.stop for event in result):
             raise AnnotationError(row.where, "the seizure has no length", "a stop after the onset")
     ignored = {row.label.removeprefix(f"{OTHER}:") for row in table.rows if row.label.startswith(OTHER)}
-    unscored = tuple(_clip(span, shift, length) for span in table.unscored)
+    unscored = tuple(_shifted(span, shift) for span in table.unscored)
     return replace(result, unscored=unscored, ignored=tuple(sorted(ignored)))
 
 
@@ -286,6 +286,7 @@ def _check_row(row: Row, length: float) -> None:
             raise AnnotationError(row.where, f"the confidence is {confidence:g}", "a probability from 0 to 1")
 
 
-def _clip(span: Span, shift: float, length: float) -> Span:
-    start = min(max(0.0, span.start + shift), length)
-    return Span(start, min(max(start, span.stop + shift), length), span.reason)
+def _shifted(span: Span, shift: float) -> Span:
+    """Shift a span that was not scored; it may lie beyond the end of a file that was cut off."""
+    start = max(0.0, span.start + shift)
+    return Span(start, max(start, span.stop + shift), span.reason)
