@@ -135,3 +135,11 @@ def test_events_in_memory() -> None:
         evaluate(events(), Path("detected.tsv"))
     with pytest.raises(AnnotationError, match=r"recording of 60.00 s"):
         evaluate(events(), events(duration=60.0))
+
+
+def test_types_that_are_not_about_seizures_are_listed(tmp_path: Path) -> None:
+    head = "onset\tduration\teventType\trecordingDuration\n"
+    (tmp_path / "a.tsv").write_text(f"{head}50\t4\tsz\t180\n90\t4\timpd\t180\n99\t4\tchewing\t180\n")
+    (tmp_path / "b.tsv").write_text(f"{head}50\t4\tsz\t180\n")
+    notes = evaluate(tmp_path / "a.tsv", tmp_path / "b.tsv", n_draws=DRAWS).notes
+    assert notes == ("rows of these types in the experts' tables are not about seizures: chewing, impd",)

@@ -213,3 +213,10 @@ def test_a_seizure_whose_end_is_not_listed_does_not_vanish(tmp_path: Path) -> No
     for listed in (text, more):
         with pytest.raises(AnnotationError, match=r"s\.txt"):
             spans(read_list(table(tmp_path, "s.txt", listed))["PN00-1.edf"])
+
+
+def test_a_seizure_whose_times_are_misspelt_does_not_vanish(tmp_path: Path) -> None:
+    good = siena("PN00-1.edf", "19.39.33", ("19.58.36", "19.59.46"))
+    bad = "Seizure n 2\nFile name: PN00-1.edf\nSeizure strat time: 20.10.00\nSeizure edn time: 20.11.00\n"
+    with pytest.raises(AnnotationError, match=r"s\.txt, line 10: a time that is not known by its name"):
+        spans(read_list(table(tmp_path, "s.txt", good + bad))["PN00-1.edf"])

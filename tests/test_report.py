@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,15 @@ def test_a_picture_that_fails_costs_no_table(result: Result, tmp_path: Path, mon
     assert names(tmp_path) == [f"ward 7_{end}" for end in ("event01.png", "events.tsv", "run.json", "scores.csv")]
     report = json.loads((tmp_path / "ward 7_run.json").read_text())
     assert report["pictures_failed"] == written.report["pictures_failed"] == {"overview": "ValueError: no font"}
+
+
+def test_what_a_format_cannot_hold_is_reported(result: Result, tmp_path: Path) -> None:
+    late = replace(result, events=replace(result.events, start=datetime(2091, 11, 5, 14, 15, 16)))
+    written = write(late, tmp_path, formats=("edf",), plot="none")
+    assert written.report["remarks"] == [
+        "ward 7_events.edf: the date 2091-11-05 is written as unknown: EDF+ holds 1985 to 2084"
+    ]
+    assert write(result, tmp_path, formats=("edf",), plot="none").report["remarks"] == []
 
 
 def test_files_known_from_elsewhere_may_be_replaced(result: Result, tmp_path: Path) -> None:

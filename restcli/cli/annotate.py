@@ -223,6 +223,7 @@ def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
     n_without = len(result.events) - sum("_event" in p.name and p.suffix in (".png", ".pdf") for p in written.files)
     if 0 < n_without < len(result.events):
         lines.append(f"pages were drawn for the most confident events; {n_without} have none")
+    lines += written.report["remarks"]
     pictures = written.report["pictures_failed"].items()
     lines += [f"the picture '{picture}' could not be drawn ({reason})" for picture, reason in pictures]
     if written.earlier:

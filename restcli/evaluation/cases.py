@@ -238,6 +238,9 @@ def _notes(cases: Sequence[Case]) -> list[str]:
     hidden = sum(_in_unscored(event, case.scores) for case in cases if case.scores is not None for event in case.expert)
     if hidden:
         notes.append(f"{hidden} expert events lie wholly in stretches that were not scored; they count as missed")
+    ignored = sorted({kind for case in cases for kind in case.expert.ignored})
+    if ignored:
+        notes.append(f"rows of these types in the experts' tables are not about seizures: {', '.join(ignored)}")
     silent = sum(not len(case.expert) for case in cases)
     if silent:
         notes.append(f"{silent} of {len(cases)} recordings have no expert event: they can only show false alarms")

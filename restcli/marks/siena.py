@@ -84,6 +84,9 @@ def read_list(path: Path, starts: Mapping[str, datetime] | None = None) -> dict[
                 recording.add(what, _seconds_of_day(_TIMES.get((name, what, value), value), where), where)
             except AnnotationError as error:
                 recording.error = recording.error or error
+        elif name and "time" in key.split():
+            unknown = AnnotationError(where, "a time that is not known by its name", "Seizure start or end time")
+            recordings[name].error = recordings[name].error or unknown
     if not recordings:
         raise AnnotationError(str(path), "there is no 'File name:' line", "a Siena list of seizures")
     return {name: recording.table(path) for name, recording in recordings.items()}

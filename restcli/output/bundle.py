@@ -112,11 +112,12 @@ class Bundle:
 
     def _make(self, result: Result, workshop: Path, clock: StageClock) -> dict[str, Any]:
         """Make everything but the run report, which is returned."""
-        names = []
+        names, remarks = [], list[str]()
         with clock("tables"):
             for kind in dict.fromkeys(("tsv", *self.formats)):
                 names.append(f"{self.stem}_events.{kind}")
-                write_events(result.events, workshop / names[-1], kind)
+                remark = write_events(result.events, workshop / names[-1], kind)
+                remarks += [f"{names[-1]}: {remark}"] if remark else []
             names.append(f"{self.stem}_scores.csv")
             with replacing(workshop / names[-1]) as file:
                 file.writelines(line.encode() for line in scores_csv(result.scores))
@@ -127,7 +128,8 @@ class Bundle:
             names += pictures
         report = run_report(result)
         report["settings"] |= {"formats": list(self.formats), "plot": self.plot}
-        return report | {"pictures_failed": failed, "outputs": {name: sha256_of(workshop / name) for name in names}}
+        outputs = {name: sha256_of(workshop / name) for name in names}
+        return report | {"remarks": remarks, "pictures_failed": failed, "outputs": outputs}
 
     def _check_stem(self) -> None:
         size = len(os.fsencode(self.stem))
