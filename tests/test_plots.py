@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -27,7 +28,7 @@ from restcli.output.plots.head import head_order, involvement
 from restcli.output.plots.overview import plot_overview
 from restcli.output.plots.save import begin_save, save_figure
 from restcli.output.plots.strips import Strip, plot_strips
-from restcli.output.plots.style import DPI, time_ticks
+from restcli.output.plots.style import DPI, time_ticks, wrap
 from restcli.output.plots.traces import Traces
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 
@@ -295,6 +296,26 @@ def test_scores_that_are_missing_without_a_reason_are_hatched_too():
     scores = make_scores(1000)
     holed = Scores(scores.time[100:], scores.probability[100:], scores.by_node[100:], scores.nodes, 14.0, 1.0, 1000.0)
     assert "no score here (1 min 40 s, 10 %)" in words(overview(holed)[0])
+
+
+def test_the_missing_end_of_a_recording_that_was_cut_off_is_shown():
+    scores = make_scores(10, unscored=[Span(10, 1788, "cut off: missing from the file")])
+    repairs = ("the file is cut off: 1778 records of the 1788 that the header announces are missing", "a label " * 40)
+    figure, _ = overview(scores, repairs=repairs)
+    assert_legible(figure)
+    shown = words(figure)
+    assert "lasts 0:00:10 · cut off, 29 min 38 s are missing" in shown
+    assert "1778 records of the 1788 that the header announces are missing; 1 more in the run report" in shown
+    assert "cut off: missing from the file (29 min 38 s, 99.4 %)" in shown
+    values = curve(figure)
+    assert np.isnan(values[len(values) // 50 :]).all()
+
+
+@pytest.mark.parametrize("width", range(12, 60))
+def test_lines_never_break_between_a_number_and_its_unit(width):
+    shown = wrap("the file is cut off: 1778 s of the 1788 s that it announces, 99 % of it, are missing", width, most=2)
+    assert not re.search(r"\d( …|\n)", shown)
+    assert not re.search(r"(^|\s)(?!1778|1788|99)\d", shown)
 
 
 def test_states_are_told_apart():

@@ -324,7 +324,7 @@ def test_a_folder_that_cannot_be_written_is_noticed_before_scoring(tmp_path: Pat
     assert names(tmp_path) == ["file"]
 
 
-def test_overview_names_what_was_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
+def test_overview_names_what_was_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
     from matplotlib.figure import Figure
 
     from restcli.output.plots import save
@@ -342,4 +342,4 @@ def test_overview_names_what_was_mended(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(save, "begin_save", keep)
     write(result, tmp_path / "out", "cut")
     words = [text.get_text() for text in pages[0].texts]
-    assert any(text.startswith("Mended: ") and result.recording.repairs[0][:20] in text for text in words)
+    assert any(text.startswith("Repaired: ") and result.recording.repairs[0][:20] in text for text in words)

@@ -61,6 +61,7 @@ def describe_recording(recording: Recording) -> dict[str, Any]:
         "format": recording.format,
         "start": None if recording.start is None else recording.start.isoformat(sep=" "),
         "duration_s": recording.duration,
+        "missing_s": recording.missing,
         "n_channels": len(recording.channels),
         "channels_by_sfreq_hz": {rate: rates.count(rate) for rate in dict.fromkeys(rates)},
         "segments": [{"start": segment.start, "stop": segment.stop} for segment in recording.segments],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -43,9 +42,9 @@ from restcli.output.plots.style import (
     add_panel,
     beside,
     make_page,
-    printable,
     styled,
     time_ticks,
+    wrap,
 )
 from restcli.output.plots.traces import Traces, read_traces
 from restcli.text import elapsed
@@ -182,9 +181,7 @@ def _draw_facts(figure: Figure, facts: Mapping[str, str]) -> None:
     """Name and value, one under the other, in the side column."""
     y = 4.75
     for name, value in facts.items():
-        wrapped = textwrap.wrap(printable(value), 36, max_lines=3 if name == "Involved" else 2, placeholder=" …") or [
-            ""
-        ]
+        words = wrap(value, 36, most=3 if name == "Involved" else 2)
         figure.text(_SIDE_LEFT / PAGE[0], y / PAGE[1], name, weight="bold", va="top")
-        figure.text(_SIDE_LEFT / PAGE[0], (y - 0.15) / PAGE[1], "\n".join(wrapped), va="top", linespacing=1.2)
-        y -= 0.25 + 0.14 * len(wrapped)
+        figure.text(_SIDE_LEFT / PAGE[0], (y - 0.15) / PAGE[1], words, va="top", linespacing=1.2)
+        y -= 0.25 + 0.14 * (1 + words.count("\n"))

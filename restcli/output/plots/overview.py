@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -42,13 +41,12 @@ from restcli.output.plots.style import (
     PROBABILITY_COLOURS,
     add_panel,
     beside,
-    fit,
     make_page,
     margin_label,
-    printable,
     say,
     styled,
     time_ticks,
+    wrap,
 )
 from restcli.text import count, duration_in_words, elapsed
 
@@ -72,7 +70,7 @@ def plot_overview(result: Result, *, title: str, footer: str) -> Figure:
     """Draw a whole recording on one page: each column of pixels shows the highest probability in its stretch."""
     scores, events, rule, trend = result.scores, result.events, result.rule, result.trend
     figure = make_page(PAGE, title, footer)
-    duration = max(scores.duration, 1e-3)
+    duration = max(scores.announced, 1e-3)
     edges = np.linspace(0.0, duration, _N_COLUMNS + 1)
     places = {
         "amplitude": (1.42, 0.72),
@@ -86,9 +84,8 @@ def plot_overview(result: Result, *, title: str, footer: str) -> Figure:
         axes.set_xlim(0, duration)
     _draw_summary(figure, scores, events)
     if result.recording.repairs:
-        words = printable(f"Mended: {'; '.join(result.recording.repairs)}")
-        place = (0.15 / PAGE[0], 1 - 0.57 / PAGE[1])
-        fit(figure.text(*place, words, fontsize=FONT_SMALL, weight="bold", va="top", color=INK), PAGE[0] - 0.3)
+        words = _repairs_in_a_line(result.recording.repairs, 180)
+        figure.text(0.15 / PAGE[0], 1 - 0.57 / PAGE[1], words, fontsize=FONT_SMALL, weight="bold", va="top", color=INK)
     _draw_probability(panels["probability"], scores, rule, edges)
     _draw_events(panels["events"], events, scores)
     _draw_nodes(panels["nodes"], scores, rule, edges)
@@ -103,11 +100,24 @@ def plot_overview(result: Result, *, title: str, footer: str) -> Figure:
     return figure
 
 
+def _repairs_in_a_line(repairs: Sequence[str], width: int) -> str:
+    """Name as many repairs as fit whole, and count the others."""
+    line = ""
+    for n in range(len(repairs), 0, -1):
+        others = f"; {len(repairs) - n} more in the run report" if n < len(repairs) else ""
+        line = f"Repaired: {'; '.join(repairs[:n])}{others}"
+        if len(line) <= width:
+            break
+    return wrap(line, width, most=1)
+
+
 def _draw_summary(figure: Figure, scores: Scores, events: Events) -> None:
     total = sum(event.duration for event in events)
     found = f"{count(len(events), 'event')} detected" + (f", {duration_in_words(total)} in all" if total else "")
     start = "" if events.start is None else f"starts {events.start:%H:%M:%S} · "
-    text = f"{start}lasts {elapsed(scores.duration)} · {found if scores.n_scored else 'nothing was scored'}"
+    missing = scores.announced - scores.duration
+    cut_off = f"cut off, {duration_in_words(missing)} are missing · " if missing > 0 else ""
+    text = f"{start}lasts {elapsed(scores.duration)} · {cut_off}{found if scores.n_scored else 'nothing was scored'}"
     figure.text(0.15 / PAGE[0], 1 - 0.42 / PAGE[1], text, fontsize=FONT_TEXT, va="top", color=INK)
 
 
@@ -324,7 +334,7 @@ def _draw_reasons(figure: Figure, scores: Scores, unscored: Mapping[str, tuple[f
     handles = []
     for (reason, (seconds, _)), hatch in zip(unscored.items(), HATCHES, strict=False):
         share = 100 * seconds / max(scores.announced, 1e-9)
-        text = textwrap.shorten(printable(reason), 52, placeholder=" …")
+        text = wrap(reason, 52, most=1)
         label = f"{text} ({duration_in_words(seconds)}, {min(share, 100.0):.3g} %)"
         handles.append(Patch(facecolor=HIDDEN, edgecolor=DIM, hatch=hatch, linewidth=0, label=label))
     figure.legend(

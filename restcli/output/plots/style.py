@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,10 +77,8 @@ def make_page(size: tuple[float, float], title: str, footer: str) -> Figure:
         figure.text(left / width, 1 - 0.14 / height, printable(title), fontsize=FONT_TITLE, weight="bold", va="top"),
         width - 2 * left,
     )
-    lines = textwrap.wrap(printable(footer), int((width - 2 * left) / 0.052))
-    if len(lines) > 3:
-        lines = [*lines[:2], lines[2] + " …"]
-    figure.text(left / width, 0.1 / height, "\n".join(lines), fontsize=FONT_SMALL, color=GREY, va="bottom")
+    words = wrap(footer, int((width - 2 * left) / 0.052), most=3)
+    figure.text(left / width, 0.1 / height, words, fontsize=FONT_SMALL, color=GREY, va="bottom")
     return figure
 
 
@@ -120,6 +119,17 @@ def printable(text: str) -> str:
     """Replace what the font cannot draw, so that no name of a file can spoil a page."""
     font = get_font(findfont("DejaVu Sans"))
     return "".join(sign if sign == "\n" or font.get_char_index(ord(sign)) else "?" for sign in text)
+
+
+def wrap(text: str, width: int, *, most: int) -> str:
+    """Break a text into lines between words, never between a number and its unit; what does not fit becomes ' …'.
+
+    >>> wrap("a second, then 1778 s are missing", 16, most=2)
+    'a second, then\\n1778 s are …'
+    """
+    joined = re.sub(r"(?<=\d) (?=[^\W\d]|%)", "\u00a0", printable(text))
+    lines = textwrap.wrap(joined, width, max_lines=most, placeholder=" …", break_on_hyphens=False)
+    return "\n".join(lines).replace("\u00a0", " ")
 
 
 def shorten(text: str, length: int) -> str:
