@@ -124,8 +124,8 @@ def printable(text: str) -> str:
 def wrap(text: str, width: int, *, most: int) -> str:
     """Break a text into lines between words, never between a number and its unit; what does not fit becomes ' …'.
 
-    >>> wrap("a second, then 1778 s are missing", 16, most=2)
-    'a second, then\\n1778 s are …'
+    >>> wrap("a second, then 1778 s are missing", 16, most=2).splitlines()
+    ['a second, then', '1778 s are …']
     """
     joined = re.sub(r"(?<=\d) (?=[^\W\d]|%)", "\u00a0", printable(text))
     lines = textwrap.wrap(joined, width, max_lines=most, placeholder=" …", break_on_hyphens=False)
