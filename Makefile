@@ -22,7 +22,7 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@echo "Running the tests, about 4 minutes on two cores. The slow ones are left out; make test-slow runs them."
+	@echo "Running the tests; this takes a few minutes. The slow ones are left out; make test-slow runs them."
 	@$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.installed-dev

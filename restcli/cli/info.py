@@ -73,14 +73,14 @@ def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:
 
     recording = open_recording(path)
     weights = load_weights(settings.weights)
-    facts = {"kind": "recording", **describe_recording(recording), "weights": weights.name}
+    facts = {"kind": "recording", "usable": False, **describe_recording(recording), "weights": weights.name}
     facts["labels"] = [channel.label for channel in recording.channels]
     try:
         montage = fit_montage(recording, weights, settings)
     except UsageError:
         raise
     except RestError as error:
-        return facts | {"usable": False, "why_not": str(error)}
+        return facts | {"why_not": str(error)}
     return facts | {
         "usable": True,
         "montage": montage.kind,

@@ -24,7 +24,7 @@ AllowMissing = Annotated[int | None, typer.Option(min=0, help="Nodes that a reco
 ChannelMap = Annotated[Path | None, typer.Option(help='TOML file, one line for each channel: "their label" = "F3".')]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU if it can.")]
 Format = Annotated[
-    str, typer.Option("--format", "-f", help="Event tables, comma-separated: tsv,csv_bi,edf,xml,csv,json.")
+    str, typer.Option("--format", "-f", help="Event tables, comma-separated: tsv, csv_bi, edf, xml, csv, json.")
 ]
 Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help="Format of the pictures.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
