@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from restcli.simulate.head import (
-    ELECTRODES_21,
-    any_electrode,
-    direction,
-    electrode_map,
-    local_map,
-    positions,
-)
+from restcli.simulate.head import ELECTRODES_21, any_electrode, direction, electrode_map, local_map, positions
 from restcli.simulate.scene import Scene
 from restcli.simulate.waves import (
     SFREQ,

@@ -8,15 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from restcli.simulate.head import (
-    MIRROR,
-    dipole_map,
-    dipole_maps,
-    direction,
-    local_map,
-    mix,
-    random_direction,
-)
+from restcli.simulate.head import MIRROR, dipole_map, dipole_maps, direction, local_map, mix, random_direction
 from restcli.simulate.scene import Scene
 from restcli.simulate.waves import (
     SFREQ,
@@ -121,7 +113,7 @@ def posterior_frequency(age: float) -> float:
 
 
 def next_state(rng: Generator, state: str) -> str:
-    """Draw the state some minutes later."""
+    """Draw the state a few minutes later."""
     return pick(rng, _NEXT[state])
 
 
@@ -167,10 +159,9 @@ def _add_aperiodic(scene: Scene, brain: Brain, rng: Generator, state: str) -> No
 
 
 def _add_unrest(scene: Scene, brain: Brain, rng: Generator) -> None:
-    """Let the whole background swell and fade from second to second, and now and then flatten or swell for longer."""
-    scene.data *= slow_curve(rng, scene.n, brain.unrest, rng.uniform(0.8, 3)) * slow_curve(
-        rng, scene.n, 0.6 * brain.unrest, rng.uniform(8, 30)
-    )
+    """Modulate the amplitude of the whole background over seconds and over tens of seconds."""
+    fast = slow_curve(rng, scene.n, brain.unrest, rng.uniform(0.8, 3))
+    scene.data *= fast * slow_curve(rng, scene.n, 0.6 * brain.unrest, rng.uniform(8, 30))
 
 
 def _add_tone(scene: Scene, rng: Generator, state: str) -> None:
@@ -197,7 +188,7 @@ def _add_posterior_rhythm(scene: Scene, brain: Brain, rng: Generator, state: str
     # Both occipital lobes as one wide generator, whose field all posterior derivations share.
     wide = dipole_map(rng, direction("O1+O2"), spread=0.2, depth=(0.25, 0.6))
     scene.add(wide, 0, np.asarray(amplitude * rng.uniform(0.2, 1.0) * shared * gate, dtype=np.float32))
-    # The rhythm reaches forward to the parietal electrodes and beyond, each place with waves of its own.
+    # The rhythm reaches forward to the parietal electrodes and beyond, with different waves at each place.
     forward = rng.uniform(0.2, 0.9)
     for side, strength in (("O1", 1.0), ("O2", 1.0), ("P3", forward), ("P4", forward), ("CZ", 0.6 * forward)):
         own = rhythm(rng, scene.n, frequency * np.exp(rng.normal(0, 0.04)), width)
@@ -221,7 +212,7 @@ def _eyes(scene: Scene, rng: Generator) -> Float32Array:
 
 
 def _add_waking_rhythms(scene: Scene, brain: Brain, rng: Generator) -> None:
-    """Add mu with its harmonic, beta, and at times frontal and temporal theta and the posterior slow waves of youth."""
+    """Add mu with its harmonic and beta, sometimes frontal or temporal theta and posterior slow waves of youth."""
     n, base = scene.n, brain.base
     if rng.random() < 0.75:
         frequency = rng.uniform(8.5, 13) * (min(1.0, brain.alpha / 9.5) if brain.age < 12 else 1.0)

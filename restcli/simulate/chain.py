@@ -85,7 +85,7 @@ def draw_chain(rng: Generator) -> Chain:
 
 @dataclass
 class Switchboard:
-    """What the machine does to a stretch: it disconnects the head, and adds signals behind the reference."""
+    """What the machine does to a recording: it disconnects the head and adds signals after the reference."""
 
     n: int  # samples
     head: Float32Array = field(init=False)  # (n,), fraction of the head's signal that is left

@@ -22,7 +22,7 @@ from restcli.simulate.waves import SFREQ, BoolArray, Float32Array
 
 SEGMENT = 300.0  # s: what a long recording is made of; bounds the memory
 _OVERLAP = 2.0  # s: segments are faded into each other before anything is recorded
-VERSION = 4  # changes whenever the same seed gives other bytes
+VERSION = 4  # to be raised whenever the same seed gives other bytes
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _change_state(scene: Scene, brain: Brain) -> None:
 def draw_long(
     seed: int, *, seconds: float, seizures_per_day: float, options: SimulateOptions | None = None
 ) -> Iterator[Simulated]:
-    """Draw a long recording of one person in segments of at most `SEGMENT` + 60 s, each with times of its own.
+    """Draw a long recording of one person in segments of at most `SEGMENT` + 60 s, timed from its own start.
 
     Person, chain, kind and appearance of the seizures stay the same; vigilance and amplitude drift. Segments are faded
     into each other as potentials and filters keep their state, so no seam is recorded. A cluster counts as one episode.

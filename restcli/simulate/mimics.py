@@ -116,9 +116,9 @@ def _add_periodic(scene: Scene, brain: Brain, rng: Generator) -> None:
 def _add_wide(
     scene: Scene, rng: Generator, onset: float, wave: Float32Array, centre: NDArray[np.float64] | None
 ) -> float:
-    """Let a pattern take as much cortex as a seizure does, so that neither width nor size alone tells them apart.
+    """Add a pattern as wide as a seizure, so that neither extent nor size alone distinguishes them.
 
-    Returns its wanted size, a multiple of what it lies on; without a centre it is lateralised.
+    Return its intended size, a multiple of the background; without a centre it is lateralised.
     """
     wanted = log_uniform(rng, 0.4, 3)
     fall = log_uniform(rng, 0.3, 1.2) if centre is None else log_uniform(rng, 0.8, 8.0)
@@ -230,7 +230,7 @@ def _add_brief_spike_wave(scene: Scene, brain: Brain, rng: Generator) -> None:
 
 @dataclass(frozen=True)
 class _Trains:
-    """Trains of one waveform, now here and now there, that do not evolve; each range is a pair of limits."""
+    """Trains of one waveform at varying sites, without evolution; ranges are pairs of limits."""
 
     kind: str
     sites: tuple[str, ...]
@@ -285,9 +285,8 @@ def _add_fourteen_six(scene: Scene, brain: Brain, rng: Generator) -> None:
 
 def _add_lambda(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add lambda waves: single occipital sharp waves while the eyes scan a scene, 10-60 a minute, .7-3 x base."""
-    wave = sharp_waves(
-        rng, poisson_times(rng, rng.uniform(10, 60) / 60, scene.seconds), scene.n, rng.uniform(0.15, 0.3)
-    )
+    times = poisson_times(rng, rng.uniform(10, 60) / 60, scene.seconds)
+    wave = sharp_waves(rng, times, scene.n, rng.uniform(0.15, 0.3))
     amplitude = brain.base * log_uniform(rng, 0.7, 3)
     scene.add(dipole_map(rng, direction("O1+O2"), spread=0.1), 0, wave * np.float32(amplitude))
     scene.note("mimic", kind="lambda", amplitude=amplitude)

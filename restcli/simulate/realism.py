@@ -40,7 +40,7 @@ class Background:
 
 @dataclass(frozen=True, eq=False)
 class Realism:
-    """What tells simulated background from real, by group: ``real`` and ``simulated``."""
+    """What distinguishes simulated from real background, by group: ``real`` and ``simulated``."""
 
     auroc: dict[str, float]  # of real-or-simulated classifiers of single seconds of unseen recordings; .5 at best
     single: tuple[tuple[str, float], ...]  # AUROC of each feature (above .5: larger in simulation), most telling first

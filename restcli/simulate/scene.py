@@ -22,12 +22,12 @@ _MOST = 900.0  # µV: no discharge is lifted above it
 
 @dataclass
 class Scene:
-    """A stretch of potentials; each component draws from its own generator and notes what it drew."""
+    """Potentials to which components add; each draws from its own generator and notes what it drew."""
 
     seed: tuple[int, ...]
     n: int  # samples at 200 Hz
     data: Float32Array = field(init=False)  # (21, n), µV
-    under: Float32Array | None = field(init=False, default=None)  # what lies under an open layer
+    under: Float32Array | None = field(init=False, default=None)  # the rest of the scene while a layer is open
     states: dict[str, BoolArray] = field(init=False, default_factory=dict)  # per second
     drawn: list[dict[str, Any]] = field(init=False, default_factory=list)
 
@@ -70,7 +70,7 @@ class Scene:
         self.under = None
 
     def layer_gain(self, onset: float, duration: float, wanted: float) -> np.float32:
-        """Return the factor that lifts the open layer to `wanted` times what lies under it, 900 µV at most.
+        """Return the factor that raises the open layer to `wanted` times the rest of the scene, 900 µV at most.
 
         The sizes compared are medians over derivations of the RMS from `onset` on for `duration` s.
         """

@@ -91,7 +91,7 @@ def _temporal(scene: Scene, brain: Brain, seizure: Seizure, looks: Generator, rn
 
 
 def _add_spike_wave(scene: Scene, seizure: Seizure, rng: Generator, discharge: Discharge, amplitude: float) -> None:
-    """Add a generalised discharge: usually largest in front, at times over the back, absent nowhere."""
+    """Add a generalised discharge: present everywhere, usually largest in front, sometimes over the back."""
     course = edges(seizure.n, 0.3, rng.uniform(0.1, 0.6)) * np.float32(amplitude)
     centre = direction(pick(rng, {"FZ": 0.75, "CZ": 0.1, "PZ": 0.05, "O1+O2": 0.1}))
     maps, waves = recruit(rng, replace(discharge, course=course), centre, log_uniform(rng, 0.8, 8.0))

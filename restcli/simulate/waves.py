@@ -40,7 +40,7 @@ def poisson_times(rng: Generator, rate: float, seconds: float) -> list[float]:
 
 
 def overlap(start: float, length: int, n: int) -> tuple[slice, slice]:
-    """Return where a wave of `length` samples from `start` s on lies in `n` samples, and which part of it does."""
+    """Return which of `n` samples a wave from `start` s on covers, and which of its `length` samples those are."""
     first = round(start * SFREQ)
     low = max(0, first)
     high = max(low, min(n, first + length))
