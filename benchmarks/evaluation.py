@@ -1,6 +1,6 @@
-"""Weights on real recordings, through the door that users take: ``python -m benchmarks.evaluation WEIGHTS ...``.
+"""Weights on real recordings, judged as `restcli annotate` does: ``python -m benchmarks.evaluation WEIGHTS ...``.
 
-Prints Markdown tables: AUROC of each group beside the floors, each recording, types read out, and with ``--robustness``
+Prints Markdown tables: AUROC of each group beside the baselines, each recording, types read out; with ``--robustness``
 what changes of the recording chain do. ``--into`` puts them between the marks of a Markdown file.
 """
 
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,9 @@ from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.errors import RestError
 from restcli.evaluation.dataset import baselines_of
-from restcli.evaluation.measures import score_windows
-from restcli.evaluation.scoring import AFTER, BEFORE
-from restcli.events import Event
+from restcli.evaluation.measures import auroc as area
+from restcli.evaluation.scoring import Tally, score_events, total
+from restcli.events import Event, merge_events
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.nn.weights import Weights, load_weights
@@ -50,30 +51,14 @@ FUSED, ALONE = "fused, as used", "network alone"
 
 @dataclass(frozen=True)
 class Shared:
-    """One line of ``recordings.csv``.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    group : str
-        Folder: ``absence``, ``iiic``, ``chbmit``, ``eegmat``.
-    kind : str
-        ``seizure``, ``mimic``, ``disputed`` or ``background``.
-    seizures : tuple of (float, float)
-        Seconds, from and to.
-    known : tuple of (float, float)
-        What the label holds for, s.
-    may_train : bool
-        Whether it may be training data: then it counts in no AUROC.
-    """
+    """One line of ``recordings.csv``."""
 
     path: Path
-    group: str
-    kind: str
-    seizures: tuple[tuple[float, float], ...]
-    known: tuple[float, float]
-    may_train: bool
+    group: str  # folder: absence, iiic, chbmit or eegmat
+    kind: str  # seizure, mimic, disputed or background
+    seizures: tuple[tuple[float, float], ...]  # s, from and to
+    known: tuple[float, float]  # s that the label holds for
+    may_train: bool  # whether it may be training data: then it counts in no AUROC
 
     @property
     def name(self) -> str:
@@ -112,51 +97,27 @@ def shared_recordings(folder: Path) -> tuple[Shared, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A recording and what was said of it.
-
-    Parameters
-    ----------
-    shared : Shared
-        What it is.
-    time, ictal, known : ndarray, shape (T,)
-        Clock and expert.
-    scores : dict of str to ndarray, shape (T,)
-        Of the network and of each floor; NaN where not scored.
-    events : tuple of Event
-        Found at the weights' own rule.
-    types : tuple of str
-        What `by_type` speaks of.
-    by_type : ndarray, shape (T, C)
-        Probability of each type.
-    refused : str
-        Why nothing could be scored; empty when something was.
-    """
+    """A recording and what the weights say of it."""
 
     shared: Shared
-    time: Float
-    ictal: Bool
-    known: Bool
-    scores: dict[str, Float]
-    events: tuple[Event, ...]
-    types: tuple[str, ...]
-    by_type: Float
-    refused: str = ""
+    time: Float  # (T,)
+    ictal: Bool  # (T,), as experts say
+    known: Bool  # (T,), whether they say anything
+    scores: dict[str, Float]  # (T,) of the network and of each baseline; NaN where not scored
+    events: tuple[Event, ...]  # found at the weights' own rule
+    types: tuple[str, ...]  # that `by_type` is about
+    by_type: Float  # (T, C), probability of each type
+    refused: str = ""  # why nothing could be scored; empty when something was
 
-    @property
-    def found(self) -> int:
-        """Seizures that an event overlaps."""
-        return sum(any(e.onset < b and e.stop > a for e in self.events) for a, b in self.shared.seizures)
-
-    @property
-    def false(self) -> int:
-        """Events over known background farther than 30 s before and 60 s after any seizure."""
-        low, high = self.shared.known
-        far = (
-            e
-            for e in self.events
-            if not any(e.onset < b + AFTER and e.stop > a - BEFORE for a, b in self.shared.seizures)
-        )
-        return 0 if self.shared.kind == "disputed" else sum(e.onset < high and e.stop > low for e in far)
+    @cached_property
+    def tally(self) -> Tally:
+        """Counts by SzCORE's event rule within the seconds that are known; none where experts disagree."""
+        if self.shared.kind == "disputed" or self.refused:
+            return Tally()
+        start, stop = self.shared.known
+        marks = [Event(a - start, b - a) for a, b in self.shared.seizures]
+        found = [replace(event, onset=event.onset - start) for event in self.events]
+        return score_events(merge_events(marks, stop - start), merge_events(found, stop - start))
 
     def values(self, of: str, *, ictal: bool) -> Float:
         """Scores of the known seconds of one kind."""
@@ -165,20 +126,14 @@ class Judged:
 
 
 class Judge:
-    """Judges recordings with one set of weights.
-
-    Parameters
-    ----------
-    weights : Weights
-        As loaded.
-    """
+    """Judges recordings with one set of weights."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.detector = Detector(weights, "cpu")
         self.alone = Detector(replace(weights, calibration=replace(weights.calibration, amplitude=0.0)), "cpu")
 
-    def __call__(self, shared: Shared, recording: Recording, *, floors: bool = True) -> Judged:
+    def __call__(self, shared: Shared, recording: Recording, *, baselines: bool = True) -> Judged:
         """Annotate a recording as `restcli annotate` does."""
         try:
             result = self.detector.annotate(recording, Settings())
@@ -186,7 +141,7 @@ class Judge:
             no = np.zeros(0, dtype=bool)
             return Judged(shared, _NOTHING, no, no, {}, (), (), np.zeros((0, 0)), refused=str(error).split("; ")[0])
         scores = {FUSED: np.asarray(result.scores.probability, dtype=float)}
-        if floors:
+        if baselines:
             alone = self.alone.annotate(recording, Settings())
             scores[ALONE] = np.asarray(alone.scores.probability, dtype=float)
             scores |= baselines_of(result)
@@ -233,7 +188,8 @@ def auroc(ictal: Iterable[Float], other: Iterable[Float]) -> float:
     """Per-second AUROC of some seconds against others; NaN where a side is empty."""
     sides = [np.concatenate([np.zeros(0), *side]) for side in (ictal, other)]
     labels = np.repeat([True, False], [len(side) for side in sides])
-    return score_windows(np.concatenate(sides), labels).auroc
+    scores = np.concatenate(sides)
+    return area(scores[np.isfinite(scores)], labels[np.isfinite(scores)])
 
 
 def compare(judged: Sequence[Judged], of: str) -> dict[str, float]:
@@ -258,16 +214,16 @@ def within(judged: Judged, of: str) -> float:
 
 
 def group_table(results: dict[str, list[Judged]]) -> str:
-    """AUROC of each group: each weights file, fused and alone, then the floors."""
+    """AUROC of each group: each weights file, fused and alone, then the baselines."""
     names = [*COMPARISONS, CLIPS_MEAN]
     rows: list[list[object]] = []
     for name, judged in results.items():
         own = [of for of in judged[0].scores if of in (FUSED, ALONE)]
         rows += [[f"{name}, {of}", *_row(judged, of, names)] for of in own]
-    # The amplitude floor is the same for all weights that share nodes and bands; others are fitted with the weights.
+    # The amplitude baseline is the same for all weights that share nodes and bands; others are fitted with the weights.
     for name, judged in results.items():
-        floors = [of for of in judged[0].scores if of not in (FUSED, ALONE)]
-        rows += [[f"floor of {name}: {of}", *_row(judged, of, names)] for of in floors]
+        baselines = [of for of in judged[0].scores if of not in (FUSED, ALONE)]
+        rows += [[f"{of}, beside {name}", *_row(judged, of, names)] for of in baselines]
     return markdown_table(["per-second AUROC", *names], _without_repeats(rows))
 
 
@@ -277,10 +233,10 @@ def _row(judged: Sequence[Judged], of: str, names: Sequence[str]) -> list[object
 
 
 def _without_repeats(rows: Sequence[list[object]]) -> list[list[object]]:
-    """Leave out a floor that an earlier row gave already."""
+    """Leave out a baseline that an earlier row gave already."""
     seen: dict[str, list[object]] = {}
     for row in rows:
-        kind = str(row[0]).partition(": ")[2]
+        kind = str(row[0]).partition(", beside ")[0]
         seen.setdefault(f"{kind or row[0]} {[f'{x:.3f}' for x in row[1:]]}", row)
     return list(seen.values())
 
@@ -291,8 +247,8 @@ def recording_table(results: dict[str, list[Judged]]) -> str:
     for name in results:
         head += [f"{name}: AUROC", "found", "false", "mean p of its known seconds"]
     first = next(iter(results.values()))
-    floors = [of for of in first[0].scores if of not in (FUSED, ALONE)]
-    head += [f"floor: {of}" for of in floors]
+    baselines = [of for of in first[0].scores if of not in (FUSED, ALONE)]
+    head += baselines
     rows = []
     for index, one in enumerate(first):
         if one.shared.may_train:
@@ -300,11 +256,11 @@ def recording_table(results: dict[str, list[Judged]]) -> str:
         row: list[object] = [one.shared.name, _experts(one.shared)]
         for judged in results.values():
             row += _recording_cells(judged, index)
-        row += [_separation(first, index, of) for of in floors]
+        row += [_separation(first, index, of) for of in baselines]
         rows.append(row)
     tail: list[object] = ["EEGMAT 0-11 (may be trained on)", "background"]
     for judged in results.values():
-        tail += ["", "", sum(one.false for one in judged if one.shared.may_train), ""]
+        tail += ["", "", sum(one.tally.false for one in judged if one.shared.may_train), ""]
     rows.append(tail + [""] * (len(head) - len(tail)))
     return markdown_table(head, rows)
 
@@ -319,8 +275,8 @@ def _recording_cells(judged: Sequence[Judged], index: int) -> list[object]:
         return ["not scored", "", "", ""]
     values = one.scores[FUSED][one.known if one.known.any() else slice(None)]
     mean = float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
-    found = f"{one.found} of {len(one.shared.seizures)}" if one.shared.seizures else ""
-    false = "" if one.shared.kind == "disputed" else one.false
+    found = f"{one.tally.found} of {one.tally.expert}" if one.tally.expert else ""
+    false = "" if one.shared.kind == "disputed" else one.tally.false
     return [_separation(judged, index, FUSED), found, false, mean]
 
 
@@ -373,12 +329,11 @@ def summary_table(results: dict[str, list[Judged]]) -> str:
     for name, judged in results.items():
         row: list[object] = [name]
         for group in ("absence", "chbmit", "iiic"):
-            own = [one for one in judged if one.shared.group == group]
-            row.append(f"{sum(one.found for one in own)} of {sum(len(one.shared.seizures) for one in own)}")
+            whole = total(one.tally for one in judged if one.shared.group == group)
+            row.append(f"{whole.found} of {whole.expert}")
         for part in (_of_group("absence"), _mimic, _of_group("eegmat")):
-            own = [one for one in judged if part(one)]
-            seconds = sum(float((one.known & ~one.ictal).sum()) for one in own)
-            row.append(f"{sum(one.false for one in own)} in {seconds / 3600:.2f} h")
+            whole = total(one.tally for one in judged if part(one))
+            row.append(f"{whole.false} in {whole.seconds / 3600:.2f} h")
         rows.append(row)
     head = ["weights", "absences", "chb01", "IIIC", "false: absence", "false: mimics", "false: EEGMAT 0-17"]
     return markdown_table(head, rows)
@@ -414,7 +369,7 @@ def robustness(
                 groups.add(recordings[index].group)
                 path = write_signals(changed, Path(folder) / f"{recordings[index].path.stem}.edf")
                 for name, judge in judges.items():
-                    judged[name][index] = judge(recordings[index], open_recording(path), floors=False)
+                    judged[name][index] = judge(recordings[index], open_recording(path), baselines=False)
                 path.unlink()
         for name in judges:
             after = compare(judged[name], FUSED)
@@ -445,23 +400,7 @@ def _change_cell(change: float, touched: bool) -> str:
 
 
 def tables(weights: Sequence[Path], folder: Path, tell: Callable[[str], None], *, changes: bool = False) -> str:
-    """Return all tables as Markdown.
-
-    Parameters
-    ----------
-    weights : sequence of Path
-        Weights files, such as seeds of one recipe.
-    folder : Path
-        With ``recordings.csv``.
-    tell : callable
-        Told what is being done.
-    changes : bool
-        Also change the recording chain.
-
-    Returns
-    -------
-    str
-    """
+    """Return all tables as Markdown; `tell` is called with what is being done."""
     recordings = shared_recordings(folder)
     judges = {path.stem: Judge(load_weights(path)) for path in weights}
     results: dict[str, list[Judged]] = {name: [] for name in judges}
@@ -472,8 +411,8 @@ def tables(weights: Sequence[Path], folder: Path, tell: Callable[[str], None], *
         tell(shared.name)
     identity = ", ".join(f"{name} (SHA-256 {judge.weights.sha256[:8]})" for name, judge in judges.items())
     parts = [
-        f"Weights: {identity}. Every number comes from `restcli annotate`'s own door: quality rules, windows of "
-        "whole seconds, the last seconds of each file not scored. Comparisons are of seconds.",
+        f"Weights: {identity}. Recordings are judged as `restcli annotate` does: quality rules, windows of "
+        "whole seconds, the last seconds of each file not scored. Comparisons are of seconds, events by SzCORE's rule.",
         "### Each group",
         group_table(results),
         "### Events at each weights' own rule",

@@ -123,12 +123,12 @@ def test_changed_recording_is_written_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.data, original.data, atol=0.02)
 
 
-def test_real_recordings_are_judged_beside_the_floor(shared_eeg: Path) -> None:
+def test_real_recordings_are_judged_beside_the_baselines(shared_eeg: Path) -> None:
     judge = Judge(load_weights("rest-default"))
     clips = [shared for shared in shared_recordings(shared_eeg) if shared.group == "chbmit"][:2]
     judged = [judge(clip, open_recording(clip.path)) for clip in clips]
     assert {FUSED, ALONE, "amplitude baseline"} <= set(judged[0].scores)
-    assert [one.found for one in judged] == [1, 1]
+    assert [one.tally.found for one in judged] == [1, 1]
     assert compare(judged, FUSED)["chb01 pooled"] > 0.8
     assert within(judged[0], "amplitude baseline") > 0.9
     assert np.isnan(compare(judged, FUSED)["absence"])
