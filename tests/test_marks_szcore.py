@@ -14,9 +14,11 @@ from marks_tables import FOUND, HEADER, NONE, START, table, written
 from timescoring.annotations import Annotation
 from timescoring.scoring import SampleScoring
 
+from restcli.detect.rule import to_events
 from restcli.errors import AnnotationError
-from restcli.events import Event, Events
+from restcli.events import Event, EventRule, Events, Scores
 from restcli.marks.registry import read_events
+from restcli.marks.szcore import COLUMNS, SIMULATED_COLUMNS
 
 
 def test_tsv_has_exactly_szcores_bytes(tmp_path: Path) -> None:
@@ -189,3 +191,13 @@ def test_empty_first_and_last_cells_keep_their_columns(tmp_path: Path) -> None:
     text = "channels\tonset\tduration\teventType\trecordingDuration\n\t5\t20\tsz\t\nT3\t40\t20\tsz\t100\n"
     first, second = read_events(table(tmp_path, "a.tsv", text))
     assert (first.onset, first.channels, second.channels) == (5.0, (), ("T3",))
+
+
+def test_the_sidecar_describes_the_columns_and_what_confidence_is() -> None:
+    assert list(COLUMNS) == list(SIMULATED_COLUMNS) == HEADER.split()
+    probability = np.array([0.1, 0.7, 0.95, 0.7, 0.1])
+    by_node = np.tile(probability[:, None], 2)
+    scores = Scores(np.arange(5) + 0.5, probability, by_node, ("T3", "T4"), 1.0, 1.0, 5.0)
+    (event,) = to_events(scores, EventRule(0.5, 0.5, 1.0, 1.0, 3.0))
+    assert event.confidence == pytest.approx((0.7 + 0.95 + 0.7) / 3)
+    assert COLUMNS["confidence"]["Description"] == "Highest seizure probability in the event after smoothing, 0 to 1"

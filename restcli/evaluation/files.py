@@ -9,11 +9,11 @@ from restcli.evaluation.cases import evaluate_cases
 from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import Case
 from restcli.events import Events, merge_events
+from restcli.marks.edfplus import is_annotations_only
 from restcli.marks.layouts import patient_of
-from restcli.marks.registry import read_events
+from restcli.marks.registry import ENDINGS, ending_of, may_hold_events, read_events
 from restcli.marks.table import UnknownLengthError
 
-_PREFERRED = (".tsv", ".csv_bi", ".csv", ".tse", ".lbl", ".json", ".xml", ".edf", ".seizures")
 _NO_MARKS = (
     "participants",
     "_channels",
@@ -128,23 +128,23 @@ def _tables(root: Path) -> dict[str, Path]:
     """Find tables by place and name without file extension; of several of a recording, the preferred format."""
     found: dict[str, Path] = {}
     for path in sorted(root.rglob("*")):
-        ending = path.suffix.lower()
-        stem = path.stem.removesuffix(".edf") if ending == ".seizures" else path.stem
-        if ending not in _PREFERRED or not path.is_file() or stem in _NO_MARKS or stem.endswith(_NO_MARKS):
+        ending = ending_of(path)
+        stem = path.name[: len(path.name) - len(ending)]
+        if not ending or not path.is_file() or stem in _NO_MARKS or stem.endswith(_NO_MARKS):
             continue
-        if ending in {".json", ".xml", ".edf"} and not _holds_events(path):
+        if not _holds_events(path, ending):
             continue
         key = (path.relative_to(root).parent / stem.removesuffix("_events").removesuffix("_eeg")).as_posix()
-        if key not in found or _PREFERRED.index(ending) < _PREFERRED.index(found[key].suffix.lower()):
+        if key not in found or ENDINGS.index(ending) < ENDINGS.index(ending_of(found[key])):
             found[key] = path
     return found
 
 
-def _holds_events(path: Path) -> bool:
-    """Tell restcli's JSON, EDFbrowser's XML and annotation-only EDF+ from other files with these extensions."""
-    with path.open("rb") as stream:
-        head = stream.read(272)
-    return b"restcli-events" in head or b"<annotationlist" in head or head[256:272].strip() == b"EDF Annotations"
+def _holds_events(path: Path, ending: str) -> bool:
+    """Tell events from other files with these extensions: sidecars in JSON, other XML, recordings."""
+    if ending in {".json", ".xml"}:
+        return may_hold_events(path)
+    return ending not in {".edf", ".bdf"} or is_annotations_only(path)
 
 
 def _file_pair(name: str, patient: str, expert: Path, detected: Path) -> tuple[Case, list[str]]:

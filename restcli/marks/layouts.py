@@ -13,7 +13,8 @@ from restcli.events import Events
 from restcli.io.recording import Recording
 from restcli.io.registry import is_recording, open_recording
 from restcli.marks.chbmit import read_summary
-from restcli.marks.registry import FORMATS, find_format, read_events
+from restcli.marks.edfplus import is_annotations_only
+from restcli.marks.registry import ENDINGS, may_hold_events, read_events
 from restcli.marks.siena import read_list
 from restcli.marks.table import Table, decode, read_bytes, read_cells, to_events
 from restcli.marks.types import known_type
@@ -116,20 +117,8 @@ def _walk(root: Path) -> Iterator[Path]:
         inside[:] = sorted(name for name in inside if not name.startswith(".") and name != "derivatives")
         for name in sorted(names):
             path = Path(folder, name)
-            if is_recording(path) and not _holds_marks_only(path):
+            if is_recording(path) and not is_annotations_only(path):
                 yield path
-
-
-def _holds_marks_only(path: Path) -> bool:
-    """Recognise an annotation-only EDF+ file, which is not a recording, by its one signal."""
-    if path.suffix.lower() not in {".edf", ".bdf"}:
-        return False
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(272)
-    except OSError:
-        return False  # opening it will say why
-    return head[252:256].strip() == b"1" and head[256:272].strip() in {b"EDF Annotations", b"BDF Annotations"}
 
 
 def _find(recording: Path, root: Path) -> Item | None:
@@ -148,17 +137,11 @@ def _find(recording: Path, root: Path) -> Item | None:
 
 def _beside(recording: Path) -> Path | None:
     """Find a table of events by its name; without ``_events`` it must also look like one, as sidecars do not."""
-    endings = [ending for form in FORMATS for ending in form.endings]
-    named = _first(recording.with_name(f"{recording.stem}_events{ending}") for ending in endings)
-    others = (recording.with_suffix(ending) for ending in endings)
-    return named or next((path for path in others if path != recording and path.is_file() and _is_table(path)), None)
-
-
-def _is_table(path: Path) -> bool:
-    try:
-        return find_format(path) is not None
-    except AnnotationError:
-        return True  # reading the marks will say why
+    named = _first(recording.with_name(f"{recording.stem}_events{ending}") for ending in ENDINGS)
+    others = (recording.with_suffix(ending) for ending in ENDINGS)
+    return named or next(
+        (path for path in others if path != recording and path.is_file() and may_hold_events(path)), None
+    )
 
 
 def _first(paths: Iterable[Path]) -> Path | None:

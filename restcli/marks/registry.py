@@ -22,12 +22,29 @@ FORMATS: tuple[Format, ...] = tuple(
 WRITABLE: dict[str, Format] = {form.name: form for form in FORMATS if form.write is not None}
 """Formats by the name that ``--format`` takes."""
 
+ENDINGS: tuple[str, ...] = tuple(dict.fromkeys(ending for form in FORMATS for ending in form.endings))
+"""Endings of tables; of several tables of one recording the first counts."""
+
+
+def ending_of(path: str | Path) -> str:
+    """Return the ending of a file name that a table of events may have, empty if it has none."""
+    name = Path(path).name.lower()
+    return next((ending for ending in sorted(ENDINGS, key=len, reverse=True) if name.endswith(ending)), "")
+
 
 def find_format(path: str | Path) -> Format | None:
     """Return the format of a file by its content, None for a file that is not a table of events."""
     source = Path(path)
     head = head_of(source)
     return next((form for form in FORMATS if form.matches(head)), None)
+
+
+def may_hold_events(path: Path) -> bool:
+    """Whether a file is a table of events, or one that cannot be read: `read_events` then says why."""
+    try:
+        return find_format(path) is not None
+    except AnnotationError:
+        return True
 
 
 def read_events(path: str | Path, *, duration: float | None = None, start: datetime | None = None) -> Events:

@@ -36,7 +36,7 @@ COLUMNS = {
 SIMULATED_COLUMNS = COLUMNS | {
     "eventType": {"Description": "SzCORE event type of the simulated seizure; bckg: the recording holds none"},
     "confidence": {"Description": "n/a: the seizures are known"},
-    "channels": {"Description": "Electrodes where the seizure starts; all: everywhere at once"},
+    "channels": {"Description": "Electrodes with at least half of the peak field at onset, strongest first; all: most"},
 }
 """The same columns where the events are those that were simulated."""
 
