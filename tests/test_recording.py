@@ -523,6 +523,26 @@ def test_sine_comes_out_at_its_time_and_size(rate: float) -> None:
     assert np.abs(out - expected).max() < 0.1
 
 
+@pytest.mark.parametrize("rate", ["200.004", "199.9990", "256.001", "250.0025"])
+def test_rates_close_to_a_simple_one_keep_the_clock(rate: str) -> None:
+    stored = Fraction(rate)
+    ratio = resampling.ratio_of(Fraction(200), stored)
+    n_samples = round(86_400 * stored)  # a day
+    assert abs(float(n_samples * ratio / 200) - 86_400) < 0.005
+
+
+def test_rate_20_ppm_above_200_is_resampled(tmp_path: Path) -> None:
+    # 50 001 samples in 250 s
+    file = EdfFile(labels=["a"], counts=(50_001,), duration="250", n_records=2)
+    times = np.arange(100_002) / 200.004
+    wave = np.round(20_000 * np.sin(2 * np.pi * 5 * times)).astype(int)
+    file.samples = lambda: [wave]  # type: ignore[method-assign]
+    recording = open_recording(file.write(tmp_path / "a.edf"))
+    data = joined(recording, [0], sfreq=200, seconds=60)
+    expected = (20_000 * np.sin(2 * np.pi * 5 * np.arange(data.shape[1]) / 200) + 32768) * 6400 / 65535 - 3200
+    assert np.abs(data[0] - expected)[1000:-1000].max() < 4  # of 1953; the interpolation is good to 0.1 %
+
+
 def test_content_above_the_new_nyquist_is_removed(tmp_path: Path) -> None:
     ratio = Fraction(2, 5)
     time = np.arange(500 * 60) / 500

@@ -1,4 +1,4 @@
-"""From one sampling rate to another, exactly the same whatever the pieces; knows arrays only."""
+"""From one sampling rate to another, bit for bit the same however the signal is cut into chunks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 Signal = NDArray[np.float32]
 
-# Sampling rates are turned into fractions; larger terms than this would need filters of millions of taps.
-_LARGEST_FACTOR = 20_000
+# Sampling rates are turned into fractions of terms up to the first number, if that is exact enough (1 ms a day), else
+# up to the second: the filter has twenty times as many taps as the larger term.
+_USUAL_FACTOR, _LARGEST_FACTOR = 20_000, 200_000
+_EXACT = 1e-8
 # Up to this factor of upsampling the resampling kernel is unrolled into a matrix.
 LARGEST_BANK = 200
 # Output samples made in one matrix product; the tiles are counted from the start of a segment.
@@ -25,11 +27,17 @@ def exact_rate(rate: float) -> Fraction:
 
 
 def ratio_of(target: Fraction, rate: Fraction) -> Fraction:
-    """Target over stored rate, with terms small enough for a filter; off by less than 0.3 ms a day for EEG rates."""
+    """Return target over stored rate with terms small enough for a filter: off by less than 0.2 s a day, mostly 0."""
     ratio = target / rate
-    if ratio > 1:
-        return 1 / max((1 / ratio).limit_denominator(_LARGEST_FACTOR), Fraction(1, _LARGEST_FACTOR))
-    return max(ratio.limit_denominator(_LARGEST_FACTOR), Fraction(1, _LARGEST_FACTOR))
+    for largest in (_USUAL_FACTOR, _LARGEST_FACTOR):
+        smallest = Fraction(1, largest)
+        if ratio > 1:
+            near = 1 / max((1 / ratio).limit_denominator(largest), smallest)
+        else:
+            near = max(ratio.limit_denominator(largest), smallest)
+        if abs(near / ratio - 1) < _EXACT:
+            break
+    return near
 
 
 def support(span: tuple[int, int], ratio: Fraction) -> tuple[int, int]:
