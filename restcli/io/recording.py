@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import UsageError
 from restcli.io.edf_header import EdfSignal
-from restcli.io.records import LONGEST_RECORD, RecordHandle, RecordSource
+from restcli.io.records import LONGEST_RECORD, RecordSource
 from restcli.profiling import StageClock
 from restcli.signal import resampling
 from restcli.signal.resampling import Signal
@@ -137,7 +137,7 @@ class Recording:
     def blocks(
         self, channels: Sequence[int], *, sfreq: float, seconds: int = 600, clock: StageClock | None = None
     ) -> Iterator[Block]:
-        """Read the recording from end to end.
+        """Read the recording from end to end, in blocks of whole seconds that never reach across a gap.
 
         Parameters
         ----------
@@ -153,112 +153,65 @@ class Recording:
         Yields
         ------
         Block
-            Never across a gap; the last partial second of a segment is left out.
+            The last partial second of a segment is left out.
 
         Raises
         ------
         RecordingError
             If the file changes or cannot be read on.
         """
-        return self._each(self._block, channels, sfreq, seconds, clock or StageClock())
+        return self._each(_Reading.block, channels, sfreq, seconds, clock or StageClock())
 
     def stored_blocks(
         self, channels: Sequence[int], *, sfreq: float, seconds: int = 600, clock: StageClock | None = None
     ) -> Iterator[Block | StoredBlock]:
-        """Read the recording from end to end, as stored where that can be resampled elsewhere.
+        """Read as `blocks` does, but as stored where channels of one rate lie in 16-bit records of usual length.
 
-        Parameters
-        ----------
-        channels, sfreq, seconds, clock
-            As in `blocks`.
-
-        Yields
-        ------
-        StoredBlock or Block
-            `StoredBlock` when channels of one rate lie in 16-bit records of usual length, else as `blocks` does. Where
-            seconds take many bytes a block is shorter, so that its records hardly take more than 64 MB.
+        Where seconds take many bytes a block is shorter, so that its records hardly take more than 64 MB.
         """
         if not self._storable(channels, sfreq):
             return self.blocks(channels, sfreq=sfreq, seconds=seconds, clock=clock)
         most = max(_SHORTEST_CHUNK, int(_STORED_BYTES / self.source.bytes_per_second))
-        return self._each(self._stored_block, channels, sfreq, min(seconds, most), clock or StageClock())
+        return self._each(_Reading.stored_block, channels, sfreq, min(seconds, most), clock or StageClock())
 
     def read(self, channels: Sequence[int], start: float, stop: float, *, sfreq: float | None = None) -> Signal:
-        """Read a stretch, for traces.
+        """Read a stretch, for traces, shape (C, round((stop - start) * sfreq)).
 
-        Parameters
-        ----------
-        channels : sequence of int
-            Indices into `channels`.
-        start, stop : float
-            Seconds from the start of the recording.
-        sfreq : float or None
-            Sampling rate of the result, Hz; the highest of the channels when None.
-
-        Returns
-        -------
-        ndarray of float32, shape (C, round((stop - start) * sfreq))
-            Microvolts; NaN in gaps and outside the recording.
+        In microvolts, at the highest rate of the channels when `sfreq` is None; NaN in gaps and outside the recording.
         """
         rates = self.source.rates
-        target = (
-            resampling.exact_rate(sfreq)
-            if sfreq is not None
-            else max((rates[c] for c in channels), default=Fraction(0))
-        )
+        highest = max((rates[c] for c in channels), default=Fraction(0))
+        target = highest if sfreq is None else resampling.exact_rate(sfreq)
         n_samples = max(0, round((stop - start) * float(target)))
         out = np.full((len(channels), n_samples), np.nan, dtype=np.float32)
         with self.source.open() as handle:
+            reading = _Reading(self, handle, channels, target, StageClock())
             for segment in self.segments:
                 shift = round((start - segment.start) * float(target))
                 length = round((segment.stop - segment.start) * float(target))
                 low, high = max(0, shift), min(length, shift + n_samples)
                 if low < high:
-                    for rows, picks in _by_rate(channels, rates):
-                        part, _ = self._resampled(
-                            handle, picks, segment, span=(low, high), target=target, clock=StageClock()
-                        )
+                    for rows, picks in reading.by_rate():
+                        part, _ = reading.resampled(picks, segment, (low, high))
                         out[rows, low - shift : high - shift] = part
         return out
 
     def _each(
-        self, read: Callable[..., AnyBlock], channels: Sequence[int], sfreq: float, seconds: int, clock: StageClock
+        self,
+        read: Callable[[_Reading, Segment, int, int], AnyBlock],
+        channels: Sequence[int],
+        sfreq: float,
+        seconds: int,
+        clock: StageClock,
     ) -> Iterator[AnyBlock]:
         if sfreq != round(sfreq) or sfreq < 1 or seconds < 1:
             raise UsageError("blocks", f"sampling rate {sfreq} Hz, {seconds} s", "whole numbers of at least 1")
         with self.source.open() as handle:
+            reading = _Reading(self, handle, channels, Fraction(sfreq), clock)
             for segment in self.segments:
                 n_seconds = math.floor(segment.stop - segment.start + 1e-6)
                 for first in range(0, n_seconds, seconds):
-                    span = (first, min(first + seconds, n_seconds))
-                    yield read(handle, channels, segment, span=span, sfreq=int(sfreq), clock=clock)
-
-    def _block(
-        self,
-        handle: Handle,
-        channels: Sequence[int],
-        segment: Segment,
-        *,
-        span: tuple[int, int],
-        sfreq: int,
-        clock: StageClock,
-    ) -> Block:
-        """Whole seconds of one segment, read in chunks so that memory does not grow with rates."""
-        first, last = span
-        data = np.full((len(channels), (last - first) * sfreq), np.nan, dtype=np.float32)
-        saturated = np.zeros((len(channels), last - first), dtype=np.float32)
-        step = max(_SHORTEST_CHUNK, int(_CHUNK_BYTES / self.source.bytes_per_second))
-        for rows, picks in _by_rate(channels, self.source.rates):
-            for second in range(first, last, step):
-                stop = min(second + step, last)
-                part, limits = self._resampled(
-                    handle, picks, segment, span=(second * sfreq, stop * sfreq), target=Fraction(sfreq), clock=clock
-                )
-                data[rows, (second - first) * sfreq : (stop - first) * sfreq] = part
-                if limits is not None:
-                    fraction = _per_second(limits, self.source.rates[picks[0]], (second, stop))
-                    saturated[rows, second - first : stop - first] = fraction
-        return Block(segment.start + first, data, saturated)
+                    yield read(reading, segment, first, min(first + seconds, n_seconds))
 
     def _storable(self, channels: Sequence[int], sfreq: float) -> bool:
         rates = {self.source.rates[channel] for channel in channels}
@@ -269,26 +222,47 @@ class Recording:
         usual = header.record_bytes <= LONGEST_RECORD and ratio.numerator <= resampling.LARGEST_BANK
         return header.sample_bytes == 2 and usual
 
-    def _stored_block(
-        self,
-        handle: RecordHandle,
-        channels: Sequence[int],
-        segment: Segment,
-        *,
-        span: tuple[int, int],
-        sfreq: int,
-        clock: StageClock,
-    ) -> StoredBlock:
-        wanted = (span[0] * sfreq, span[1] * sfreq)
-        reach = self._reach(channels[0], segment, span=wanted, target=Fraction(sfreq))
-        signals = tuple(handle.source.header.signals[channel] for channel in channels)
-        with clock("read"):
-            begin = (reach.origin + reach.first) // signals[0].n_samples
-            end = -(-(reach.origin + reach.last) // signals[0].n_samples)
-            records = handle.records(begin, end)
-        before = reach.origin - begin * signals[0].n_samples  # stored samples of the records before the segment's
+
+@dataclass(frozen=True)
+class _Reading:
+    """An open recording, some of whose channels are read at one rate."""
+
+    recording: Recording
+    handle: Any
+    channels: Sequence[int]
+    target: Fraction  # Hz
+    clock: StageClock
+
+    def block(self, segment: Segment, first: int, last: int) -> Block:
+        """Read whole seconds of one segment, in chunks so that memory does not grow with rates."""
+        sfreq, source = int(self.target), self.recording.source
+        data = np.full((len(self.channels), (last - first) * sfreq), np.nan, dtype=np.float32)
+        saturated = np.zeros((len(self.channels), last - first), dtype=np.float32)
+        step = max(_SHORTEST_CHUNK, int(_CHUNK_BYTES / source.bytes_per_second))
+        for rows, picks in self.by_rate():
+            for second in range(first, last, step):
+                stop = min(second + step, last)
+                part, limits = self.resampled(picks, segment, (second * sfreq, stop * sfreq))
+                data[rows, (second - first) * sfreq : (stop - first) * sfreq] = part
+                if limits is not None:
+                    fraction = _per_second(limits, source.rates[picks[0]], (second, stop))
+                    saturated[rows, second - first : stop - first] = fraction
+        return Block(segment.start + first, data, saturated)
+
+    def stored_block(self, segment: Segment, first: int, last: int) -> StoredBlock:
+        """Read whole seconds of one segment as stored; see `Recording._storable`."""
+        sfreq, source = int(self.target), self.recording.source
+        wanted = (first * sfreq, last * sfreq)
+        reach = self._reach(self.channels[0], segment, wanted)
+        signals = tuple(self.handle.source.header.signals[channel] for channel in self.channels)
+        n_samples = signals[0].n_samples
+        with self.clock("read"):
+            begin = (reach.origin + reach.first) // n_samples
+            end = -(-(reach.origin + reach.last) // n_samples)
+            records = self.handle.records(begin, end)
+        before = reach.origin - begin * n_samples  # stored samples of the records before the segment's
         return StoredBlock(
-            start=segment.start + span[0],
+            start=segment.start + first,
             records=records.view("<i2")[..., 0],
             signals=signals,
             cut=(before + reach.first, before + reach.last),
@@ -296,42 +270,46 @@ class Recording:
             ratio=reach.ratio,
             skip=wanted[0] - reach.tiles[0],
             n_samples=wanted[1] - wanted[0],
-            edges=_edges(self.source.rates[channels[0]], span, reach.first, reach.last - reach.first),
+            edges=_edges(source.rates[self.channels[0]], (first, last), reach.first, reach.last - reach.first),
         )
 
-    def _reach(self, channel: int, segment: Segment, *, span: tuple[int, int], target: Fraction) -> _Reach:
-        rate = self.source.rates[channel]
-        origin = round(Fraction(segment.offset).limit_denominator(1_000_000_000) * rate)
-        n_stored = min(round((segment.stop - segment.start) * float(rate)), self.channels[channel].n_samples - origin)
-        ratio = resampling.ratio_of(target, rate)
-        tiles = resampling.widen(span, ratio)
-        low, high = resampling.support(tiles, ratio)
-        first, last = min(max(low, 0), n_stored - 1), max(min(high, n_stored), 1)
-        return _Reach(origin, ratio, tiles, low, high, first, last)
+    def by_rate(self) -> Iterator[tuple[list[int], list[int]]]:
+        """Group channels by sampling rate: rows of the result, and channel indices."""
+        rates = self.recording.source.rates
+        groups: dict[Fraction, list[int]] = {}
+        for row, channel in enumerate(self.channels):
+            if rates[channel] > 0:
+                groups.setdefault(rates[channel], []).append(row)
+        for rows in groups.values():
+            yield rows, [self.channels[row] for row in rows]
 
-    def _resampled(
-        self,
-        handle: Handle,
-        channels: Sequence[int],
-        segment: Segment,
-        *,
-        span: tuple[int, int],
-        target: Fraction,
-        clock: StageClock,
+    def resampled(
+        self, picks: Sequence[int], segment: Segment, span: tuple[int, int]
     ) -> tuple[Signal, tuple[NDArray[np.bool_], int] | None]:
-        """Return samples `span` of a segment at the target rate, and which stored samples are at the limits."""
-        reach = self._reach(channels[0], segment, span=span, target=target)
+        """Return samples `span` of a segment, and which stored samples, from the second value on, are at limits."""
+        reach = self._reach(picks[0], segment, span)
         low, high, first, last = reach.low, reach.high, reach.first, reach.last
-        with clock("read"):
-            stored, limits = handle.read(channels, reach.origin + first, reach.origin + last)
+        with self.clock("read"):
+            stored, limits = self.handle.read(picks, reach.origin + first, reach.origin + last)
         found = None if limits is None or not limits.any() else (limits, first)
         if low < first or high > last:
             stored = np.pad(stored, ((0, 0), (first - low, high - last)), mode="edge")
         if reach.ratio == 1:
             return stored, found
-        with clock("resample"):
+        with self.clock("resample"):
             data = resampling.resample(stored, low, reach.tiles, reach.ratio)
         return data[:, span[0] - reach.tiles[0] : span[1] - reach.tiles[0]], found
+
+    def _reach(self, channel: int, segment: Segment, span: tuple[int, int]) -> _Reach:
+        rate = self.recording.source.rates[channel]
+        origin = round(Fraction(segment.offset).limit_denominator(1_000_000_000) * rate)
+        held = self.recording.channels[channel].n_samples - origin
+        n_stored = min(round((segment.stop - segment.start) * float(rate)), held)
+        ratio = resampling.ratio_of(self.target, rate)
+        tiles = resampling.widen(span, ratio)
+        low, high = resampling.support(tiles, ratio)
+        first, last = min(max(low, 0), n_stored - 1), max(min(high, n_stored), 1)
+        return _Reach(origin, ratio, tiles, low, high, first, last)
 
 
 @dataclass(frozen=True)
@@ -345,16 +323,6 @@ class _Reach:
     high: int
     first: int  # those of them that exist
     last: int
-
-
-def _by_rate(channels: Sequence[int], rates: Sequence[Fraction]) -> Iterator[tuple[list[int], list[int]]]:
-    """Group channels by sampling rate: rows of the result, and channel indices."""
-    groups: dict[Fraction, list[int]] = {}
-    for row, channel in enumerate(channels):
-        if rates[channel] > 0:
-            groups.setdefault(rates[channel], []).append(row)
-    for rows in groups.values():
-        yield rows, [channels[row] for row in rows]
 
 
 def _per_second(limits: tuple[NDArray[np.bool_], int], rate: Fraction, seconds: tuple[int, int]) -> Signal:

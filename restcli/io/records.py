@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io import edf_header
 from restcli.io.companions import open_regular, unreadable
+from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.signal.resampling import Signal
+
+Integers: TypeAlias = NDArray[np.int16] | NDArray[np.int32]
 
 # Longer records, bytes, are read in parts: one would fill the memory.
 LONGEST_RECORD = 2**19
@@ -24,16 +27,16 @@ LONGEST_RECORD = 2**19
 
 @dataclass(frozen=True)
 class RecordSource:
-    """Reads stored records itself: MNE closes gaps, brings channels to one rate and hides digital limits."""
+    """A file of equal records, and its size and time when it was opened, to notice when it changes."""
 
     path: Path
-    header: edf_header.EdfHeader
+    header: EdfHeader
     size: int
-    modified: int
+    modified: int  # ns
 
     @classmethod
-    def of(cls, path: Path, header: edf_header.EdfHeader, status: os.stat_result) -> RecordSource:
-        """Remember the file as it is now, to notice when it changes."""
+    def of(cls, path: Path, header: EdfHeader, status: os.stat_result) -> RecordSource:
+        """Remember a file as it is now."""
         return cls(path, header, status.st_size, status.st_mtime_ns)
 
     @property
@@ -88,48 +91,40 @@ class RecordHandle:
     def _check_unchanged(self) -> None:
         status = os.fstat(self.file.fileno())
         if (status.st_size, status.st_mtime_ns) != (self.source.size, self.source.modified):
-            raise RecordingError(
-                str(self.source.path), "changed while it was read", remedy="try again when it is closed"
-            )
+            what = "the file changed while it was read"
+            raise RecordingError(str(self.source.path), what, remedy="Try again when it is closed")
 
     def _records(self, first: int, last: int) -> NDArray[np.uint8]:
         header = self.source.header
         raw = self._bytes(header.data_start + first * header.record_bytes, (last - first) * header.record_bytes)
         return raw.reshape(last - first, -1, header.sample_bytes)
 
-    def _stored(
-        self, signals: Sequence[edf_header.EdfSignal], start: int, stop: int
-    ) -> NDArray[np.int32] | NDArray[np.int16]:
-        """Integers as stored, (C, n)."""
-        header = self.source.header
-        width, n_samples = header.sample_bytes, signals[0].n_samples
-        first, last = start // n_samples, -(-stop // n_samples)
-        dtype = np.int16 if width == 2 else np.int32
-        out = np.empty((len(signals), last - first, n_samples), dtype=dtype)
-        # Records are read whole unless they are so long that one would fill the memory.
-        if header.record_bytes <= LONGEST_RECORD:
-            samples = self._records(first, last)
+    def _stored(self, signals: Sequence[EdfSignal], start: int, stop: int) -> Integers:
+        """Return integers as stored, (C, n)."""
+        header, n_samples = self.source.header, signals[0].n_samples
+        dtype = np.int16 if header.sample_bytes == 2 else np.int32
+        if header.record_bytes > LONGEST_RECORD:
+            out = np.empty((len(signals), stop - start), dtype=dtype)
             for row, signal in enumerate(signals):
-                out[row] = _integers(samples[:, signal.first : signal.first + n_samples])
-            return out.reshape(len(signals), -1)[:, start - first * n_samples : stop - first * n_samples]
-        return self._long_records(signals, start, stop)
-
-    def _long_records(
-        self, signals: Sequence[edf_header.EdfSignal], start: int, stop: int
-    ) -> NDArray[np.int32] | NDArray[np.int16]:
-        header = self.source.header
-        width, n_samples = header.sample_bytes, signals[0].n_samples
-        out = np.empty((len(signals), stop - start), dtype=np.int16 if width == 2 else np.int32)
+                self._read_long_records(signal, start, out[row])
+            return out
+        first, last = start // n_samples, -(-stop // n_samples)
+        samples = self._records(first, last)
+        whole = np.empty((len(signals), last - first, n_samples), dtype=dtype)
         for row, signal in enumerate(signals):
-            position = start
-            while position < stop:
-                record, inside = divmod(position, n_samples)
-                count = min(stop - position, n_samples - inside)
-                place = header.data_start + record * header.record_bytes + (signal.first + inside) * width
-                part = self._bytes(place, count * width).reshape(1, count, width)
-                out[row, position - start : position - start + count] = _integers(part)[0]
-                position += count
-        return out
+            whole[row] = _integers(samples[:, signal.first : signal.first + n_samples])
+        return whole.reshape(len(signals), -1)[:, start - first * n_samples : stop - first * n_samples]
+
+    def _read_long_records(self, signal: EdfSignal, start: int, out: Integers) -> None:
+        """Fill `out` with the samples of one signal from `start` on, without reading the others'."""
+        header, done = self.source.header, 0
+        while done < len(out):
+            record, inside = divmod(start + done, signal.n_samples)
+            count = min(len(out) - done, signal.n_samples - inside)
+            place = header.data_start + record * header.record_bytes + (signal.first + inside) * header.sample_bytes
+            raw = self._bytes(place, count * header.sample_bytes)
+            out[done : done + count] = _integers(raw.reshape(1, count, header.sample_bytes))[0]
+            done += count
 
     def _bytes(self, place: int, count: int) -> NDArray[np.uint8]:
         """Read exactly `count` bytes, or fail: a short read must not become zeros."""
@@ -140,16 +135,13 @@ class RecordHandle:
         while done < count:
             got = self.file.readinto(view[done:])
             if not got:
-                raise RecordingError(
-                    str(self.source.path),
-                    "ended before its last record",
-                    remedy="it shrank while it was read; copy it again",
-                )
+                what = "the file ended before its last record"
+                raise RecordingError(str(self.source.path), what, remedy="Copy it again")
             done += got
         return raw
 
 
-def _integers(samples: NDArray[np.uint8]) -> NDArray[np.int32] | NDArray[np.int16]:
+def _integers(samples: NDArray[np.uint8]) -> Integers:
     """Turn little-endian bytes, (records, n, 2 to 4), into integers, (records, n)."""
     if samples.shape[-1] != 3:
         return samples.view(f"<i{samples.shape[-1]}")[..., 0]

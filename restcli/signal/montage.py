@@ -1,4 +1,4 @@
-"""Electrode names, derivations, positions and the electrode graph; knows neither files nor torch."""
+"""Electrode names, derivations, positions and the electrode graph."""
 
 from __future__ import annotations
 
@@ -20,25 +20,9 @@ DOUBLE_BANANA = tuple(
     "FP2-F4 F4-C4 C4-P4 P4-O2 FP2-F8 F8-T4 T4-T6 T6-O2".split()
 )
 
-# One table of aliases: the 10-10 names of 10-20 positions, mastoids for ears, and common slips of the pen.
-ALIASES = {
-    "T7": "T3",
-    "T8": "T4",
-    "P7": "T5",
-    "P8": "T6",
-    "M1": "A1",
-    "M2": "A2",
-    "TP9": "A1",
-    "TP10": "A2",
-    "01": "O1",
-    "02": "O2",
-    "FP01": "FP1",
-    "FP02": "FP2",
-    "C03": "C3",
-    "C04": "C4",
-    "FPZ": "FPZ",
-    "0Z": "OZ",
-}
+# The 10-10 names of 10-20 positions, mastoids for ears, and common slips of the pen.
+ALIASES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6", "M1": "A1", "M2": "A2", "TP9": "A1", "TP10": "A2"}
+ALIASES |= {"01": "O1", "02": "O2", "0Z": "OZ", "FP01": "FP1", "FP02": "FP2", "C03": "C3", "C04": "C4"}
 
 # Inclination from the vertex and azimuth from the nasion (left negative), degrees:
 # the sphere of the REST and DCRNN papers.
@@ -77,25 +61,12 @@ _OTHER_ELECTRODES = frozenset(
 _REFERENCES = frozenset("REF LE AR AVG AVE AV CAR REFERENCE G1 G2 GND 0 LER A1A2 A1+A2 M1M2 LINKED MW MOY".split())
 
 _KERNEL_CUTOFF = 0.9
-MINIMUM_NODES = 3
 
 
 @cache
 def electrode_position(name: str) -> tuple[float, float, float]:
-    """Return an electrode's place on the unit sphere.
+    """Return the place of one of the 19 electrodes, A1 or A2 on the unit sphere: x right, y front, z up.
 
-    Parameters
-    ----------
-    name : str
-        One of the 19 electrodes, ``A1`` or ``A2``.
-
-    Returns
-    -------
-    tuple of float
-        x (right), y (front), z (up); length 1.
-
-    Examples
-    --------
     >>> electrode_position("CZ")
     (0.0, 0.0, 1.0)
     """
@@ -105,30 +76,12 @@ def electrode_position(name: str) -> tuple[float, float, float]:
 
 
 def parse_label(label: str) -> tuple[str, str] | None:
-    """Read a channel label as an electrode against a reference, or as a derivation.
+    """Read a channel label as an electrode against a reference (``ref:NAME``, or ``ref:``), or as a derivation.
 
-    Parameters
-    ----------
-    label : str
-        As written in a file's header, e.g. ``EEG Fp1-REF``, ``T7-P7``, ``F3``.
+    Returns None unless this is a known EEG channel. Whole tokens are matched, so ``C3P`` is not ``C3``.
 
-    Returns
-    -------
-    tuple of str, or None
-        ``(electrode, other)``: `other` is an electrode for a derivation, or ``ref:NAME`` for a reference
-        (``ref:`` when the label names none). None when this is no EEG channel that the table knows. Matching is on
-        whole tokens, so ``C3P`` is not ``C3``.
-
-    Examples
-    --------
-    >>> parse_label("EEG T7-REF")
-    ('T3', 'ref:REF')
-    >>> parse_label("FP1-F7")
-    ('FP1', 'F7')
-    >>> parse_label("Fp2")
-    ('FP2', 'ref:')
-    >>> parse_label("EEG C3P-REF") is None
-    True
+    >>> [parse_label(label) for label in ("EEG T7-REF", "FP1-F7", "Fp2", "EEG C3P-REF")]
+    [('T3', 'ref:REF'), ('FP1', 'F7'), ('FP2', 'ref:'), None]
     """
     text = re.sub(r"[\x00\s]+", " ", label).strip().upper()
     text = re.sub(r"^(?:EEG|POL)(?:[ _:.]+|(?=[A-Z]))", "", text)
@@ -160,54 +113,20 @@ def _electrode(token: str) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class ElectrodeGraph:
-    """Nodes on the unit sphere and how strongly they are joined.
+    """Nodes on the unit sphere and how strongly they are joined."""
 
-    Parameters
-    ----------
-    nodes : tuple of str
-        N names: electrodes (``C3``) or derivations (``F3-C3``).
-    positions : ndarray, shape (N, 3)
-        Points on the unit sphere: x right, y front, z up.
-    adjacency : ndarray, shape (N, N)
-        Symmetric weights with zero diagonal.
-    """
-
-    nodes: tuple[str, ...]
-    positions: NDArray[np.float64]
-    adjacency: NDArray[np.float32]
-
-    def subset(self, nodes: Sequence[str]) -> ElectrodeGraph:
-        """Return the graph on some of its nodes, in this graph's order; weights are kept."""
-        wanted = set(nodes)
-        keep = np.array([name in wanted for name in self.nodes], dtype=bool)
-        names = tuple(name for name in self.nodes if name in wanted)
-        return ElectrodeGraph(names, self.positions[keep], self.adjacency[np.ix_(keep, keep)])
+    nodes: tuple[str, ...]  # N electrodes ("C3") or derivations ("F3-C3")
+    positions: NDArray[np.float64]  # (N, 3), x right, y front, z up
+    adjacency: NDArray[np.float32]  # (N, N), symmetric weights with zero diagonal
 
 
 def electrode_graph(nodes: Sequence[str]) -> ElectrodeGraph:
     """Build the graph of the REST and DCRNN papers on electrodes or on derivations.
 
-    Parameters
-    ----------
-    nodes : sequence of str
-        Electrodes (``FP1``) or derivations (``FP1-F7``; placed at the midpoint, projected to the sphere).
+    Nodes up to 0.9 apart are joined by ``exp(-(distance / width) ** 2)``, where the width is the standard deviation of
+    all 19 x 19 distances between the electrodes, also for derivations (Tang et al., *Self-supervised graph neural
+    networks for improved electroencephalographic seizure analysis*, ICLR 2022; Afzal et al., ICML 2024).
 
-    Returns
-    -------
-    ElectrodeGraph
-
-    Notes
-    -----
-    ``exp(-(d / sigma)^2)`` for chord distances ``d <= 0.9``, else 0; sigma is the standard deviation of all 19 x 19
-    distances between the electrodes (0.5192), also for derivations, so that one kernel serves both.
-
-    References
-    ----------
-    Tang et al., *Self-supervised graph neural networks for improved electroencephalographic seizure analysis*, ICLR
-    2022; Afzal et al., ICML 2024.
-
-    Examples
-    --------
     >>> int((electrode_graph(ELECTRODES_19).adjacency > 0).sum() // 2)
     36
     """
@@ -219,7 +138,7 @@ def electrode_graph(nodes: Sequence[str]) -> ElectrodeGraph:
 
 
 def node_position(node: str) -> NDArray[np.float64]:
-    """Return a node's place on the unit sphere, shape (3,); for a derivation the projected midpoint."""
+    """Return the place of a node on the unit sphere, (3,); of a derivation, the projected midpoint."""
     point = np.mean([electrode_position(name) for name in node.split("-")], axis=0)
     return np.asarray(point / np.linalg.norm(point), dtype=np.float64)
 
@@ -232,51 +151,22 @@ def _kernel_width() -> float:
 
 @dataclass(frozen=True, eq=False)
 class Montage:
-    """How the nodes of a graph are computed from the channels of a recording.
+    """How the nodes of a graph are computed from the channels of a recording."""
 
-    Parameters
-    ----------
-    nodes : tuple of str
-        The N nodes that can be derived, in the order asked for.
-    missing : tuple of str
-        Nodes asked for that cannot be derived.
-    channels : tuple of int
-        Indices of the C channels used, ascending.
-    matrix : ndarray, shape (N, C)
-        ``node signals = matrix @ channel signals``.
-    kind : str
-        ``referential``, ``bipolar`` or ``mixed``: what the recording's channels are.
-    duplicates : tuple of int
-        Channels left out because an earlier one carries the same derivation.
-    """
-
-    nodes: tuple[str, ...]
-    missing: tuple[str, ...]
-    channels: tuple[int, ...]
-    matrix: NDArray[np.float32]
-    kind: str
-    duplicates: tuple[int, ...] = ()
+    nodes: tuple[str, ...]  # the N nodes that can be derived, in the order asked for
+    missing: tuple[str, ...]  # nodes asked for that cannot be derived
+    channels: tuple[int, ...]  # indices of the C channels used, ascending
+    matrix: NDArray[np.float32]  # (N, C), node signals = matrix @ channel signals
+    kind: str  # "referential", "bipolar", "mixed" or "none": what the channels are
+    duplicates: tuple[int, ...] = ()  # channels left out because an earlier one carries the same derivation
 
 
 def derive(labels: Sequence[str], nodes: Sequence[str], *, channel_map: Mapping[str, str] | None = None) -> Montage:
-    """Find how each node follows from the channels of a recording.
+    """Find how each node, ``FP1-F7`` or ``FP1`` (against the mean of those found), follows from the channels.
 
-    Parameters
-    ----------
-    labels : sequence of str
-        Channel labels as the file gives them.
-    nodes : sequence of str
-        Derivations (``FP1-F7``), or electrodes (``FP1``: then the mean of those found is the reference).
-    channel_map : mapping of str to str, optional
-        Label in the file to our name (``F3`` or ``F3-C3``); an empty name leaves the channel out.
+    The map takes labels in the file to our names (``F3`` or ``F3-C3``); an empty name leaves the channel out. The
+    result may have no nodes at all; the caller decides how many are enough.
 
-    Returns
-    -------
-    Montage
-        Possibly with no nodes at all; the caller decides how many are enough.
-
-    Notes
-    -----
     Channels are edges between electrodes (a referential channel joins its electrode to the reference), so a node
     ``A-B`` is the signed sum along the shortest path from A to B: one channel of a bipolar recording, the difference
     of two referential ones, or a chain. Electrode nodes need a common reference: the largest connected part is taken
@@ -288,7 +178,7 @@ def derive(labels: Sequence[str], nodes: Sequence[str], *, channel_map: Mapping[
     if all(bipolar):
         for node in nodes:
             first, second = node.split("-")
-            path = _shortest_path(edges, first, second)
+            path = _paths_from(edges, first).get(second)
             if path is not None:
                 paths[node] = path
     else:
@@ -347,10 +237,6 @@ def _paths_from(edges: Sequence[Edge], origin: str) -> dict[str, dict[int, float
                 paths[there] = paths[here] | {index: sign}
                 queue.append(there)
     return paths
-
-
-def _shortest_path(edges: Sequence[Edge], first: str, second: str) -> dict[int, float] | None:
-    return _paths_from(edges, first).get(second)
 
 
 def _average_referenced(edges: Sequence[Edge], nodes: Sequence[str]) -> dict[str, dict[int, float]]:

@@ -19,21 +19,10 @@ def true_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def running_mean(values: NDArray[np.floating], width: int) -> NDArray[np.float64]:
-    """Average over a centred window, leaving out what is missing; missing stays missing.
+    """Average (T,) or (T, N) over a centred window of `width` values, leaving out NaN; what is NaN stays NaN.
 
-    Parameters
-    ----------
-    values : ndarray, shape (T,) or (T, N)
-        NaN where missing.
-    width : int
-        Values in the window; 1 changes nothing. An even window reaches one value farther back than ahead.
+    An even window reaches one value farther back than ahead.
 
-    Returns
-    -------
-    ndarray, same shape
-
-    Examples
-    --------
     >>> running_mean(np.array([0.0, 4.0, np.nan, 2.0]), 3).tolist()
     [2.0, 2.0, nan, 2.0]
     """
