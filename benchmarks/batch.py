@@ -145,11 +145,12 @@ def finished_ledger(folder: Path, n_recordings: int) -> tuple[Path, Path]:
 
 _OUTCOME = {
     "worker": "w:1",
-    "stages": {"read": 0.1},
+    "stages": '{"read": 0.1}',
     "duration": 1800.0,
     "scored": 0.99,
+    "missing": 0.0,
     "n_events": 1,
-    "outputs": {"x": "y"},
+    "outputs": {},
     "events": [{"onset": 1.0, "duration": 9.0, "label": "sz", "confidence": 0.9, "channels": "all", "picture": None}],
 }
 
@@ -178,10 +179,10 @@ _NOTHING = """
 import sys, restcli.archive.coordinator as batch
 from pathlib import Path
 from restcli.detect.settings import Settings
-from restcli.archive.pool import Crew
+from restcli.archive.pool import PoolOptions
 import benchmarks.batch
 batch.annotate_one = benchmarks.batch.do_nothing
-batch.run_batch(batch.Request(Path(sys.argv[1]), Path(sys.argv[2]), Settings()), Crew(workers=2))
+batch.run_batch(batch.Request(Path(sys.argv[1]), Path(sys.argv[2]), Settings()), PoolOptions(workers=2))
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,9 +15,9 @@ from restcli.errors import OutputError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Open ``name.part`` for writing and rename it to `path` when the block ends without an error."""
+    """Open a hidden ``.part`` file for writing and rename it to `path` when the block ends without an error."""
     target = Path(path)
-    part = target.with_name(f"{target.name}.part")
+    part = target.with_name(f".{secrets.token_hex(6)}.part")  # several processes may write the same file
     try:
         with part.open("wb") as stream:
             yield stream

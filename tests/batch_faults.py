@@ -30,10 +30,18 @@ def open_or_fail(path: str) -> Recording:
             time.sleep(0.01)
     if name.startswith("bug"):
         raise ValueError("SECRET-ID-77")
-    if name.startswith("slow"):
-        (Path(os.environ["RESTCLI_TEST_MARKS"]) / name).write_text(str(os.getpid()))
-        time.sleep(1.5)
+    if name.startswith("wait"):
+        wait_for_go(name)
     return _open(path)
+
+
+def wait_for_go(name: str) -> None:
+    """Say which process is here, and stay until the test allows to go on."""
+    marks = Path(os.environ["RESTCLI_TEST_MARKS"])
+    (marks / f"{name}.part").write_text(str(os.getpid()))
+    (marks / f"{name}.part").rename(marks / name)
+    while not (marks / "go").exists():
+        time.sleep(0.02)
 
 
 def blocks_or_die(self: Recording, *args: Any, **kwargs: Any) -> Any:
@@ -50,11 +58,10 @@ def blocks_or_die(self: Recording, *args: Any, **kwargs: Any) -> Any:
 
 
 def hash_or_dawdle(paths: Sequence[str]) -> list[str | None]:
-    """Take a minute over files whose names say so, as a slow disk does."""
+    """Wait at files whose names say so, as with a slow disk."""
     for path in paths:
         if Path(path).name.startswith("copy"):
-            (Path(os.environ["RESTCLI_TEST_MARKS"]) / Path(path).name).write_text(str(os.getpid()))
-            time.sleep(60)
+            wait_for_go(Path(path).name)
     return _hash_many(paths)
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from restcli.archive.index import describe_derivatives, export_tables, plain_reason, survey, write_index
+from restcli.archive.derivatives import describe_derivatives
+from restcli.archive.index import write_index
 from restcli.archive.ledger import Keys, Ledger, ledger_name
+from restcli.archive.survey import plain_reason, survey
+from restcli.archive.tables import export_tables
 from restcli.archive.walk import Found, Skipped
 
 KEYS = Keys("w" * 64, "s" * 64, "r" * 64)
@@ -34,7 +37,8 @@ def out(tmp_path: Path) -> Path:
         ids = {row.path: row.id for row in ledger.waiting(run, 9)}
         ledger.note("hash", {ids["c.edf"]: "h", ids[EVIL]: "h"})
         ledger.pair(run)
-        good = {"worker": "w:1", "stages": {"read": 1.0, "network": 0.5}, "size": 10, "mtime_ns": 5, "scored": 0.9}
+        good = {"worker": "w:1", "stages": "{}", "seconds": 1.5, "size": 10, "mtime_ns": 5, "scored": 0.9}
+        good["missing"] = 0.0
         outputs = {"a 1/b#_events.tsv": "0", "a 1/b#_overview.png": "1", "a 1/b#_run.json": "2"}
         events = [event(100.0, "a 1/b#_event01.png"), event(9.0)]
         ledger.finish(

@@ -21,18 +21,19 @@ def found(path: str, size: int = 10, mtime: int = 5) -> Found:
     return Found(path, size, mtime, path.removesuffix(".edf"))
 
 
-def outcome(*, n_events: int = 0, content: str = "h") -> dict[str, object]:
+def outcome(*, n_events: int = 0, content: str = "a") -> dict[str, object]:
     return {
         "worker": "here:1",
-        "stages": {"read": 0.5},
+        "stages": '{"read": 0.5}',
         "hash": content,
         "size": 10,
         "mtime_ns": 5,
         "duration": 60.0,
         "scored": 0.9,
+        "missing": 0.0,
         "n_events": n_events,
         "events": [EVENT] * n_events,
-        "outputs": {"x_events.tsv": "0"},
+        "outputs": {f"{content.removesuffix('.edf')}_events.tsv": "0"},
     }
 
 
@@ -195,12 +196,102 @@ def test_a_damaged_ledger_is_refused_with_what_to_do(tmp_path: Path, damage: str
     assert path.read_bytes() == content
 
 
+def finished(folder: Path) -> Path:
+    """Make a ledger with a recording that is done, has an event, and is to be done again."""
+    with Ledger(folder / ledger_name(), write=True) as ledger:
+        do_all(ledger, begin(ledger, found("ward/a.edf"), found("b.edf")), fail=("b.edf",))
+        row = next(row for row in ledger.recordings() if row["path"] == "ward/a.edf")
+        ledger.reopen(row["id"])
+        ledger.finish(row["id"], KEYS, outcome(n_events=1, content="ward/a.edf"))
+    return folder / ledger_name()
+
+
+def tamper(path: Path, *statements: str) -> None:
+    """Change a ledger as somebody can who may write the file."""
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.execute("PRAGMA foreign_keys = OFF")
+        for statement in statements:
+            db.executescript(statement)
+    db.close()
+
+
+def use_everything(path: Path) -> None:
+    """Do with a ledger what batch, status and export do."""
+    from restcli.archive.index import write_index
+    from restcli.archive.survey import survey
+    from restcli.archive.tables import export_tables
+
+    survey(path.parent)
+    write_index(path.parent)
+    export_tables(path.parent, path.parent / "export")
+    other = Keys("w", "s", "r")
+    with Ledger(path, write=True) as ledger:
+        ledger.reports(1)
+        run = begin(ledger, found("ward/a.edf"), found("b.edf"), keys=other)
+        ledger.outputs_of_copies(run)
+        ledger.waiting(run, 9)
+
+
+def test_a_whole_ledger_serves_everything(tmp_path: Path) -> None:
+    use_everything(finished(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE outputs SET name = '../../victim'",
+        "UPDATE outputs SET name = '/etc/passwd'",
+        "UPDATE outputs SET name = 'b_events.tsv'",
+        "UPDATE outputs SET name = 'ward/a_x/../../../victim_events.tsv'",
+        "UPDATE outputs SET name = CAST(x'FF00' AS TEXT)",
+        "UPDATE recordings SET made_stem = '../victim' WHERE state = 'done'",
+        "UPDATE recordings SET path = '../victim.edf', stem = '../victim' WHERE state = 'done'",
+        "UPDATE recordings SET path = '/etc/a.edf', stem = '/etc/a', state = 'running' WHERE state = 'done'",
+        "UPDATE recordings SET stem = '../a', state = 'running'",
+        "UPDATE recordings SET state = 'perhaps'",
+        "UPDATE recordings SET state = 'done'",
+        "UPDATE recordings SET duration = 9e999",
+        "UPDATE recordings SET scored = -1",
+        "UPDATE recordings SET n_events = -7",
+        "UPDATE recordings SET same_as = 1",
+        "UPDATE recordings SET stages = '[]'",
+        "UPDATE recordings SET stages = '{'",
+        "UPDATE events SET onset = 1e300",
+        "UPDATE events SET confidence = 7",
+        "UPDATE events SET picture = '../../victim.png'",
+        "UPDATE runs SET settings = 'nonsense'",
+        "UPDATE runs SET settings = '3'",
+        f"UPDATE runs SET settings = '{'[' * 5000}'",
+        "CREATE TABLE more (x)",
+        "CREATE TRIGGER t AFTER UPDATE ON recordings BEGIN DELETE FROM runs; END",
+        "DROP TABLE outputs; CREATE TABLE outputs (recording, name, hash);"
+        "INSERT INTO outputs VALUES (1, x'00', 3), (1, 2, NULL)",
+        "DROP TABLE events; CREATE VIEW events AS SELECT * FROM recordings",
+        "DROP INDEX recordings_by_turn",
+    ],
+)
+def test_a_tampered_ledger_is_one_clear_error(tmp_path: Path, statement: str) -> None:
+    path = finished(tmp_path)
+    tamper(path, statement)
+    with pytest.raises(OutputError, match=r"is damaged or was changed by something else"):
+        use_everything(path)
+
+
+def test_a_ledger_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    path = finished(tmp_path / "elsewhere")
+    (tmp_path / ledger_name()).symlink_to(path)
+    with pytest.raises(OutputError, match="it is a link"):
+        Ledger(tmp_path / ledger_name(), write=True)
+
+
 def test_foreign_and_newer_databases_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with sqlite3.connect(path) as foreign:
         foreign.execute("CREATE TABLE t (x)")
     foreign.close()
-    with pytest.raises(OutputError, match="no restcli ledger"):
+    with pytest.raises(OutputError, match="not a restcli ledger"):
         Ledger(path, write=True)
     path.unlink()
     Ledger(path, write=True).close()
@@ -219,6 +310,6 @@ def test_a_folder_without_ledger_is_told(tmp_path: Path) -> None:
 def test_five_thousand_finished_recordings_resume_in_a_moment(ledger: Ledger) -> None:
     files = [found(f"ward {i % 50}/{i}.edf", size=i) for i in range(5000)]
     do_all(ledger, begin(ledger, *files))
-    start = time.perf_counter()
+    start = time.process_time()
     assert ledger.waiting(begin(ledger, *files), 1) == []
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0

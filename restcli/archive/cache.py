@@ -1,15 +1,19 @@
-"""Keep what a recording was scored with, exactly, and make a result from it again; knows no archive and no network."""
+"""The score cache: what a recording was scored with, exactly, under a key of everything that determines scores."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restcli.detect.result import Result, Trend
+import restcli
 from restcli.detect.rule import to_events
 from restcli.detect.settings import Settings, fit_montage, rule_in_force
 from restcli.events import Scores, Span
@@ -18,101 +22,132 @@ from restcli.io.recording import Recording
 from restcli.nn.weights import Weights
 from restcli.signal.features import SPECTRUM_BINS
 
-_KEY = "restcli-scores-1"
-# Bins of the spectrum that pictures show are 1..40 Hz; the others are not kept.
-_KEPT_BINS = 41
+if TYPE_CHECKING:
+    from restcli.detect.result import Result
+
+PACKAGE = Path(restcli.__file__).parent
+# The sources and libraries that scores follow from; the last also fixes the form in which they are stored.
+_SOURCES = ("signal", "io", "nn", "detect", "events.py", "archive/cache.py")
+_LIBRARIES = ("mne",)  # reads files; others compute the same up to rounding
+_META = "restcli-scores"
+# Bins of the spectrum that pictures show are 1..40 Hz; the others are not stored.
+_STORED_BINS = 41
 
 
-def keep_result(result: Result, place: str | Path) -> None:
-    """Keep scores, trend and quality of a result: exact values, whole file or none.
+def sources_digest(package: Path = PACKAGE) -> str:
+    """Digest the source files that scores follow from."""
+    digest = hashlib.sha256()
+    for path in _source_files(package):
+        digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for name in _LIBRARIES:
+        digest.update(f"{name} {version(name)}\0".encode())
+    return digest.hexdigest()
 
-    Parameters
-    ----------
-    result : Result
-        From `restcli.detect.detector.Detector.annotate`.
-    place : str or Path
-        From `Shelf.place`.
 
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
+def _source_files(package: Path) -> Iterator[Path]:
+    for name in _SOURCES:
+        place = package / name
+        yield from sorted(place.rglob("*.py")) if place.is_dir() else [place]
+
+
+@lru_cache(maxsize=1)
+def own_sources_digest() -> str:
+    """Digest the sources of this process, once."""
+    return sources_digest()
+
+
+def scoring_digest(weights: Weights, settings: Settings) -> str:
+    """Digest everything that determines scores: equal digests mean equal scores for equal content.
+
+    The device is left out: it changes scores by rounding only.
     """
-    from safetensors.numpy import save
-
-    scores, trend = result.scores, result.trend
-    arrays: dict[str, Any] = {
-        "time": scores.time,
-        "probability": scores.probability,
-        "by_node": scores.by_node,
-        "interval": scores.interval,
-        "by_type": scores.by_type,
-        "trend_time": trend.time,
-        "amplitude": trend.amplitude,
-        "spectrum": trend.spectrum[:, :_KEPT_BINS],
-    }
-    meta = {
-        "nodes": scores.nodes,
-        "window": scores.window,
-        "step": scores.step,
-        "duration": scores.duration,
-        "types": scores.types,
-        "unscored": [asdict(span) for span in scores.unscored],
-        "bad_seconds": {node: dict(counts) for node, counts in result.bad_seconds.items()},
-        "band_limit": result.band_limit,
-        "device": result.device,
-    }
-    tensors = {name: np.ascontiguousarray(values) for name, values in arrays.items() if values is not None}
-    write_atomically(place, save(tensors, metadata={_KEY: json.dumps(meta, sort_keys=True)}))
+    chosen = asdict(settings)
+    for left_out in ("weights", "threshold", "device"):
+        chosen.pop(left_out)
+    text = json.dumps({"sources": own_sources_digest(), "weights": weights.sha256, **chosen}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def restore_result(place: str | Path, recording: Recording, weights: Weights, settings: Settings) -> Result | None:
-    """Make a result from kept scores with the rule now in force; no signal is read.
+@dataclass(frozen=True)
+class ScoreCache:
+    """A folder of scores, one file for each content of a recording and key."""
 
-    Parameters
-    ----------
-    place : str or Path
-        From `Shelf.place`.
-    recording : Recording
-        The opened recording that the scores belong to.
-    weights : Weights
-        That they were made with.
-    settings : Settings
-        In force; may differ in the threshold.
+    folder: str  # made when it is missing
+    key: str  # from `scoring_digest`
 
-    Returns
-    -------
-    Result or None
-        None when nothing (whole) is kept there; then the recording must be scored.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    def place(self, content: str) -> Path:
+        """Return the file for a recording's content hash; folders of 256 keep directories short."""
+        return Path(self.folder) / content[:2] / f"{content}-{self.key[:16]}.safetensors"
 
-    try:
-        content = Path(place).read_bytes()
-        arrays = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        meta = json.loads(header["__metadata__"][_KEY])
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None
-    scores = _scores(arrays, meta)
-    spectrum = np.full((len(arrays["spectrum"]), SPECTRUM_BINS), np.nan, dtype=np.float32)
-    spectrum[:, : arrays["spectrum"].shape[1]] = arrays["spectrum"]
-    rule = rule_in_force(weights, settings)
-    return Result(
-        recording=recording,
-        montage=fit_montage(recording, weights, settings),
-        weights=weights,
-        settings=settings,
-        rule=rule,
-        scores=scores,
-        events=to_events(scores, rule, recording.start),
-        trend=Trend(arrays["trend_time"], arrays["amplitude"], spectrum),
-        bad_seconds=meta["bad_seconds"],
-        band_limit=meta["band_limit"],
-        device=meta["device"],
-        stages={},
-    )
+    def keep(self, content: str, result: Result) -> None:
+        """Store the exact scores, trend and quality of a result: the whole file or none."""
+        from safetensors.numpy import save
+
+        scores, trend = result.scores, result.trend
+        arrays: dict[str, Any] = {
+            "time": scores.time,
+            "probability": scores.probability,
+            "by_node": scores.by_node,
+            "interval": scores.interval,
+            "by_type": scores.by_type,
+            "trend_time": trend.time,
+            "amplitude": trend.amplitude,
+            "spectrum": trend.spectrum[:, :_STORED_BINS],
+        }
+        meta = {
+            "nodes": scores.nodes,
+            "window": scores.window,
+            "step": scores.step,
+            "duration": scores.duration,
+            "types": scores.types,
+            "unscored": [asdict(span) for span in scores.unscored],
+            "bad_seconds": {node: dict(counts) for node, counts in result.bad_seconds.items()},
+            "band_limit": result.band_limit,
+            "device": result.device,
+        }
+        tensors = {name: np.ascontiguousarray(values) for name, values in arrays.items() if values is not None}
+        place = self.place(content)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place, save(tensors, metadata={_META: json.dumps(meta, sort_keys=True)}))
+
+    def restore(self, content: str, recording: Recording, weights: Weights, settings: Settings) -> Result | None:
+        """Make a result from stored scores with the rule now in force, reading no signal; None when nothing is stored.
+
+        `settings` may differ from those of the stored scores in threshold and device.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        from restcli.detect.result import Result, Trend
+
+        try:
+            stored = self.place(content).read_bytes()
+            arrays = load(stored)
+            header = json.loads(stored[8 : 8 + int.from_bytes(stored[:8], "little")])
+            meta = json.loads(header["__metadata__"][_META])
+            scores = _scores(arrays, meta)
+            spectrum = np.full((len(arrays["spectrum"]), SPECTRUM_BINS), np.nan, dtype=np.float32)
+            spectrum[:, : arrays["spectrum"].shape[1]] = arrays["spectrum"]
+            trend = Trend(arrays["trend_time"], arrays["amplitude"], spectrum)
+            bad_seconds, band_limit, device = meta["bad_seconds"], meta["band_limit"], meta["device"]
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
+            return None
+        rule = rule_in_force(weights, settings)
+        return Result(
+            recording=recording,
+            montage=fit_montage(recording, weights, settings),
+            weights=weights,
+            settings=settings,
+            rule=rule,
+            scores=scores,
+            events=to_events(scores, rule, recording.start),
+            trend=trend,
+            bad_seconds=bad_seconds,
+            band_limit=band_limit,
+            device=device,
+            stages={},
+        )
 
 
 def _scores(arrays: dict[str, Any], meta: dict[str, Any]) -> Scores:

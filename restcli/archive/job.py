@@ -1,4 +1,4 @@
-"""One recording of an archive on one worker: annotate it, or say why not; knows neither ledger nor scheduler."""
+"""One recording of an archive on one worker: annotate it, or report why not."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import re
 import socket
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restcli.archive.cache import ScoreCache, scoring_digest
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RecordingError, RestError
-from restcli.io.registry import open_recording, recording_hash
+from restcli.files import sha256_of
+from restcli.io.companions import open_regular
+from restcli.io.registry import open_recording, recording_hash, stamp_of
 from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
 
@@ -30,158 +33,74 @@ if TYPE_CHECKING:
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _GLIMPSE = 65_536
-# Of the files that scores are kept in, and of how scores are made: another number makes all be scored again.
-SCORES_VERSION = 1
-# One a user and a choice of GPUs: whoever sees another GPU need not wait for this one.
+# One for each user and choice of GPUs: whoever sees another GPU need not wait for this one.
 GPU_LOCK = Path(tempfile.gettempdir()) / "restcli-gpu-{}-{}.lock".format(
     os.getuid(), re.sub(r"\W", "_", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
 )
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """Weights on their way to a worker: with their bytes, so that no worker needs the file.
+class PackedWeights:
+    """Weights on their way to a worker: with their bytes, so that no worker needs the file."""
 
-    Parameters
-    ----------
-    name : str
-        File name without suffix.
-    sha256 : str
-        Of the file.
-    content : bytes
-        The file, tens of kilobytes.
-    """
-
-    name: str
+    name: str  # file name without suffix
     sha256: str
     content: bytes
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """Where scores are kept, and under which key.
+class Plan:
+    """What all recordings of a run have in common."""
 
-    Parameters
-    ----------
-    folder : str
-        Made when it is missing.
-    settings : str
-        Digest of all that changes scores, from `scoring_digest`.
-    """
-
-    folder: str
-    settings: str
-
-    def place(self, content: str) -> Path:
-        """Return the file for a recording's content hash; folders of 256 keep directories short."""
-        return Path(self.folder) / content[:2] / f"{content}-{self.settings[:16]}.safetensors"
-
-
-def scoring_digest(weights: Weights, settings: Settings) -> str:
-    """Digest everything that changes scores, so that equal digests mean equal scores for equal content.
-
-    The device is left out: it changes scores by rounding only.
-    """
-    chosen = asdict(settings)
-    for left_out in ("weights", "threshold", "device"):
-        chosen.pop(left_out)
-    text = json.dumps({"version": SCORES_VERSION, "weights": weights.sha256, **chosen}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Order:
-    """What all recordings of a run have in common.
-
-    Parameters
-    ----------
-    folder : str
-        Folder of outputs.
-    witness : str
-        A file that a worker must see there: one that does not has another disk in that place.
-    shelf : Shelf
-        Where scores are kept.
-    parcel : Parcel
-        The weights.
-    settings : Settings
-        Its `weights` is a name for people.
-    formats : tuple of str
-        Event tables.
-    plot : str
-        Pictures.
-    """
-
-    folder: str
-    witness: str
-    shelf: Shelf
-    parcel: Parcel
-    settings: Settings
+    folder: str  # of outputs
+    ledger: str  # a worker that does not see it has another disk in that place
+    cache: ScoreCache
+    weights: PackedWeights
+    settings: Settings  # its `weights` is a name for people
     formats: tuple[str, ...]
     plot: str
 
 
 @dataclass(frozen=True)
-class Task:
-    """One recording.
-
-    Parameters
-    ----------
-    source : str
-        Its path.
-    stem : str
-        What its outputs' names begin with, relative to the folder of outputs.
-    size, mtime_ns : int
-        As listed; `content` counts only while they hold.
-    content : str or None
-        SHA-256 of its content when it is known.
-    previous : tuple of str
-        Outputs of an earlier run, relative to the folder of outputs; removed when they are not made again.
-    """
+class Job:
+    """One recording."""
 
     source: str
-    stem: str
-    size: int
+    stem: str  # what its outputs' names begin with, relative to the folder of outputs
+    size: int  # as listed; `content` counts only while size and time hold
     mtime_ns: int
-    content: str | None
-    previous: tuple[str, ...] = ()
+    content: str | None = None  # SHA-256 of its content when it is known
+    previous: Mapping[str, str] | None = None  # names and SHA-256 of outputs of an earlier run
 
 
-def annotate_one(task: Task, order: Order) -> dict[str, Any]:
+class OtherVersionError(RestError):
+    """A worker whose restcli would give other scores than the coordinator's."""
+
+
+def annotate_one(job: Job, plan: Plan) -> dict[str, Any]:
     """Annotate one recording and write its outputs; whatever goes wrong is returned, not raised.
 
-    Parameters
-    ----------
-    task : Task
-        The recording.
-    order : Order
-        What the run asks for.
-
-    Returns
-    -------
-    dict
-        Plain values. Always ``worker`` and ``stages``; ``error``, ``error_class`` and ``full`` when it failed, else
-        ``hash``, ``size``, ``mtime_ns``, ``duration``, ``scored``, ``n_events``, ``events``, ``outputs``, ``reused``.
-
-    Notes
-    -----
-    This holds the one broad ``except`` of the project: a recording must not stop an archive. The text of an error that
-    nobody foresaw is left out, for it may quote a header; its kind and place are enough to mend it.
+    The result holds plain values: always ``worker``, ``stages`` and ``seconds``; ``error``, ``error_class`` and
+    ``full`` if it failed, else what `restcli.archive.ledger.Ledger.finish` enters.
     """
     clock = StageClock()
     facts: dict[str, Any] = {"worker": f"{socket.gethostname()}:{os.getpid()}"}
     try:
-        facts |= _annotate(task, order, clock)
+        facts |= _annotate(job, plan, clock)
     except RestError as error:
         facts |= {"error": str(error), "error_class": type(error).__name__, "full": _is_full(error)}
+        facts["fatal"] = isinstance(error, OtherVersionError)
     except Exception as error:
-        text = f"{Path(task.source).name}: {_where(error)}; this is a bug of restcli, please report it"
+        # A recording must not stop an archive. The text is left out, for it may quote a header.
+        text = f"{Path(job.source).name}: {_where(error)}. This is a bug of restcli, please report it."
         facts |= {"error": text, "error_class": type(error).__name__, "full": _is_full(error)}
-    facts["stages"] = {stage: round(seconds, 4) for stage, seconds in clock.seconds.items()}
+    facts["stages"] = json.dumps({stage: round(seconds, 4) for stage, seconds in clock.seconds.items()})
+    facts["seconds"] = round(sum(clock.seconds.values()), 4)
     return facts
 
 
 def _is_full(error: BaseException | None) -> bool:
-    """Tell whether a full disk is at the bottom of an error, however often it was told anew on its way up."""
+    """Tell whether a full disk is at the bottom of an error, however often it was raised anew on its way up."""
     while error is not None:
         if getattr(error, "errno", None) in _FULL:
             return True
@@ -195,78 +114,87 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__}{place}"
 
 
-def _annotate(task: Task, order: Order, clock: StageClock) -> dict[str, Any]:
-    from restcli.output.bundle import Bundle
-
-    if not Path(order.witness).exists():
-        raise OutputError(order.folder, "this worker does not see it", "the same folder on every worker")
-    before = _stamp(task.source)
+def _annotate(job: Job, plan: Plan, clock: StageClock) -> dict[str, Any]:
+    if not Path(plan.ledger).exists():
+        raise OutputError(plan.folder, "is not visible to this worker", "the same folder on every worker")
+    place = resolve_output(plan.folder, job.stem)
+    before = _stamp(job.source)
     with clock("hash"):
-        known = task.content is not None and before == (task.size, task.mtime_ns)
-        content = task.content if known and task.content is not None else recording_hash(task.source)
-    result, reused = _result(task, order, (content, before), clock=clock)
+        known = job.content is not None and before == (job.size, job.mtime_ns)
+        content = job.content if known and job.content is not None else recording_hash(job.source)
+    result = _result(job, plan, content, before, clock=clock)
+    previous = dict(job.previous or {})
     with clock("outputs"):
-        place = Path(order.folder) / task.stem
-        # Times of this run go to the ledger: outputs made twice from the same are the same, byte for byte.
-        bundle = Bundle(place.parent, place.name, order.formats, order.plot, overwrite=True)
-        written = bundle.write(replace(result, stages={})).files
+        written = _write(result, plan, place, previous)
+    outputs = {path.relative_to(Path(plan.folder).resolve()).as_posix(): sha256_of(path) for path in written}
     try:
-        _check_unchanged(task.source, before)
+        _check_unchanged(job.source, before)
     except RecordingError:
-        for path in written:
-            path.unlink(missing_ok=True)
+        remove_outputs(plan.folder, outputs)
         raise
-    outputs = _hashes(written, order.folder)
-    for name in set(task.previous) - set(outputs):
-        (Path(order.folder) / name).unlink(missing_ok=True)
+    remove_outputs(plan.folder, {name: digest for name, digest in previous.items() if name not in outputs})
     return {
         "hash": content,
         "size": before[0],
         "mtime_ns": before[1],
         "duration": result.scores.announced,
         "scored": result.scores.scored,
+        "missing": result.recording.missing,
         "n_events": len(result.events),
         "outputs": outputs,
-        "reused": reused,
         "events": _events(result, list(outputs)),
     }
 
 
-def _result(task: Task, order: Order, known: tuple[str, tuple[int, int]], *, clock: StageClock) -> tuple[Result, bool]:
-    """Take kept scores when there are some, else score the recording and keep its scores."""
-    from restcli.archive.cache import keep_result, restore_result
+def _write(result: Result, plan: Plan, place: Path, previous: Mapping[str, str]) -> tuple[Path, ...]:
+    """Write the outputs; what the ledger knows as ours may be replaced, and nothing else."""
+    from restcli.output.bundle import Bundle
 
-    content, before = known
+    root = Path(plan.folder).resolve()
+    owned = {Path(name).name: digest for name, digest in previous.items() if (root / name).parent == place.parent}
+    bundle = Bundle(place.parent, place.name, plan.formats, plan.plot, owned=owned)
+    try:
+        # Times of this run go to the ledger: outputs made twice from the same are the same, byte for byte.
+        return bundle.write(replace(result, stages={})).files
+    except OutputError as error:
+        if not error.remedy.endswith("--overwrite"):
+            raise
+        remedy = "Move it away and run the batch again with --retry failed"
+        raise OutputError(error.where, error.what, error.expected, remedy) from error
+
+
+def _result(job: Job, plan: Plan, content: str, before: tuple[int, int], *, clock: StageClock) -> Result:
+    """Take cached scores when there are some, else score the recording and cache its scores."""
     with clock("open"):
-        recording = open_recording(task.source)
-    place = order.shelf.place(content)
-    if place.exists():
+        recording = open_recording(job.source)
+    if plan.cache.place(content).exists():
         with clock("restore"):
-            restored = restore_result(place, recording, unpack(order.parcel), order.settings)
+            restored = plan.cache.restore(content, recording, unpack(plan.weights), plan.settings)
         if restored is not None:
-            return restored, True
+            return restored
+    if plan.cache.key != scoring_digest(unpack(plan.weights), plan.settings):
+        raise OtherVersionError("workers", "run another version of restcli", "the same version on every worker")
     with clock("weights"):
-        detector = _detector(order.parcel, order.settings.device)
+        detector = _detector(plan.weights, plan.settings.device)
     with turn_at(detector.device.type, clock):
-        result = detector.annotate(recording, order.settings, clock=clock)
-    _check_unchanged(task.source, before)  # before anything is kept under the hash of what it was
+        result = detector.annotate(recording, plan.settings, clock=clock)
+    _check_unchanged(job.source, before)  # before anything is cached under the hash of what it was
     with clock("keep"):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        keep_result(result, place)
-    return result, False
+        plan.cache.keep(content, result)
+    return result
 
 
 @lru_cache(maxsize=4)
-def unpack(parcel: Parcel) -> Weights:
-    """Return the weights in a parcel, once for each process."""
+def unpack(packed: PackedWeights) -> Weights:
+    """Return the weights, once for each process."""
     with tempfile.TemporaryDirectory(prefix="restcli-") as folder:
-        path = Path(folder) / f"{parcel.name}.safetensors"
-        path.write_bytes(parcel.content)
+        path = Path(folder) / f"{packed.name}.safetensors"
+        path.write_bytes(packed.content)
         return load_weights(path)
 
 
 @lru_cache(maxsize=2)
-def _detector(parcel: Parcel, device: str) -> Detector:
+def _detector(packed: PackedWeights, device: str) -> Detector:
     """Build the network once for each process, on one thread, and try the GPU when it is this process's turn."""
     import torch
 
@@ -274,24 +202,15 @@ def _detector(parcel: Parcel, device: str) -> Detector:
 
     torch.set_num_threads(1)
     with turn_at("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu", StageClock()):
-        return Detector(unpack(parcel), device)
+        return Detector(unpack(packed), device)
 
 
 @contextmanager
 def turn_at(device: str, clock: StageClock) -> Iterator[None]:
     """Let one process of this machine at a time have the GPU; the CPU needs no turns.
 
-    Parameters
-    ----------
-    device : str
-        Type of the device that scores: ``cuda`` or ``cpu``.
-    clock : StageClock
-        Told how long the turn was waited for, as ``gpu_wait``.
-
-    Notes
-    -----
-    While one process scores, the others hash (which brings the next recording into memory), write and draw. The lock
-    is the system's own: however a process ends, by a signal too, the next has its turn.
+    While one process scores, the others hash, write and draw. The lock is the system's own: however a process ends,
+    the next has its turn. ``gpu_wait`` of the clock is how long the turn was waited for.
     """
     if device != "cuda":
         yield
@@ -311,9 +230,6 @@ def turn_at(device: str, clock: StageClock) -> Iterator[None]:
 
 
 def _stamp(source: str) -> tuple[int, int]:
-    """Return size and time as the walk of the archive counts them."""
-    from restcli.archive.walk import stamp_of
-
     try:
         return stamp_of(source)
     except OSError as error:
@@ -322,11 +238,7 @@ def _stamp(source: str) -> tuple[int, int]:
 
 def _check_unchanged(source: str, before: tuple[int, int]) -> None:
     if _stamp(source) != before:
-        raise RecordingError(source, "changed while it was read", remedy="run the batch again when it is closed")
-
-
-def _hashes(written: Sequence[Path], folder: str) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
+        raise RecordingError(source, "changed while it was read", remedy="Run the batch again when it is closed")
 
 
 def _events(result: Result, outputs: Sequence[str]) -> list[dict[str, Any]]:
@@ -348,6 +260,39 @@ def _events(result: Result, outputs: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
+# ---- outputs of earlier runs
+
+
+def resolve_output(folder: str | Path, name: str) -> Path:
+    """Return the place of an output; raise OutputError if a link leads it out of the folder of outputs."""
+    root = Path(folder).resolve()
+    place = root / name
+    if not place.parent.resolve().is_relative_to(root):
+        raise OutputError(str(place.parent), "leads out of the folder of outputs", remedy="Remove the link")
+    return place
+
+
+def remove_outputs(folder: str | Path, outputs: Mapping[str, str]) -> None:
+    """Remove outputs that no longer say anything true, as long as nobody has changed them."""
+    for name, digest in outputs.items():
+        with suppress(OSError, OutputError):
+            path = resolve_output(folder, name)
+            if path.is_file() and not path.is_symlink() and sha256_of(path) == digest:
+                path.unlink()
+
+
+def finish_leftovers(folder: str | Path, stem: str) -> None:
+    """Complete or remove what a killed worker left of the outputs of a recording."""
+    from restcli.output.bundle import clear_leftovers
+
+    with suppress(OSError, OutputError):
+        place = resolve_output(folder, stem)
+        clear_leftovers(place.parent, place.name)
+
+
+# ---- copies
+
+
 def glimpse_many(paths: Sequence[str]) -> list[str | None]:
     """Hash the beginning, middle and end of files: equal files have equal glimpses. None where one cannot be read."""
     return [_glimpse(path) for path in paths]
@@ -356,12 +301,12 @@ def glimpse_many(paths: Sequence[str]) -> list[str | None]:
 def _glimpse(path: str) -> str | None:
     digest = hashlib.sha256()
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        with open_regular(Path(path)) as file:
             size = file.seek(0, os.SEEK_END)
             for place in (0, max(0, size // 2), max(0, size - _GLIMPSE)):
                 file.seek(place)
                 digest.update(file.read(_GLIMPSE))
-    except OSError:
+    except (OSError, RestError):
         return None
     return digest.hexdigest()
 

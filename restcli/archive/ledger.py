@@ -1,125 +1,96 @@
-"""The ledger of an archive in SQLite: one row a recording, one row an event; knows neither signals nor workers."""
+"""The ledger of an archive in SQLite: one row for each recording, event and output."""
 
 from __future__ import annotations
 
-import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from restcli.archive.walk import LEDGER_PATTERN, Found, Skipped
+from restcli.archive.walk import LEDGER_PATTERN, Found, Skipped, is_inside, is_output_of, possible_stems
 from restcli.errors import OutputError
 
-VERSION = 1
+VERSION = 2
 _APPLICATION = 0x52455354  # "REST"
 
 PENDING, RUNNING, DONE, SAME, QUARANTINED = "pending", "running", "done", "same", "quarantined"
 STATES = (DONE, QUARANTINED, SAME, RUNNING, PENDING)
 
+# Types and ranges are part of the schema, and the schema of a ledger is compared with this one when it is opened.
 _SCHEMA = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, archive TEXT NOT NULL, weights TEXT NOT NULL,
-    settings TEXT NOT NULL, n_others INTEGER NOT NULL DEFAULT 0
-);
+    settings TEXT NOT NULL CHECK (json_type(settings) = 'object' AND length(settings) < 1000000),
+    n_others INTEGER NOT NULL DEFAULT 0 CHECK (n_others >= 0)
+) STRICT;
 CREATE TABLE recordings (
-    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    fingerprint TEXT, hash TEXT, stem TEXT NOT NULL, seen INTEGER NOT NULL, state TEXT NOT NULL,
-    same_as INTEGER REFERENCES recordings(id), attempts INTEGER NOT NULL DEFAULT 0, worker TEXT,
-    started TEXT, finished TEXT, stages TEXT, error_class TEXT, error TEXT,
-    duration REAL, scored REAL, n_events INTEGER,
-    weights TEXT, settings TEXT, rendering TEXT, made_stem TEXT, outputs TEXT
-);
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL CHECK (size >= 0),
+    mtime_ns INTEGER NOT NULL, fingerprint TEXT, hash TEXT, stem TEXT NOT NULL, seen INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'same', 'quarantined')),
+    same_as INTEGER REFERENCES recordings(id) CHECK ((same_as IS NULL) = (state != 'same')),
+    attempts INTEGER NOT NULL DEFAULT 0, worker TEXT, started TEXT, finished TEXT,
+    seconds REAL CHECK (seconds >= 0), stages TEXT CHECK (json_type(stages) = 'object'),
+    error_class TEXT, error TEXT CHECK (error IS NOT NULL OR state != 'quarantined'),
+    duration REAL CHECK (duration BETWEEN 0 AND 1e10), scored REAL CHECK (scored BETWEEN 0 AND 1),
+    missing REAL CHECK (missing BETWEEN 0 AND 1e10), n_events INTEGER CHECK (n_events >= 0),
+    weights TEXT, settings TEXT, rendering TEXT, made_stem TEXT,
+    CHECK (state != 'done' OR (duration IS NOT NULL AND scored IS NOT NULL AND missing IS NOT NULL
+        AND n_events IS NOT NULL AND made_stem IS NOT NULL AND hash IS NOT NULL))
+) STRICT;
 CREATE INDEX recordings_by_turn ON recordings(state, size DESC, path);
 CREATE INDEX recordings_by_size ON recordings(size, fingerprint);
 CREATE INDEX recordings_by_hash ON recordings(hash);
+CREATE TABLE outputs (
+    recording INTEGER NOT NULL REFERENCES recordings(id) ON DELETE CASCADE, name TEXT NOT NULL, hash TEXT NOT NULL,
+    PRIMARY KEY (recording, name)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE events (
     recording INTEGER NOT NULL REFERENCES recordings(id) ON DELETE CASCADE, number INTEGER NOT NULL,
-    onset REAL NOT NULL, duration REAL NOT NULL, label TEXT NOT NULL, confidence REAL, channels TEXT NOT NULL,
+    onset REAL NOT NULL CHECK (onset BETWEEN 0 AND 1e10), duration REAL NOT NULL CHECK (duration BETWEEN 0 AND 1e10),
+    label TEXT NOT NULL, confidence REAL CHECK (confidence BETWEEN 0 AND 1), channels TEXT NOT NULL,
     picture TEXT, PRIMARY KEY (recording, number)
-) WITHOUT ROWID;
-CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL, may_hide INTEGER NOT NULL, seen INTEGER NOT NULL);
+) STRICT, WITHOUT ROWID;
+CREATE TABLE skipped (
+    path TEXT PRIMARY KEY, reason TEXT NOT NULL, may_hide INTEGER NOT NULL CHECK (may_hide IN (0, 1)),
+    seen INTEGER NOT NULL
+) STRICT;
 """
+_ROW = "id, path, size, mtime_ns, hash, stem, attempts"
+_EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")
 
 
 @dataclass(frozen=True)
 class Keys:
-    """What, beside a recording's content, its result depends on.
+    """What, beside a recording's content, its result depends on."""
 
-    Parameters
-    ----------
-    weights : str
-        SHA-256 of the weights file.
-    settings : str
-        Digest of all that changes scores.
-    rendering : str
-        Digest of all that changes events, tables and pictures made from the same scores.
-    """
-
-    weights: str
-    settings: str
-    rendering: str
+    weights: str  # SHA-256 of the weights file
+    settings: str  # digest of everything that determines scores
+    rendering: str  # digest of everything that determines events, tables and pictures made from the same scores
 
 
 @dataclass(frozen=True)
 class Row:
-    """A recording whose turn it is.
-
-    Parameters
-    ----------
-    id : int
-        In the ledger.
-    path : str
-        Relative to the archive.
-    size, mtime_ns : int
-        As found by the walk.
-    hash : str or None
-        SHA-256 of the content when it is known already.
-    stem : str
-        What its outputs' names begin with, relative to the folder of outputs.
-    attempts : int
-        How often it was begun.
-    outputs : tuple of str
-        Files that an earlier run made, relative to the folder of outputs.
-    """
+    """A recording whose turn it is."""
 
     id: int
-    path: str
+    path: str  # relative to the archive
     size: int
     mtime_ns: int
-    hash: str | None
-    stem: str
+    hash: str | None  # SHA-256 of the content when it is known already
+    stem: str  # what its outputs' names begin with, relative to the folder of outputs
     attempts: int
-    outputs: tuple[str, ...]
-
-
-_EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")
+    outputs: Mapping[str, str]  # SHA-256 of the files that an earlier run made, by names relative to that folder
 
 
 def is_complete(counts: Mapping[str, int], hidden: bool) -> bool:
-    """Tell whether there were recordings, all were scored, and nothing was out of sight that may hide more.
-
-    Parameters
-    ----------
-    counts : mapping of str to int
-        Recordings in each state.
-    hidden : bool
-        Whether something could not be looked into.
-    """
+    """Tell whether there were recordings, all were scored, and nothing that may hide more was skipped."""
     n_all = sum(counts.values())
     return not hidden and n_all > 0 and counts[DONE] + counts[SAME] == n_all
-
-
-_ROW = "id, path, size, mtime_ns, hash, stem, attempts, outputs"
-
-
-def _row(values: sqlite3.Row) -> Row:
-    fields = dict(values)
-    listed = fields.pop("outputs")
-    return Row(**fields, outputs=tuple(json.loads(listed)) if listed else ())
 
 
 def now() -> str:
@@ -130,8 +101,6 @@ def now() -> str:
 def ledger_name(shard: int = 1, n_shards: int = 1) -> str:
     """Return the file name of a ledger; each shard has its own, so that shards need no common lock.
 
-    Examples
-    --------
     >>> ledger_name(), ledger_name(2, 8)
     ('ledger.sqlite', 'ledger-2-of-8.sqlite')
     """
@@ -139,49 +108,49 @@ def ledger_name(shard: int = 1, n_shards: int = 1) -> str:
 
 
 def find_ledgers(out: str | Path) -> tuple[Path, ...]:
-    """Return the ledgers in a folder of outputs.
-
-    Raises
-    ------
-    OutputError
-        If there is none.
-    """
+    """Return the ledgers in a folder of outputs; raise OutputError if there are none."""
     found = tuple(sorted(Path(out).glob(LEDGER_PATTERN)))
     if not found:
         raise OutputError(str(out), "holds no ledger", "a folder that restcli batch wrote to")
     return found
 
 
+@cache
+def _schema() -> frozenset[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_SCHEMA)
+        return _schema_of(db)
+
+
+def _schema_of(db: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    return frozenset((str(row[0]), str(row[1])) for row in db.execute("SELECT name, sql FROM sqlite_master"))
+
+
 class Ledger:
-    """An open ledger; only the coordinator opens one for writing.
-
-    Parameters
-    ----------
-    path : str or Path
-        The SQLite file; made when it is missing and `write` is true.
-    write : bool
-        Open for writing, alone: a second writer is refused.
-
-    Raises
-    ------
-    OutputError
-        If it is damaged, in use, no ledger, or of a newer version.
-    """
+    """An open ledger; only the coordinator opens one for writing, and a second writer is refused."""
 
     def __init__(self, path: str | Path, *, write: bool = False) -> None:
         self.path = Path(path)
         with self._explained(), ExitStack() as stack:
+            if self.path.is_symlink() or self._lock_path.is_symlink():
+                raise self._damaged("it is a link")
             if write:
                 stack.enter_context(closing(self._lock()))
-            uri = f"{self.path.resolve().as_uri()}?mode={'rwc' if write else 'ro'}"
+            # Opened only for reading, SQLite would not look at the CHECK constraints.
+            mode = "rwc" if write else "rw" if os.access(self.path, os.W_OK) else "ro"
+            uri = f"{self.path.resolve().as_uri()}?mode={mode}"
             self._db = stack.enter_context(closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)))
             self._db.row_factory = sqlite3.Row
             self._check(write=write)
             self._open = stack.pop_all()
 
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_suffix(".lock")
+
     def _lock(self) -> sqlite3.Connection:
-        """Hold an exclusive lock on a file of its own; the system lets go of it however this process ends."""
-        guard = sqlite3.connect(self.path.with_suffix(".lock"), isolation_level=None, timeout=0.0)
+        """Hold an exclusive lock on a separate file; the system releases it however this process ends."""
+        guard = sqlite3.connect(self._lock_path, isolation_level=None, timeout=0.0)
         try:
             guard.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
@@ -192,38 +161,40 @@ class Ledger:
                 str(self.path),
                 "another batch is writing to it",
                 "one batch at a time for each ledger",
-                "wait for it, or give each batch its own --shard",
+                "Wait for it, or give each batch its own --shard",
             ) from None
         return guard
 
     def _check(self, *, write: bool) -> None:
         """Make a new ledger, or make sure that an old one is whole and ours."""
-        n_tables = self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-        if write:
+        if not write:
+            self._db.execute("PRAGMA query_only=ON")
+        else:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA foreign_keys=ON")
-        if write and n_tables == 0:
-            self._db.executescript(
-                f"BEGIN; PRAGMA application_id={_APPLICATION}; PRAGMA user_version={VERSION}; {_SCHEMA} COMMIT;"
-            )
+            if not _schema_of(self._db):
+                self._db.executescript(
+                    f"BEGIN; PRAGMA application_id={_APPLICATION}; PRAGMA user_version={VERSION}; {_SCHEMA} COMMIT;"
+                )
         if self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-            raise OutputError(str(self.path), "is no restcli ledger", "a ledger", "move it away")
+            raise OutputError(str(self.path), "is not a restcli ledger", "a ledger", "Move it away")
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found != VERSION:
             raise OutputError(
                 str(self.path),
                 f"is a ledger of version {found}",
                 f"version {VERSION}",
-                "use the restcli that wrote it, or another folder",
+                "Use the restcli that wrote it, or another folder",
             )
-        if write:
-            answer = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if answer != "ok":
-                raise sqlite3.DatabaseError(answer)
+        if _schema_of(self._db) != _schema():
+            raise self._damaged("its tables are not those of a ledger")
+        answer = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]  # types and CHECK constraints of all rows
+        if answer != "ok":
+            raise self._damaged(answer.replace("\n", " "))
 
     def close(self) -> None:
-        """Close the file and let go of the lock."""
+        """Close the file and release the lock."""
         self._open.close()
 
     def __enter__(self) -> Ledger:
@@ -232,32 +203,39 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _damaged(self, why: str) -> OutputError:
+        return OutputError(
+            str(self.path),
+            f"is damaged or was changed by something else than restcli ({why})",
+            "a whole ledger",
+            "Move it away and run the batch again: outputs stay, and cached scores are used again",
+        )
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what SQLite says into what a user can do."""
+        """Turn what SQLite reports into what a user can do."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             text, where = str(error), str(self.path)
             if "full" in text or "I/O" in text:
                 raise OutputError(
                     where,
                     f"could not be written ({text})",
                     "room on the disk",
-                    "free some and run the batch again; it goes on where it was",
+                    "Free some and run the batch again; it continues where it stopped",
                 ) from error
             if "locked" in text or "unable to open" in text or "readonly" in text:
                 raise OutputError(where, f"could not be opened ({text})", "a folder that can be written to") from error
-            raise OutputError(
-                where,
-                f"is damaged ({text})",
-                "a whole SQLite file",
-                "move it away and run the batch again: outputs stay, and events are made again from stored scores",
-            ) from error
+            raise self._damaged(text) from error
 
     def _do(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
         with self._explained():
             return self._db.execute(sql, values).fetchall()
+
+    def _do_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
+        with self._explained():
+            self._db.executemany(sql, values)
 
     @contextmanager
     def _together(self) -> Iterator[None]:
@@ -271,29 +249,24 @@ class Ledger:
             raise
         self._do("COMMIT")
 
+    def _row(self, values: sqlite3.Row) -> Row:
+        """Read a row that will be acted on; its names must be those that restcli gives."""
+        outputs = {
+            str(name): str(digest)
+            for name, digest in self._do("SELECT name, hash FROM outputs WHERE recording = ?", (values["id"],))
+        }
+        row = Row(**dict(values), outputs=outputs)
+        wrong = [name for name in outputs if not is_output_of(row.path, name)]
+        if not is_inside(row.path) or row.stem not in possible_stems(row.path) or wrong:
+            raise self._damaged(f"row {row.id} names files that are not its own")
+        return row
+
     # ---- a run
 
     def begin_run(self, archive: str, keys: Keys, settings: str) -> tuple[int, list[Row]]:
-        """Open a run.
-
-        Parameters
-        ----------
-        archive : str
-            Root of the archive.
-        keys : Keys
-            In force.
-        settings : str
-            JSON of all settings, for people.
-
-        Returns
-        -------
-        int
-            Number of the run.
-        list of Row
-            Recordings that an earlier run left unfinished; they wait for their turn again.
-        """
+        """Open a run; return its number and the recordings that an earlier run left unfinished, now pending again."""
         with self._together():
-            left = [_row(r) for r in self._do(f"SELECT {_ROW} FROM recordings WHERE state = 'running'")]
+            left = [self._row(r) for r in self._do(f"SELECT {_ROW} FROM recordings WHERE state = 'running'")]
             self._do("UPDATE recordings SET state = 'pending' WHERE state = 'running'")
             found = self._do(
                 "INSERT INTO runs (started, archive, weights, settings) VALUES (?, ?, ?, ?) RETURNING id",
@@ -308,37 +281,28 @@ class Ledger:
     def enter(
         self, run: int, recordings: Iterable[Found], *, skipped: Iterable[Skipped] = (), n_others: int = 0
     ) -> None:
-        """Enter what a walk found; a recording of another size or time than before waits for its turn again."""
+        """Enter what a walk found; a recording of another size or time than before becomes pending."""
         changed = "size != excluded.size OR mtime_ns != excluded.mtime_ns"
-        with self._together(), self._explained():
-            self._db.executemany(
+        with self._together():
+            self._do_many(
                 "INSERT INTO recordings (path, size, mtime_ns, stem, seen, state) VALUES (?, ?, ?, ?, ?, 'pending') "
                 "ON CONFLICT (path) DO UPDATE SET seen = excluded.seen, stem = excluded.stem, "
                 f"state = CASE WHEN {changed} THEN 'pending' ELSE state END, "
+                f"same_as = CASE WHEN {changed} THEN NULL ELSE same_as END, "
                 f"hash = CASE WHEN {changed} THEN NULL ELSE hash END, "
                 f"fingerprint = CASE WHEN {changed} THEN NULL ELSE fingerprint END, "
                 "size = excluded.size, mtime_ns = excluded.mtime_ns",
                 ((found.path, found.size, found.mtime_ns, found.stem, run) for found in recordings),
             )
-            self._db.executemany(
+            self._do_many(
                 "INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?)",
                 ((item.path, item.reason, item.may_hide, run) for item in skipped),
             )
             if n_others:
-                self._db.execute("UPDATE runs SET n_others = n_others + ? WHERE id = ?", (n_others, run))
+                self._do("UPDATE runs SET n_others = n_others + ? WHERE id = ?", (n_others, run))
 
     def plan(self, run: int, keys: Keys, *, retry: bool) -> None:
-        """Decide which of the recordings that the walk saw must be done.
-
-        Parameters
-        ----------
-        run : int
-            From `begin_run`.
-        keys : Keys
-            A result made with others is made again; so is one whose place has changed.
-        retry : bool
-            Whether recordings that failed with these keys get another chance.
-        """
+        """Make pending what must be done again: other keys, another place, a copy whose original is gone, a retry."""
         values = {"run": run, "retry": retry, "w": keys.weights, "s": keys.settings, "r": keys.rendering}
         other = "(weights IS NOT :w OR settings IS NOT :s OR rendering IS NOT :r)"
         gone = (
@@ -352,28 +316,25 @@ class Ledger:
                 f"OR (state = 'quarantined' AND (:retry OR {other})))",
                 values,
             )
-            self._do("UPDATE recordings SET attempts = 0 WHERE seen = :run AND state = 'pending'", values)
+            self._do("UPDATE recordings SET attempts = 0 WHERE seen = ? AND state = 'pending'", (run,))
             self._do("DELETE FROM skipped WHERE seen != ?", (run,))
 
-    def reports(self, run: int) -> Iterator[tuple[int, str]]:
-        """Yield id and run report of the recordings that are done, relative to the folder of outputs."""
-        sql = "SELECT id, made_stem FROM recordings WHERE seen = ? AND state = 'done'"
-        for row_id, stem in self._do(sql, (run,)):
-            yield int(row_id), f"{stem}_run.json"
+    def reports(self, run: int) -> list[tuple[int, str]]:
+        """Return id and run report of the recordings that are done, relative to the folder of outputs."""
+        found = self._do("SELECT id, path, made_stem FROM recordings WHERE seen = ? AND state = 'done'", (run,))
+        reports = [(int(row["id"]), str(row["path"]), f"{row['made_stem']}_run.json") for row in found]
+        if not all(is_output_of(path, report) for _, path, report in reports):
+            raise self._damaged("a row names a run report that is not its own")
+        return [(row_id, report) for row_id, _, report in reports]
 
     def reopen(self, row_id: int) -> None:
-        """Let a recording that was done be done again."""
+        """Make a recording that was done pending again."""
         self._do("UPDATE recordings SET state = 'pending', attempts = 0 WHERE id = ?", (row_id,))
 
     def twins(self, run: int, column: str) -> list[tuple[int, str]]:
-        """Return id and path of recordings that may equal another one and lack their fingerprint or hash.
+        """Return id and path of recordings that may be copies and lack `column`.
 
-        Parameters
-        ----------
-        run : int
-            From `begin_run`.
-        column : str
-            ``fingerprint``: those of the same size; ``hash``: those of the same size and fingerprint.
+        ``fingerprint``: those of the same size; ``hash``: those of the same size and fingerprint.
         """
         alike = {"fingerprint": "size", "hash": "size, fingerprint"}[column]
         known = "" if column == "fingerprint" else "AND fingerprint IS NOT NULL"
@@ -382,14 +343,14 @@ class Ledger:
             f"(SELECT {alike} FROM recordings WHERE seen = ?1 GROUP BY {alike} HAVING COUNT(*) > 1) ORDER BY path",
             (run,),
         )
-        return [(int(r[0]), str(r[1])) for r in found]
+        return [(int(r[0]), str(r[1])) for r in found if is_inside(str(r[1]))]
 
     def note(self, column: str, values: Mapping[int, str]) -> None:
         """Note fingerprints or hashes by id."""
         if column not in ("fingerprint", "hash"):
             raise ValueError(column)
-        with self._together(), self._explained():
-            self._db.executemany(
+        with self._together():
+            self._do_many(
                 f"UPDATE recordings SET {column} = ? WHERE id = ?", [(value, key) for key, value in values.items()]
             )
 
@@ -404,12 +365,14 @@ class Ledger:
             (run,),
         )
 
-    def outputs_of_copies(self, run: int) -> list[str]:
-        """Take the outputs that copies of another recording still had of their own, and forget them."""
-        mine = "seen = ? AND state = 'same' AND outputs IS NOT NULL"
-        found = self._do(f"SELECT outputs FROM recordings WHERE {mine}", (run,))
-        self._do(f"UPDATE recordings SET outputs = NULL WHERE {mine}", (run,))
-        return [name for row in found for name in json.loads(row["outputs"])]
+    def outputs_of_copies(self, run: int) -> dict[str, str]:
+        """Return the outputs that copies of another recording still had of their own, and forget them."""
+        copies = "state = 'same' AND seen = ? AND EXISTS (SELECT 1 FROM outputs WHERE recording = recordings.id)"
+        found: dict[str, str] = {}
+        for values in self._do(f"SELECT {_ROW} FROM recordings WHERE {copies}", (run,)):
+            found |= self._row(values).outputs
+        self._do(f"DELETE FROM outputs WHERE recording IN (SELECT id FROM recordings WHERE {copies})", (run,))
+        return found
 
     def waiting(self, run: int, count: int) -> list[Row]:
         """Return the next recordings to do, the largest first."""
@@ -418,7 +381,7 @@ class Ledger:
             "ORDER BY size DESC, path LIMIT ?",
             (run, count),
         )
-        return [_row(r) for r in found]
+        return [self._row(r) for r in found]
 
     def start(self, row_id: int, attempt: int) -> None:
         """Note that a recording was given to a worker."""
@@ -427,62 +390,40 @@ class Ledger:
         )
 
     def put_back(self, row_id: int) -> None:
-        """Let a recording wait for its turn again."""
+        """Make a running recording pending again."""
         self._do("UPDATE recordings SET state = 'pending' WHERE id = ? AND state = 'running'", (row_id,))
 
     def put_back_all(self) -> None:
-        """Let everything that was in flight wait for its turn again."""
+        """Make everything that was running pending again."""
         self._do("UPDATE recordings SET state = 'pending' WHERE state = 'running'")
 
     def finish(self, row_id: int, keys: Keys, outcome: Mapping[str, Any]) -> None:
-        """Enter what became of a recording, in one piece.
-
-        Parameters
-        ----------
-        row_id : int
-            Of the recording.
-        keys : Keys
-            In force.
-        outcome : Mapping
-            From `restcli.archive.job.annotate_one`: with ``error`` the recording is quarantined, else it is done.
-        """
-        failed = outcome.get("error") is not None
-        values = {
-            "id": row_id,
-            "state": QUARANTINED if failed else DONE,
-            "finished": now(),
-            "w": keys.weights,
-            "s": keys.settings,
-            "r": keys.rendering,
-            "stages": json.dumps(outcome.get("stages", {})),
-            "outputs": json.dumps(outcome.get("outputs", {}), ensure_ascii=False),
-        }
-        names = ("worker", "error_class", "error", "duration", "scored", "n_events", "hash", "size", "mtime_ns")
-        values |= {name: outcome.get(name) for name in names}
-        with self._together(), self._explained():
-            self._db.execute(
-                "UPDATE recordings SET state = :state, finished = :finished, stages = :stages, worker = :worker, "
-                "error_class = :error_class, error = :error, duration = COALESCE(:duration, duration), "
-                "scored = :scored, n_events = :n_events, hash = COALESCE(:hash, hash), size = COALESCE(:size, size), "
+        """Enter the outcome of `restcli.archive.job.annotate_one`: quarantined if it holds an ``error``, else done."""
+        names = ("worker", "error_class", "error", "duration", "scored", "missing", "n_events", "hash", "size")
+        values = {name: outcome.get(name) for name in (*names, "mtime_ns", "stages", "seconds")}
+        values |= {"id": row_id, "finished": now(), "w": keys.weights, "s": keys.settings, "r": keys.rendering}
+        values["state"] = DONE if outcome.get("error") is None else QUARANTINED
+        with self._together():
+            self._do(
+                "UPDATE recordings SET state = :state, finished = :finished, stages = :stages, seconds = :seconds, "
+                "worker = :worker, error_class = :error_class, error = :error, "
+                "duration = COALESCE(:duration, duration), scored = :scored, missing = :missing, "
+                "n_events = :n_events, hash = COALESCE(:hash, hash), size = COALESCE(:size, size), "
                 "mtime_ns = COALESCE(:mtime_ns, mtime_ns), weights = :w, settings = :s, rendering = :r, "
-                "made_stem = stem, outputs = :outputs WHERE id = :id",
+                "made_stem = stem WHERE id = :id",
                 values,
             )
-            self._db.execute("DELETE FROM events WHERE recording = ?", (row_id,))
-            self._db.executemany(
+            for table in ("events", "outputs"):
+                self._do(f"DELETE FROM {table} WHERE recording = ?", (row_id,))
+            self._do_many(
+                "INSERT INTO outputs VALUES (?, ?, ?)",
+                ((row_id, name, digest) for name, digest in outcome.get("outputs", {}).items()),
+            )
+            self._do_many(
                 "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    (
-                        row_id,
-                        number,
-                        e["onset"],
-                        e["duration"],
-                        e["label"],
-                        e["confidence"],
-                        e["channels"],
-                        e["picture"],
-                    )
-                    for number, e in enumerate(outcome.get("events", ()), start=1)
+                    (row_id, number, *(event[name] for name in _EVENT))
+                    for number, event in enumerate(outcome.get("events", ()), start=1)
                 ),
             )
 
@@ -500,7 +441,7 @@ class Ledger:
         return {state: found.get(state, 0) for state in STATES}
 
     def bytes_left(self) -> int:
-        """Return the bytes of the recordings that wait or are being done."""
+        """Return the bytes of the recordings that are pending or running."""
         found = self._do(
             "SELECT COALESCE(SUM(size), 0) FROM recordings "
             "WHERE state IN ('pending', 'running') AND seen = (SELECT MAX(id) FROM runs)"
@@ -508,27 +449,27 @@ class Ledger:
         return int(found[0][0])
 
     def recordings(self) -> Iterator[dict[str, Any]]:
-        """Yield the recordings of the last walk as plain values, in order of their paths."""
-        with self._explained():
-            yield from map(
-                dict,
-                self._db.execute(
-                    "SELECT r.*, p.path AS same_as_path FROM recordings r LEFT JOIN recordings p ON p.id = r.same_as "
-                    "WHERE r.seen = (SELECT MAX(id) FROM runs) ORDER BY r.path"
-                ),
-            )
+        """Yield the recordings of the last walk as plain values in order of their paths, outputs as a JSON list."""
+        yield from self._rows(
+            "SELECT r.*, p.path AS same_as_path, (SELECT json_group_array(name) FROM outputs o "
+            "WHERE o.recording = r.id AND r.state = 'done') AS outputs "
+            "FROM recordings r LEFT JOIN recordings p ON p.id = r.same_as "
+            "WHERE r.seen = (SELECT MAX(id) FROM runs) ORDER BY r.path"
+        )
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events of the recordings of the last walk that are done, in order of path and onset."""
+        for row in self._rows(
+            "SELECT r.path, r.hash, r.weights, e.* FROM recordings r JOIN events e ON e.recording = r.id "
+            "WHERE r.seen = (SELECT MAX(id) FROM runs) AND r.state = 'done' ORDER BY r.path, e.number"
+        ):
+            if row["picture"] is not None and not is_output_of(row["path"], row["picture"]):
+                raise self._damaged("an event names a picture that is not its own")
+            yield row
+
+    def _rows(self, sql: str) -> Iterator[dict[str, Any]]:
         with self._explained():
-            yield from map(
-                dict,
-                self._db.execute(
-                    "SELECT r.path, r.stem, r.hash, r.weights, e.* FROM recordings r "
-                    "JOIN events e ON e.recording = r.id "
-                    "WHERE r.seen = (SELECT MAX(id) FROM runs) AND r.state = 'done' ORDER BY r.path, e.number"
-                ),
-            )
+            yield from map(dict, self._db.execute(sql))
 
     def skipped(self) -> list[Skipped]:
         """Return what the last walk did not look into."""

@@ -1,85 +1,53 @@
-"""What lies in an archive: recordings, and what cannot be walked; opens no recording and keeps no record."""
+"""Find the recordings of an archive, and name what could not be looked into."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from restcli.errors import UsageError
+from restcli.errors import RecordingError, UsageError
+from restcli.io.registry import ENDINGS, is_recording, stamp_of
 
-ENDINGS = frozenset({".edf", ".bdf", ".rec", ".vhdr", ".eeg", ".lay", ".set"})
 LEDGER_PATTERN = "ledger*.sqlite"
 DERIVATIVES = ("derivatives", "restcli")
 
-# Files of samples that belong to a header file of the same name; they count for its size and time.
-_SAMPLES = {".vhdr": (".eeg", ".dat"), ".lay": (".dat",), ".set": (".fdt",)}
 # Folders of a BIDS dataset that hold no raw recordings.
 _NOT_RAW = frozenset({"derivatives", "sourcedata", "code", "stimuli"})
-# Longest name (bytes) that leaves room for "_event01.png" and the random part of a workshop in 255.
+# Longest name in bytes that leaves room for "_event01.png" and a random suffix in 255.
 _LONGEST_STEM = 180
+_REMEDY = "Move ledger*.sqlite*, index.html and .restcli out of it, and choose another folder for outputs"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A recording in the archive.
+    """A recording in the archive."""
 
-    Parameters
-    ----------
-    path : str
-        Relative to the archive, with ``/``.
-    size : int
-        Bytes, files of samples that belong to it included.
-    mtime_ns : int
-        Latest modification, ns; only ever compared for equality, so that clocks may go backwards.
-    stem : str
-        What the names of its outputs begin with, relative to the folder of outputs, with ``/``.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    stem: str
+    path: str  # relative to the archive, with "/"
+    size: int  # bytes, companion files included
+    mtime_ns: int  # latest modification; only ever compared for equality, so that clocks may go backwards
+    stem: str  # what the names of its outputs begin with, relative to the folder of outputs, with "/"
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that was not looked into.
+    """Something that was not looked into."""
 
-    Parameters
-    ----------
-    path : str
-        Relative to the archive, printable.
-    reason : str
-        Why.
-    may_hide : bool
-        Whether recordings may have been missed because of it.
-    """
-
-    path: str
+    path: str  # relative to the archive, printable
     reason: str
-    may_hide: bool
+    may_hide: bool  # whether recordings may have been missed because of it
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What one folder holds.
-
-    Parameters
-    ----------
-    recordings : tuple of Found
-        In order of their names.
-    skipped : tuple of Skipped
-        What was not looked into.
-    n_others : int
-        Files that are no recordings by their ending.
-    """
+    """What one folder holds."""
 
     recordings: tuple[Found, ...]
     skipped: tuple[Skipped, ...]
-    n_others: int
+    n_others: int  # files that are not recordings
 
 
 def is_bids(archive: str | Path) -> bool:
@@ -89,15 +57,7 @@ def is_bids(archive: str | Path) -> bool:
 
 
 def outputs_folder(archive: str | Path, out: str | Path) -> Path:
-    """Return where outputs go: `out` itself, or a derivatives dataset in it when the archive is BIDS.
-
-    Parameters
-    ----------
-    archive : str or Path
-        The archive.
-    out : str or Path
-        Folder of outputs given by the user; one that already ends in ``derivatives/restcli`` is that dataset.
-    """
+    """Return where outputs go: `out` itself, or a derivatives dataset in it when the archive is BIDS."""
     folder = Path(out)
     if not is_bids(archive) or folder.resolve().parts[-2:] == DERIVATIVES:
         return folder
@@ -107,63 +67,41 @@ def outputs_folder(archive: str | Path, out: str | Path) -> Path:
 def shard_of(path: str, n_shards: int) -> int:
     """Return the shard, 1 to `n_shards`, that a relative path falls into; the same on every machine.
 
-    Examples
-    --------
     >>> shard_of("ward/a.edf", 1)
     1
     """
     return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") % n_shards + 1
 
 
-def stamp_of(path: str | Path) -> tuple[int, int]:
-    """Return size and modification time of a recording as the walk counts them, files of samples included.
-
-    Raises
-    ------
-    OSError
-        If it is not there.
-    """
-    path = Path(path)
-    ending = path.suffix.lower()
-    parts = [path.stat()]
-    if ending in _SAMPLES:
-        wanted = {path.stem.lower() + other for other in _SAMPLES[ending]}
-        with os.scandir(path.parent) as entries:
-            parts += [entry.stat() for entry in entries if entry.name.lower() in wanted]
-    return sum(part.st_size for part in parts), max(part.st_mtime_ns for part in parts)
+def check_archive(archive: str | Path, out: str | Path) -> None:
+    """Raise UsageError when an archive cannot be walked, or when outputs would go, or went, into the archive itself."""
+    root = Path(archive)
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UsageError(str(archive), what, "the folder that holds the recordings")
+    if root.resolve() == Path(out).resolve():
+        raise UsageError(
+            str(out), "is the archive itself", "another folder for outputs", "Choose one beside the archive"
+        )
+    try:
+        with os.scandir(root) as entries:
+            names = [entry.name for entry in entries]
+    except OSError as error:
+        raise UsageError(str(archive), f"cannot be read ({error.strerror})", "a readable folder") from error
+    if any(PurePosixPath(name).match(LEDGER_PATTERN) for name in names):
+        raise UsageError(
+            str(archive), "holds the ledger of an earlier batch that wrote into it", "recordings only", _REMEDY
+        )
 
 
 def walk_archive(archive: str | Path, out: str | Path) -> Iterator[Listing]:
-    """Walk an archive folder by folder.
+    """Walk an archive folder by folder, except `out` and other folders with a ledger.
 
-    Parameters
-    ----------
-    archive : str or Path
-        Its root.
-    out : str or Path
-        Folder of outputs, never walked even when it lies in the archive; nor is any other that holds a ledger.
-
-    Yields
-    ------
-    Listing
-        One a folder. Links to folders are followed last and each folder is walked once, so that a recording has the
-        path of its real place and loops end.
-
-    Raises
-    ------
-    UsageError
-        If `archive` is no folder that can be read.
+    Links to folders are followed last and each folder is walked once: loops end, and a recording has the path of its
+    real place.
     """
-    root = Path(archive)
-    if not root.is_dir():
-        what = "is no folder" if root.exists() else "does not exist"
-        raise UsageError(str(archive), what, "the folder that holds the recordings")
-    try:
-        with os.scandir(root):
-            pass
-    except OSError as error:
-        raise UsageError(str(archive), f"cannot be read ({error.strerror})", "a readable folder") from error
-    yield from _Walk(root, Path(out)).listings()
+    check_archive(archive, out)
+    yield from _Walk(Path(archive), Path(out)).listings()
 
 
 class _Walk:
@@ -174,15 +112,13 @@ class _Walk:
         self.bids = is_bids(root)
         self.visited: set[tuple[int, int]] = set()
         self.out = _identity(out)
-        real = root.resolve()
-        self.above = {_identity(parent) for parent in real.parents}
+        self.above = {_identity(parent) for parent in root.resolve().parents}
         self.links: list[str] = []
 
     def listings(self) -> Iterator[Listing]:
         waiting = [""]
         while waiting:
-            folder = waiting.pop()
-            listing, inside = self._scan(folder)
+            listing, inside = self._scan(waiting.pop())
             waiting += reversed(inside)
             yield listing
             while not waiting and self.links:
@@ -203,7 +139,7 @@ class _Walk:
         return None
 
     def _scan(self, folder: str) -> tuple[Listing, list[str]]:
-        """List one folder and name the folders in it, in order."""
+        """List one folder, and name the folders in it in order."""
         place = self.root / folder
         try:
             status = place.stat()
@@ -212,34 +148,61 @@ class _Walk:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             return Listing((), (Skipped(folder, f"cannot be read ({error.strerror})", may_hide=True),), 0), []
-        if (status.st_dev, status.st_ino) == self.out or any(
-            PurePosixPath(e.name).match(LEDGER_PATTERN) for e in found
-        ):
-            return Listing((), (Skipped(folder, "holds outputs of restcli", may_hide=False),), 0), []
+        is_out = (status.st_dev, status.st_ino) == self.out
+        if is_out or any(PurePosixPath(entry.name).match(LEDGER_PATTERN) for entry in found):
+            return Listing((), (_skip_outputs(folder, found, is_out=is_out),), 0), []
         skipped: list[Skipped] = []
-        files: dict[str, os.stat_result] = {}
+        files: list[str] = []
         inside: list[str] = []
         for entry in found:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            reason = _bad_name(entry.name)
             try:
-                if entry.is_dir():
-                    if reason:
-                        skipped.append(Skipped(_printable(path), reason, may_hide=True))
-                    elif not self._is_left_out(folder, entry.name):
-                        (self.links if entry.is_symlink() else inside).append(path)
-                elif _is_recording(entry.name) and (reason or not entry.is_file()):
-                    reason = reason or "is no ordinary file, or a link that leads nowhere"
-                    skipped.append(Skipped(_printable(path), reason, may_hide=True))
-                elif not entry.name.startswith(".") and not reason:
-                    files[entry.name] = entry.stat()
+                reason = self._take(folder, entry, files, inside)
             except OSError as error:
-                skipped.append(Skipped(_printable(path), f"cannot be read ({error.strerror})", may_hide=True))
-        recordings = _recordings(folder, files, bids=self.bids)
+                reason = f"cannot be read ({error.strerror})"
+            if reason:
+                skipped.append(Skipped(_printable(path), reason, may_hide=True))
+        recordings = self._recordings(folder, files, skipped)
         return Listing(recordings, tuple(skipped), len(files) - len(recordings)), inside
 
-    def _is_left_out(self, folder: str, name: str) -> bool:
-        return name.startswith(".") or (self.bids and not folder and name in _NOT_RAW)
+    def _take(self, folder: str, entry: os.DirEntry[str], files: list[str], inside: list[str]) -> str:
+        """Sort an entry into files, folders or links; return why it cannot be, or nothing."""
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        bad_name = "" if _is_utf8(entry.name) else "its name is not valid UTF-8; rename it"
+        if entry.name.startswith("."):
+            return ""
+        if entry.is_dir():
+            if bad_name:
+                return bad_name
+            if not (self.bids and not folder and entry.name in _NOT_RAW):
+                (self.links if entry.is_symlink() else inside).append(path)
+        elif _has_ending(entry.name) and (bad_name or not entry.is_file()):
+            return bad_name or "is not a regular file, or is a link that leads nowhere"
+        elif not bad_name:
+            files.append(entry.name)
+        return ""
+
+    def _recordings(self, folder: str, files: Sequence[str], skipped: list[Skipped]) -> tuple[Found, ...]:
+        """Pick the recordings from the files of a folder, with the size and time of all their files."""
+        place = self.root / folder
+        names = [name for name in files if is_recording(place / name)]
+        found = []
+        for name, stem in output_stems(names, bids=self.bids).items():
+            path, place_of_outputs = (f"{folder}/{part}" if folder else part for part in (name, stem))
+            try:
+                found.append(Found(path, *stamp_of(place / name), place_of_outputs))
+            except (OSError, RecordingError) as error:
+                reason = error.what if isinstance(error, RecordingError) else f"cannot be read ({error.strerror})"
+                skipped.append(Skipped(path, reason, may_hide=True))
+        return tuple(found)
+
+
+def _skip_outputs(folder: str, entries: Sequence[os.DirEntry[str]], *, is_out: bool) -> Skipped:
+    """Say why a folder of outputs is not walked; recordings beside a ledger would be missed."""
+    recordings = [e for e in entries if _has_ending(e.name) and "_events." not in e.name]
+    if is_out or not recordings:
+        return Skipped(folder, "holds outputs of restcli", may_hide=False)
+    return Skipped(folder, f"holds recordings beside the ledger of a batch; {_REMEDY.lower()}", may_hide=True)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -250,60 +213,30 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _bad_name(name: str) -> str:
+def _is_utf8(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return "its name is no valid UTF-8; rename it"
-    return ""
+        return False
+    return True
 
 
 def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _is_recording(name: str) -> bool:
+def _has_ending(name: str) -> bool:
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in ENDINGS
 
 
-def _recordings(folder: str, files: Mapping[str, os.stat_result], *, bids: bool) -> tuple[Found, ...]:
-    """Pick recordings from the files of a folder; a BrainVision ``.eeg`` belongs to its ``.vhdr``."""
-    lower = {name.lower(): name for name in files}
-    names = []
-    for name in files:
-        ending = PurePosixPath(name).suffix.lower()
-        header = f"{name[: -len(ending)].lower()}.vhdr" if ending else ""
-        if _is_recording(name) and not (ending == ".eeg" and header in lower):
-            names.append(name)
-    stems = output_stems(names, bids=bids)
-    found = []
-    for name in names:
-        ending = PurePosixPath(name).suffix.lower()
-        base = name[: -len(ending)].lower()
-        parts = [files[name]]
-        parts += [files[lower[base + other]] for other in _SAMPLES.get(ending, ()) if base + other in lower]
-        path, stem = (f"{folder}/{part}" if folder else part for part in (name, stems[name]))
-        found.append(Found(path, sum(part.st_size for part in parts), max(part.st_mtime_ns for part in parts), stem))
-    return tuple(found)
+# ---- names of outputs
 
 
 def output_stems(names: Sequence[str], *, bids: bool = False) -> dict[str, str]:
     """Give each recording of a folder a name for its outputs, no two alike even where case does not count.
 
-    Parameters
-    ----------
-    names : sequence of str
-        File names of the recordings in one folder.
-    bids : bool
-        Leave out the ``_eeg`` suffix, which the suffix of each output replaces.
+    That is the name without its ending (and, in BIDS, without ``_eeg``); the whole name where two would be the same.
 
-    Returns
-    -------
-    dict of str to str
-        The name without its ending; the whole name where two recordings would meet.
-
-    Examples
-    --------
     >>> output_stems(["a.edf", "b.edf", "B.bdf"])
     {'a.edf': 'a', 'b.edf': 'b.edf', 'B.bdf': 'B.bdf'}
     """
@@ -324,3 +257,30 @@ def _shortened(stem: str) -> str:
     if len(raw) <= _LONGEST_STEM:
         return stem
     return raw[:_LONGEST_STEM].decode(errors="ignore") + "-" + hashlib.sha256(raw).hexdigest()[:8]
+
+
+def possible_stems(path: str) -> frozenset[str]:
+    """Return every stem that `output_stems` can give to a recording at this relative path.
+
+    >>> sorted(possible_stems("ward/a_eeg.edf"))
+    ['ward/a', 'ward/a_eeg', 'ward/a_eeg.edf']
+    """
+    folder, slash, name = path.rpartition("/")
+    stems = (_stem(name, bids=True), _stem(name, bids=False), name)
+    return frozenset(folder + slash + _shortened(stem) for stem in stems)
+
+
+def is_inside(path: str) -> bool:
+    """Tell whether a relative path with ``/`` stays in the folder that it starts from."""
+    parts = path.split("/")
+    return "\0" not in path and not {"", ".", ".."} & set(parts)
+
+
+def is_output_of(path: str, name: str) -> bool:
+    """Tell whether `name`, relative to the folder of outputs, can be an output of the recording at `path`.
+
+    >>> is_output_of("ward/a.edf", "ward/a_events.tsv"), is_output_of("ward/a.edf", "../a_events.tsv")
+    (True, False)
+    """
+    stems = (stem for stem in possible_stems(path) if name.startswith(f"{stem}_"))
+    return is_inside(path) and any(re.fullmatch(r"_[a-z0-9]+\.[a-z0-9._]+", name[len(stem) :]) for stem in stems)

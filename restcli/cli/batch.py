@@ -72,7 +72,10 @@ def parse_memory(text: str | int) -> int:
 def run(
     archive: Annotated[Path, typer.Argument(help="Folder of recordings, searched recursively.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder for outputs, ledger and index.", show_default=False)],
-    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:port.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tls://host:port.")] = None,
+    tls_ca: Annotated[Path | None, typer.Option(help="Certificate of a tls:// scheduler's authority.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Your certificate for a tls:// scheduler.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The key of your certificate.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes on this machine.")] = None,
     memory: Annotated[
         Any, typer.Option(parser=parse_memory, metavar="SIZE", help="For one worker, as in 4GiB.")
@@ -112,12 +115,12 @@ def run(
         device=device,
     )
     from restcli.archive.coordinator import Request, run_batch
-    from restcli.archive.pool import Crew
+    from restcli.archive.pool import PoolOptions
 
     request = Request(archive, out, settings, kinds, plot, shard=shard, retry=retry is not None, timeout=timeout)
-    crew = Crew(scheduler, workers, memory)
+    pool = PoolOptions(scheduler, workers, memory, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
     with _count_signals() as received, _display() as show:
-        summary = run_batch(request, crew, on_update=show, wish=lambda: min(len(received), 2))
+        summary = run_batch(request, pool, on_update=show, wish=lambda: min(len(received), 2))
     note(_summary_text(summary, out))
     if summary.stopped:
         raise typer.Exit(Stopped(received[0] if received else signal.SIGINT).exit_code)
@@ -167,7 +170,7 @@ def _progress_parts(progress: Progress) -> tuple[str, ...]:
     return (
         f"{counts['done'] + counts['same']} of {sum(counts.values())} done{copies}",
         f"{counts['quarantined']} failed",
-        f"{len(progress.in_flight)} running",
+        f"{len(progress.running)} running",
         f"{pace:,.0f} h of EEG an hour",
         f"time left {'unknown' if progress.left != progress.left else duration_in_words(progress.left)}",
     )
@@ -196,7 +199,7 @@ class _Panel:
         lines: list[RenderableType] = [Padding(bar, 0)]  # the bar alone would not end its line
         first, *others = _progress_parts(progress)
         lines += [line(f"{progress.stage}: {first}", "bold"), line(", ".join(others))]
-        running = progress.in_flight
+        running = progress.running
         lines += [line(f"{seconds:6.0f} s  {path}", "dim") for path, seconds in running[:_MOST_RUNNING]]
         if len(running) > _MOST_RUNNING:
             lines.append(line(f"          and {len(running) - _MOST_RUNNING} more running", "dim"))
@@ -222,7 +225,7 @@ def _summary_text(summary: Summary, out: Path) -> str:
 @batch_app.command()
 def status(out: OutArgument, as_json: options.Json = False) -> None:
     """Print how far a batch is, what failed and why. Exit code 0 when every recording was scored, else 1."""
-    from restcli.archive.index import survey
+    from restcli.archive.survey import survey
 
     facts = survey(out)
     if as_json:
@@ -238,6 +241,8 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"archive      {_one_line(facts['archive'])}"
     yield f"recordings   {sum(counts.values())}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
     yield f"EEG          {facts['eeg_hours']:.2f} h, of which {facts['scored_hours']:.2f} h scored"
+    if facts["n_incomplete"]:
+        yield f"incomplete   {facts['n_incomplete']} recordings; {facts['missing_hours']:.2f} h are missing from them"
     yield f"events       {facts['n_events']} in {facts['n_with_events']} recordings"
     for failure in facts["failures"]:
         yield f"failed       {failure['n']} x {failure['reason']}, e.g. {_one_line(failure['example'])}"
@@ -251,7 +256,7 @@ def export(
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the tables.", show_default="OUT/export")] = None,
 ) -> None:
     """Write one table of recordings and one of events for the whole archive, each as CSV and Parquet."""
-    from restcli.archive.index import export_tables
+    from restcli.archive.tables import export_tables
 
     for path in export_tables(out, out / "export" if to is None else to):
         say(str(path))

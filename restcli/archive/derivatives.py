@@ -1,0 +1,52 @@
+"""A folder of outputs as a BIDS derivatives dataset (BIDS 1.10: ``DatasetType`` and ``GeneratedBy`` are required)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from restcli import __version__
+from restcli.errors import OutputError
+from restcli.files import write_atomically
+from restcli.marks.szcore import COLUMNS
+
+_README = f"""Seizures found automatically by restcli {__version__}.
+Not a medical device: every event must be judged by a person who reads EEG.
+
+For each recording *_events.tsv lists events in the SzCORE form (events.json describes its columns). Beside it are
+scores, pictures and a run report, for which BIDS has no place; .bidsignore names them. index.html shows everything.
+"""
+# What BIDS has no place for: beside tables, and in the root when the ledger is kept there.
+_NOT_BIDS = """*_scores.csv
+*_run.json
+*_overview.*
+*_event[0-9]*.*
+*_events.csv*
+*_events.edf
+*_events.xml
+*_events.json
+!/events.json
+/index.html
+/ledger*
+/export
+/.restcli
+"""
+
+
+def describe_derivatives(folder: str | Path) -> None:
+    """Describe the dataset, what its columns mean, and what in it is not BIDS."""
+    root = Path(folder)
+    description = {
+        "Name": "Seizures found by restcli",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "restcli", "Version": __version__, "Description": "Automatic; not a medical device"}],
+    }
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(str(root), f"cannot be written ({error.strerror})", "a writable folder") from error
+    write_atomically(root / "dataset_description.json", json.dumps(description, indent=1) + "\n")
+    write_atomically(root / "events.json", json.dumps(COLUMNS, indent=1) + "\n")
+    write_atomically(root / "README", _README)
+    write_atomically(root / ".bidsignore", _NOT_BIDS)

@@ -1,0 +1,125 @@
+"""What the ledgers of an archive say together: rows and sums."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from restcli import __version__
+from restcli.archive.ledger import DONE, QUARANTINED, STATES, Ledger, find_ledgers, is_complete
+from restcli.errors import OutputError
+
+
+class Book:
+    """All ledgers of a folder of outputs, read as one.
+
+    A recording that several ledgers know (an archive done whole and in shards) is reported once: as done before
+    failed, then as it was finished last.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+        with ExitStack() as stack:
+            self.ledgers = [stack.enter_context(Ledger(path)) for path in find_ledgers(out)]
+            self._stack = stack.pop_all()
+        self.run = max((ledger.last_run() for ledger in self.ledgers), key=lambda run: str(run.get("started", "")))
+        self._owner: dict[str, int] = {}
+        if len(self.ledgers) > 1:
+            ranks: dict[str, tuple[int, str]] = {}
+            for number, ledger in enumerate(self.ledgers):
+                for row in ledger.recordings():
+                    rank = (-STATES.index(row["state"]), row["finished"] or "")
+                    if rank >= ranks.get(row["path"], (-99, "")):
+                        ranks[row["path"]], self._owner[row["path"]] = rank, number
+
+    def __enter__(self) -> Book:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def recordings(self) -> Iterator[dict[str, Any]]:
+        """Yield recordings as plain values."""
+        for number, ledger in enumerate(self.ledgers):
+            yield from (row for row in ledger.recordings() if self._owner.get(row["path"], number) == number)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield events as plain values."""
+        for number, ledger in enumerate(self.ledgers):
+            yield from (row for row in ledger.events() if self._owner.get(row["path"], number) == number)
+
+    def skipped(self) -> list[dict[str, Any]]:
+        """Return what was not looked into; every shard walks the whole archive, so each thing is reported once."""
+        found = {item.path: item for ledger in self.ledgers for item in ledger.skipped()}
+        return [vars(found[path]) for path in sorted(found)]
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of the last run."""
+        try:
+            settings: dict[str, Any] = json.loads(self.run.get("settings", "{}"))
+        except (ValueError, RecursionError):
+            raise OutputError(str(self.out), "its ledger holds settings that cannot be read") from None
+        return settings
+
+
+def survey(out: str | Path) -> dict[str, Any]:
+    """Sum up an archive: counts by state, hours, events, failures by reason, what was not walked."""
+    with Book(out) as book:
+        return sum_up(book)
+
+
+def sum_up(book: Book) -> dict[str, Any]:
+    """Sum up an open book, as plain values."""
+    counts = dict.fromkeys(STATES, 0)
+    seconds, scored, missing, n_incomplete, n_events, n_with_events = 0.0, 0.0, 0.0, 0, 0, 0
+    failures: dict[str, dict[str, Any]] = {}
+    for row in book.recordings():
+        counts[row["state"]] += 1
+        if row["state"] == DONE:
+            seconds += row["duration"]
+            scored += (row["duration"] + row["missing"]) * row["scored"]
+            missing += row["missing"]
+            n_incomplete += row["missing"] > 0
+            n_events += row["n_events"]
+            n_with_events += row["n_events"] > 0
+        elif row["state"] == QUARANTINED:
+            reason = plain_reason(row)
+            entry = failures.setdefault(reason, {"reason": reason, "n": 0, "example": row["path"]})
+            entry["n"] += 1
+    skipped = book.skipped()
+    hidden = any(item["may_hide"] for item in skipped)
+    return {
+        "restcli": __version__,
+        "archive": book.run.get("archive", ""),
+        "started": book.run.get("started"),
+        "finished": book.run.get("finished"),
+        "weights": book.run.get("weights"),
+        "settings": book.settings(),
+        "n_other_files": book.run.get("n_others", 0),
+        "counts": counts,
+        "eeg_hours": seconds / 3600,
+        "scored_hours": scored / 3600,
+        "missing_hours": missing / 3600,
+        "n_incomplete": n_incomplete,
+        "n_events": n_events,
+        "n_with_events": n_with_events,
+        "failures": sorted(failures.values(), key=lambda entry: -entry["n"]),
+        "skipped": skipped,
+        "complete": book.run.get("finished") is not None and is_complete(counts, hidden),
+    }
+
+
+def plain_reason(row: Mapping[str, Any]) -> str:
+    """Return why a recording failed, without the file's name and numbers, so that equal reasons add up.
+
+    >>> plain_reason({"path": "a/b.edf", "error": "/archive/a/b.edf: is empty. Expected an EDF recording."})
+    'is empty'
+    """
+    text = str(row["error"])
+    name = str(row["path"]).rpartition("/")[2]
+    tail = text.partition(f"{name}: ")[2] or text
+    return re.sub(r"\d+(\.\d+)?", "#", re.split(r"; |\.(?: |$)", tail)[0])

@@ -1,0 +1,133 @@
+"""One recording on one worker, its cached scores, and what may be removed of earlier outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edf_writer import noise, write_edf
+
+import restcli
+from restcli.archive import cache, job
+from restcli.archive.coordinator import pack
+from restcli.detect.settings import Settings
+from restcli.nn.weights import load_weights
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_edf(tmp_path_factory.mktemp("job") / "a.edf", noise(19, 30, 200, seed=1), 200)
+
+
+def make_plan(out: Path, weights: Path, key: str | None = None) -> job.Plan:
+    out.mkdir(exist_ok=True)
+    (out / "ledger.sqlite").touch()
+    packed, settings = pack(str(weights)), Settings(threshold=0.3)
+    scores = cache.ScoreCache(str(out / "scores"), key or cache.scoring_digest(job.unpack(packed), settings))
+    return job.Plan(str(out), str(out / "ledger.sqlite"), scores, packed, settings, (), "none")
+
+
+# ---- the key of cached scores
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """Return a copy of the package's sources."""
+    copy = tmp_path / "restcli"
+    shutil.copytree(Path(restcli.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__", "models"))
+    return copy
+
+
+@pytest.mark.parametrize("name", ["signal/features.py", "io/edf.py", "nn/rest.py", "detect/detector.py", "events.py"])
+def test_key_changes_with_the_sources_of_scores(package: Path, name: str) -> None:
+    before = cache.sources_digest(package)
+    assert before == cache.sources_digest(package) == cache.sources_digest()
+    with (package / name).open("a") as file:
+        file.write("\n# changed\n")
+    assert cache.sources_digest(package) != before
+
+
+def test_key_changes_with_a_new_module_and_not_with_pictures(package: Path) -> None:
+    before = cache.sources_digest(package)
+    (package / "output" / "bundle.py").write_text("")
+    assert cache.sources_digest(package) == before
+    (package / "signal" / "new.py").write_text("")
+    assert cache.sources_digest(package) != before
+
+
+def test_key_changes_with_settings_that_change_scores(toy_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = load_weights(toy_weights)
+    keys = [
+        cache.scoring_digest(weights, Settings(**chosen))
+        for chosen in ({}, {"threshold": 0.9}, {"device": "cpu"}, {"step": 2}, {"passes": 4}, {"seed": 1})
+    ]
+    assert len(set(keys[:3])) == 1 and len(set(keys[2:])) == 4
+    monkeypatch.setattr(cache, "own_sources_digest", lambda: "other")
+    assert cache.scoring_digest(weights, Settings()) != keys[0]
+
+
+def test_worker_of_another_version_stops_the_batch(recording: Path, toy_weights: Path, tmp_path: Path) -> None:
+    outcome = job.annotate_one(job.Job(str(recording), "a", 1, 1), make_plan(tmp_path / "out", toy_weights, "0" * 64))
+    assert outcome["fatal"] and "another version" in outcome["error"]
+    assert not list((tmp_path / "out").glob("a_*"))
+
+
+# ---- what may be removed
+
+
+def test_only_unchanged_outputs_inside_the_folder_are_removed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "ward").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (out / "linked").symlink_to(tmp_path / "elsewhere")
+    names = ["ward/a_events.tsv", "ward/edited_events.tsv", "../victim", "linked/a_events.tsv"]
+    for name in names:
+        (out / name).write_text("x")
+    outputs = dict.fromkeys(names, hashlib.sha256(b"x").hexdigest())
+    (out / "ward" / "edited_events.tsv").write_text("by hand")
+    job.remove_outputs(out, outputs)
+    assert [name for name in names if (out / name).exists()] == names[1:]
+
+
+def test_outputs_are_not_written_through_a_link(recording: Path, toy_weights: Path, tmp_path: Path) -> None:
+    plan = make_plan(tmp_path / "out", toy_weights)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "ward").symlink_to(tmp_path / "elsewhere")
+    outcome = job.annotate_one(job.Job(str(recording), "ward/a", 1, 1), plan)
+    assert "leads out of the folder of outputs" in outcome["error"] and not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("name", ["a_events.tsv", "a_run.json"])
+def test_foreign_file_is_not_overwritten(recording: Path, toy_weights: Path, tmp_path: Path, name: str) -> None:
+    plan = make_plan(tmp_path / "out", toy_weights)
+    (tmp_path / "out" / name).write_text("by hand")
+    task = job.Job(str(recording), "a", 1, 1)
+    outcome = job.annotate_one(task, plan)
+    assert "not an unchanged output" in outcome["error"] and "--retry failed" in outcome["error"]
+    assert (tmp_path / "out" / name).read_text() == "by hand" and len(list((tmp_path / "out").glob("a_*"))) == 1
+    owned = {name: hashlib.sha256(b"by hand").hexdigest()}  # what the ledger knows as ours
+    assert "error" not in job.annotate_one(job.Job(str(recording), "a", 1, 1, previous=owned), plan)
+    assert (tmp_path / "out" / name).read_text() != "by hand"
+
+
+# ---- files that are not
+
+
+def test_pipe_in_place_of_a_recording_is_an_error_at_once(toy_weights: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.edf")
+    assert job.hash_many([str(tmp_path / "a.edf")]) == job.glimpse_many([str(tmp_path / "a.edf")]) == [None]
+    outcome = job.annotate_one(job.Job(str(tmp_path / "a.edf"), "a", 1, 1), make_plan(tmp_path / "out", toy_weights))
+    assert outcome["error_class"] == "RecordingError" and "regular file" in outcome["error"]
+
+
+def test_truncated_recording_reports_what_is_missing(recording: Path, toy_weights: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short.edf"
+    short.write_bytes(recording.read_bytes()[: -8 * 19 * 200 * 2])
+    outcome: dict[str, Any] = job.annotate_one(
+        job.Job(str(short), "short", 1, 1), make_plan(tmp_path / "out", toy_weights)
+    )
+    assert outcome["missing"] == pytest.approx(8, abs=1), outcome
