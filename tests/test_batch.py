@@ -647,7 +647,7 @@ def poisoned(recordings: list[Path], toy_weights: Path, tmp_path_factory: pytest
         content = bytearray(recordings[number % 6].read_bytes())
         content[-3] ^= number  # no two alike
         (archive / name).write_bytes(content)
-    process = start(archive, folder / "out", toy_weights, "--timeout", "30", "--memory", "1500MiB", faults=folder)
+    process = start(archive, folder / "out", toy_weights, "--timeout", "20", "--memory", "1500MiB", faults=folder)
     errors = end(process)
     assert process.returncode == 1, errors
     return folder / "out", errors

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import restcli
 from restcli.detect.rule import to_events
 from restcli.detect.settings import Settings, fit_montage, rule_in_force
 from restcli.events import Scores, Span
@@ -25,7 +24,7 @@ from restcli.signal.features import SPECTRUM_BINS
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
-PACKAGE = Path(restcli.__file__).parent
+PACKAGE = Path(__file__).parent.parent
 # The sources and libraries that scores follow from; the last also fixes the form in which they are stored.
 _SOURCES = ("signal", "io", "nn", "detect", "events.py", "archive/cache.py")
 _LIBRARIES = ("mne",)  # reads files; others compute the same up to rounding
