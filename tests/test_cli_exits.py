@@ -48,6 +48,15 @@ def test_a_full_disk_behind_stdout_is_one_clear_error(arguments: Sequence[str], 
     assert done.stderr.splitlines() == ["restcli: standard output: could not be written (No space left on device)."]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_annotate_notices_a_full_stdout_before_it_scores(edf: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = run_with_stdout(full, "annotate", edf, "-o", tmp_path / "out")
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == ["restcli: standard output: could not be written (No space left on device)."]
+    assert not (tmp_path / "out").exists()
+
+
 def test_json_of_a_name_that_is_not_text_stays_json(tmp_path: Path, toy_weights: Path) -> None:
     path = tmp_path / os.fsdecode(b"b\xff.edf")
     path.write_text("no signals")

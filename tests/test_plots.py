@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from datetime import datetime
+from importlib import import_module
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -17,9 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
+from restcli.cli import options
 from restcli.detect.rule import to_events
 from restcli.errors import OutputError
 from restcli.events import Event, EventRule, Events, Scores, Span
+from restcli.output.pictures import PICTURES
 from restcli.output.plots.columns import column_extremes, column_means
 from restcli.output.plots.curves import plot_curves, plot_reliability, plot_threshold_curve
 from restcli.output.plots.eeg import sensitivity
@@ -504,6 +507,12 @@ def test_any_mplbackend_will_do(backend, tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
     done = subprocess.run(command, env=os.environ | {"MPLBACKEND": backend}, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == backend and (tmp_path / "a.png").exists()
+
+
+def test_every_picture_of_the_registry_is_a_module_that_help_names():
+    for name, shows in PICTURES.items():
+        assert callable(import_module(f"restcli.output.plots.{name}").draw)
+        assert shows in options.Plot.__metadata__[0].help
 
 
 def test_pyplot_and_torch_stay_out():

@@ -12,7 +12,7 @@ import typer
 
 from restcli.cli import options
 from restcli.cli.display import console, print_json, print_table, progress_bar
-from restcli.cli.exits import DONE, SOME_FAILED, Stopped, as_rest_error, complain, note, say
+from restcli.cli.exits import DONE, SOME_FAILED, Stopped, as_rest_error, check_stdout, complain, note, say
 from restcli.errors import UsageError
 from restcli.text import elapsed
 
@@ -54,6 +54,7 @@ def annotate(
 
     kinds = options.split_list(formats)
     check_formats(kinds, plot)
+    check_stdout()
     _check_names(recordings, out, kinds)
     settings = options.read_settings(
         weights=weights,

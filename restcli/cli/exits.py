@@ -96,6 +96,18 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def check_stdout() -> None:
+    """Find out before the work whether standard output can take its result."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a file, as in tests
+        return
+    try:
+        os.write(descriptor, b"")  # enough for a closed or full device
+    except OSError as error:
+        raise OutputError("standard output", f"could not be written ({error.strerror})") from error
+
+
 def note(text: str) -> None:
     """Print a line for people on stderr."""
     sys.stderr.write(f"{text}\n")

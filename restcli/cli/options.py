@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from restcli.output.pictures import PICTURES
+
 if TYPE_CHECKING:
     from restcli.detect.settings import Settings
 
@@ -26,7 +28,8 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to c
 Format = Annotated[
     str, typer.Option("--format", "-f", help="Event tables, comma-separated: tsv, csv_bi, edf, xml, csv, json.")
 ]
-Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help="Format of the pictures.")]
+_PLOT_HELP = f"Format of the pictures: {'; '.join(PICTURES.values())}."
+Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help=_PLOT_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from restcli.output.text import DISCLAIMER, rule_text
-
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
@@ -27,6 +25,8 @@ PICTURES = {
 
 def draw_pictures(result: Result, folder: Path, stem: str, kind: str) -> tuple[list[str], dict[str, str]]:
     """Draw every picture into a folder; returns the names of the files, and why a picture could not be drawn."""
+    from restcli.output.text import DISCLAIMER, rule_text
+
     names: list[str] = []
     failed: dict[str, str] = {}
     page = {"title": re.sub(r"[\x00-\x1f\x7f]+", " ", stem), "footer": f"{rule_text(result)} · {DISCLAIMER}"}
