@@ -165,3 +165,14 @@ def test_other_formats_hold_any_date(tmp_path: Path, year: int, kind: str) -> No
     start = START.replace(year=year)
     again = read_events(written(Events(FOUND.events, 3600.0, start), tmp_path, kind), duration=3600.0, start=start)
     assert again.start == start and [event.onset for event in again] == [10.0, 3010.5]
+
+
+def test_a_long_recording_without_a_start_comes_back_from_xml(tmp_path: Path) -> None:
+    events = Events((Event(90_000.0, 60.0),), 100_000.0)
+    (event,) = read_events(written(events, tmp_path, "xml"), duration=100_000.0)
+    assert (event.onset, event.duration) == (90_000.0, 60.0)
+
+
+def test_a_remark_on_the_background_does_not_say_that_somebody_looked_for_seizures(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=r"no row speaks of seizures|has no rows"):
+        read_events(edf_with(tmp_path, (10.0, None, "Background"), (20.0, 5.0, "background")))

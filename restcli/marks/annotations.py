@@ -54,7 +54,8 @@ def from_annotations(annotations: Iterable[Annotation], where: str) -> Table:
         text = mark.text.partition("@@")[0]
         label = known_type(text.partition("|")[0]) or ("sz" if names_seizure(text) else None)
         if label == BACKGROUND:
-            rows.append(Row(where, mark.onset, stop, BACKGROUND))
+            if text == BACKGROUND:  # other spellings are remarks on the EEG
+                rows.append(Row(where, mark.onset, stop, BACKGROUND))
         elif label is not None and mark.duration > 0:
             rows.append(_row(mark, label, where))
         elif label is not None and _CLOSES.search(text) and opened is not None:

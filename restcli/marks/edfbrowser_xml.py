@@ -39,7 +39,9 @@ def _read(path: Path) -> Table:
         marks.append((moment, fraction, number(length, where), item.findtext("description", "").strip()))
     if not moments:
         return Table(())
-    origin = datetime.combine(min(moments).date(), time())
+    first = min(moments)
+    anonymous = timedelta(0) <= first - UNKNOWN_START < timedelta(days=30)
+    origin = UNKNOWN_START if anonymous else datetime.combine(first.date(), time())
     annotations = [
         Annotation((moment - origin).total_seconds() + fraction, length, text)
         for moment, fraction, length, text in marks
