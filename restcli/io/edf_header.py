@@ -306,7 +306,7 @@ def _report_channels(signals: Sequence[EdfSignal], fields: _Fields) -> None:
         fields.repairs.append(f"{names(turned)}: the range is given from high to low; read as inverted polarity")
     twins = [label for label, count in Counter(s.label for s in signals).items() if count > 1]
     if twins:
-        fields.repairs.append(f"{names(twins)}: the label occurs more than once; told apart by position")
+        fields.repairs.append(f"{names(twins)}: the label occurs more than once; distinguished by position")
 
 
 def _data_start(raw: bytes, n_signals: int, record_bytes: int, *, size: int, fields: _Fields) -> int:

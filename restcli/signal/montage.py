@@ -86,7 +86,7 @@ def parse_label(label: str) -> tuple[str, str] | None:
     text = re.sub(r"[\x00\s]+", " ", label).strip().upper()
     text = re.sub(r"^(?:EEG|POL)(?:[ _:.]+|(?=[A-Z]))", "", text)
     text = re.sub(r"^\d+ +(?=[A-Z])", "", text)  # a running number before the name
-    # CHB-MIT prints repeated derivations as "T8-P8-0", "T8-P8-1": the trailing digit counts, it is no reference.
+    # CHB-MIT prints repeated derivations as "T8-P8-0", "T8-P8-1": the last digit is a number, not a reference.
     tokens = [token.strip() for token in re.split(r"\s*[-–/_]\s*|\s+", text) if token.strip()]
     if len(tokens) == 3 and tokens[2] in {"0", "1", "2", "3"} and _electrode(tokens[1]) is not None:
         tokens = tokens[:2]

@@ -1,0 +1,155 @@
+"""Time stamps of EDF+ records: segments, gaps and clocks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edf_bytes import EdfFile
+from io_checks import close, joined, stored
+from scipy.signal import resample_poly
+
+from restcli.errors import RecordingError
+from restcli.io.registry import open_recording
+
+
+def gapped(onsets: list[float], **fields: object) -> EdfFile:
+    texts = [f"+{onset:.7g}" if onset >= 0 else f"{onset:.7g}" for onset in onsets]
+    return EdfFile(**{"kind": "EDF+D", "onsets": texts, "n_records": len(onsets), **fields})
+
+
+def test_gap_keeps_the_true_clock(tmp_path: Path) -> None:
+    file = gapped([0, 1, 2, 3, 100.5, 101.5, 102.5])
+    recording = open_recording(file.write(tmp_path / "a.edf"))
+    assert [(s.start, s.stop, s.offset) for s in recording.segments] == [(0, 4, 0), (100.5, 103.5, 4)]
+    assert recording.duration == 103.5 and recording.repairs == ()
+    expected = file.microvolts()
+    blocks = list(recording.blocks([0, 1], sfreq=256, seconds=2))
+    assert [block.start for block in blocks] == [0, 2, 100.5, 102.5]
+    close(blocks[2].data, expected[:, 4 * 256 : 6 * 256])
+    trace = recording.read([0, 1], 3.5, 101)
+    close(trace[:, :128], expected[:, 896:1024])
+    assert np.isnan(trace[:, 128 : 97 * 256]).all()
+    close(trace[:, 97 * 256 :], expected[:, 1024 : 1024 + 128])
+
+
+def test_resampling_never_reaches_across_a_gap(tmp_path: Path) -> None:
+    file = gapped([0, 1, 2, 3, 100, 101, 102])
+    blocks = list(open_recording(file.write(tmp_path / "a.edf")).blocks([0, 1], sfreq=200))
+    for block, part in zip(blocks, (slice(0, 1024), slice(1024, 1792)), strict=True):
+        alone = resample_poly(file.microvolts()[:, part], 25, 32, axis=1, padtype="edge")
+        np.testing.assert_allclose(block.data, alone, atol=1e-3 * np.abs(alone).max())
+
+
+def test_discontinuous_file_without_gaps_is_one_segment(tmp_path: Path) -> None:
+    recording = open_recording(gapped([float(k) for k in range(8)]).write(tmp_path / "a.edf"))
+    assert recording.format == "EDF+D" and len(recording.segments) == 1 and recording.repairs == ()
+
+
+def test_bdf_plus_d_has_gaps_too(tmp_path: Path) -> None:
+    recording = open_recording(gapped([0, 1, 5], kind="BDF+D", bdf=True).write(tmp_path / "a.bdf"))
+    assert recording.format == "BDF+D" and [s.start for s in recording.segments] == [0, 5]
+
+
+def test_subsecond_start_moves_the_clock_not_the_signal(tmp_path: Path) -> None:
+    recording = open_recording(gapped([0.25, 1.25, 2.25], kind="EDF+C").write(tmp_path / "a.edf"))
+    assert recording.start == datetime(2021, 3, 2, 14, 15, 16, 250_000)
+    assert recording.segments[0].start == 0 and recording.duration == 3 and recording.repairs == ()
+
+
+def test_late_first_record_moves_the_clock_and_is_said(tmp_path: Path) -> None:
+    recording = open_recording(gapped([60, 61, 62]).write(tmp_path / "a.edf"))
+    assert recording.start == datetime(2021, 3, 2, 14, 16, 16) and "60.000 s after" in recording.repairs[0]
+
+
+def test_rounded_record_times_are_no_gaps(tmp_path: Path) -> None:
+    step = 0.976562
+    file = gapped([round(k * step, 3) for k in range(40)], duration=str(step), counts=(250, 250))
+    recording = open_recording(file.write(tmp_path / "a.edf"))
+    assert len(recording.segments) == 1 and recording.channels[0].sfreq == 250 / step and recording.repairs == ()
+
+
+def test_clock_set_back_a_little_is_repaired(tmp_path: Path) -> None:
+    recording = open_recording(gapped([0, 1, 2, 2.9, 3.9, 9]).write(tmp_path / "a.edf"))
+    assert [(s.start, s.stop) for s in recording.segments] == [(0, 5), (9, 10)]
+    assert "overlap by up to 0.100 s" in recording.repairs[0]
+
+
+@pytest.mark.parametrize("onsets", [[0, 1, 50, 20, 21], [0, 0, 0, 0], [5, 4, 3, 2]])
+def test_shuffled_record_times_are_refused(tmp_path: Path, onsets: list[float]) -> None:
+    with pytest.raises(RecordingError, match="backwards"):
+        open_recording(gapped(onsets).write(tmp_path / "a.edf"))
+
+
+def test_continuous_file_with_useless_times_is_continuous(tmp_path: Path) -> None:
+    recording = open_recording(gapped([0.0] * 8, kind="EDF+C").write(tmp_path / "a.edf"))
+    assert len(recording.segments) == 1 and recording.duration == 8 and "run backwards" in recording.repairs[0]
+
+
+def test_continuous_file_whose_times_show_a_gap(tmp_path: Path) -> None:
+    recording = open_recording(gapped([0, 1, 2, 33, 34], kind="EDF+C").write(tmp_path / "a.edf"))
+    assert [s.start for s in recording.segments] == [0, 33] and "show 1 gap" in recording.repairs[0]
+
+
+def test_record_times_with_commas_and_stray_texts(tmp_path: Path) -> None:
+    onsets = ["+0,5", b"+1,5\x14\x14\x00+1.7\x151\x14Seizure \xff\xfe\x14\x00", "+2,5"]
+    recording = open_recording(EdfFile(kind="EDF+D", onsets=onsets, n_records=3).write(tmp_path / "a.edf"))
+    assert len(recording.segments) == 1 and recording.duration == 3
+
+
+def test_single_unreadable_time_follows_its_predecessor(tmp_path: Path) -> None:
+    onsets = ["+0", b"garbage", "+2", "+9"]
+    recording = open_recording(EdfFile(kind="EDF+D", onsets=onsets, n_records=4).write(tmp_path / "a.edf"))
+    assert [(s.start, s.stop) for s in recording.segments] == [(0, 3), (9, 10)] and "unreadable" in recording.repairs[0]
+
+
+def test_misplaced_record_times_are_damage(tmp_path: Path) -> None:
+    file = EdfFile(kind="EDF+C", onsets=[f"+{k}" for k in range(10)])
+    raw, path = file.bytes(), tmp_path / "a.edf"
+    path.write_bytes(raw[:2000] + b"\x05" * 7 + raw[2000:])
+    with pytest.raises(RecordingError, match="not where they belong"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize("onsets", [[b""] * 5, None])
+def test_interrupted_file_without_times_is_refused(tmp_path: Path, onsets: list[bytes] | None) -> None:
+    with pytest.raises(RecordingError, match="EDF\\+D"):
+        open_recording(EdfFile(kind="EDF+D", onsets=onsets, n_records=5).write(tmp_path / "a.edf"))
+
+
+def test_continuous_file_with_blank_times(tmp_path: Path) -> None:
+    recording = open_recording(EdfFile(kind="EDF+C", onsets=[b""] * 5, n_records=5).write(tmp_path / "a.edf"))
+    assert recording.duration == 5 and "no time stamps" in recording.repairs[0]
+
+
+def test_last_partial_second_is_dropped_by_blocks_not_by_read(tmp_path: Path) -> None:
+    file = EdfFile(duration="0.75", counts=(192, 192), n_records=5)
+    recording = open_recording(file.write(tmp_path / "a.edf"))
+    assert recording.duration == 3.75
+    assert joined(recording, [0], sfreq=256).shape == (1, 768)
+    close(stored(recording), file.microvolts())
+
+
+def test_a_clock_that_drifts_is_followed_where_gaps_are_allowed(tmp_path: Path) -> None:
+    onsets = [f"+{1.001 * k:.3f}" for k in range(1200)]
+    file = EdfFile(counts=[4] * 2, n_records=1200, kind="EDF+D", onsets=onsets)
+    recording = open_recording(file.write(tmp_path / "d.edf"))
+    assert any("drift by 1.20 s" in repair and "followed" in repair for repair in recording.repairs)
+    assert recording.duration == pytest.approx(1201.2, abs=0.26)
+    for segment in recording.segments:  # by the stamps no second is more than a step away from its place
+        assert segment.start == pytest.approx(round(segment.start / 1.001) * 1.001, abs=0.26)
+    file = EdfFile(counts=[4] * 2, n_records=1200, kind="EDF+C", onsets=onsets)
+    recording = open_recording(file.write(tmp_path / "c.edf"))
+    assert (recording.duration, len(recording.segments)) == (1200, 1)
+    assert any("drift by 1.20 s" in repair and "follow the samples" in repair for repair in recording.repairs)
+
+
+def test_weeks_of_gaps_are_no_recording(tmp_path: Path) -> None:
+    onsets = [f"+{k}" for k in range(9)] + ["+2592000"]
+    with pytest.raises(RecordingError, match="30 days of gaps"):
+        open_recording(EdfFile(kind="EDF+D", onsets=onsets).write(tmp_path / "d.edf"))
+    recording = open_recording(EdfFile(kind="EDF+C", onsets=onsets).write(tmp_path / "c.edf"))
+    assert recording.duration == 10
+    assert any("30 days of gaps" in repair and "ignored" in repair for repair in recording.repairs)
