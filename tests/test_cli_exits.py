@@ -169,6 +169,20 @@ def test_a_signal_stops_the_other_commands(
     assert ("the data set in sim is incomplete" in done.stderr) == (arguments[0] == "simulate")
 
 
+def test_a_failing_clean_up_does_not_hide_a_stop(
+    edf: Path, toy_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def confused(path: Path) -> None:
+        try:
+            interrupted(signal.SIGTERM)()
+        finally:
+            raise ValueError(path)
+
+    monkeypatch.setattr("restcli.io.registry.open_recording", confused)
+    done = restcli("annotate", edf, tmp_path / "next.edf", "-w", toy_weights, "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (128 + signal.SIGTERM, "restcli: stopped")
+
+
 def test_nohup_shields_from_a_closing_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -45,25 +45,31 @@ def run(command: Callable[[], object]) -> int:
     """Run a command and return its exit code; an error is printed as one line on stderr."""
     with _guarded_streams(), stop_signals(_stop):
         try:
-            try:
-                command()
-                code = DONE
-            except SystemExit as leaving:
-                code = leaving.code if isinstance(leaving.code, int) else DONE
-            sys.stdout.flush()
+            return _run(command)
         except Stopped as stopped:
             if stopped.number != _PIPE_CLOSED:
                 note("restcli: stopped")
             return stopped.exit_code
-        except Exception as error:
-            problem = as_rest_error("restcli", error)
-            complain(problem)
-            return problem.exit_code
-        return code
+
+
+def _run(command: Callable[[], object]) -> int:
+    code = DONE
+    try:
+        try:
+            command()
+        except SystemExit as leaving:
+            code = leaving.code if isinstance(leaving.code, int) else DONE
+        sys.stdout.flush()
+    except Exception as error:
+        problem = as_rest_error("restcli", error)
+        complain(problem)
+        return problem.exit_code
+    return code
 
 
 def as_rest_error(where: str, error: Exception) -> RestError:
     """Return any exception as an error to print: kind and place, but not its text, which may quote a file."""
+    _raise_stop_behind(error)
     if isinstance(error, RestError):
         return error
     if os.environ.get(DEBUG):
@@ -77,6 +83,14 @@ def as_rest_error(where: str, error: Exception) -> RestError:
         f"unexpected {type(error).__name__} in {_place(error)}",
         remedy=f"This is a bug, please report it; {DEBUG}=1 shows the traceback",
     )
+
+
+def _raise_stop_behind(error: BaseException | None) -> None:
+    """Raise the `Stopped` that a clean-up or a library has replaced by this error, if there is one."""
+    while error is not None:
+        if isinstance(error, Stopped):
+            raise error
+        error = error.__context__
 
 
 def _place(error: Exception) -> str:
