@@ -179,7 +179,6 @@ EVENT_PAGES = {
     "other traces": lambda: event_page(BANANA, traces=make_traces(90, 120, names=("C3-C4", "C4-T4"))),
     "huge": lambda: event_page(BANANA, traces=make_traces(90, 120, scale=9000.0)),
     "tiny": lambda: event_page(BANANA, traces=make_traces(90, 120, scale=0.01)),
-    "fast": lambda: event_page(BANANA, traces=make_traces(90, 120, sfreq=2000.0)),
     "focal, many named": lambda: event_page(BANANA, event=Event(100.25, 20, "sz_foc", 0.7, DOUBLE_BANANA[:12])),
     "nothing known": lambda: event_page(BANANA, event=Event(100.25, 0.0)),
 }

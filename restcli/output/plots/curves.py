@@ -120,12 +120,7 @@ def plot_reliability(
     below.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.9 / max(1, len(counts)), color=FAINT, edgecolor=GREY)
     below.set_yscale("log")
     top = math.ceil(math.log10(max(2, int(np.max(counts, initial=1)))))
-    below.set(
-        xlim=(-0.02, 1.02),
-        ylim=(0.5, 10**top * 2),
-        xlabel="probability",
-        ylabel="scores",
-    )
+    below.set(xlim=(-0.02, 1.02), ylim=(0.5, 10**top * 2), xlabel="probability", ylabel="scores")
     ticks = sorted({1, 10 ** ((top + 1) // 2), 10**top})
     below.set_yticks(ticks, [f"{tick:,}".replace(",", " ") for tick in ticks])
     below.set_yticks([], minor=True)

@@ -17,11 +17,10 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from restcli.events import Event, FloatArray
-from restcli.output.plots.columns import column_extremes, hatch_columns
+from restcli.output.plots.columns import hatch_columns
 from restcli.output.plots.head import head_order
 from restcli.output.plots.style import (
     BLUE,
-    DPI,
     FAINT,
     FONT_ROW,
     FONT_SMALL,
@@ -136,25 +135,14 @@ def draw_traces(
             where = axes.get_yaxis_transform()
             axes.text(0.01, place, "not available", transform=where, color=GREY, va="center", fontsize=FONT_ROW)
             continue
-        time, values = _thin(traces.time, data[index[name]])
         line: dict[str, Any] = {"color": INK, "linewidth": 0.55, "zorder": 3}
         if name in coloured:
             line = {"color": BLUE, "linewidth": 0.95, "zorder": 4}
-        axes.add_artist(Line2D(time, place + np.clip(values, -limit, limit) / scale.row, **line))
+        axes.add_artist(Line2D(traces.time, place + np.clip(data[index[name]], -limit, limit) / scale.row, **line))
     _hatch_gaps(axes, traces)
     for tick, name in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set(color=BLUE if name in coloured else INK, weight="bold" if name in coloured else "normal")
     return scale
-
-
-def _thin(time: FloatArray, values: NDArray[np.float64]) -> tuple[FloatArray, NDArray[np.float64]]:
-    """Keep the extremes of each half pixel of a long trace."""
-    n_columns = round(TRACE_WIDTH * DPI * 2)
-    if len(time) <= 4 * n_columns:
-        return time, values
-    edges = np.linspace(time[0], time[-1], n_columns + 1)
-    low, high = column_extremes(time, values, edges, step=0.0)
-    return np.repeat((edges[:-1] + edges[1:]) / 2, 2), np.stack([low, high], axis=1).ravel()
 
 
 def _hatch_gaps(axes: Axes, traces: Traces) -> None:
