@@ -1,4 +1,4 @@
-"""Time spent by stage; knows nothing of what the stages do."""
+"""Time spent by stage."""
 
 from __future__ import annotations
 
