@@ -179,7 +179,7 @@ _NOTHING = """
 import sys, restcli.archive.coordinator as batch
 from pathlib import Path
 from restcli.detect.settings import Settings
-from restcli.archive.pool import PoolOptions
+from restcli.archive.resources import PoolOptions
 import benchmarks.batch
 batch.annotate_one = benchmarks.batch.do_nothing
 batch.run_batch(batch.Request(Path(sys.argv[1]), Path(sys.argv[2]), Settings()), PoolOptions(workers=2))

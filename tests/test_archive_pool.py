@@ -15,7 +15,8 @@ import pytest
 from distributed import Client
 from distributed.security import Security
 
-from restcli.archive.pool import Failure, PoolOptions, RunningTask, WorkerPool
+from restcli.archive.pool import Failure, RunningTask, WorkerPool
+from restcli.archive.resources import PoolOptions
 from restcli.errors import RestError, UsageError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import fnmatch
 import hashlib
@@ -25,10 +26,10 @@ import numpy as np
 import pytest
 from edf_writer import noise, write_edf
 
-from restcli.archive import pool
+from restcli.archive import pool, resources
 from restcli.archive.coordinator import FINISHING, GOING, Progress, Request, Summary, pack, run_batch
 from restcli.archive.ledger import Ledger, ledger_name
-from restcli.archive.pool import PoolOptions
+from restcli.archive.resources import PoolOptions
 from restcli.archive.survey import Book, survey
 from restcli.archive.tables import export_tables
 from restcli.archive.walk import output_stems, shard_of, walk_archive
@@ -37,6 +38,8 @@ from restcli.errors import OutputError, RestError, UsageError
 
 HERE = Path(__file__).resolve().parent
 MAIN = "from restcli.cli.app import main; main()"
+pytestmark = pytest.mark.timeout(600)  # a busy machine takes minutes to start worker processes again
+STARTED: list[subprocess.Popen[str]] = []
 QUIET = ("--plot", "none", "--threshold", "0.3")
 
 
@@ -122,12 +125,25 @@ def start(
     if faults is not None:
         env |= {"DASK_DISTRIBUTED__WORKER__PRELOAD": str(HERE / "batch_faults.py"), "RESTCLI_TEST_MARKS": str(faults)}
     command = [sys.executable, "-c", code, "batch", *fixed, *options]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    STARTED.append(process)
+    return process
 
 
-def end(process: subprocess.Popen[str], seconds: float = 150.0) -> str:
+@pytest.fixture(autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    """End what a test that failed has left."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def end(process: subprocess.Popen[str], seconds: float = 400.0) -> str:
     """Wait for a process; returns what it said to people."""
     try:
         return process.communicate(timeout=seconds)[1]
@@ -136,7 +152,7 @@ def end(process: subprocess.Popen[str], seconds: float = 150.0) -> str:
         raise AssertionError(process.communicate()[1]) from None
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 200.0) -> Any:
     """Return what the condition gives as soon as it is true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -937,10 +953,15 @@ def test_only_scoring_takes_the_gpu(
 
 
 def test_workers_leave_room_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "MEMORY_LIMIT", 100 * 2**30)
-    monkeypatch.setattr(pool, "CPU_COUNT", 32)
-    assert [pool.local_size(PoolOptions(), gpu)[0] for gpu in (None, 80 * 2**30, 8 * 2**30, 2**29)] == [32, 32, 8, 1]
-    assert pool.local_size(PoolOptions(workers=3), 2**29)[0] == 3  # who says a number gets it
+    monkeypatch.setattr(resources, "MEMORY_LIMIT", 100 * 2**30)
+    monkeypatch.setattr(resources, "CPU_COUNT", 32)
+    assert [resources.local_size(PoolOptions(), gpu)[0] for gpu in (None, 80 * 2**30, 8 * 2**30, 2**29)] == [
+        32,
+        32,
+        8,
+        1,
+    ]
+    assert resources.local_size(PoolOptions(workers=3), 2**29)[0] == 3  # who says a number gets it
 
 
 def test_gpu_is_found_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -948,12 +969,12 @@ def test_gpu_is_found_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert pool.gpu_memory() == 24576 * 2**20
+    assert resources.gpu_memory() == 24576 * 2**20
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert pool.gpu_memory() is None
+    assert resources.gpu_memory() is None
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho no devices were found\nexit 6\n")
-    assert pool.gpu_memory() is None
+    assert resources.gpu_memory() is None
 
 
 @pytest.mark.gpu

@@ -28,7 +28,8 @@ from restcli.archive.job import (
     unpack,
 )
 from restcli.archive.ledger import Keys, Ledger, Row, is_complete, ledger_name
-from restcli.archive.pool import TICK, Failure, PoolOptions, RunningTask, SchedulerLost, WorkerPool, gpu_memory
+from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
+from restcli.archive.resources import PoolOptions, gpu_memory
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError, UsageError

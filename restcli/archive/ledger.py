@@ -8,58 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from restcli.archive.schema import APPLICATION, SCHEMA, VERSION, expected_schema, schema_of
 from restcli.archive.walk import LEDGER_PATTERN, Found, Skipped, is_inside, is_output_of, possible_stems
 from restcli.errors import OutputError
-
-VERSION = 2
-_APPLICATION = 0x52455354  # "REST"
 
 PENDING, RUNNING, DONE, SAME, QUARANTINED = "pending", "running", "done", "same", "quarantined"
 STATES = (DONE, QUARANTINED, SAME, RUNNING, PENDING)
 
-# Types and ranges are part of the schema, and the schema of a ledger is compared with this one when it is opened.
-_SCHEMA = """
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, archive TEXT NOT NULL, weights TEXT NOT NULL,
-    settings TEXT NOT NULL CHECK (json_type(settings) = 'object' AND length(settings) < 1000000),
-    n_others INTEGER NOT NULL DEFAULT 0 CHECK (n_others >= 0)
-) STRICT;
-CREATE TABLE recordings (
-    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL CHECK (size >= 0),
-    mtime_ns INTEGER NOT NULL, fingerprint TEXT, hash TEXT, stem TEXT NOT NULL, seen INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'same', 'quarantined')),
-    same_as INTEGER REFERENCES recordings(id) CHECK ((same_as IS NULL) = (state != 'same')),
-    attempts INTEGER NOT NULL DEFAULT 0, worker TEXT, started TEXT, finished TEXT,
-    seconds REAL CHECK (seconds >= 0), stages TEXT CHECK (json_type(stages) = 'object'),
-    error_class TEXT, error TEXT CHECK (error IS NOT NULL OR state != 'quarantined'),
-    duration REAL CHECK (duration BETWEEN 0 AND 1e10), scored REAL CHECK (scored BETWEEN 0 AND 1),
-    missing REAL CHECK (missing BETWEEN 0 AND 1e10), n_events INTEGER CHECK (n_events >= 0),
-    weights TEXT, settings TEXT, rendering TEXT, made_stem TEXT,
-    CHECK (state != 'done' OR (duration IS NOT NULL AND scored IS NOT NULL AND missing IS NOT NULL
-        AND n_events IS NOT NULL AND made_stem IS NOT NULL AND hash IS NOT NULL))
-) STRICT;
-CREATE INDEX recordings_by_turn ON recordings(state, size DESC, path);
-CREATE INDEX recordings_by_size ON recordings(size, fingerprint);
-CREATE INDEX recordings_by_hash ON recordings(hash);
-CREATE TABLE outputs (
-    recording INTEGER NOT NULL REFERENCES recordings(id) ON DELETE CASCADE, name TEXT NOT NULL, hash TEXT NOT NULL,
-    PRIMARY KEY (recording, name)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE events (
-    recording INTEGER NOT NULL REFERENCES recordings(id) ON DELETE CASCADE, number INTEGER NOT NULL,
-    onset REAL NOT NULL CHECK (onset BETWEEN 0 AND 1e10), duration REAL NOT NULL CHECK (duration BETWEEN 0 AND 1e10),
-    label TEXT NOT NULL, confidence REAL CHECK (confidence BETWEEN 0 AND 1), channels TEXT NOT NULL,
-    picture TEXT, PRIMARY KEY (recording, number)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE skipped (
-    path TEXT PRIMARY KEY, reason TEXT NOT NULL, may_hide INTEGER NOT NULL CHECK (may_hide IN (0, 1)),
-    seen INTEGER NOT NULL
-) STRICT;
-"""
 _ROW = "id, path, size, mtime_ns, hash, stem, attempts"
 _EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")
 
@@ -115,17 +73,6 @@ def find_ledgers(out: str | Path) -> tuple[Path, ...]:
     return found
 
 
-@cache
-def _schema() -> frozenset[tuple[str, str]]:
-    with closing(sqlite3.connect(":memory:")) as db:
-        db.executescript(_SCHEMA)
-        return _schema_of(db)
-
-
-def _schema_of(db: sqlite3.Connection) -> frozenset[tuple[str, str]]:
-    return frozenset((str(row[0]), str(row[1])) for row in db.execute("SELECT name, sql FROM sqlite_master"))
-
-
 class Ledger:
     """An open ledger; only the coordinator opens one for writing, and a second writer is refused."""
 
@@ -173,11 +120,11 @@ class Ledger:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA foreign_keys=ON")
-            if not _schema_of(self._db):
+            if not schema_of(self._db):
                 self._db.executescript(
-                    f"BEGIN; PRAGMA application_id={_APPLICATION}; PRAGMA user_version={VERSION}; {_SCHEMA} COMMIT;"
+                    f"BEGIN; PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; {SCHEMA} COMMIT;"
                 )
-        if self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
             raise OutputError(str(self.path), "is not a restcli ledger", "a ledger", "Move it away")
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found != VERSION:
@@ -187,7 +134,7 @@ class Ledger:
                 f"version {VERSION}",
                 "Use the restcli that wrote it, or another folder",
             )
-        if _schema_of(self._db) != _schema():
+        if schema_of(self._db) != expected_schema():
             raise self._damaged("its tables are not those of a ledger")
         answer = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]  # types and CHECK constraints of all rows
         if answer != "ok":

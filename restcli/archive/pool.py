@@ -9,17 +9,14 @@ import logging
 import math
 import os
 import signal
-import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dask
-from dask.system import CPU_COUNT
 from dask.utils import key_split
 from distributed import (
     CancelledError,
@@ -36,16 +33,14 @@ from distributed import (
 )
 from distributed.scheduler import DEFAULT_EXTENSIONS as SCHEDULER_EXTENSIONS
 from distributed.security import Security
-from distributed.system import MEMORY_LIMIT
 from distributed.utils import sync
 from distributed.worker import DEFAULT_EXTENSIONS as WORKER_EXTENSIONS
 
-from restcli.errors import RestError, UsageError
+from restcli.archive.resources import PoolOptions, local_size
+from restcli.errors import RestError
 
 TICK = 0.5
 
-_BYTES_PER_WORKER = 2 * 2**30
-_BYTES_PER_CONTEXT = 2**29
 _TOPIC = "restcli-started"
 _WATCH = 0.05
 # Dask times its messages by the wall clock; set back by more than this, it would hold them until it has caught up.
@@ -68,73 +63,6 @@ _LOCAL_CONFIG = {
     "distributed.admin.low-level-log-length": 100,
     "distributed.admin.system-monitor.log-length": 100,
 }
-
-
-@dataclass(frozen=True)
-class PoolOptions:
-    """Which worker processes to use."""
-
-    scheduler: str | None = None  # address of a Dask scheduler; None starts workers on this machine
-    workers: int | None = None  # on this machine; None takes one for each core while memory lasts
-    memory: int | None = None  # bytes that one of them may take; None divides the memory of the machine
-    patience: float = 600.0  # seconds to wait for a lost scheduler to come back
-    tls_ca: Path | None = None  # certificate of the authority that signed the scheduler's
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError("--workers", str(self.workers), "1 or more")
-        if self.memory is not None and self.memory < 2**28:
-            raise UsageError("--memory", f"{self.memory} bytes", "at least 256 MiB for each worker")
-        files = {"--tls-ca": self.tls_ca, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
-        for option, path in files.items():
-            if self.is_encrypted and path is None:
-                raise UsageError(option, "is missing", "a file in PEM format, which a tls:// scheduler needs")
-            if not self.is_encrypted and path is not None:
-                raise UsageError(option, "has no use", "it together with --scheduler tls://host:port")
-            if path is not None and not path.is_file():
-                raise UsageError(option, f"{path} is not a file", "a file in PEM format")
-
-    @property
-    def is_encrypted(self) -> bool:
-        """Whether the scheduler must prove who it is, and is shown who asks."""
-        return self.scheduler is not None and self.scheduler.startswith("tls://")
-
-    @property
-    def warning(self) -> str:
-        """What is unsafe about the scheduler, or nothing."""
-        if self.scheduler is None or self.is_encrypted:
-            return ""
-        return (
-            f"{self.scheduler} is not encrypted: everyone who can reach it can run programs as the user of its "
-            "workers and read their recordings; use tls:// (see docs/archives.md)"
-        )
-
-
-def local_size(options: PoolOptions, gpu: int | None = None) -> tuple[int, int]:
-    """Return how many workers to start on this machine, and the bytes that each may take.
-
-    One for each core, as long as each has 2 GiB; contexts on a GPU of `gpu` bytes may take half of its memory.
-    """
-    most = max(1, int(MEMORY_LIMIT * 0.9 // _BYTES_PER_WORKER))
-    if gpu is not None:
-        most = max(1, min(most, gpu // 2 // _BYTES_PER_CONTEXT))
-    n_workers = options.workers if options.workers is not None else min(CPU_COUNT, most)
-    memory = options.memory if options.memory is not None else int(MEMORY_LIMIT * 0.9 / n_workers)
-    return n_workers, memory
-
-
-def gpu_memory() -> int | None:
-    """Return the bytes of the smallest GPU of this machine, or None; asks the driver, which is quicker than torch."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
-        return None
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-        return min(int(line) for line in answer.split()) * 2**20
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
 
 
 class SchedulerLost(Exception):  # noqa: N818

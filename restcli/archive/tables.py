@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from io import TextIOWrapper
 from itertools import islice
@@ -16,40 +16,14 @@ from restcli.errors import OutputError
 from restcli.files import replacing
 
 _TEXT, _WHOLE, _REAL = "string", "Int64", "Float64"
-RECORDING_COLUMNS = {
-    "path": _TEXT,
-    "state": _TEXT,
-    "same_as": _TEXT,
-    "size": _WHOLE,
-    "mtime_ns": _WHOLE,
-    "hash": _TEXT,
-    "duration": _REAL,
-    "scored": _REAL,
-    "missing": _REAL,
-    "n_events": _WHOLE,
-    "attempts": _WHOLE,
-    "worker": _TEXT,
-    "started": _TEXT,
-    "finished": _TEXT,
-    "seconds": _REAL,
-    "error_class": _TEXT,
-    "error": _TEXT,
-    "weights": _TEXT,
-    "settings": _TEXT,
-    "outputs": _TEXT,
-}
-EVENT_COLUMNS = {
-    "path": _TEXT,
-    "number": _WHOLE,
-    "onset": _REAL,
-    "duration": _REAL,
-    "label": _TEXT,
-    "confidence": _REAL,
-    "channels": _TEXT,
-    "picture": _TEXT,
-    "hash": _TEXT,
-    "weights": _TEXT,
-}
+RECORDING_COLUMNS = (
+    "path state same_as size mtime_ns hash duration scored missing n_events attempts worker started finished seconds "
+    "error_class error weights settings outputs"
+).split()
+EVENT_COLUMNS = "path number onset duration label confidence channels picture hash weights".split()
+_KINDS = dict.fromkeys(("size", "mtime_ns", "n_events", "attempts", "number"), _WHOLE) | dict.fromkeys(
+    ("duration", "scored", "missing", "seconds", "onset", "confidence"), _REAL
+)
 _AT_ONCE = 5_000
 
 
@@ -68,13 +42,13 @@ def export_tables(out: str | Path, folder: str | Path) -> tuple[Path, ...]:
         )
 
 
-def _export(rows: Iterable[dict[str, Any]], columns: Mapping[str, str], stem: Path) -> tuple[Path, Path]:
+def _export(rows: Iterable[dict[str, Any]], columns: Sequence[str], stem: Path) -> tuple[Path, Path]:
     """Write rows a few thousand at a time, so that memory does not grow with the archive."""
     import pyarrow as pa
     from pyarrow import parquet
 
     kinds = {_TEXT: pa.string(), _WHOLE: pa.int64(), _REAL: pa.float64()}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    schema = pa.schema([(name, kinds[_KINDS.get(name, _TEXT)]) for name in columns])
     paths = stem.with_suffix(".csv"), stem.with_suffix(".parquet")
     with ExitStack() as stack:
         csv, binary = (stack.enter_context(replacing(path)) for path in paths)
@@ -88,11 +62,11 @@ def _export(rows: Iterable[dict[str, Any]], columns: Mapping[str, str], stem: Pa
     return paths
 
 
-def _frames(rows: Iterable[dict[str, Any]], columns: Mapping[str, str]) -> Iterator[pd.DataFrame]:
+def _frames(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Yield the rows as typed frames, at least one."""
     waiting = iter(rows)
     while True:
         some = list(islice(waiting, _AT_ONCE))
-        yield pd.DataFrame(some, columns=list(columns)).astype(dict(columns))
+        yield pd.DataFrame(some, columns=list(columns)).astype({name: _KINDS.get(name, _TEXT) for name in columns})
         if len(some) < _AT_ONCE:
             return

@@ -115,7 +115,7 @@ def run(
         device=device,
     )
     from restcli.archive.coordinator import Request, run_batch
-    from restcli.archive.pool import PoolOptions
+    from restcli.archive.resources import PoolOptions
 
     request = Request(archive, out, settings, kinds, plot, shard=shard, retry=retry is not None, timeout=timeout)
     pool = PoolOptions(scheduler, workers, memory, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
