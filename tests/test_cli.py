@@ -1,4 +1,4 @@
-"""What people meet: commands, exit codes, stdout for data and stderr for people."""
+"""The commands annotate and info: outputs, exit codes, stdout for data and stderr for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESTCLI = [sys.executable, "-c", "import sys; from restcli.cli.app import main; 
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left: exit code, data, words for people."""
+    """Exit code, stdout and stderr of a command."""
 
     returncode: int
     stdout: str
@@ -88,9 +88,9 @@ def test_annotate_writes_outputs_and_prints_a_table(edf: Path, toy_weights: Path
 
 def test_json_is_alone_on_stdout(edf: Path, toy_weights: Path, tmp_path: Path) -> None:
     done = restcli("annotate", edf, "-w", toy_weights, "-o", tmp_path, "--json", "--plot", "none")
-    told = json.loads(done.stdout)
-    assert told["scored"]["fraction"] == pytest.approx(0.9)
-    assert isinstance(told["events"], list)
+    report = json.loads(done.stdout)
+    assert report["scored"]["fraction"] == pytest.approx(0.9)
+    assert isinstance(report["events"], list)
 
 
 def test_profile_names_every_stage_of_the_users_own_recording(toy_weights: Path, tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_failure_never_reads_as_no_seizure(toy_weights: Path, tmp_path: Path) ->
     (tmp_path / "text.edf").write_text("these are no signals, only words")
     done = restcli("annotate", tmp_path / "text.edf", "-w", toy_weights, "-o", tmp_path, "--json")
     check_refused(done, 3, "text.edf")
-    told = json.loads(done.stdout)
-    assert told["events"] is None and told["error"]
+    report = json.loads(done.stdout)
+    assert report["events"] is None and report["error"]
     assert list(tmp_path.glob("*_events*")) == []
 
 
@@ -226,11 +226,11 @@ def test_channel_map_names_channels(toy_weights: Path, tmp_path: Path) -> None:
     check_refused(restcli("info", path, "-w", toy_weights, "--channel-map", tmp_path / "map.toml"), 2, "absent")
 
 
-def test_info_tells_a_recording_without_torch(edf: Path, toy_weights: Path) -> None:
+def test_info_describes_a_recording_without_torch(edf: Path, toy_weights: Path) -> None:
     done = restcli("info", edf, "-w", toy_weights, "--json")
-    told = json.loads(done.stdout)
-    assert told["usable"] is True
-    assert told["duration_s"] == 30
+    report = json.loads(done.stdout)
+    assert report["usable"] is True
+    assert report["duration_s"] == 30
     assert "Doe" not in done.stdout and "SECRET" not in done.stdout
     assert restcli("info", edf, "-w", toy_weights).stdout.count("\n") > 5
 
@@ -242,9 +242,9 @@ def test_info_says_why_not(toy_weights: Path, tmp_path: Path) -> None:
     assert "0 of 18 nodes" in done.stdout
 
 
-def test_info_tells_weights(toy_weights: Path) -> None:
-    told = json.loads(restcli("info", toy_weights, "--json").stdout)
-    assert (told["kind"], told["usable"], told["window"]) == ("weights", True, 14)
+def test_info_describes_weights(toy_weights: Path) -> None:
+    report = json.loads(restcli("info", toy_weights, "--json").stdout)
+    assert (report["kind"], report["usable"], report["window"]) == ("weights", True, 14)
 
 
 def test_recordings_are_never_written_over(edf: Path, toy_weights: Path, tmp_path: Path) -> None:

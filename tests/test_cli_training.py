@@ -1,4 +1,4 @@
-"""The commands that teach and test."""
+"""The commands that simulate, train and evaluate."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_evaluate_two_trees(dataset: Path, tmp_path: Path) -> None:
     write_events(Events((), 60.0), detected / "p1" / "p1_r1_events.tsv", "tsv")
     done = restcli("evaluate", dataset, detected, "--json", "-o", tmp_path / "report")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    found = {m["name"]: m["value"] for m in told["measures"] if m["rule"] == "event+pooled"}
+    report = json.loads(done.stdout)
+    found = {m["name"]: m["value"] for m in report["measures"] if m["rule"] == "event+pooled"}
     assert found["sensitivity"] == pytest.approx(0.5)
     assert {path.name for path in (tmp_path / "report").iterdir()} >= {"evaluation.json", "evaluation.md", "strips.png"}
 
@@ -54,14 +54,16 @@ def test_missing_detection_is_an_error_not_a_background(dataset: Path, tmp_path:
     assert restcli("evaluate", dataset, detected, "--skip-missing").returncode == 0
 
 
-def test_evaluate_with_weights_detects_and_shows_the_floors(dataset: Path, toy_weights: Path, tmp_path: Path) -> None:
+def test_evaluate_with_weights_detects_and_shows_the_baselines(
+    dataset: Path, toy_weights: Path, tmp_path: Path
+) -> None:
     done = restcli("evaluate", dataset, "--weights", toy_weights, "--json", "-o", tmp_path)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["model"].startswith("toy (")
-    floors = {"amplitude baseline", "band-power baseline"}
-    assert {"scores"} | floors <= {measure["of"] for measure in told["measures"]}
-    assert floors <= set(told["curves"])
+    report = json.loads(done.stdout)
+    assert report["model"].startswith("toy (")
+    baselines = {"amplitude baseline", "band-power baseline"}
+    assert {"scores"} | baselines <= {measure["of"] for measure in report["measures"]}
+    assert baselines <= set(report["curves"])
     assert {path.name for path in tmp_path.iterdir()} >= {"operating_scores.png", "reliability.png"}
 
 
@@ -140,6 +142,6 @@ def test_simulate_writes_a_dataset_that_evaluate_reads(toy_weights: Path, tmp_pa
     for path in (tmp_path / "again").rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / "sim" / path.relative_to(tmp_path / "again")).read_bytes()
-    told = json.loads(restcli("evaluate", tmp_path / "sim", "--weights", toy_weights, "--json").stdout)
-    assert told["n_recordings"] == 2
+    report = json.loads(restcli("evaluate", tmp_path / "sim", "--weights", toy_weights, "--json").stdout)
+    assert report["n_recordings"] == 2
     check_refused(restcli("simulate", tmp_path / "sim", *arguments), 3, "not empty")
