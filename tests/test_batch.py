@@ -805,6 +805,22 @@ def test_ctrl_c_is_heard_while_copies_are_looked_for(recordings: list[Path], toy
 
 
 @pytest.mark.slow
+def test_files_that_cannot_be_hashed_in_time_do_not_stop_the_others(
+    recordings: list[Path], toy_weights: Path, tmp_path: Path
+) -> None:
+    archive, out, marks = tmp_path / "archive", tmp_path / "out", tmp_path / "marks"
+    archive.mkdir()
+    marks.mkdir()
+    for name, source in (("copy 1.edf", 0), ("copy 2.edf", 0), ("c.edf", 1)):
+        shutil.copy(recordings[source], archive / name)
+    process = start(archive, out, toy_weights, "--timeout", "20", faults=marks)
+    errors = end(process)
+    assert process.returncode == 0, errors
+    assert states(out) == {"copy 1.edf": "done", "copy 2.edf": "done", "c.edf": "done"}
+    assert len(marked(marks)) == 2  # the hashing of both was begun, and given up
+
+
+@pytest.mark.slow
 def test_scheduler_lost_and_back(recordings: list[Path], toy_weights: Path, tmp_path: Path) -> None:
     archive, out, marks = tmp_path / "archive", tmp_path / "out", tmp_path / "marks"
     archive.mkdir()

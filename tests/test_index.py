@@ -46,7 +46,7 @@ def out(tmp_path: Path) -> Path:
             KEYS,
             good | {"hash": "g", "duration": 3600.0, "n_events": 2, "events": events, "outputs": outputs},
         )
-        ledger.finish(ids[EVIL], KEYS, good | {"hash": "h", "duration": 1800.0, "n_events": 0})
+        ledger.finish(ids[EVIL], KEYS, good | {"hash": "h", "duration": 1800.0, "n_events": 0, "missing": 8.0})
         for path, size in (("d.edf", 3), ("e.edf", 77)):
             text = f"/archive/{path}: holds only {size} bytes, less than a header; an EDF recording was expected"
             ledger.finish(ids[path], KEYS, {"error": text, "error_class": "RecordingError", "worker": "w:1"})
@@ -57,7 +57,7 @@ def out(tmp_path: Path) -> Path:
 def test_survey_sums_up(out: Path) -> None:
     facts = survey(out)
     assert facts["counts"] == {"done": 2, "quarantined": 2, "same": 1, "running": 0, "pending": 0}
-    assert facts["eeg_hours"] == 1.5 and facts["scored_hours"] == pytest.approx(1.35)
+    assert facts["eeg_hours"] == 1.5 and facts["scored_hours"] == pytest.approx((3600 + 1808) * 0.9 / 3600)
     assert facts["n_events"] == 2 and facts["n_with_events"] == 1 and facts["n_other_files"] == 7
     assert [(entry["reason"], entry["n"]) for entry in facts["failures"]] == [
         ("holds only # bytes, less than a header", 2)
@@ -93,6 +93,13 @@ def test_page_needs_no_network_and_escapes_names(out: Path) -> None:
     assert not re.search(r"https?://|src=(?!x onerror)|@import|<link", page.replace("&lt;img src=x", ""))
     assert "<img" not in page and "&lt;img" in page and "\\x0a" in page
     assert 'href="a%201/b%23_event01.png"' in page
+
+
+def test_recording_that_lacks_its_end_is_not_a_clean_row(out: Path) -> None:
+    facts = survey(out)
+    assert facts["n_incomplete"] == 1 and facts["missing_hours"] == pytest.approx(8 / 3600)
+    page = write_index(out).read_text(encoding="utf-8")
+    assert page.count("incomplete: 8 s are missing") == 1 and "1</b> recordings are incomplete" in page
 
 
 def test_page_is_cut_when_it_would_stall_a_browser(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

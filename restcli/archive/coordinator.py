@@ -340,7 +340,8 @@ class _Coordinator:
         finish_leftovers(self.folder, row.stem)
         if outcome.get("fatal"):
             self.ledger.put_back(row.id)
-            self.halt = self.halt or RestError("workers", error, "the same restcli on every worker")
+            remedy = "Install the same restcli on every worker, and start the workers again"
+            self.halt = self.halt or RestError("workers", error.partition(": ")[2], remedy=remedy)
         elif attempt.number < MOST_ATTEMPTS:
             self.again.append((row, task.address))
         elif outcome.get("full"):

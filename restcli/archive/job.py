@@ -173,7 +173,7 @@ def _result(job: Job, plan: Plan, content: str, before: tuple[int, int], *, cloc
         if restored is not None:
             return restored
     if plan.cache.key != scoring_digest(unpack(plan.weights), plan.settings):
-        raise OtherVersionError("workers", "run another version of restcli", "the same version on every worker")
+        raise OtherVersionError("workers", "they run another version of restcli than the coordinator")
     with clock("weights"):
         detector = _detector(plan.weights, plan.settings.device)
     with turn_at(detector.device.type, clock):
