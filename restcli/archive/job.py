@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restcli.archive.cache import ScoreCache, scoring_digest
+from restcli.archive.cache import PACKAGE, ScoreCache, scoring_digest
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RecordingError, RestError
 from restcli.files import sha256_of
@@ -109,7 +109,8 @@ def _is_full(error: BaseException | None) -> bool:
 
 
 def _where(error: Exception) -> str:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "restcli" in frame.filename]
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in trace if Path(frame.filename).is_relative_to(PACKAGE)]
     place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
 
