@@ -153,3 +153,84 @@ def test_weeks_of_gaps_are_no_recording(tmp_path: Path) -> None:
     recording = open_recording(EdfFile(kind="EDF+C", onsets=onsets).write(tmp_path / "c.edf"))
     assert recording.duration == 10
     assert any("30 days of gaps" in repair and "ignored" in repair for repair in recording.repairs)
+
+
+def clocked(tmp_path: Path, lag: dict[int, float], n: int = 400, kind: str = "EDF+D", record: float = 1) -> Path:
+    """Write records whose time stamps get ahead of the samples by steps, at the records named."""
+    ahead = np.cumsum([lag.get(k, 0.0) for k in range(n)])
+    texts = [f"{k * record + ahead[k]:+.3f}" for k in range(n)]
+    file = EdfFile(counts=[4] * 2, n_records=n, kind=kind, onsets=texts, duration=f"{record:g}")
+    return file.write(tmp_path / "clock.edf")
+
+
+@pytest.mark.parametrize("size", [30, -30, 0.7, -0.7, 0.05])
+@pytest.mark.parametrize(("at", "run"), [(100, 1), (100, 3), (1, 1), (398, 1)])
+def test_a_few_wrong_stamps_are_ignored_and_reported(tmp_path: Path, size: float, at: int, run: int) -> None:
+    recording = open_recording(clocked(tmp_path, {at: size, at + run: -size, 300: 25}))
+    assert [(s.start, s.offset) for s in recording.segments] == [(0, 0), (325, 300)]
+    assert len(recording.repairs) == 1 and f"wrong by up to {abs(size):.3f} s" in recording.repairs[0]
+
+
+@pytest.mark.parametrize("steps", [{0: 30, 1: -30}, {0: 30, 3: -30}, {399: -30}, {397: -30}])
+def test_wrong_stamps_at_the_ends_are_ignored_and_reported(tmp_path: Path, steps: dict[int, float]) -> None:
+    recording = open_recording(clocked(tmp_path, steps))
+    assert [(s.start, s.stop) for s in recording.segments] == [(0, 400)] and "wrong by" in recording.repairs[0]
+
+
+def test_gaps_near_the_ends_and_short_stretches_between_gaps_are_kept(tmp_path: Path) -> None:
+    recording = open_recording(clocked(tmp_path, {1: 5, 2: 7, 200: 3, 202: 4, 399: 6}))
+    assert [s.offset for s in recording.segments] == [0, 1, 2, 200, 202, 399] and recording.repairs == ()
+
+
+@pytest.mark.parametrize("back", [30, 3600, 1.5])
+@pytest.mark.parametrize("ahead", [0, 20])
+def test_a_clock_that_stays_set_back_is_refused(tmp_path: Path, back: float, ahead: float) -> None:
+    path = clocked(tmp_path, {50: ahead, 200: -back, 300: 25})
+    with pytest.raises(RecordingError, match=f"after stamp 200 of 400: the clock was set back by {back:.3f} s"):
+        open_recording(path)
+    recording = open_recording(clocked(tmp_path, {200: -back}, kind="EDF+C"))
+    assert recording.duration == 400 and "set back" in recording.repairs[0] and "ignored" in recording.repairs[0]
+
+
+def test_a_clock_set_back_by_less_than_a_second_costs_the_overlap_alone(tmp_path: Path) -> None:
+    recording = open_recording(clocked(tmp_path, {200: -0.75, 300: 25}))
+    spans = [(s.start, s.stop, s.offset) for s in recording.segments]
+    assert spans == [(0, 199.25, 0), (199.25, 299.25, 200), (324.25, 424.25, 300)]
+    assert "overlap by 0.750 s in all" in " ".join(recording.repairs)
+
+
+@pytest.mark.parametrize("rate", [0.999, 1.001])
+@pytest.mark.parametrize("record", [0.5, 1, 10, 60])
+def test_drift_is_followed_whatever_the_length_of_records(tmp_path: Path, rate: float, record: float) -> None:
+    n = int(1200 / record)
+    path = clocked(tmp_path, dict.fromkeys(range(1, n), (rate - 1) * record), n=n, record=record)
+    recording = open_recording(path)
+    assert "drift by" in recording.repairs[0] and len(recording.segments) <= 4
+    for segment in recording.segments:
+        for inside in (0.0, segment.stop - segment.start):
+            assert segment.start + inside == pytest.approx((segment.offset + inside) * rate, abs=0.6)
+
+
+def test_scattered_stamps_cut_nothing(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, 400)
+    texts = [f"{k + noise[k]:+.3f}" for k in range(400)]
+    file = EdfFile(counts=[4] * 2, n_records=400, kind="EDF+D", onsets=texts)
+    recording = open_recording(file.write(tmp_path / "a.edf"))
+    assert recording.segments[-1].stop == pytest.approx(400, abs=0.5) and recording.repairs != ()
+    assert max(s.stop - s.start for s in recording.segments) > 100
+
+
+@pytest.mark.parametrize(
+    "spelled", ["+{}", "{}", "+0{}.0", "+{}.000000000000", "+ {}", " +{}", "+{}e0", "+{}.", "+{},0", "+{}\x150"]
+)
+@pytest.mark.parametrize("kind", ["EDF+C", "EDF+D"])
+def test_time_stamps_may_be_spelled_in_any_way(tmp_path: Path, spelled: str, kind: str) -> None:
+    texts = [spelled.format(k) for k in (1, 2, 3, 9)]
+    recording = open_recording(EdfFile(kind=kind, onsets=texts, n_records=4).write(tmp_path / "a.edf"))
+    assert [(s.start, s.offset) for s in recording.segments] == [(0, 0), (8, 3)]
+
+
+def test_time_stamps_that_are_no_numbers_are_called_so(tmp_path: Path) -> None:
+    texts = [f"+0:00:{k:02d}" for k in range(5)]
+    with pytest.raises(RecordingError, match="not written as a number"):
+        open_recording(EdfFile(kind="EDF+D", onsets=texts, n_records=5).write(tmp_path / "a.edf"))

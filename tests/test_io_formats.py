@@ -73,6 +73,47 @@ def test_persyst_gaps_and_midnight(tmp_path: Path) -> None:
     close(blocks[1].data, values[:1, 250:750])
 
 
+def test_persyst_drift_cuts_nothing_and_is_reported(tmp_path: Path) -> None:
+    path, _ = write_persyst(tmp_path, times="250=51317.003\n500=51318.06\n750=51319.12\n")
+    text = path.read_text().replace("SamplingRate=250", "SamplingRate=2.5")
+    path.write_text(text.replace("51317.003", "51416.1").replace("51318.06", "51516.2").replace("51319.12", "51616.3"))
+    recording = open_recording(path)
+    assert len(recording.segments) == 1 and "drift by 0.30 s" in recording.repairs[0]
+
+
+def test_persyst_wrong_sample_time_is_ignored_and_reported(tmp_path: Path) -> None:
+    path, _ = write_persyst(tmp_path, times="200=51346.8\n400=51317.6\n600=51318.4\n750=51349\n")
+    recording = open_recording(path)
+    assert [(s.start, s.offset) for s in recording.segments] == [(0, 0), (33, 3)]
+    assert "wrong by up to 30.000 s" in recording.repairs[0]
+
+
+def test_persyst_clock_set_back_is_refused(tmp_path: Path) -> None:
+    path, _ = write_persyst(tmp_path, times="250=51287\n500=51288\n750=51349\n")
+    refused(path, "set back by 30.000 s")
+
+
+@pytest.mark.parametrize(
+    ("test_time", "first", "start", "words"),
+    [
+        ("14:15:16.25", "51316.25", "14:15:16.250", ""),
+        ("14:15:16", "51316.25", "14:15:16.250", ""),
+        ("14:15:16", "0.0", "14:15:16", ""),
+        ("14:15:16", "51318.5", "14:15:16", "+2.500 s from the test time"),
+        ("00:00:00", "86399.5", "00:00:00", ""),
+        ("14:15:16.5", "54916.5", "14:15:16.500", "+3600.000 s from"),
+    ],
+)
+def test_persyst_two_clocks(tmp_path: Path, test_time: str, first: str, start: str, words: str) -> None:
+    path, _ = write_persyst(tmp_path)
+    path.write_text(
+        path.read_text().replace("TestTime=14:15:16", f"TestTime={test_time}").replace("0=51316.000", f"0={first}")
+    )
+    recording = open_recording(path)
+    assert recording.start == datetime.fromisoformat(f"2021-03-02 {start}") and recording.duration == 4
+    assert words in " ".join(recording.repairs) and bool(recording.repairs) == bool(words)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

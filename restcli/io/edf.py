@@ -6,6 +6,7 @@ repaired.
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -50,9 +51,12 @@ def from_records(
     """Make a recording of equal records: their header, their times, and where they lie."""
     step = header.record_duration
     edges = [*times.first, header.n_records]
+    # Where the clock went back, samples that share their times with the next run are left out.
     segments = tuple(
-        Segment(start, start + float((after - first) * step), float(first * step))
-        for start, first, after in zip(times.start, edges, edges[1:], strict=False)
+        Segment(start, min(start + float((after - first) * step), following), float(first * step))
+        for start, following, first, after in zip(
+            times.start, (*times.start[1:], math.inf), edges, edges[1:], strict=False
+        )
     )
     edf_header.check_length(segments[-1].stop, str(path))
     channels = []

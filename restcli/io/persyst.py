@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, named_beside, read_header, sibling
 from restcli.io.edf import from_records
 from restcli.io.edf_header import EdfHeader, EdfSignal, check_length, decode
-from restcli.io.edf_times import Timeline
+from restcli.io.edf_times import Timeline, place
 from restcli.io.recording import Recording
 from restcli.io.records import RecordSource
 
 _WIDTHS = {"0": 2, "7": 4}
 _FORMAT = "a Persyst header (.lay) with [FileInfo] and [ChannelMap]"
 _REMEDY = "Export the recording again from Persyst, or as EDF"
-# Smaller steps of the clock are rounding.
-_JITTER = 0.005
+# Clocks of one file that differ by more, seconds, contradict each other.
+_SAME = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
         annotations=(),
         repairs=(*lay.repairs, *(("the last sample is incomplete; left out",) if rest else ())),
     )
-    return from_records(path, header, sample_times(lay, n_samples), source=RecordSource.of(data, header, status))
+    return from_records(path, header, sample_times(lay, n_samples, where), source=RecordSource.of(data, header, status))
 
 
 def _read(path: Path) -> LayHeader:
@@ -106,6 +108,8 @@ def parse_lay(text: str, where: str) -> LayHeader:
         for sample, second in sections.get("sampletimes", [])
         if re.fullmatch(r"\d{1,15}", sample) and re.fullmatch(r"\d{1,9}(\.\d+)?", second)
     ]
+    times = sorted(times)
+    start, differing = _agree(start, tuple(times), Fraction(rate).limit_denominator(10**6))
     return LayHeader(
         data_name=re.split(r"[\\/]", info.get("file", ""))[-1],
         sfreq=Fraction(info["samplingrate"].replace(",", ".")),
@@ -114,8 +118,8 @@ def parse_lay(text: str, where: str) -> LayHeader:
         data_start=data_start,
         labels=tuple("".join(c for c in label if c.isprintable()).strip() for _, label in sorted(places)),
         start=start,
-        times=tuple(sorted(times)),
-        repairs=repairs,
+        times=tuple(times),
+        repairs=repairs + differing,
     )
 
 
@@ -135,29 +139,39 @@ def _sections(text: str) -> dict[str, list[tuple[str, str]]]:
 
 def _start(patient: dict[str, str]) -> tuple[datetime | None, tuple[str, ...]]:
     """Read the date and time of the test; the other patient fields are not looked at."""
-    written = f"{patient.get('testdate', '')} {patient.get('testtime', '')}"
-    for form in ("%m/%d/%Y", "%d-%m-%Y", "%Y.%m.%d"):
-        try:
-            return datetime.strptime(written, form + " %H:%M:%S"), ()
-        except ValueError:
-            continue
+    written = f"{patient.get('testdate', '')} {patient.get('testtime', '').replace(',', '.')}"
+    for date in ("%m/%d/%Y", "%d-%m-%Y", "%Y.%m.%d"):
+        for time in ("%H:%M:%S", "%H:%M:%S.%f"):
+            try:
+                return datetime.strptime(written, f"{date} {time}"), ()
+            except ValueError:
+                continue
     return None, ("the test date or time is missing or unreadable; clock times are unknown",)
 
 
-def sample_times(header: LayHeader, n_samples: int) -> Timeline:
-    """Find gaps from the times that the header notes for some samples."""
-    first, start, repairs = [0], [0.0], []
+def _agree(
+    start: datetime | None, times: tuple[tuple[int, float], ...], sfreq: Fraction
+) -> tuple[datetime | None, tuple[str, ...]]:
+    """Compare the test time with the first sample time, which may count from the start instead of from midnight."""
+    if start is None or not times or times[0] == (0, 0.0):
+        return start, ()
+    of_day = (start - start.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
+    later = (times[0][1] - float(times[0][0] / sfreq) - of_day + 43_200) % 86_400 - 43_200
+    if abs(later) > _SAME:
+        return start, (f"the first sample time is {later:+.3f} s from the test time; clock times follow the test time",)
+    # A test time without fractions is cut to whole seconds.
+    return (start + timedelta(seconds=later), ()) if later > 0 and not start.microsecond else (start, ())
+
+
+def sample_times(header: LayHeader, n_samples: int, where: str) -> Timeline:
+    """Find gaps from the times of the day that the header notes for some samples."""
     noted = [(sample, second) for sample, second in header.times if sample < n_samples]
-    clock, days = (noted[0][1] if noted else 0.0), 0.0
-    origin = clock - (float(noted[0][0] / header.sfreq) if noted else 0.0)
-    for sample, second in noted[1:]:
-        # Times of the day begin anew at midnight.
-        days += 86_400.0 if second + days < clock - 43_200 else 0.0
-        clock = second + days
-        lag = clock - origin - start[-1] - float((sample - first[-1]) / header.sfreq)
-        if lag > _JITTER:
-            first.append(sample)
-            start.append(clock - origin)
-        elif lag < -1.0:
-            repairs.append("a sample time runs backwards; ignored")
-    return Timeline(tuple(first), tuple(start), 0.0, tuple(dict.fromkeys(repairs)))
+    if not noted:
+        return Timeline()
+    if noted[0][0] > 0:
+        noted.insert(0, (0, noted[0][1] - float(noted[0][0] / header.sfreq)))
+    samples, seconds = (np.array(column) for column in zip(*noted, strict=True))
+    # Times of the day begin anew at midnight.
+    seconds = seconds + 86_400.0 * np.cumsum(np.diff(seconds, prepend=seconds[0]) < -43_200)
+    found = place(samples / float(header.sfreq), seconds - seconds[0], where=where)
+    return replace(found, first=tuple(int(samples[stamp]) for stamp in found.first))
