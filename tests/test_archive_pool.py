@@ -19,6 +19,8 @@ from restcli.archive.pool import Failure, RunningTask, WorkerPool
 from restcli.archive.resources import PoolOptions
 from restcli.errors import RestError, UsageError
 
+FOREIGN_PORTS: set[int] = set()
+
 
 def double(number: int) -> int:
     return 2 * number
@@ -38,6 +40,7 @@ def all_ended(workers: WorkerPool) -> dict[RunningTask, object]:
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[WorkerPool]:
+    FOREIGN_PORTS.update(listening_ports())  # of clusters that other tests have started
     with WorkerPool(PoolOptions(workers=2), timeout=4) as opened:
         yield opened
 
@@ -46,7 +49,8 @@ def listening_ports() -> list[int]:
     """Return the TCP ports on which this process and its children listen."""
     process = psutil.Process()
     family = [process, *process.children(recursive=True)]
-    return sorted({c.laddr.port for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN})
+    ports = {c.laddr.port for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    return sorted(ports - FOREIGN_PORTS)
 
 
 def is_refused(port: int, context: ssl.SSLContext | None) -> bool:
