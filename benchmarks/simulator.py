@@ -21,12 +21,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.signal import resample_poly
 
+from benchmarks.realism import Background, Realism, realism
 from restcli.output.plots.simulated import save_pages
 from restcli.signal.montage import DOUBLE_BANANA
 from restcli.simulate.bids import DatasetSettings, write_dataset
 from restcli.simulate.chain import Chain
 from restcli.simulate.draw import SimulateOptions, draw
-from restcli.simulate.realism import Background, Realism, realism
 
 _EEGMAT_CHAIN = Chain(
     reference="ears",

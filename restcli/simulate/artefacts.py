@@ -10,6 +10,7 @@ from restcli.simulate.scene import Scene
 from restcli.simulate.waves import (
     SFREQ,
     Float32Array,
+    Wave,
     band_noise,
     cycle_table,
     edges,
@@ -18,9 +19,10 @@ from restcli.simulate.waves import (
     per_cycle,
     pick,
     play,
-    poisson_times,
     rhythm,
+    samples,
     slow_curve,
+    train,
 )
 
 # Temporalis and frontalis first, neck next, the vertex hardly ever: Goncharova et al., Clin Neurophysiol 2003.
@@ -34,46 +36,36 @@ def add_artefacts(scene: Scene, state: str, age: float, *, amount: float = 1.0) 
     Amplitudes are absolute, µV at the electrode. Ranges after Barlow, Artifact Processing in EEG Data Processing, 1986,
     and Tatum et al., Artifact and recording concepts in EEG, J Clin Neurophysiol 2011.
     """
-    rng = scene.rng("artefacts")
+    rng, body = scene.rng("artefacts"), scene.rng("body")
     level = amount * rng.uniform(0.2, 1.2)
     scene.note("artefact_level", level=level)
-    asleep = state in ("n2", "n3")
-    waking = 1.6 if state == "awake" else 1.0
-    for chance, add in (
-        (0.0 if asleep else 0.6 * waking, _add_blinks),
-        (0.0 if asleep else 0.15, _add_flutter),
-        (0.0 if asleep else 0.4 * waking, _add_saccades),
-        (0.7, _add_muscle),
-        (0.3, _add_pops),
-        (0.2, _add_bad_electrode),
-        (0.35, _add_movement),
-        (0.2, _add_rhythmic_movement),
-        (0.4, _add_heart),
-        (0.25, _add_sweat),
+    asleep, young = state in ("n2", "n3"), age < 8
+    open_eyes = 0.0 if asleep else 1.6 if state == "awake" else 1.0
+    moving = 0.15 if asleep else 1.0
+    for source, chance, add in (
+        (rng, 0.6 * open_eyes, _add_blinks),
+        (rng, 0.0 if asleep else 0.15, _add_flutter),
+        (rng, 0.4 * open_eyes, _add_saccades),
+        (rng, 0.7, _add_muscle),
+        (rng, 0.3, _add_pops),
+        (rng, 0.2, _add_bad_electrode),
+        (rng, 0.35, _add_movement),
+        (rng, 0.2, _add_rhythmic_movement),
+        (rng, 0.4, _add_heart),
+        (rng, 0.25, _add_sweat),
+        (body, (0.45 if young else 0.15) * moving, _add_restlessness),
+        (body, (0.3 if young else 0.15) * moving, _add_chewing),
+        (body, 0.15 * moving, _add_talk),
+        (body, 0.25 if young else 0.12, _add_percussion),
+        (body, 0.2 * moving, _add_strain),
+        (body, 0.12, _add_pulse),
+        (body, 0.12, _add_breath),
+        (body, 0.04 * moving, _add_nystagmus),
+        (body, 0.3 * (1.0 - moving) + 0.08, _add_rolling_eyes),
+        (body, 0.05, _add_tremor),
     ):
-        if rng.random() < chance * level:
-            add(scene, rng)
-    _add_body(scene, level, asleep=asleep, young=age < 8)
-
-
-def _add_body(scene: Scene, level: float, *, asleep: bool, young: bool) -> None:
-    """Add movements and rhythms of the body: restlessness, chewing, talk, percussion, pulse, breath, tremor."""
-    rng = scene.rng("body")
-    awake = 0.15 if asleep else 1.0
-    for chance, add in (
-        ((0.45 if young else 0.15) * awake, _add_restlessness),
-        ((0.3 if young else 0.15) * awake, _add_chewing),
-        (0.15 * awake, _add_talk),
-        (0.25 if young else 0.12, _add_percussion),
-        (0.2 * awake, _add_strain),
-        (0.12, _add_pulse),
-        (0.12, _add_breath),
-        (0.04 * awake, _add_nystagmus),
-        (0.3 * (1.0 - awake) + 0.08, _add_rolling_eyes),
-        (0.05, _add_tremor),
-    ):
-        if rng.random() < chance * level:
-            add(scene, rng)
+        if source.random() < chance * level:
+            add(scene, source)
 
 
 def muscle_burst(scene: Scene, rng: Generator, onset: float, envelope: Float32Array, *, level: float) -> None:
@@ -81,10 +73,9 @@ def muscle_burst(scene: Scene, rng: Generator, onset: float, envelope: Float32Ar
     n = len(envelope)
     shares = _MUSCLE_WEIGHTS / _MUSCLE_WEIGHTS.sum()
     for site in rng.choice(len(shares), size=int(rng.integers(1, 7)), replace=False, p=shares):
-        wave = band_noise(rng, n, rng.uniform(12, 30), rng.uniform(60, 95)) * envelope
-        wave *= slow_curve(rng, n, 0.4, 0.7)
+        wave = band_noise(rng, n, rng.uniform(12, 30), rng.uniform(60, 95)) * envelope * slow_curve(rng, n, 0.4, 0.7)
         field_map = local_map(direction(_MUSCLE_SITES[site]), rng.uniform(0.2, 0.45))
-        scene.add(field_map, onset, wave * np.float32(level * rng.uniform(0.4, 1)))
+        scene.add(field_map, onset, wave, level * rng.uniform(0.4, 1))
 
 
 def movement_wave(scene: Scene, rng: Generator, onset: float, envelope: Float32Array) -> None:
@@ -92,72 +83,97 @@ def movement_wave(scene: Scene, rng: Generator, onset: float, envelope: Float32A
     n = len(envelope)
     for _ in range(int(rng.integers(1, 5))):
         wave = rhythm(rng, n, rng.uniform(0.5, 3), rng.uniform(0.5, 1.5)) * slow_curve(rng, n, 0.5, 1)
-        field_map = local_map(any_electrode(rng), rng.uniform(0.3, 1.5))
-        uneven = np.exp(rng.normal(0, 0.5, len(field_map))).astype(np.float32)
-        scene.add(field_map * uneven, onset, wave * envelope * np.float32(rng.uniform(0.3, 1)))
+        field_map = local_map(any_electrode(rng), rng.uniform(0.3, 1.5)) * _uneven(rng, 0.5)
+        scene.add(field_map, onset, wave * envelope, rng.uniform(0.3, 1))
 
 
-def _eye_map(rng: Generator, *, vertical: bool) -> Float32Array:
-    """Draw the field of the eyes: it falls off from FP1/FP2 backwards, or has opposite signs at F7 and F8."""
-    x, y, z = positions().T
-    if vertical:
-        field_map = np.exp(-(1 - y) / rng.uniform(0.15, 0.4)) * (1 - 0.3 * np.clip(z, 0, 1))
-    else:
-        field_map = np.exp(-(1 - y) / rng.uniform(0.4, 0.9)) * x * 1.6
+def _uneven(rng: Generator, sigma: float) -> Float32Array:
+    """Draw how well each electrode picks something up, log-normal, (21,)."""
+    return np.asarray(np.exp(rng.normal(0, sigma, len(ELECTRODES_21))), dtype=np.float32)
+
+
+def _normed(field_map: Wave) -> Float32Array:
+    """Scale a field to a peak of 1 on the scalp."""
     return np.asarray(field_map / np.abs(field_map[:19]).max(), dtype=np.float32)
+
+
+def _lids_map(rng: Generator) -> Float32Array:
+    """Draw the field of blinks, which falls off from FP1 and FP2 backwards."""
+    _, y, z = positions().T
+    return _normed(np.exp(-(1 - y) / rng.uniform(0.15, 0.4)) * (1 - 0.3 * np.clip(z, 0, 1)))
+
+
+def _gaze_map(rng: Generator) -> Float32Array:
+    """Draw the field of lateral eye movements, of opposite signs at F7 and F8."""
+    x, y, _ = positions().T
+    return _normed(np.exp(-(1 - y) / rng.uniform(0.4, 0.9)) * x * 1.6)
+
+
+def _tongue_map(rng: Generator) -> Float32Array:
+    """Draw the field of the tongue (glossokinetic potential): broad, from below, front against back."""
+    _, y, z = positions().T
+    return _normed(-0.8 * z + rng.uniform(0.1, 0.9) * y + rng.normal(0, 0.1, len(z)))
+
+
+def _once(scene: Scene, rng: Generator, shortest: float, longest: float, *, early: float = 0.0) -> tuple[float, int]:
+    """Draw onset (s) and length (samples) of a spell; a fraction `early` of it may lie before the scene."""
+    n = samples(rng, shortest, longest)
+    return rng.uniform(-early * n / SFREQ, scene.seconds), n
 
 
 def _add_blinks(scene: Scene, rng: Generator) -> None:
     """Add blinks: 60-250 µV at FP1/FP2, 2-25 a minute, .2-.5 s."""
-    field_map, amplitude = _eye_map(rng, vertical=True), log_uniform(rng, 60, 250)
-    for onset in poisson_times(rng, rng.uniform(2, 25) / 60, scene.seconds):
+    field_map, amplitude = _lids_map(rng), log_uniform(rng, 60, 250)
+    for onset in scene.moments(rng, 2, 25):
         n = round(rng.uniform(0.2, 0.5) * SFREQ)
         time = np.arange(n) / n
         wave = np.sin(np.pi * time) ** 2 - 0.15 * np.sin(np.pi * time**2)
-        scene.add(field_map, onset, (amplitude * np.exp(rng.normal(0, 0.25)) * wave).astype(np.float32))
+        scene.add(field_map, onset, wave, amplitude * np.exp(rng.normal(0, 0.25)))
 
 
 def _add_flutter(scene: Scene, rng: Generator) -> None:
     """Add eyelid flutter: 2.5-7 Hz, 20-120 µV, 1-8 s."""
-    field_map = _eye_map(rng, vertical=True)
-    for onset in poisson_times(rng, rng.uniform(0.5, 3) / 60, scene.seconds):
-        n = round(log_uniform(rng, 1, 8) * SFREQ)
-        phase = gliding_phase(rng, n, (rng.uniform(2.5, 7),), jitter=0.08)
-        wave = play(cycle_table(rng, "sharp"), phase) * per_cycle(rng, phase, 0.25) * edges(n, 0.3, 0.3)
-        scene.add(field_map, onset, wave * np.float32(log_uniform(rng, 20, 120)))
+    field_map = _lids_map(rng)
+    for onset in scene.moments(rng, 0.5, 3):
+        n = samples(rng, 1, 8)
+        wave = train(rng, n, (rng.uniform(2.5, 7),), jitter=0.08, uneven=0.25) * edges(n, 0.3, 0.3)
+        scene.add(field_map, onset, wave, log_uniform(rng, 20, 120))
         scene.mark("flutter", onset, n / SFREQ)
 
 
 def _add_saccades(scene: Scene, rng: Generator) -> None:
     """Add lateral eye movements: steps of 15-100 µV between F7 and F8, held .2-2 s."""
-    field_map = _eye_map(rng, vertical=False)
-    for onset in poisson_times(rng, rng.uniform(2, 20) / 60, scene.seconds):
-        n = round(rng.uniform(0.2, 2) * SFREQ)
-        wave = edges(n, 0.05, 0.06) * rng.choice([-1, 1]) * log_uniform(rng, 15, 100)
-        scene.add(field_map, onset, wave.astype(np.float32))
+    field_map = _gaze_map(rng)
+    for onset in scene.moments(rng, 2, 20):
+        wave = edges(round(rng.uniform(0.2, 2) * SFREQ), 0.05, 0.06).astype(np.float64)
+        scene.add(field_map, onset, wave, rng.choice([-1, 1]) * log_uniform(rng, 15, 100))
 
 
 def _add_muscle(scene: Scene, rng: Generator) -> None:
     """Add muscle bursts: .3-40 s, 4-90 µV RMS; a quarter of them rhythmic (chewing, tremor)."""
-    for onset in poisson_times(rng, rng.uniform(0.5, 4) / 60, scene.seconds):
-        n = round(log_uniform(rng, 0.3, 40) * SFREQ)
+    for onset in scene.moments(rng, 0.5, 4):
+        n = samples(rng, 0.3, 40)
         envelope = edges(n, rng.uniform(0.05, 0.5), rng.uniform(0.05, 0.8))
         rhythmic = rng.random() < 0.25
         if rhythmic:
             phase = gliding_phase(rng, n, (log_uniform(rng, 1, 8),), jitter=0.06)
-            envelope = envelope * (0.5 + 0.5 * np.sin(2 * np.pi * phase)).astype(np.float32) ** 2
+            envelope = envelope * _beats(phase) ** 2
         level = log_uniform(rng, 4, 90)
         muscle_burst(scene, rng, onset, envelope, level=level)
-        scene.log("muscle", "muscle", onset, n / SFREQ, level=level, rhythmic=rhythmic)
+        scene.log("muscle", "muscle", onset, n, level=level, rhythmic=rhythmic)
+
+
+def _beats(phase: Wave) -> Float32Array:
+    """Return an envelope of one swell from 0 to 1 and back in each cycle."""
+    return np.asarray(0.5 + 0.5 * np.sin(2 * np.pi * phase), dtype=np.float32)
 
 
 def _add_pops(scene: Scene, rng: Generator) -> None:
     """Add electrode pops: a step of 50-400 µV at one electrode that decays within .05-.6 s."""
     field_map = electrode_map(int(rng.integers(0, 19)))
-    for onset in poisson_times(rng, rng.uniform(1, 12) / 60, scene.seconds):
+    for onset in scene.moments(rng, 1, 12):
         decay = np.exp(-np.arange(300) / (rng.uniform(0.05, 0.6) * SFREQ))
-        wave = decay * rng.choice([-1, 1]) * log_uniform(rng, 50, 400)
-        scene.add(field_map, onset, wave.astype(np.float32))
+        scene.add(field_map, onset, decay, rng.choice([-1, 1]) * log_uniform(rng, 50, 400))
         scene.mark("pop", onset, 1)
 
 
@@ -167,29 +183,26 @@ def _add_bad_electrode(scene: Scene, rng: Generator) -> None:
     onset = rng.uniform(0, scene.seconds * 0.8)
     n = round(min(log_uniform(rng, 10, 300), scene.seconds - onset) * SFREQ)
     wave = rhythm(rng, n, 0.8, 1.0) + rng.uniform(0.1, 1) * band_noise(rng, n, 1, 90)
-    wave = wave * slow_curve(rng, n, 0.7, 2) * np.float32(log_uniform(rng, 10, 150))
-    scene.add(electrode_map(site), onset, wave)
+    scene.add(electrode_map(site), onset, wave * slow_curve(rng, n, 0.7, 2), log_uniform(rng, 10, 150))
     scene.mark("bad_electrode", onset, n / SFREQ)
     scene.note("bad_electrode", electrode=ELECTRODES_21[site], onset=onset, duration=n / SFREQ)
 
 
 def _add_movement(scene: Scene, rng: Generator) -> None:
     """Add head and body movement: irregular waves below 4 Hz, 30-300 µV, 1-15 s, different at each electrode."""
-    for onset in poisson_times(rng, rng.uniform(0.4, 2) / 60, scene.seconds):
-        n = round(log_uniform(rng, 1, 15) * SFREQ)
-        amplitude = log_uniform(rng, 30, 300)
+    for onset in scene.moments(rng, 0.4, 2):
+        n, amplitude = samples(rng, 1, 15), log_uniform(rng, 30, 300)
         movement_wave(scene, rng, onset, edges(n, 0.4, 0.6) * np.float32(amplitude))
-        scene.log("movement", "movement", onset, n / SFREQ, amplitude=amplitude)
+        scene.log("movement", "movement", onset, n, amplitude=amplitude)
 
 
 def _add_rhythmic_movement(scene: Scene, rng: Generator) -> None:
     """Add rhythmic movement (patting, tremor, head on the pillow): 1-7 Hz, 10-150 µV, 2-30 s, in one region."""
-    for onset in poisson_times(rng, rng.uniform(0.4, 1.5) / 60, scene.seconds):
-        n = round(log_uniform(rng, 2, 30) * SFREQ)
-        phase = gliding_phase(rng, n, (log_uniform(rng, 1, 7),), jitter=rng.uniform(0.02, 0.12))
-        wave = play(cycle_table(rng, "sharp"), phase) * per_cycle(rng, phase, 0.3) * edges(n, 0.5, 0.5)
-        place = any_electrode(rng, 21)
-        scene.add(local_map(place, rng.uniform(0.25, 0.7)), onset, wave * np.float32(log_uniform(rng, 10, 150)))
+    for onset in scene.moments(rng, 0.4, 1.5):
+        n = samples(rng, 2, 30)
+        wave = train(rng, n, (log_uniform(rng, 1, 7),), jitter=rng.uniform(0.02, 0.12), uneven=0.3)
+        field_map = local_map(any_electrode(rng, 21), rng.uniform(0.25, 0.7))
+        scene.add(field_map, onset, wave * edges(n, 0.5, 0.5), log_uniform(rng, 10, 150))
         scene.mark("movement", onset, n / SFREQ)
 
 
@@ -198,11 +211,10 @@ def _add_heart(scene: Scene, rng: Generator) -> None:
     rate, amplitude = rng.uniform(50, 130) / 60, log_uniform(rng, 1.5, 25)
     x, _, z = positions().T
     field_map = (0.5 - rng.uniform(0.2, 0.6) * x - 0.5 * z + rng.normal(0, 0.1, len(x))).astype(np.float32)
-    phase = gliding_phase(rng, scene.n, (rate,), jitter=0.03, knot=1.0)
-    time = (phase % 1.0) / rate  # seconds after each beat's start
-    wave = np.exp(-0.5 * ((time - 0.2) / 0.012) ** 2) - 0.3 * np.exp(-0.5 * ((time - 0.235) / 0.014) ** 2)
-    wave = wave + 0.15 * np.exp(-0.5 * ((time - 0.45) / 0.05) ** 2)
-    scene.add(field_map, 0, (amplitude * wave).astype(np.float32))
+    time = gliding_phase(rng, scene.n, (rate,), jitter=0.03, knot=1.0) % 1.0 / rate  # seconds since the last beat began
+    waves = ((1.0, 0.2, 0.012), (-0.3, 0.235, 0.014), (0.15, 0.45, 0.05))  # R, S and T: size, s and width
+    wave = sum(size * np.exp(-0.5 * ((time - at) / width) ** 2) for size, at, width in waves)
+    scene.add(field_map, 0, np.asarray(wave), amplitude)
     scene.note("heart", rate=rate, amplitude=amplitude)
 
 
@@ -210,8 +222,7 @@ def _add_sweat(scene: Scene, rng: Generator) -> None:
     """Add sweat sway: .1-.5 Hz, 15-150 µV over some electrodes."""
     for _ in range(int(rng.integers(1, 5))):
         wave = rhythm(rng, scene.n, rng.uniform(0.1, 0.5), 0.15)
-        place = any_electrode(rng)
-        scene.add(local_map(place, rng.uniform(0.3, 0.9)), 0, wave * np.float32(log_uniform(rng, 15, 150)))
+        scene.add(local_map(any_electrode(rng), rng.uniform(0.3, 0.9)), 0, wave, log_uniform(rng, 15, 150))
 
 
 def _add_restlessness(scene: Scene, rng: Generator) -> None:
@@ -221,7 +232,7 @@ def _add_restlessness(scene: Scene, rng: Generator) -> None:
     size = log_uniform(rng, 50, 600)
     time = first
     while time < first + length:
-        n = round(log_uniform(rng, 0.5, 12) * SFREQ)
+        n = samples(rng, 0.5, 12)
         shape = edges(n, rng.uniform(0.05, 1), rng.uniform(0.1, 1.5))
         movement_wave(scene, rng, time, shape * np.float32(min(1000.0, size * np.exp(rng.normal(0, 0.6)))))
         if rng.random() < 0.6:
@@ -233,63 +244,52 @@ def _add_restlessness(scene: Scene, rng: Generator) -> None:
 
 def _add_chewing(scene: Scene, rng: Generator) -> None:
     """Add chewing or sucking: bursts of temporal muscle at .8-2.6 Hz over 3-40 s, with the tongue's slow potential."""
-    n = round(log_uniform(rng, 3, 40) * SFREQ)
-    onset = rng.uniform(0, scene.seconds)
+    onset, n = _once(scene, rng, 3, 40)
     phase = gliding_phase(rng, n, (rng.uniform(0.8, 2.6),), jitter=0.07)
     gate = np.exp(-0.5 * (((phase % 1.0) - 0.5) / rng.uniform(0.08, 0.2)) ** 2).astype(np.float32)
     level = log_uniform(rng, 8, 150)
     envelope = gate * per_cycle(rng, phase, 0.3) * edges(n, 0.5, 0.5)
     for site in ("T3", "T4", "F7", "F8"):
         wave = band_noise(rng, n, rng.uniform(15, 30), 95) * envelope
-        scene.add(local_map(direction(site), 0.3), onset, wave * np.float32(level * rng.uniform(0.3, 1)))
+        scene.add(local_map(direction(site), 0.3), onset, wave, level * rng.uniform(0.3, 1))
     tongue = play(cycle_table(rng, "sharp"), phase) * edges(n, 0.5, 0.5)
-    scene.add(_tongue_map(rng), onset, tongue * np.float32(log_uniform(rng, 5, 80)))
-    scene.log("muscle", "chewing", onset, n / SFREQ, level=level)
-
-
-def _tongue_map(rng: Generator) -> Float32Array:
-    """Draw the field of the tongue (glossokinetic potential): broad, from below, front against back."""
-    _, y, z = positions().T
-    field_map = -0.8 * z + rng.uniform(0.1, 0.9) * y + rng.normal(0, 0.1, len(z))
-    return np.asarray(field_map / np.abs(field_map[:19]).max(), dtype=np.float32)
+    scene.add(_tongue_map(rng), onset, tongue, log_uniform(rng, 5, 80))
+    scene.log("muscle", "chewing", onset, n, level=level)
 
 
 def _add_talk(scene: Scene, rng: Generator) -> None:
     """Add talking: irregular glossokinetic waves of 1-5 Hz, 10-120 µV, with muscle, for 3-60 s."""
-    n = round(log_uniform(rng, 3, 60) * SFREQ)
-    onset = rng.uniform(0, scene.seconds)
+    onset, n = _once(scene, rng, 3, 60)
     wave = rhythm(rng, n, rng.uniform(1, 4), rng.uniform(0.5, 1.2)) * slow_curve(rng, n, 0.8, 0.8) * edges(n, 0.3, 0.3)
-    scene.add(_tongue_map(rng), onset, wave * np.float32(log_uniform(rng, 10, 120)))
+    scene.add(_tongue_map(rng), onset, wave, log_uniform(rng, 10, 120))
     muscle_burst(scene, rng, onset, edges(n, 0.3, 0.3) * slow_curve(rng, n, 0.8, 0.4), level=log_uniform(rng, 3, 60))
     scene.mark("muscle", onset, n / SFREQ)
 
 
 def _add_percussion(scene: Scene, rng: Generator) -> None:
     """Add patting, rocking, chest percussion: 1-12 Hz, 15-500 µV, 3-60 s, sometimes speeding up or slowing down."""
-    n = round(log_uniform(rng, 3, 60) * SFREQ)
-    onset = rng.uniform(0, scene.seconds)
+    onset, n = _once(scene, rng, 3, 60)
     start = log_uniform(rng, 1, 12)
     path = (start, start * (np.exp(rng.normal(0, 0.25)) if rng.random() < 0.5 else 1.0))
-    phase = gliding_phase(rng, n, path, jitter=rng.uniform(0.01, 0.08))
-    wave = play(cycle_table(rng, pick(rng, {"sharp": 3, "sine": 1, "pulse": 1})), phase)
-    wave = wave * per_cycle(rng, phase, 0.25) * slow_curve(rng, n, 0.4, 3) * edges(n, 0.7, 0.7)
+    shape = {"sharp": 3.0, "sine": 1.0, "pulse": 1.0}
+    wave = train(rng, n, path, shape=shape, jitter=rng.uniform(0.01, 0.08), uneven=0.25)
+    wave = wave * slow_curve(rng, n, 0.4, 3) * edges(n, 0.7, 0.7)
     back = direction(pick(rng, {"O1+O2": 2, "O1": 1, "O2": 1, "T5": 1, "T6": 1, "T3": 1, "T4": 1, "CZ": 0.5}))
-    uneven = np.exp(rng.normal(0, 0.4, len(ELECTRODES_21))).astype(np.float32)
+    uneven = _uneven(rng, 0.4)
     sign = np.where(rng.random(len(ELECTRODES_21)) < 0.2, -1, 1).astype(np.float32)
     field_map = local_map(back, rng.uniform(0.3, 1.5)) * uneven * sign
     amplitude = log_uniform(rng, 15, 500)
-    scene.add(field_map, onset, wave * np.float32(amplitude))
-    scene.log("movement", "percussion", onset, n / SFREQ, frequency=path, amplitude=amplitude)
+    scene.add(field_map, onset, wave, amplitude)
+    scene.log("movement", "percussion", onset, n, frequency=path, amplitude=amplitude)
 
 
 def _add_strain(scene: Scene, rng: Generator) -> None:
     """Add long tension: muscle of 8-150 µV for 10-120 s, rising and falling over seconds."""
-    n = round(log_uniform(rng, 10, 120) * SFREQ)
-    onset = rng.uniform(-0.3 * n / SFREQ, scene.seconds)
+    onset, n = _once(scene, rng, 10, 120, early=0.3)
     envelope = edges(n, rng.uniform(0.2, 8), rng.uniform(0.2, 8)) * slow_curve(rng, n, 0.4, 3)
     level = log_uniform(rng, 8, 150)
     muscle_burst(scene, rng, onset, envelope, level=level)
-    scene.log("muscle", "strain", onset, n / SFREQ, level=level)
+    scene.log("muscle", "strain", onset, n, level=level)
 
 
 def _add_pulse(scene: Scene, rng: Generator) -> None:
@@ -297,41 +297,37 @@ def _add_pulse(scene: Scene, rng: Generator) -> None:
     phase = gliding_phase(rng, scene.n, (rng.uniform(50, 140) / 60,), jitter=0.03, knot=1.0)
     field_map = electrode_map(int(rng.integers(0, 19)))
     wave = play(cycle_table(rng, "sharp"), phase) * slow_curve(rng, scene.n, 0.3, 15)
-    scene.add(field_map, 0, wave * np.float32(log_uniform(rng, 10, 80)))
+    scene.add(field_map, 0, wave, log_uniform(rng, 10, 80))
 
 
 def _add_breath(scene: Scene, rng: Generator) -> None:
     """Add breathing or a ventilator: .2-.6 Hz, 10-150 µV, some electrodes."""
     phase = gliding_phase(rng, scene.n, (rng.uniform(0.2, 0.6),), jitter=0.06, knot=3.0)
     wave = play(cycle_table(rng, "sharp"), phase)
-    place = any_electrode(rng)
-    scene.add(local_map(place, rng.uniform(0.2, 0.8)), 0, wave * np.float32(log_uniform(rng, 10, 150)))
+    scene.add(local_map(any_electrode(rng), rng.uniform(0.2, 0.8)), 0, wave, log_uniform(rng, 10, 150))
 
 
 def _add_nystagmus(scene: Scene, rng: Generator) -> None:
     """Add nystagmus: sawtooth of 1-4 Hz between F7 and F8, 15-100 µV, 3-40 s."""
-    n = round(log_uniform(rng, 3, 40) * SFREQ)
-    onset = rng.uniform(0, scene.seconds)
+    onset, n = _once(scene, rng, 3, 40)
     phase = gliding_phase(rng, n, (rng.uniform(1, 4),), jitter=0.08)
     wave = ((phase % 1.0) - 0.5).astype(np.float32) * per_cycle(rng, phase, 0.2) * edges(n, 0.3, 0.3)
-    scene.add(_eye_map(rng, vertical=False), onset, wave * np.float32(log_uniform(rng, 30, 200)))
+    scene.add(_gaze_map(rng), onset, wave, log_uniform(rng, 30, 200))
     scene.mark("eyes", onset, n / SFREQ)
 
 
 def _add_rolling_eyes(scene: Scene, rng: Generator) -> None:
     """Add the slow rolling eyes of falling asleep: .2-.6 Hz between F7 and F8, 20-120 µV."""
     wave = rhythm(rng, scene.n, rng.uniform(0.2, 0.6), 0.15) * slow_curve(rng, scene.n, 0.7, 10)
-    scene.add(_eye_map(rng, vertical=False), 0, wave * np.float32(log_uniform(rng, 20, 120)))
+    scene.add(_gaze_map(rng), 0, wave, log_uniform(rng, 20, 120))
 
 
 def _add_tremor(scene: Scene, rng: Generator) -> None:
     """Add tremor or shivering: 4-12 Hz, 5-60 µV at the back of the head, with muscle in the same rhythm, 5-120 s."""
-    n = round(log_uniform(rng, 5, 120) * SFREQ)
-    onset = rng.uniform(-0.3 * n / SFREQ, scene.seconds)
+    onset, n = _once(scene, rng, 5, 120, early=0.3)
     phase = gliding_phase(rng, n, (rng.uniform(4, 12),), jitter=0.03)
     envelope = edges(n, 1, 1) * slow_curve(rng, n, 0.5, 3)
-    beat = (0.5 + 0.5 * np.sin(2 * np.pi * phase)).astype(np.float32)
-    muscle_burst(scene, rng, onset, envelope * beat, level=log_uniform(rng, 5, 80))
+    muscle_burst(scene, rng, onset, envelope * _beats(phase), level=log_uniform(rng, 5, 80))
     wave = play(cycle_table(rng, "sharp"), phase) * envelope
-    scene.add(local_map(direction("O1+O2"), rng.uniform(0.3, 0.9)), onset, wave * np.float32(log_uniform(rng, 5, 60)))
+    scene.add(local_map(direction("O1+O2"), rng.uniform(0.3, 0.9)), onset, wave, log_uniform(rng, 5, 60))
     scene.mark("movement", onset, n / SFREQ)

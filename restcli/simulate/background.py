@@ -14,12 +14,13 @@ from restcli.simulate.waves import (
     SFREQ,
     Float32Array,
     band_noise,
+    choose,
     coloured_noise,
     edges,
     k_complex,
     log_uniform,
+    overlap,
     pick,
-    poisson_times,
     rhythm,
     slow_curve,
 )
@@ -136,15 +137,10 @@ def add_background(scene: Scene, brain: Brain, state: str) -> None:
         _add_focal_delta(scene, brain, rng)
     if rng.random() < 0.06:
         _add_breach(scene, brain, rng)
-    _add_unrest(scene, brain, rng)
-    scene.note(
-        "background",
-        state=state,
-        age=brain.age,
-        base=brain.base,
-        alpha=brain.alpha,
-        alpha_amplitude=brain.alpha_amplitude,
-    )
+    unrest = slow_curve(rng, scene.n, brain.unrest, rng.uniform(0.8, 3))
+    scene.data *= unrest * slow_curve(rng, scene.n, 0.6 * brain.unrest, rng.uniform(8, 30))
+    drawn = {name: getattr(brain, name) for name in ("age", "base", "alpha", "alpha_amplitude")}
+    scene.note("background", state=state, **drawn)
 
 
 def _add_aperiodic(scene: Scene, brain: Brain, rng: Generator, state: str) -> None:
@@ -158,12 +154,6 @@ def _add_aperiodic(scene: Scene, brain: Brain, rng: Generator, state: str) -> No
     scene.data += mixed * np.float32(brain.base * _STATE_GAIN[state] / level)
 
 
-def _add_unrest(scene: Scene, brain: Brain, rng: Generator) -> None:
-    """Modulate the amplitude of the whole background over seconds and over tens of seconds."""
-    fast = slow_curve(rng, scene.n, brain.unrest, rng.uniform(0.8, 3))
-    scene.data *= fast * slow_curve(rng, scene.n, 0.6 * brain.unrest, rng.uniform(8, 30))
-
-
 def _add_tone(scene: Scene, rng: Generator, state: str) -> None:
     """Add the resting tone of scalp muscle while awake: .15-5 µV over both temples, forehead and neck.
 
@@ -173,8 +163,8 @@ def _add_tone(scene: Scene, rng: Generator, state: str) -> None:
     for sites in (("T3", "F7"), ("T4", "F8"), ("FP1+FP2",), ("O1+O2",)):
         wave = band_noise(rng, scene.n, rng.uniform(15, 35), 95) * slow_curve(rng, scene.n, 0.3, 5)
         for site in sites:
-            level = np.float32(tension * np.exp(rng.normal(0, 0.6)))
-            scene.add(local_map(direction(site), rng.uniform(0.2, 0.4)), 0, wave * level)
+            level = tension * np.exp(rng.normal(0, 0.6))
+            scene.add(local_map(direction(site), rng.uniform(0.2, 0.4)), 0, wave, level)
 
 
 def _add_posterior_rhythm(scene: Scene, brain: Brain, rng: Generator, state: str) -> None:
@@ -190,11 +180,11 @@ def _add_posterior_rhythm(scene: Scene, brain: Brain, rng: Generator, state: str
     scene.add(wide, 0, np.asarray(amplitude * rng.uniform(0.2, 1.0) * shared * gate, dtype=np.float32))
     # The rhythm reaches forward to the parietal electrodes and beyond, with different waves at each place.
     forward = rng.uniform(0.2, 0.9)
-    for side, strength in (("O1", 1.0), ("O2", 1.0), ("P3", forward), ("P4", forward), ("CZ", 0.6 * forward)):
+    for side, strength in {"O1": 1.0, "O2": 1.0, "P3": forward, "P4": forward, "CZ": 0.6 * forward}.items():
         own = rhythm(rng, scene.n, frequency * np.exp(rng.normal(0, 0.04)), width)
         wave = (coherence * shared + np.sqrt(1 - coherence**2) * own) * gate * strength
-        asymmetry = np.exp(rng.normal(0, 0.2))
-        scene.add(dipole_map(rng, direction(side), spread=0.12), 0, (amplitude * asymmetry * wave).astype(np.float32))
+        size = amplitude * np.exp(rng.normal(0, 0.2))
+        scene.add(dipole_map(rng, direction(side), spread=0.12), 0, wave, size)
 
 
 def _eyes(scene: Scene, rng: Generator) -> Float32Array:
@@ -218,23 +208,22 @@ def _add_waking_rhythms(scene: Scene, brain: Brain, rng: Generator) -> None:
         frequency = rng.uniform(8.5, 13) * (min(1.0, brain.alpha / 9.5) if brain.age < 12 else 1.0)
         for side in ("C3", "C4"):
             wave = rhythm(rng, n, frequency, 0.7) + rng.uniform(0.2, 0.6) * rhythm(rng, n, 2 * frequency, 1.0)
-            scene.add(dipole_map(rng, direction(side), spread=0.1), 0, wave * np.float32(base * rng.uniform(0.1, 0.9)))
+            scene.add(dipole_map(rng, direction(side), spread=0.1), 0, wave, base * rng.uniform(0.1, 0.9))
     centre, most = rng.uniform(13, 25), rng.uniform(0.05, 0.6)
     for place in ("FZ", "C3", "C4", "F7", "F8", "PZ"):
-        frequency = centre * np.exp(rng.normal(0, 0.12))
-        strength = most * rng.uniform(0.3, 0.8)
-        wave = rhythm(rng, n, frequency, rng.uniform(1.5, 5)) * np.float32(base * strength)
-        scene.add(dipole_map(rng, direction(place), spread=0.3), 0, wave)
+        frequency, size = centre * np.exp(rng.normal(0, 0.12)), most * rng.uniform(0.3, 0.8)
+        wave = rhythm(rng, n, frequency, rng.uniform(1.5, 5))
+        scene.add(dipole_map(rng, direction(place), spread=0.3), 0, wave, base * size)
     if rng.random() < 0.35:
         wave = rhythm(rng, n, rng.uniform(4.5, 7.5), 0.6) * slow_curve(rng, n, 0.7, 4)
-        scene.add(dipole_map(rng, direction("FZ"), spread=0.1), 0, wave * np.float32(base * rng.uniform(0.2, 0.9)))
+        scene.add(dipole_map(rng, direction("FZ"), spread=0.1), 0, wave, base * rng.uniform(0.2, 0.9))
     if rng.random() < 0.3:
         for side in ("T3", "T4"):
             wave = rhythm(rng, n, rng.uniform(4, 7.5), 0.8) * slow_curve(rng, n, 0.9, 3)
-            scene.add(dipole_map(rng, direction(side), spread=0.1), 0, wave * np.float32(base * rng.uniform(0.1, 0.8)))
+            scene.add(dipole_map(rng, direction(side), spread=0.1), 0, wave, base * rng.uniform(0.1, 0.8))
     if rng.random() < 0.25:
         wave = rhythm(rng, n, rng.uniform(2.5, 4.5), 0.7) * slow_curve(rng, n, 0.8, 3)
-        scene.add(dipole_map(rng, direction("O1+O2"), spread=0.2), 0, wave * np.float32(base * rng.uniform(0.2, 1.2)))
+        scene.add(dipole_map(rng, direction("O1+O2"), spread=0.2), 0, wave, base * rng.uniform(0.2, 1.2))
 
 
 def _add_drowsiness(scene: Scene, brain: Brain, rng: Generator) -> None:
@@ -242,8 +231,8 @@ def _add_drowsiness(scene: Scene, brain: Brain, rng: Generator) -> None:
     low, high = (3, 5) if brain.age < 3 else (4, 7)
     for _ in range(int(rng.integers(2, 5))):
         wave = rhythm(rng, scene.n, rng.uniform(low, high), rng.uniform(0.4, 1.0)) * slow_curve(rng, scene.n, 0.8, 5)
-        strength = np.float32(brain.base * log_uniform(rng, 0.2, 1.5))
-        scene.add(dipole_map(rng, random_direction(rng, 0.1)), 0, wave * strength)
+        strength = brain.base * log_uniform(rng, 0.2, 1.5)
+        scene.add(dipole_map(rng, random_direction(rng, 0.1)), 0, wave, strength)
 
 
 def _add_sleep(scene: Scene, brain: Brain, rng: Generator, state: str) -> None:
@@ -255,16 +244,16 @@ def _add_sleep(scene: Scene, brain: Brain, rng: Generator, state: str) -> None:
     for _ in range(3):
         wave = rhythm(rng, scene.n, rng.uniform(0.7, 1.6), 0.35) * slow_curve(rng, scene.n, 0.5, 8)
         strength = base * rng.uniform(0.8, 2.0) * (1.0 if state == "n3" else 0.4)
-        scene.add(dipole_map(rng, direction("FZ"), spread=0.4), 0, wave * np.float32(strength))
+        scene.add(dipole_map(rng, direction("FZ"), spread=0.4), 0, wave, strength)
     frequency = rng.uniform(11.5, 14.5)
-    for onset in poisson_times(rng, rng.uniform(2, 9) / 60, scene.seconds):
+    for onset in scene.moments(rng, 2, 9):
         n = round(rng.uniform(0.5, 2.0) * SFREQ)
         phase = np.arange(n) / SFREQ * (frequency + rng.normal(0, 0.3))
         wave = np.sin(2 * np.pi * phase) * np.hanning(n) * base * rng.uniform(0.5, 2.0)
         # In the first year spindles occur on one side at a time.
-        place = direction(("C3", "C4")[int(rng.integers(0, 2))]) if brain.age < 1 else direction("CZ")
-        scene.add(dipole_map(rng, place, spread=0.3), onset, wave.astype(np.float32))
-    for onset in poisson_times(rng, rng.uniform(0.5, 4) / 60, scene.seconds):
+        place = direction(choose(rng, ("C3", "C4")) if brain.age < 1 else "CZ")
+        scene.add(dipole_map(rng, place, spread=0.3), onset, wave)
+    for onset in scene.moments(rng, 0.5, 4):
         scene.add(dipole_map(rng, direction("CZ"), spread=0.15), onset, k_complex(rng, base * rng.uniform(2.5, 7)))
 
 
@@ -273,16 +262,15 @@ def _add_slow_sources(scene: Scene, brain: Brain, rng: Generator, *, may_burst: 
     for _ in range(5):
         wave = rhythm(rng, scene.n, rng.uniform(0.8, 4), rng.uniform(0.3, 0.9)) * slow_curve(rng, scene.n, 0.6, 5)
         strength = brain.base * log_uniform(rng, 0.2, 1.5)
-        scene.add(dipole_map(rng, random_direction(rng, -0.1)), 0, wave * np.float32(strength))
+        scene.add(dipole_map(rng, random_direction(rng, -0.1)), 0, wave, strength)
     if may_burst and rng.random() < 0.3:
         residue, time = rng.uniform(0.05, 0.3), 0.0
         gate = np.full(scene.n, residue, dtype=np.float32)
         while time < scene.seconds:
             burst = log_uniform(rng, 0.7, 6)
             envelope = edges(round(burst * SFREQ), 0.2, 0.3)
-            first = round(time * SFREQ)
-            part = gate[first : first + len(envelope)]
-            part += (1 - residue) * envelope[: len(part)]
+            inside, part = overlap(time, len(envelope), scene.n)
+            gate[inside] += (1 - residue) * envelope[part]
             time += burst + log_uniform(rng, 1, 12)
         scene.data *= gate
         scene.note("burst_suppression", floor=residue)
@@ -293,7 +281,7 @@ def _add_focal_delta(scene: Scene, brain: Brain, rng: Generator) -> None:
     place = random_direction(rng, -0.05)
     field_map = dipole_map(rng, place, depth=(0.5, 0.75))
     wave = rhythm(rng, scene.n, rng.uniform(1, 3.5), rng.uniform(0.5, 1.2)) * slow_curve(rng, scene.n, 0.6, 4)
-    scene.add(field_map, 0, wave * np.float32(brain.base * rng.uniform(0.5, 2.5)))
+    scene.add(field_map, 0, wave, brain.base * rng.uniform(0.5, 2.5))
     scene.note("focal_delta", place=place)
 
 
@@ -302,10 +290,10 @@ def _add_breach(scene: Scene, brain: Brain, rng: Generator) -> None:
 
     Cobb, Guiloff and Cast, Electroenceph Clin Neurophysiol 1979.
     """
-    place = direction(("C3", "C4", "T3", "T4", "F3", "F4", "P3", "P4")[int(rng.integers(0, 8))])
+    place = direction(choose(rng, ("C3", "C4", "T3", "T4", "F3", "F4", "P3", "P4")))
     window = local_map(place, rng.uniform(0.3, 0.5))
     scene.data *= 1 + window[:, None] * np.float32(rng.uniform(0.5, 3))
     for low, high in ((6, 11), (14, 28)):
         wave = rhythm(rng, scene.n, rng.uniform(low, high), rng.uniform(0.6, 2)) * slow_curve(rng, scene.n, 0.6, 2)
-        scene.add(window, 0, wave * np.float32(brain.base * rng.uniform(0.3, 1.5)))
+        scene.add(window, 0, wave, brain.base * rng.uniform(0.3, 1.5))
     scene.note("breach", place=place)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +73,14 @@ class _Storage:
 
 
 @dataclass
-class _Log:
-    """What is written beside the signal."""
+class _Written:
+    """What the signal file holds, for what is written beside it."""
 
     labels: tuple[str, ...]
     chain: dict[str, Any]
-    events: list[Event]
-    states: dict[str, list[list[float]]]  # first and last second of each run
-    drawn: list[dict[str, Any]]
+    events: list[Event] = field(default_factory=list)
+    states: dict[str, list[list[float]]] = field(default_factory=dict)  # first and last second of each run
+    drawn: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write_dataset(
@@ -95,26 +97,26 @@ def write_dataset(
         root.mkdir(parents=True, exist_ok=True)
         if any(root.iterdir()):
             raise OutputError(str(root), "the folder is not empty", "a new or empty folder", "Name another folder")
-        people, written = [], []
+        paths, people = [], ["participant_id\tage\tseizure_types"]
         for index in range(settings.recordings):
             path, person = _write_recording(root, settings, index)
-            written.append(path)
+            paths.append(path)
             people.append(person)
             if on_progress is not None:
                 on_progress(index + 1, settings.recordings)
-        _write_description(root, settings, people)
+        write_atomically(root / "participants.tsv", "\n".join(people) + "\n")
+        _write_description(root, settings)
     except OSError as error:
         raise OutputError(
             str(root), f"the data set could not be written ({error.strerror})", "a writable folder with enough room"
         ) from None
-    return tuple(written)
+    return tuple(paths)
 
 
-def _write_recording(root: Path, settings: DatasetSettings, index: int) -> tuple[Path, dict[str, Any]]:
+def _write_recording(root: Path, settings: DatasetSettings, index: int) -> tuple[Path, str]:
     """Write one recording and its companions; return its file and the participant's row."""
     name = f"sub-{index + 1:03d}"
-    stem = f"{name}_ses-01_task-szMonitoring_run-00"
-    folder = root / name / "ses-01" / "eeg"
+    folder, stem = root / name / "ses-01" / "eeg", f"{name}_ses-01_task-szMonitoring_run-00"
     folder.mkdir(parents=True)
     # Far from the small seeds that training uses.
     seed = int(np.random.SeedSequence([settings.seed, index]).generate_state(1, np.uint64)[0] >> 1)
@@ -123,10 +125,10 @@ def _write_recording(root: Path, settings: DatasetSettings, index: int) -> tuple
     segments = draw_long(seed, seconds=seconds, seizures_per_day=settings.seizures_per_day)
     path = folder / f"{stem}_eeg.edf"
     with replacing(path) as stream:  # pyedflib opens the same file by its name
-        log = _write_edf(stream.name, segments, storage)
-    events = Events(tuple(log.events), seconds, storage.start)
+        written = _write_edf(stream.name, segments, storage)
+    events = Events(tuple(written.events), seconds, storage.start)
     write_events(events, folder / f"{stem}_events.tsv", "tsv")
-    _write_json(folder / f"{stem}_eeg.json", _sidecar(log, storage, seconds))
+    _write_json(path.with_suffix(".json"), _sidecar(written, storage, seconds))
     drawn = {
         "version": VERSION,
         "seed": seed,
@@ -135,14 +137,14 @@ def _write_recording(root: Path, settings: DatasetSettings, index: int) -> tuple
             {"onset": e.onset, "duration": e.duration, "type": e.label, "onset_electrodes": list(e.channels)}
             for e in events
         ],
-        "states": log.states,
-        "pieces": log.drawn,
+        "states": written.states,
+        "pieces": written.drawn,
     }
     (root / "sourcedata").mkdir(exist_ok=True)
     _write_json(root / "sourcedata" / f"{stem}_drawn.json", drawn)
-    age = next(row["age"] for row in log.drawn[0]["scene"] if row["what"] == "background")
+    age = next(row["age"] for row in written.drawn[0]["scene"] if row["what"] == "background")
     types = sorted({event.label for event in events}) or ["none"]
-    return path, {"participant_id": name, "age": f"{age:.4g}", "seizure_types": ",".join(types)}
+    return path, f"{name}\t{age:.4g}\t{','.join(types)}"
 
 
 def _draw_storage(seed: int) -> _Storage:
@@ -154,55 +156,45 @@ def _draw_storage(seed: int) -> _Storage:
     )
 
 
-def _write_edf(path: str, segments: Iterator[Simulated], storage: _Storage) -> _Log:
+def _write_edf(path: str, segments: Iterable[Simulated], storage: _Storage) -> _Written:
     """Write the segments as one EDF+ file."""
-    writer = None
     start = 0.0
-    try:
+    with ExitStack() as stack:
         for segment, data in _resampled(segments, storage.rate):
             labels, signals = _channels(segment.labels, data, storage)
-            if writer is None:
-                log = _Log(labels, segment.drawn["chain"], [], {}, [])
-                limit = _limit(log.chain) * (2 if storage.bipolar else 1)
-                writer = _open_edf(path, labels, storage, log.chain, limit)
+            if start == 0.0:
+                written = _Written(labels, segment.drawn["chain"])
+                # The converter's limit, unless its step needs more than 16 bits.
+                limit = round(min(written.chain["limit"], 32767 * written.chain["step"]), 1)
+                limit *= 2 if storage.bipolar else 1
+                writer = stack.enter_context(_edf_writer(path, written, storage, limit))
             digital = np.clip(np.round(signals * (32767 / limit)), -32768, 32767).astype(np.int32)
             writer.writeSamples(list(np.ascontiguousarray(digital)), digital=True)
-            log.events += [replace(event, onset=event.onset + start) for event in segment.events]
+            written.events += [replace(event, onset=event.onset + start) for event in segment.events]
             for state, mask in segment.states.items():
                 runs = [[start + float(first), start + float(stop)] for first, stop in true_runs(mask)]
-                log.states.setdefault(state, []).extend(runs)
-            log.drawn.append(segment.drawn)
+                written.states.setdefault(state, []).extend(runs)
+            written.drawn.append(segment.drawn)
             start += segment.events.duration
-    finally:
-        if writer is not None:
-            writer.close()
-    return log
+    return written
 
 
 def _resampled(segments: Iterable[Simulated], rate: int) -> Iterator[tuple[Simulated, Float32Array]]:
     """Resample consecutive segments as if they were one, each once its successor is known."""
-    margin = round(_MARGIN * SFREQ)
+    margin, cut = round(_MARGIN * SFREQ), round(_MARGIN * rate)
     divisor = int(np.gcd(rate, 200))
     before: Float32Array | None = None
     waiting: Simulated | None = None
-
-    def resample(segment: Simulated, after: Float32Array | None) -> Float32Array:
-        if rate == SFREQ:
-            return segment.data
-        left = segment.data[:, :1].repeat(margin, axis=1) if before is None else before
-        right = segment.data[:, -1:].repeat(margin, axis=1) if after is None else after
-        joined = np.concatenate([left, segment.data, right], axis=1)
-        out = resample_poly(joined, rate // divisor, 200 // divisor, axis=1)
-        cut = round(_MARGIN * rate)
-        return np.asarray(out[:, cut:-cut], dtype=np.float32)
-
-    for segment in segments:
+    for segment in chain(segments, [None]):
         if waiting is not None:
-            yield waiting, resample(waiting, segment.data[:, :margin])
-            before = waiting.data[:, -margin:]
+            data = waiting.data
+            left = data[:, :1].repeat(margin, axis=1) if before is None else before
+            right = data[:, -1:].repeat(margin, axis=1) if segment is None else segment.data[:, :margin]
+            joined = np.concatenate([left, data, right], axis=1)
+            out = resample_poly(joined, rate // divisor, 200 // divisor, axis=1)
+            yield waiting, np.asarray(out[:, cut:-cut], dtype=np.float32)
+            before = data[:, -margin:]
         waiting = segment
-    if waiting is not None:
-        yield waiting, resample(waiting, None)
 
 
 def _channels(labels: Sequence[str], data: Float32Array, storage: _Storage) -> tuple[tuple[str, ...], Float32Array]:
@@ -217,56 +209,41 @@ def _channels(labels: Sequence[str], data: Float32Array, storage: _Storage) -> t
         if first in index and second in index:
             names.append(f"{style(first)}-{style(second)}")
             rows.append(data[index[first]] - data[index[second]])
-    counted = {name: names.count(name) for name in names}
-    numbered = [f"{n}-{names[:i].count(n)}" if counted[n] > 1 else n for i, n in enumerate(names)]
+    numbered = [f"{n}-{names[:i].count(n)}" if names.count(n) > 1 else n for i, n in enumerate(names)]
     return tuple(numbered), np.stack(rows)
 
 
-def _limit(chain: Mapping[str, Any]) -> float:
-    """Return the physical maximum of the file: the converter's, unless its step needs more than 16 bits."""
-    return round(min(float(chain["limit"]), 32767 * float(chain["step"])), 1)
-
-
-def _open_edf(path: str, labels: Sequence[str], storage: _Storage, chain: Mapping[str, Any], limit: float) -> Any:
+def _edf_writer(path: str, written: _Written, storage: _Storage, limit: float) -> Any:
     import pyedflib
 
-    filters = f"HP:{chain['high_pass']:g}Hz LP:{chain['low_pass']:g}Hz N:{chain['notch']:g}Hz"
-    writer = pyedflib.EdfWriter(path, len(labels), file_type=pyedflib.FILETYPE_EDFPLUS)
+    header: dict[str, Any] = {
+        "dimension": "uV",
+        "sample_frequency": storage.rate,
+        "physical_max": limit,
+        "physical_min": -limit,
+        "digital_max": 32767,
+        "digital_min": -32767,
+        "prefilter": "HP:{high_pass:g}Hz LP:{low_pass:g}Hz N:{notch:g}Hz".format(**written.chain),
+        "transducer": "simulated",
+    }
+    writer = pyedflib.EdfWriter(path, len(written.labels), file_type=pyedflib.FILETYPE_EDFPLUS)
     writer.setStartdatetime(storage.start)
-    writer.setSignalHeaders(
-        [
-            {
-                "label": label,
-                "dimension": "uV",
-                "sample_frequency": storage.rate,
-                "physical_max": limit,
-                "physical_min": -limit,
-                "digital_max": 32767,
-                "digital_min": -32767,
-                "prefilter": filters,
-                "transducer": "simulated",
-            }
-            for label in labels
-        ]
-    )
+    writer.setSignalHeaders([{"label": label, **header} for label in written.labels])
     return writer
 
 
-def _sidecar(log: _Log, storage: _Storage, seconds: float) -> dict[str, Any]:
-    chain = log.chain
-    software = {
-        name: {"cutoff (Hz)": chain[key]}
-        for name, key in (("high-pass", "high_pass"), ("low-pass", "low_pass"), ("notch", "notch"))
-        if chain[key]
-    }
+def _sidecar(written: _Written, storage: _Storage, seconds: float) -> dict[str, Any]:
+    made = written.chain
+    filters = {"high-pass": made["high_pass"], "low-pass": made["low_pass"], "notch": made["notch"]}
+    software = {name: {"cutoff (Hz)": corner} for name, corner in filters.items() if corner}
     return {
         "TaskName": "szMonitoring",
-        "EEGReference": "bipolar" if storage.bipolar else chain["reference"],
+        "EEGReference": "bipolar" if storage.bipolar else made["reference"],
         "SamplingFrequency": storage.rate,
-        "PowerLineFrequency": chain["mains_frequency"],
+        "PowerLineFrequency": made["mains_frequency"],
         "SoftwareFilters": software or "n/a",
         "HardwareFilters": "n/a",
-        "EEGChannelCount": len(log.labels),
+        "EEGChannelCount": len(written.labels),
         "EEGPlacementScheme": "10-20",
         "RecordingType": "continuous",
         "RecordingDuration": seconds,
@@ -274,7 +251,7 @@ def _sidecar(log: _Log, storage: _Storage, seconds: float) -> dict[str, Any]:
     }
 
 
-def _write_description(root: Path, settings: DatasetSettings, people: Sequence[Mapping[str, str]]) -> None:
+def _write_description(root: Path, settings: DatasetSettings) -> None:
     _write_json(
         root / "dataset_description.json",
         {
@@ -286,8 +263,6 @@ def _write_description(root: Path, settings: DatasetSettings, people: Sequence[M
             "GeneratedBy": [{"Name": "restcli simulate", "Version": str(VERSION)}],
         },
     )
-    rows = ["participant_id\tage\tseizure_types", *("\t".join(person.values()) for person in people)]
-    write_atomically(root / "participants.tsv", "\n".join(rows) + "\n")
     _write_json(
         root / "participants.json",
         {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import numpy as np
 from numpy.random import Generator
@@ -12,7 +13,18 @@ from scipy import signal
 
 from restcli.simulate.head import ELECTRODES_21, INDEX, electrode_map
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import SFREQ, Float32Array, coloured_noise, log_uniform, overlap, pick
+from restcli.simulate.waves import (
+    SFREQ,
+    Float32Array,
+    Wave,
+    choose,
+    coloured_noise,
+    log_uniform,
+    overlap,
+    pick,
+    samples,
+    scaled,
+)
 
 _NEIGHBOURS = (("FP1", "FP2"), ("O1", "O2"), ("FP1", "F7"), ("FP2", "F8"), ("C3", "P3"), ("C4", "P4"), ("FZ", "CZ"))
 
@@ -40,10 +52,6 @@ class Chain:
     tone: tuple[float, float] = (0.0, 0.0)  # Hz and µV of a disturbance by a pump, a screen or a telephone
     bridge: tuple[str, ...] = ()  # two neighbours joined by smeared paste: both show their mean
 
-    def drawn(self) -> dict[str, Any]:
-        """Return the chain for JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
 
 def draw_chain(rng: Generator) -> Chain:
     """Draw a recording chain from what hospitals use.
@@ -56,7 +64,7 @@ def draw_chain(rng: Generator) -> Chain:
     country = 50.0 if rng.random() < 0.5 else 60.0
     reference = pick(rng, {"ears": 0.35, "CZ": 0.15, "average": 0.15, "single": 0.1, "C3+C4": 0.1, "ideal": 0.15})
     if reference == "single":
-        reference = ELECTRODES_21[int(rng.integers(0, 21))]
+        reference = choose(rng, ELECTRODES_21)
     missing: tuple[str, ...] = ()
     if rng.random() < 0.25:
         lost = rng.choice(19, size=int(rng.integers(1, 4)), replace=False)
@@ -79,35 +87,22 @@ def draw_chain(rng: Generator) -> Chain:
         mismatch=log_uniform(rng, 0.01, 0.15),  # gain tolerance and unequal scalp contact
         drift=log_uniform(rng, 0.3, 6),  # half-cell noise of paste electrodes: under 10 µV
         tone=(log_uniform(rng, 4, 90), log_uniform(rng, 0.3, 12)) if rng.random() < 0.08 else (0.0, 0.0),
-        bridge=_NEIGHBOURS[int(rng.integers(0, len(_NEIGHBOURS)))] if rng.random() < 0.06 else (),
+        bridge=choose(rng, _NEIGHBOURS) if rng.random() < 0.06 else (),
     )
 
 
-@dataclass
 class Switchboard:
     """What the machine does to a recording: it disconnects the head and adds signals after the reference."""
 
-    n: int  # samples
-    head: Float32Array = field(init=False)  # (n,), fraction of the head's signal that is left
-    signal: Float32Array = field(init=False)  # (21, n), µV
-    used: bool = field(init=False, default=False)
+    def __init__(self, n: int) -> None:
+        self.head: Float32Array = np.ones(n, dtype=np.float32)  # fraction of the head's signal that is left
+        self.signal: Float32Array = np.zeros((len(ELECTRODES_21), n), dtype=np.float32)  # µV
 
-    def __post_init__(self) -> None:
-        self.head = np.ones(self.n, dtype=np.float32)
-        self.signal = np.zeros((len(ELECTRODES_21), self.n), dtype=np.float32)
-
-    def insert(self, start: float, gains: Float32Array, wave: Float32Array, *, head: float) -> None:
-        """Add `wave` (m,) times `gains` (21,), µV, from `start` s on; only the fraction `head` of the head is left."""
-        inside, part = overlap(start, len(wave), self.n)
-        self.used |= inside.stop > inside.start
+    def insert(self, start: float, gains: Float32Array, wave: Wave, size: float = 1.0, *, head: float = 1.0) -> None:
+        """Add `wave` (m,) times `size` and `gains` (21,) from `start` s on; a fraction `head` of the head is left."""
+        inside, part = overlap(start, len(wave), len(self.head))
         self.head[inside] *= np.float32(head)
-        self.signal[:, inside] += gains[:, None] * wave[None, part]
-
-    def cut(self, n: int) -> Switchboard:
-        """Return what happens in the first `n` samples."""
-        board = Switchboard(n)
-        board.head, board.signal, board.used = self.head[:n], self.signal[:, :n], self.used
-        return board
+        self.signal[:, inside] += gains[:, None] * scaled(wave, size)[None, part]
 
 
 def operate(scene: Scene, chain: Chain) -> Switchboard:
@@ -117,18 +112,11 @@ def operate(scene: Scene, chain: Chain) -> Switchboard:
     1-63 Hz; a pulled headbox leaves noise and hum; a shock saturates every channel, which recovers exponentially
     (Sinha et al., ACNS Guideline 1, 2016; Tatum et al. 2011).
     """
-    board = Switchboard(scene.n)
-    rng = scene.rng("machine")
-    if rng.random() < 0.05:
-        _calibrate(scene, board, rng)
-    if rng.random() < 0.05:
-        _check_impedances(scene, board, rng)
-    if rng.random() < 0.05:
-        _disconnect(scene, board, rng, chain.mains_frequency)
-    if rng.random() < 0.05:
-        _shock(scene, board, rng)
-    if rng.random() < 0.04:
-        _interfere(scene, board, rng)
+    board, rng = Switchboard(scene.n), scene.rng("machine")
+    disconnect = partial(_disconnect, mains=chain.mains_frequency)
+    for act in (_calibrate, _check_impedances, disconnect, _shock, _interfere):
+        if rng.random() < (0.04 if act is _interfere else 0.05):
+            act(scene, board, rng)
     return board
 
 
@@ -152,8 +140,8 @@ def _calibrate(scene: Scene, board: Switchboard, rng: Generator) -> None:
     else:
         wave = np.sin(2 * np.pi * turn * rng.uniform(3, 12))
     amplitude = log_uniform(rng, 20, 300)
-    board.insert(onset, _even_or_uneven(rng), (amplitude * wave).astype(np.float32), head=0.0)
-    scene.log("machine", "calibration", onset, n / SFREQ, amplitude=amplitude)
+    board.insert(onset, _even_or_uneven(rng), wave, amplitude, head=0.0)
+    scene.log("machine", "calibration", onset, n, amplitude=amplitude)
 
 
 def _check_impedances(scene: Scene, board: Switchboard, rng: Generator) -> None:
@@ -163,13 +151,13 @@ def _check_impedances(scene: Scene, board: Switchboard, rng: Generator) -> None:
     wave = np.sign(wave) if rng.random() < 0.4 else wave
     amplitude, left = log_uniform(rng, 15, 1500), float(rng.choice([0.0, 1.0]))
     if rng.random() < 0.5:
-        board.insert(onset, _even_or_uneven(rng), (amplitude * wave).astype(np.float32), head=left)
+        board.insert(onset, _even_or_uneven(rng), wave, amplitude, head=left)
     else:  # one electrode after the other
         for index, electrode in enumerate(rng.permutation(21)):
             gains = electrode_map(electrode) * np.float32(np.exp(rng.normal(0, 0.5)))
             part = wave[: n // 21]
-            board.insert(onset + index * len(part) / SFREQ, gains, (amplitude * part).astype(np.float32), head=left)
-    scene.log("machine", "impedance_check", onset, n / SFREQ, frequency=frequency, amplitude=amplitude)
+            board.insert(onset + index * len(part) / SFREQ, gains, part, amplitude, head=left)
+    scene.log("machine", "impedance_check", onset, n, frequency=frequency, amplitude=amplitude)
 
 
 def _disconnect(scene: Scene, board: Switchboard, rng: Generator, mains: float) -> None:
@@ -180,21 +168,21 @@ def _disconnect(scene: Scene, board: Switchboard, rng: Generator, mains: float) 
         gains = electrode_map(electrode) * np.float32(np.exp(rng.normal(0, 0.7)))
         if kind == "hum":
             turn = 2 * np.pi * (mains * np.arange(n) / SFREQ + rng.uniform())
-            board.insert(onset, gains, (log_uniform(rng, 5, 200) * np.sin(turn)).astype(np.float32), head=1.0)
+            board.insert(onset, gains, np.sin(turn), log_uniform(rng, 5, 200))
         elif kind == "drift":
             wave = coloured_noise(rng, n, np.array([rng.uniform(0.5, 2.2)]), np.array([0.3]))[0]
-            board.insert(onset, gains, wave * np.float32(log_uniform(rng, 3, 60)), head=1.0)
-    scene.log("machine", "disconnected", onset, n / SFREQ, leaves=kind)
+            board.insert(onset, gains, wave, log_uniform(rng, 3, 60))
+    scene.log("machine", "disconnected", onset, n, leaves=kind)
 
 
 def _shock(scene: Scene, board: Switchboard, rng: Generator) -> None:
-    for onset in rng.uniform(0, scene.seconds, int(rng.integers(1, 4))):
-        n = round(log_uniform(rng, 1, 12) * SFREQ)
+    for onset in rng.uniform(0, scene.seconds, int(rng.integers(1, 4))).tolist():
+        n = samples(rng, 1, 12)
         decay = np.exp(-np.arange(n) / (n / 6))
         gains = (rng.choice([-1, 1], 21) * np.exp(rng.normal(0, 0.6, 21))).astype(np.float32)
         amplitude = log_uniform(rng, 200, 5000)
-        board.insert(float(onset), gains, (amplitude * decay).astype(np.float32), head=1.0)
-        scene.mark("machine", float(onset), n / SFREQ)
+        board.insert(onset, gains, decay, amplitude)
+        scene.mark("machine", onset, n / SFREQ)
         scene.note("shock", onset=onset, amplitude=amplitude)
 
 
@@ -205,8 +193,8 @@ def _interfere(scene: Scene, board: Switchboard, rng: Generator) -> None:
     wave = np.sin(2 * np.pi * turn) if rng.random() < 0.5 else np.exp(-(turn % 1) / rng.uniform(0.02, 0.2)) - 0.1
     amplitude = log_uniform(rng, 3, 80)
     gains = np.exp(rng.normal(0, 0.8, 21)).astype(np.float32)
-    board.insert(onset, gains, (amplitude * wave).astype(np.float32), head=1.0)
-    scene.log("machine", "interference", onset, n / SFREQ, amplitude=amplitude)
+    board.insert(onset, gains, wave, amplitude)
+    scene.log("machine", "interference", onset, n, amplitude=amplitude)
 
 
 class Recorder:
@@ -235,8 +223,8 @@ class Recorder:
         if chain.bridge:
             joined = [INDEX[name] for name in chain.bridge]
             data[joined] = data[joined].mean(axis=0)
-        if board is not None and board.used:
-            data = data * board.head + board.signal
+        if board is not None:
+            data = data * board.head[:n] + board.signal[:, :n]
         if chain.mains > 0:
             turn = 2 * np.pi * chain.mains_frequency * (np.arange(n) + self._time) / SFREQ
             for gains, wave in zip(self._hum, (np.sin(turn), np.cos(turn)), strict=True):

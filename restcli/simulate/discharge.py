@@ -14,6 +14,7 @@ from restcli.simulate.scene import Scene
 from restcli.simulate.waves import (
     SFREQ,
     Float32Array,
+    choose,
     cycle_table,
     edges,
     generator,
@@ -27,6 +28,7 @@ from restcli.simulate.waves import (
 
 _TEMPORAL = ("F7+T3", "F8+T4", "T3+T5", "T4+T6")
 _WAVEFORMS = {"sine": 0.25, "sharp": 0.45, "spike_wave": 0.2, "triangle": 0.1}
+_SPIKE_WAVE = {"spike_wave": 1.0}
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Seizure:
         """Focus on the unit sphere, (3,), which follows from `looks`."""
         rng = generator(self.looks, 1)
         if self.kind == "temporal":
-            return direction(_TEMPORAL[int(rng.integers(0, 4))])
+            return direction(choose(rng, _TEMPORAL))
         return random_direction(rng, -0.15)
 
 
@@ -63,13 +65,19 @@ class Discharge:
     size: Float32Array  # (n,), of the current cycle
     course: Float32Array  # (n,), amplitude, µV
 
+    def times(self, gain: Float32Array | np.float32) -> Discharge:
+        """Return the discharge with another amplitude."""
+        return replace(self, course=self.course * gain)
+
     def read(self, skip: int, lag: float) -> Float32Array:
         """Return the wave from sample `skip` on, shifted by `lag` cycles."""
         at = (((self.phase[skip:] + lag) % 1.0) * self.shapes.shape[1]).astype(np.intp)
         return cast("Float32Array", self.shapes[self.choice[skip:], at] * self.size[skip:] * self.course[skip:])
 
 
-def oscillate(rng: Generator, n: int, path: tuple[float, ...], *, kinds: dict[str, float], jitter: float) -> Discharge:
+def oscillate(
+    rng: Generator, n: int, path: tuple[float, ...], *, kinds: dict[str, float] = _SPIKE_WAVE, jitter: float
+) -> Discharge:
     """Draw an irregular oscillation along a path of frequencies, whose shape changes through one to three waveforms."""
     phase = gliding_phase(rng, n, path, jitter=jitter, knot=max(0.25, 0.5 / max(path)))
     count = int(rng.integers(1, 4))
@@ -93,7 +101,7 @@ def evolve(rng: Generator, seizure: Seizure, path: tuple[float, ...], amplitude:
     course = growth.astype(np.float32) * slow_curve(rng, n, 0.2, 2) * edges(n, 0.6, rng.uniform(0.2, 2))
     if rng.random() < 0.2:
         course = course * slow_curve(rng, n, 0.6, rng.uniform(1, 4))
-    return replace(discharge, course=course * np.float32(amplitude))
+    return discharge.times(course * np.float32(amplitude))
 
 
 def spread(
@@ -124,11 +132,10 @@ def spread(
             own = rhythm(rng, n - skip, discharge.frequency, 0.4 * discharge.frequency)
             part = part + np.float32(0.5 * irregular) * own * discharge.course[skip:]
         part = part * edges(n - skip, min(2.0, 0.3 + delay / 4), 0.1)
-        strength = np.float32(1.0 if index == 0 else rng.uniform(0.2, 0.9))
-        scene.add(maps[-1], seizure.onset + skip / SFREQ, part * strength)
+        strength = 1.0 if index == 0 else rng.uniform(0.2, 0.9)
+        scene.add(maps[-1], seizure.onset + skip / SFREQ, part, strength)
     if rng.random() < 0.75:
-        share = np.float32(log_uniform(rng, 0.4, 1.5))
-        whole = replace(discharge, course=share * discharge.course)
+        whole = discharge.times(np.float32(log_uniform(rng, 0.4, 1.5)))
         sources, waves = recruit(rng, whole, place, log_uniform(rng, 0.3, 4.0), latest)
         scene.add_all(sources, seizure.onset, waves)
     return maps[0]

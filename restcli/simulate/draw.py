@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Simulated:
     data: Float32Array  # (C, n), µV as recorded
     events: Events  # with SzCORE types and onset electrodes
     drawn: dict[str, Any]  # everything that was drawn, ready for JSON
-    states: dict[str, BoolArray] = field(default_factory=dict)  # (T,), seconds touched by a seizure, mimic, ...
+    states: dict[str, BoolArray]  # (T,), seconds touched by a seizure, mimic, ...
 
 
 def draw(seed: int, *, seconds: float = 120.0, options: SimulateOptions | None = None) -> Simulated:
@@ -62,14 +62,13 @@ def draw(seed: int, *, seconds: float = 120.0, options: SimulateOptions | None =
     scene = Scene((seed,), round(seconds * SFREQ))
     person = scene.rng("person")
     brain = _draw_person(person, options)
-    seizures: list[Seizure] = []
-    if person.random() < options.seizure_share:
-        seizures = draw_seizures(person, seconds, draw_kind(person, brain.age))
+    has_seizure = person.random() < options.seizure_share
+    seizures = draw_seizures(person, seconds, draw_kind(person, brain.age)) if has_seizure else []
     events = _fill(scene, brain, options, seizures)
     chain = options.chain or draw_chain(scene.rng("chain"))
     recorder = Recorder(chain, scene.rng("noise"))
     data = recorder.record(scene.data, operate(scene, chain))
-    drawn = {"version": VERSION, "seed": seed, "seconds": seconds, "chain": chain.drawn(), "scene": scene.drawn}
+    drawn = {"version": VERSION, "seed": seed, "seconds": seconds, "chain": asdict(chain), "scene": scene.drawn}
     return Simulated(seed, recorder.labels, data, Events(events, seconds), drawn, scene.states)
 
 
@@ -140,8 +139,8 @@ def draw_long(
         if tail is not None:
             _fade_in(scene.data, tail)
         tail = scene.data[:, n:].copy()
-        data = recorder.record(scene.data[:, :n], operate(scene, chain).cut(n))
-        drawn = {"start": start, "chain": chain.drawn(), "scene": scene.drawn}
+        data = recorder.record(scene.data[:, :n], operate(scene, chain))
+        drawn = {"start": start, "chain": asdict(chain), "scene": scene.drawn}
         states = {name: mask[: int(length)] for name, mask in scene.states.items()}
         yield Simulated(seed, recorder.labels, data, Events(events, length), drawn, states)
         start += length

@@ -16,6 +16,7 @@ from restcli.simulate.scene import Scene
 from restcli.simulate.waves import (
     SFREQ,
     Float32Array,
+    choose,
     cycle_table,
     edges,
     gliding_phase,
@@ -26,8 +27,10 @@ from restcli.simulate.waves import (
     play,
     poisson_times,
     rhythm,
+    samples,
     sharp_waves,
     slow_curve,
+    train,
 )
 
 Maker = Callable[[Scene, Brain, Generator], None]
@@ -48,29 +51,12 @@ def add_mimics(
     for _ in range(count):
         _MIMICS[pick(rng, weights)][1](scene, brain, rng)
     rng = scene.rng("variants")
-    eligible = _eligible(brain, state)
+    eligible = {name: weight for name, (weight, _, fits) in _VARIANTS.items() if fits(brain.age, state)}
     for _ in range(int(rng.choice(3, p=[0.5, 0.35, 0.15]))):
         if eligible:
             _VARIANTS[pick(rng, eligible)][1](scene, brain, rng)
     if focus is not None and rng.random() < 0.5:
         _add_spikes_at(scene, brain, rng, focus)
-
-
-def _eligible(brain: Brain, state: str) -> dict[str, float]:
-    """Weigh the variants that a person of this age shows in this state (Niedermeyer, ch. on benign variants)."""
-    young, drowsy = brain.age < 14, state in ("drowsy", "n2")
-    allowed = {
-        "temporal_theta": drowsy and brain.age > 10,
-        "wicket": drowsy and brain.age > 25,
-        "fourteen_six": drowsy and 4 < brain.age < 35,
-        "lambda": state == "awake" and brain.age > 1,
-        "occipital_sharp": state == "n2" and 4 < brain.age < 60,
-        "hypersynchrony": drowsy and young,
-        "arousal": state in ("drowsy", "n2", "n3"),
-        "midline_theta": state in ("awake", "drowsy") and brain.age > 4,
-        "waxing_delta": state == "encephalopathic",
-    }
-    return {name: weight for name, (weight, _) in _VARIANTS.items() if allowed[name]}
 
 
 def _span(scene: Scene, rng: Generator, shortest: float, longest: float) -> tuple[float, int]:
@@ -103,13 +89,13 @@ def _add_periodic(scene: Scene, brain: Brain, rng: Generator) -> None:
         size = {"stand_out": _add_wide(scene, rng, onset, wave, direction("FZ+CZ") if generalised else None)}
     elif generalised:
         place = direction("FZ" if rng.random() < 0.6 else "CZ")
-        scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.6)), onset, wave * np.float32(amplitude))
+        scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.6)), onset, wave, amplitude)
     else:
         place = random_direction(rng, -0.05)
-        scene.add(dipole_map(rng, place), onset, wave * np.float32(amplitude))
+        scene.add(dipole_map(rng, place), onset, wave, amplitude)
         if rng.random() < 0.5:
             late = np.roll(wave, round(rng.uniform(0, 0.04) * SFREQ))
-            scene.add(dipole_map(rng, place, spread=0.4), onset, late * np.float32(amplitude * rng.uniform(0.2, 0.6)))
+            scene.add(dipole_map(rng, place, spread=0.4), onset, late, amplitude * rng.uniform(0.2, 0.6))
     _mark(scene, "GPD" if generalised else "LPD", onset, n, frequency=frequency, **size)
 
 
@@ -134,9 +120,9 @@ def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add lateralised or generalised rhythmic delta: .8-3.2 Hz of constant frequency, .8-3 x base."""
     onset, n = _span(scene, rng, 5, 90)
     frequency = rng.uniform(0.8, 3.2)
-    phase = gliding_phase(rng, n, (frequency,), jitter=rng.uniform(0.01, 0.08))
-    wave = play(cycle_table(rng, pick(rng, {"sine": 0.5, "sharp": 0.4, "triangle": 0.1})), phase)
-    wave = wave * per_cycle(rng, phase, 0.15) * slow_curve(rng, n, 0.25, 4) * edges(n, 0.8, 0.8)
+    shape = {"sine": 0.5, "sharp": 0.4, "triangle": 0.1}
+    wave = train(rng, n, (frequency,), shape=shape, jitter=rng.uniform(0.01, 0.08), uneven=0.15)
+    wave = wave * slow_curve(rng, n, 0.25, 4) * edges(n, 0.8, 0.8)
     amplitude = brain.base * log_uniform(rng, 0.8, 3)
     size = {"amplitude": amplitude}
     generalised = rng.random() < 0.5
@@ -144,9 +130,9 @@ def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: Generator) -> None:
     if rng.random() < 0.6:
         size = {"stand_out": _add_wide(scene, rng, onset, wave, place if generalised else None)}
     else:
-        scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.7)), onset, wave * np.float32(amplitude))
+        scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.7)), onset, wave, amplitude)
         if not generalised:
-            scene.add(dipole_map(rng, place, spread=0.35), onset, wave * np.float32(amplitude * rng.uniform(0.1, 0.5)))
+            scene.add(dipole_map(rng, place, spread=0.35), onset, wave, amplitude * rng.uniform(0.1, 0.5))
     _mark(scene, "GRDA" if generalised else "LRDA", onset, n, frequency=frequency, **size)
 
 
@@ -161,7 +147,7 @@ def _add_spikes_at(scene: Scene, brain: Brain, rng: Generator, place: NDArray[np
     amplitude = brain.base * log_uniform(rng, 1.5, 8)
     for spot in (place, mirrored(place))[: 2 if rng.random() < 0.25 else 1]:
         wave = sharp_waves(rng, poisson_times(rng, rate, scene.seconds), scene.n, rng.uniform(0.15, 0.5))
-        scene.add(dipole_map(rng, spot), 0, wave * np.float32(amplitude))
+        scene.add(dipole_map(rng, spot), 0, wave, amplitude)
     _mark(scene, "spikes", 0, scene.n, rate=rate * 60, amplitude=amplitude)
 
 
@@ -175,14 +161,14 @@ def _add_hyperventilation(scene: Scene, brain: Brain, rng: Generator) -> None:
     amplitude = brain.base * (log_uniform(rng, 2, 9) if child else log_uniform(rng, 1, 4))
     frequency = rng.uniform(2.3, 4) if child else rng.uniform(2.3, 6)
     build = np.interp(np.arange(n), [0, 0.6 * n, 0.9 * n, n], [0.1, 1, 1, 0.1]).astype(np.float32)
-    phase = gliding_phase(rng, n, (frequency,), jitter=rng.uniform(0.03, 0.12))
-    shared = play(cycle_table(rng, pick(rng, {"sine": 2, "sharp": 1})), phase) * per_cycle(rng, phase, 0.35)
+    shape = {"sine": 2.0, "sharp": 1.0}
+    shared = train(rng, n, (frequency,), shape=shape, jitter=rng.uniform(0.03, 0.12), uneven=0.35)
     regular = rng.uniform(0.3, 0.9)
     for spot in ("FZ", "F3", "F4") if rng.random() < 0.7 else ("O1", "O2", "PZ"):
         own = rhythm(rng, n, frequency * np.exp(rng.normal(0, 0.05)), rng.uniform(0.2, 0.6))
         wave = (1 - regular) * (own * slow_curve(rng, n, 0.4, 3)) + regular * shared
         field_map = dipole_map(rng, direction(spot), spread=0.2, depth=(0.4, 0.7))
-        scene.add(field_map, onset, wave * build * np.float32(amplitude * rng.uniform(0.4, 1)))
+        scene.add(field_map, onset, wave * build, amplitude * rng.uniform(0.4, 1))
     _mark(scene, "hyperventilation", onset, n, frequency=frequency, amplitude=amplitude)
 
 
@@ -194,37 +180,34 @@ def _add_photic(scene: Scene, brain: Brain, rng: Generator) -> None:
     flashes = [1, 3, 5, 7, 9, 11, 13, 15, 18, 20, 25, 30]
     for frequency in rng.choice(flashes, size=int(rng.integers(1, 8)), replace=False):
         n = round(rng.uniform(5, 10) * SFREQ)
-        phase = gliding_phase(rng, n, (float(frequency),), jitter=0.001)
-        wave = play(cycle_table(rng, "sharp"), phase) * edges(n, 0.3, 0.2) * np.float32(amplitude * rng.uniform(0.3, 1))
+        wave = train(rng, n, (float(frequency),), jitter=0.001) * edges(n, 0.3, 0.2)
+        size = amplitude * rng.uniform(0.3, 1)
         for spot in ("O1", "O2"):
-            scene.add(dipole_map(rng, direction(spot), spread=0.1), onset, wave)
+            scene.add(dipole_map(rng, direction(spot), spread=0.1), onset, wave, size)
         onset += n / SFREQ + rng.uniform(1, 6)
     _mark(scene, "photic", first, round((onset - first) * SFREQ), amplitude=amplitude)
 
 
 def _add_bursts(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add bursts of a rhythm that does not evolve: 2-12 Hz, .7-6 s, 1-4 x base."""
-    place = random_direction(rng, -0.1)
-    field_map = dipole_map(rng, place)
+    field_map = dipole_map(rng, random_direction(rng, -0.1))
     frequency = rng.uniform(2, 12)
-    for onset in poisson_times(rng, rng.uniform(1, 5) / 60, scene.seconds):
-        n = round(log_uniform(rng, 0.7, 6) * SFREQ)
-        phase = gliding_phase(rng, n, (frequency,), jitter=0.06)
-        wave = play(cycle_table(rng, pick(rng, {"sine": 1, "sharp": 1})), phase) * np.hanning(n).astype(np.float32)
+    for onset in scene.moments(rng, 1, 5):
+        n = samples(rng, 0.7, 6)
+        wave = train(rng, n, (frequency,), shape={"sine": 1.0, "sharp": 1.0}, jitter=0.06)
         amplitude = brain.base * log_uniform(rng, 1, 4)
-        scene.add(field_map, onset, wave * np.float32(amplitude))
+        scene.add(field_map, onset, wave * np.hanning(n).astype(np.float32), amplitude)
         _mark(scene, "burst", onset, n, frequency=frequency, amplitude=amplitude)
 
 
 def _add_brief_spike_wave(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add generalised spike-wave of less than 2 s, 2-8 x base: interictal by common use."""
-    for onset in poisson_times(rng, rng.uniform(0.5, 5) / 60, scene.seconds):
+    for onset in scene.moments(rng, 0.5, 5):
         n = round(rng.uniform(0.3, 1.9) * SFREQ)
-        phase = gliding_phase(rng, n, (rng.uniform(2.5, 5),), jitter=0.05)
-        wave = play(cycle_table(rng, "spike_wave"), phase) * edges(n, 0.1, 0.2)
+        wave = train(rng, n, (rng.uniform(2.5, 5),), shape="spike_wave", jitter=0.05) * edges(n, 0.1, 0.2)
         amplitude = brain.base * log_uniform(rng, 2, 8)
         field_map = dipole_map(rng, direction("FZ"), spread=0.25, depth=(0.35, 0.6))
-        scene.add(field_map, onset, wave * np.float32(amplitude))
+        scene.add(field_map, onset, wave, amplitude)
         _mark(scene, "brief_spike_wave", onset, n, amplitude=amplitude)
 
 
@@ -244,37 +227,17 @@ class _Trains:
         frequency = rng.uniform(*self.hertz)
         table = cycle_table(rng, pick(rng, {"sharp": 3, "triangle": 1, "sine": 1}))
         amplitude = brain.base * log_uniform(rng, *self.size)
-        for onset in poisson_times(rng, rng.uniform(*self.rate) / 60, scene.seconds):
-            n = max(20, round(log_uniform(rng, *self.length) * SFREQ))
+        for onset in scene.moments(rng, *self.rate):
+            n = max(20, samples(rng, *self.length))
             phase = gliding_phase(rng, n, (frequency * np.exp(rng.normal(0, 0.04)),), jitter=0.04)
             wave = play(table, phase) * per_cycle(rng, phase, 0.2) * np.hanning(n).astype(np.float32) ** 0.5
-            place = direction(self.sites[int(rng.integers(0, len(self.sites)))])
-            size_here = np.float32(amplitude * np.exp(rng.normal(0, 0.25)))
-            scene.add(dipole_map(rng, place, spread=0.12), onset, wave * size_here)
+            place, size = direction(choose(rng, self.sites)), amplitude * np.exp(rng.normal(0, 0.25))
+            scene.add(dipole_map(rng, place, spread=0.12), onset, wave, size)
             scene.mark("mimic", onset, n / SFREQ)
         scene.note("mimic", kind=self.kind, frequency=frequency, amplitude=amplitude)
 
 
-# Gibbs' psychomotor variant: notched theta of drowsiness over one temple or both.
-_TEMPORAL_THETA = _Trains(
-    "temporal_theta", ("F7+T3", "F8+T4"), hertz=(4.5, 7), length=(1, 12), size=(0.8, 4), rate=(1, 6)
-)
-# Reiher and Lebel 1977: arched trains over a temple.
-_WICKET = _Trains("wicket", ("T3", "T4", "F7+T3", "F8+T4"), hertz=(6, 11), length=(0.3, 2), size=(1, 5), rate=(1, 10))
 _FOURTEEN = _Trains("14_and_6", ("T5", "T6"), hertz=(13, 17), length=(0.5, 1), size=(0.7, 2.5), rate=(1, 8))
-# Positive occipital sharp transients of sleep.
-_POSTS = _Trains("POSTS", ("O1+O2", "O1+O2", "O1", "O2"), hertz=(3, 6), length=(0.3, 4), size=(0.8, 4), rate=(2, 15))
-# Hypnagogic hypersynchrony of childhood, 100-350 µV.
-_HYPERSYNCHRONY = _Trains(
-    "hypersynchrony", ("FZ+CZ", "CZ", "FZ", "PZ"), hertz=(3, 5), length=(1, 10), size=(2, 7), rate=(1, 6)
-)
-# Ciganek 1961.
-_MIDLINE_THETA = _Trains("midline_theta", ("CZ", "FZ+CZ"), hertz=(4, 7), length=(3, 20), size=(0.7, 3), rate=(0.5, 3))
-
-
-def _add_temporal_theta(scene: Scene, brain: Brain, rng: Generator) -> None:
-    sites = _TEMPORAL_THETA.sites[: int(rng.integers(1, 3))]
-    replace(_TEMPORAL_THETA, sites=sites).add(scene, brain, rng)
 
 
 def _add_fourteen_six(scene: Scene, brain: Brain, rng: Generator) -> None:
@@ -283,26 +246,32 @@ def _add_fourteen_six(scene: Scene, brain: Brain, rng: Generator) -> None:
     kind.add(scene, brain, rng)
 
 
+def _add_temporal_theta(scene: Scene, brain: Brain, rng: Generator) -> None:
+    """Add Gibbs' psychomotor variant: notched theta of drowsiness over one temple or both."""
+    sites = ("F7+T3", "F8+T4")[: int(rng.integers(1, 3))]
+    trains = _Trains("temporal_theta", sites, hertz=(4.5, 7), length=(1, 12), size=(0.8, 4), rate=(1, 6))
+    trains.add(scene, brain, rng)
+
+
 def _add_lambda(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add lambda waves: single occipital sharp waves while the eyes scan a scene, 10-60 a minute, .7-3 x base."""
-    times = poisson_times(rng, rng.uniform(10, 60) / 60, scene.seconds)
+    times = scene.moments(rng, 10, 60)
     wave = sharp_waves(rng, times, scene.n, rng.uniform(0.15, 0.3))
     amplitude = brain.base * log_uniform(rng, 0.7, 3)
-    scene.add(dipole_map(rng, direction("O1+O2"), spread=0.1), 0, wave * np.float32(amplitude))
+    scene.add(dipole_map(rng, direction("O1+O2"), spread=0.1), 0, wave, amplitude)
     scene.note("mimic", kind="lambda", amplitude=amplitude)
 
 
 def _add_arousal(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add arousals: a large vertex complex, then 3-15 s of rhythm (3-5 Hz in children, alpha in adults) and muscle."""
-    for onset in poisson_times(rng, rng.uniform(0.4, 2.5) / 60, scene.seconds):
+    for onset in scene.moments(rng, 0.4, 2.5):
         field_map = dipole_map(rng, direction("FZ+CZ"), spread=0.2, depth=(0.4, 0.6))
         scene.add(field_map, onset, k_complex(rng, brain.base * rng.uniform(2, 6)))
-        n = round(log_uniform(rng, 3, 15) * SFREQ)
+        n = samples(rng, 3, 15)
         frequency = rng.uniform(3, 5.5) if brain.age < 12 else rng.uniform(7, 12)
-        phase = gliding_phase(rng, n, (frequency,), jitter=0.06)
-        wave = play(cycle_table(rng, "sharp"), phase) * per_cycle(rng, phase, 0.25) * edges(n, 0.5, n / 500)
+        wave = train(rng, n, (frequency,), jitter=0.06, uneven=0.25) * edges(n, 0.5, n / 500)
         size = log_uniform(rng, 1, 5) if brain.age < 12 else log_uniform(rng, 0.5, 2)
-        scene.add(field_map, onset + 0.6, wave * np.float32(brain.base * size))
+        scene.add(field_map, onset + 0.6, wave, brain.base * size)
         if rng.random() < 0.7:
             muscle_burst(scene, rng, onset + 0.5, edges(n, 0.3, 1.0), level=log_uniform(rng, 4, 60))
         _mark(scene, "arousal", onset, n, frequency=frequency)
@@ -312,14 +281,14 @@ def _add_waxing_delta(scene: Scene, brain: Brain, rng: Generator) -> None:
     """Add rhythmic delta of encephalopathy that waxes and wanes at one frequency below 2.5 Hz, without evolution."""
     for _ in range(int(rng.integers(1, 3))):
         onset, n = _span(scene, rng, 15, 300)
-        phase = gliding_phase(rng, n, (rng.uniform(0.6, 2.4),), jitter=rng.uniform(0.02, 0.1))
-        wave = play(cycle_table(rng, pick(rng, {"sharp": 2, "triangle": 1})), phase)
-        wave = wave * per_cycle(rng, phase, 0.2) * slow_curve(rng, n, 0.4, 4) * edges(n, 2, 2)
+        path, jitter = (rng.uniform(0.6, 2.4),), rng.uniform(0.02, 0.1)
+        wave = train(rng, n, path, shape={"sharp": 2.0, "triangle": 1.0}, jitter=jitter, uneven=0.2)
+        wave = wave * slow_curve(rng, n, 0.4, 4) * edges(n, 2, 2)
         place = random_direction(rng, -0.1)
         amplitude = brain.base * log_uniform(rng, 0.7, 4)
         for _ in range(int(rng.integers(1, 4))):
-            strength = np.float32(amplitude * rng.uniform(0.3, 1))
-            scene.add(dipole_map(rng, place, spread=0.35, depth=(0.4, 0.75)), onset, wave * strength)
+            strength = amplitude * rng.uniform(0.3, 1)
+            scene.add(dipole_map(rng, place, spread=0.35, depth=(0.4, 0.75)), onset, wave, strength)
         _mark(scene, "waxing_delta", onset, n, amplitude=amplitude)
 
 
@@ -332,14 +301,27 @@ _MIMICS: dict[str, tuple[float, Maker]] = {
     "bursts": (0.12, _add_bursts),
     "brief_spike_wave": (0.1, _add_brief_spike_wave),
 }
-_VARIANTS: dict[str, tuple[float, Maker]] = {
-    "temporal_theta": (0.2, _add_temporal_theta),
-    "wicket": (0.12, _WICKET.add),
-    "fourteen_six": (0.06, _add_fourteen_six),
-    "occipital_sharp": (0.12, _POSTS.add),
-    "hypersynchrony": (0.3, _HYPERSYNCHRONY.add),
-    "arousal": (0.25, _add_arousal),
-    "midline_theta": (0.1, _MIDLINE_THETA.add),
-    "waxing_delta": (0.15, _add_waxing_delta),
-    "lambda": (0.12, _add_lambda),
+# Reiher and Lebel 1977: arched trains over a temple.
+_WICKET = _Trains("wicket", ("T3", "T4", "F7+T3", "F8+T4"), hertz=(6, 11), length=(0.3, 2), size=(1, 5), rate=(1, 10))
+# Positive occipital sharp transients of sleep.
+_POSTS = _Trains("POSTS", ("O1+O2", "O1+O2", "O1", "O2"), hertz=(3, 6), length=(0.3, 4), size=(0.8, 4), rate=(2, 15))
+# Hypnagogic hypersynchrony of childhood, 100-350 µV.
+_SYNCHRONY = _Trains(
+    "hypersynchrony", ("FZ+CZ", "CZ", "FZ", "PZ"), hertz=(3, 5), length=(1, 10), size=(2, 7), rate=(1, 6)
+)
+# Ciganek 1961.
+_MIDLINE_THETA = _Trains("midline_theta", ("CZ", "FZ+CZ"), hertz=(4, 7), length=(3, 20), size=(0.7, 3), rate=(0.5, 3))
+
+_DROWSY = ("drowsy", "n2")
+# Share, and who shows them in which state (Niedermeyer, ch. on benign variants).
+_VARIANTS: dict[str, tuple[float, Maker, Callable[[float, str], bool]]] = {
+    "temporal_theta": (0.2, _add_temporal_theta, lambda age, state: state in _DROWSY and age > 10),
+    "wicket": (0.12, _WICKET.add, lambda age, state: state in _DROWSY and age > 25),
+    "fourteen_six": (0.06, _add_fourteen_six, lambda age, state: state in _DROWSY and 4 < age < 35),
+    "occipital_sharp": (0.12, _POSTS.add, lambda age, state: state == "n2" and 4 < age < 60),
+    "hypersynchrony": (0.3, _SYNCHRONY.add, lambda age, state: state in _DROWSY and age < 14),
+    "arousal": (0.25, _add_arousal, lambda _, state: state in (*_DROWSY, "n3")),
+    "midline_theta": (0.1, _MIDLINE_THETA.add, lambda age, state: state in ("awake", "drowsy") and age > 4),
+    "waxing_delta": (0.15, _add_waxing_delta, lambda _, state: state == "encephalopathic"),
+    "lambda": (0.12, _add_lambda, lambda age, state: state == "awake" and age > 1),
 }

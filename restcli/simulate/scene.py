@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -14,39 +13,44 @@ from scipy import fft
 
 from restcli.signal.montage import DOUBLE_BANANA
 from restcli.simulate.head import ELECTRODES_21, INDEX, mix
-from restcli.simulate.waves import SFREQ, BoolArray, Float32Array, edges, generator, overlap
+from restcli.simulate.waves import (
+    SFREQ,
+    BoolArray,
+    Float32Array,
+    Wave,
+    edges,
+    generator,
+    overlap,
+    poisson_times,
+    scaled,
+)
 
 _ENDS = np.array([[INDEX[end] for end in node.split("-")] for node in DOUBLE_BANANA])
-_MOST = 900.0  # µV: no discharge is lifted above it
+LARGEST = 900.0  # µV: no discharge is larger
 
 
-@dataclass
 class Scene:
     """Potentials to which components add; each draws from its own generator and notes what it drew."""
 
-    seed: tuple[int, ...]
-    n: int  # samples at 200 Hz
-    data: Float32Array = field(init=False)  # (21, n), µV
-    under: Float32Array | None = field(init=False, default=None)  # the rest of the scene while a layer is open
-    states: dict[str, BoolArray] = field(init=False, default_factory=dict)  # per second
-    drawn: list[dict[str, Any]] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.data = np.zeros((len(ELECTRODES_21), self.n), dtype=np.float32)
-
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return self.n / SFREQ
+    def __init__(self, seed: tuple[int, ...], n: int) -> None:
+        self.seed, self.n, self.seconds = seed, n, n / SFREQ
+        self.data: Float32Array = np.zeros((len(ELECTRODES_21), n), dtype=np.float32)  # µV
+        self.under: Float32Array | None = None  # the rest of the scene while a layer is open
+        self.states: dict[str, BoolArray] = {}  # per second
+        self.drawn: list[dict[str, Any]] = []
 
     def rng(self, name: str) -> Generator:
         """Return the generator of the component `name`."""
         return generator(*self.seed, zlib.crc32(name.encode()))
 
-    def add(self, field_map: Float32Array, start: float, wave: Float32Array) -> None:
-        """Add a source: `field_map` (21,) times `wave` (m,), µV, from `start` s on, cut at the ends of the scene."""
+    def moments(self, rng: Generator, low: float, high: float) -> list[float]:
+        """Draw the onsets (s) of events that come independently, `low` to `high` of them a minute."""
+        return poisson_times(rng, rng.uniform(low, high) / 60, self.seconds)
+
+    def add(self, field_map: Float32Array, start: float, wave: Wave, size: float = 1.0) -> None:
+        """Add a source: `field_map` (21,) times `wave` (m,) times `size`, µV, from `start` s on, cut at the ends."""
         inside, part = overlap(start, len(wave), self.n)
-        self.data[:, inside] += field_map[:, None] * wave[None, part]
+        self.data[:, inside] += field_map[:, None] * scaled(wave, size)[None, part]
 
     def add_all(self, maps: Float32Array, start: float, waves: Float32Array) -> None:
         """Add several sources at once: `maps` (21, K), `waves` (K, m)."""
@@ -79,7 +83,7 @@ class Scene:
         span = slice(max(0, round(onset * SFREQ)), max(1, round((onset + duration) * SFREQ)))
         own, under = (float(np.median(derivation_rms(part[:, span]))) for part in (self.data, self.under))
         peak = float(np.abs(self.data[:19, span]).max(initial=1e-6))
-        return np.float32(min(wanted * under / max(own, 1e-6), _MOST / peak))
+        return np.float32(min(wanted * under / max(own, 1e-6), LARGEST / peak))
 
     def mark(self, state: str, onset: float, duration: float) -> None:
         """Mark the seconds touched by a time span as being in `state`."""
@@ -90,10 +94,10 @@ class Scene:
         """Record what was drawn, rounded to 4 digits, ready for JSON."""
         self.drawn.append({"what": what, **{key: _plain(value) for key, value in values.items()}})
 
-    def log(self, state: str, what: str, onset: float, duration: float, **values: Any) -> None:
-        """Mark the seconds of something and note it."""
-        self.mark(state, onset, duration)
-        self.note(what, onset=onset, duration=duration, **values)
+    def log(self, state: str, what: str, onset: float, n: int, **values: Any) -> None:
+        """Mark the seconds of something that lasts `n` samples, and note it."""
+        self.mark(state, onset, n / SFREQ)
+        self.note(what, onset=onset, duration=n / SFREQ, **values)
 
 
 def _plain(value: Any) -> Any:

@@ -70,24 +70,19 @@ def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> Event:
     onset, duration = seizure.onset, seizure.duration
     with scene.layer():
         label, field_map = KINDS[seizure.kind].add(scene, brain, seizure, looks, rng)
-        wanted = _draw_stand_out(looks)
-        if wanted is not None:
+        # In the median derivation the real seizures looked at are 1.2 to 9 times the background; source strengths as
+        # drawn mostly stay below it. A quarter is left as drawn.
+        wanted = log_uniform(looks, 1.0, 7.0)
+        lifted = looks.random() >= 0.25
+        if lifted:
             scene.data *= max(np.float32(1.0), scene.layer_gain(onset, duration, wanted))
     _add_body(scene, seizure, looks, rng)
     _add_aftermath(scene, brain, seizure, rng)
     scene.mark("seizure", onset, duration)
-    scene.note("seizure", kind=seizure.kind, onset=onset, duration=duration, label=label, stand_out=wanted)
+    scene.note(
+        "seizure", kind=seizure.kind, onset=onset, duration=duration, label=label, stand_out=wanted if lifted else None
+    )
     return Event(onset, duration, label, channels=onset_electrodes(field_map))
-
-
-def _draw_stand_out(looks: Generator) -> float | None:
-    """Draw the multiple of the background to which a discharge is raised; None in a quarter, left as drawn.
-
-    In the median derivation the real seizures looked at are 1.2 to 9 times the background; source strengths as drawn
-    mostly stay below it.
-    """
-    wanted = log_uniform(looks, 1.0, 7.0)
-    return None if looks.random() < 0.25 else wanted
 
 
 def onset_electrodes(field_map: Float32Array | None) -> tuple[str, ...]:
@@ -136,6 +131,6 @@ def _add_aftermath(scene: Scene, brain: Brain, seizure: Seizure, rng: Generator)
     n = round(duration * SFREQ)
     for _ in range(3):
         wave = rhythm(rng, n, rng.uniform(0.8, 3), 0.6) * edges(n, 1.0, duration / 2)
-        strength = np.float32(brain.base * log_uniform(rng, 0.3, 1.5))
-        scene.add(dipole_map(rng, random_direction(rng)), start, wave * strength)
+        strength = brain.base * log_uniform(rng, 0.3, 1.5)
+        scene.add(dipole_map(rng, random_direction(rng)), start, wave, strength)
     scene.mark("postictal", start, duration)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.random import Generator
@@ -12,9 +13,12 @@ from scipy import fft
 
 Float32Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
+Wave = NDArray[np.floating[Any]]
+_Item = TypeVar("_Item")
 
 SFREQ = 200.0
 _TABLE = 1024  # points in one cycle of a tabulated waveform: a spike of .05 cycle still has 50 points
+_ONE_CYCLE = np.arange(_TABLE) / _TABLE
 
 
 def generator(*seed: int) -> Generator:
@@ -34,9 +38,24 @@ def pick(rng: Generator, weights: dict[str, float]) -> str:
     return names[int(np.searchsorted(cumulated, rng.uniform(0, cumulated[-1]), side="right").clip(0, len(names) - 1))]
 
 
+def choose(rng: Generator, items: Sequence[_Item]) -> _Item:
+    """Draw one item, all equally likely."""
+    return items[int(rng.integers(0, len(items)))]
+
+
+def samples(rng: Generator, shortest: float, longest: float) -> int:
+    """Draw a length in samples, log-uniform between two limits in seconds."""
+    return round(log_uniform(rng, shortest, longest) * SFREQ)
+
+
 def poisson_times(rng: Generator, rate: float, seconds: float) -> list[float]:
     """Draw the onsets (s) of events that come independently at `rate` a second."""
     return sorted(rng.uniform(0, seconds, int(rng.poisson(rate * seconds))).tolist())
+
+
+def scaled(wave: Wave, size: float) -> Float32Array:
+    """Return a wave times its size, rounded to single precision once."""
+    return np.asarray(wave * float(size), dtype=np.float32)
 
 
 def overlap(start: float, length: int, n: int) -> tuple[slice, slice]:
@@ -136,25 +155,6 @@ def gliding_phase(
     return np.cumsum(frequency) / SFREQ + rng.uniform(0, 1)
 
 
-def cycle_table(rng: Generator, kind: str) -> Float32Array:
-    """Draw one cycle of a waveform, peak 1, (1024,): sine, sharp, triangle, spike_wave or pulse."""
-    phase = np.arange(_TABLE) / _TABLE
-    if kind == "sine":
-        wave = np.sin(2 * np.pi * phase)
-    elif kind == "sharp":
-        wave = _sharp_cycle(rng, phase)
-    elif kind == "triangle":
-        wave = np.interp(phase, [0, rng.uniform(0.2, 0.8), 1], [-1, 1, -1])
-    elif kind == "spike_wave":
-        wave = _spike_cycle(rng, phase, (0.4, 1.2))
-    elif kind == "pulse":
-        wave = _spike_cycle(rng, phase, (0.1, 0.5))
-    else:
-        raise ValueError(f"unknown waveform {kind!r}")
-    wave = wave - wave.mean()
-    return cast("Float32Array", (wave / np.abs(wave).max()).astype(np.float32))
-
-
 def _sharp_cycle(rng: Generator, phase: NDArray[np.float64]) -> NDArray[np.float64]:
     """Add four harmonics with drawn phases: arched, notched or saw-like."""
     weights = np.array([1.0, rng.uniform(0.2, 0.6), rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.2)])
@@ -178,9 +178,40 @@ def _spike_cycle(rng: Generator, phase: NDArray[np.float64], depth: tuple[float,
     return np.asarray(wave - size * slow)
 
 
+_CYCLES: dict[str, Callable[[Generator, NDArray[np.float64]], NDArray[np.float64]]] = {
+    "sine": lambda rng, phase: np.sin(2 * np.pi * phase),  # noqa: ARG005
+    "sharp": _sharp_cycle,
+    "triangle": lambda rng, phase: np.interp(phase, [0, rng.uniform(0.2, 0.8), 1], [-1, 1, -1]),
+    "spike_wave": partial(_spike_cycle, depth=(0.4, 1.2)),
+    "pulse": partial(_spike_cycle, depth=(0.1, 0.5)),
+}
+
+
+def cycle_table(rng: Generator, kind: str) -> Float32Array:
+    """Draw one cycle of a waveform, peak 1, (1024,): sine, sharp, triangle, spike_wave or pulse."""
+    wave = _CYCLES[kind](rng, _ONE_CYCLE)
+    wave = wave - wave.mean()
+    return cast("Float32Array", (wave / np.abs(wave).max()).astype(np.float32))
+
+
 def play(table: Float32Array, phase: NDArray[np.float64]) -> Float32Array:
     """Read a cycle table along a phase in cycles."""
     return cast("Float32Array", table[((phase % 1.0) * _TABLE).astype(np.int32) & (_TABLE - 1)])
+
+
+def train(
+    rng: Generator,
+    n: int,
+    path: tuple[float, ...],
+    *,
+    shape: str | dict[str, float] = "sharp",
+    jitter: float,
+    uneven: float = 0.0,
+) -> Float32Array:
+    """Draw cycles of one waveform (or one of several, by weight) whose frequency glides and whose size varies, (n,)."""
+    phase = gliding_phase(rng, n, path, jitter=jitter)
+    wave = play(cycle_table(rng, shape if isinstance(shape, str) else pick(rng, shape)), phase)
+    return wave * per_cycle(rng, phase, uneven) if uneven else wave
 
 
 def per_cycle(rng: Generator, phase: NDArray[np.float64], sigma: float) -> Float32Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from simulator import plain_chain
 
+from benchmarks.realism import Background, describe, realism
 from restcli.simulate.draw import SimulateOptions, draw
-from restcli.simulate.realism import Background, describe, realism
 
 
 def made_backgrounds(first: int, gain: float = 1.0) -> list[Background]:
