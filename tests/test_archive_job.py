@@ -12,10 +12,11 @@ import pytest
 from edf_writer import noise, write_edf
 
 import restcli
-from restcli.archive import cache, job
+from restcli.archive import cache, gpu, job
 from restcli.archive.coordinator import pack
 from restcli.detect.settings import Settings
 from restcli.nn.weights import load_weights
+from restcli.profiling import StageClock
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +132,47 @@ def test_truncated_recording_reports_what_is_missing(recording: Path, toy_weight
         job.Job(str(short), "short", 1, 1), make_plan(tmp_path / "out", toy_weights)
     )
     assert outcome["missing"] == pytest.approx(8, abs=1), outcome
+
+
+# ---- the lock of the GPU
+
+
+def make_fifo(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    os.mkfifo(folder / "gpu-all.lock")
+
+
+def make_link(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    (folder / "gpu-all.lock").symlink_to(folder.parent / "victim")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_fifo,
+        make_link,
+        lambda folder: folder.write_text("x"),
+        lambda folder: folder.mkdir(0o777) or folder.chmod(0o777),
+        lambda folder: folder.parent.joinpath("mine").mkdir(0o700) or folder.symlink_to("mine"),
+        lambda folder: folder.mkdir(0o700) or os.chown(folder, 12345, -1),
+    ],
+    ids=["fifo", "link", "file", "open to all", "linked folder", "owned by another"],
+)
+def test_lock_of_the_gpu_that_others_prepared_is_refused(make: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpu, "LOCK_FOLDER", tmp_path / "restcli-0")
+    try:
+        make(tmp_path / "restcli-0")
+    except PermissionError:
+        pytest.skip("only root gives files to others")
+    with pytest.raises(gpu.UnfitWorkerError, match="for you alone"), gpu.turn_at("cuda", StageClock()):
+        pass
+    assert not (tmp_path / "victim").exists()
+
+
+def test_lock_of_the_gpu_lies_in_a_folder_for_its_user_alone(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(gpu, "LOCK_FOLDER", tmp_path / "restcli-0")
+    for _ in range(2):
+        with gpu.turn_at("cuda", StageClock()):
+            assert (tmp_path / "restcli-0").stat().st_mode & 0o777 == 0o700

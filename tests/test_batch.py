@@ -28,6 +28,7 @@ from edf_writer import noise, write_edf
 
 from restcli.archive import pool, resources
 from restcli.archive.coordinator import FINISHING, GOING, Progress, Request, Summary, pack, run_batch
+from restcli.archive.gpu import gpu_memory
 from restcli.archive.ledger import Ledger, ledger_name
 from restcli.archive.resources import PoolOptions
 from restcli.archive.survey import Book, survey
@@ -896,7 +897,7 @@ def test_nothing_is_remembered_of_tasks_that_ended() -> None:
 
 _TURNS = """
 import sys, time
-from restcli.archive.job import turn_at
+from restcli.archive.gpu import turn_at
 from restcli.profiling import StageClock
 for _ in range(3):
     with turn_at("cuda", StageClock()):
@@ -931,7 +932,7 @@ def test_processes_take_turns_at_the_gpu_and_a_dead_one_gives_way(tmp_path: Path
 def test_only_scoring_takes_the_gpu(
     recordings: list[Path], toy_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from restcli.archive import job
+    from restcli.archive import gpu, job
 
     held = []
 
@@ -945,14 +946,14 @@ def test_only_scoring_takes_the_gpu(
             return detector.annotate(*args, **kwargs)
 
     def is_held() -> bool:
-        with job.GPU_LOCK.open("ab") as file:
+        with gpu._open_lock() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
         return False
 
-    monkeypatch.setattr(job, "GPU_LOCK", tmp_path / "lock")
+    monkeypatch.setattr(gpu, "LOCK_FOLDER", tmp_path / "locks")
     packed, settings = pack(str(toy_weights)), Settings(threshold=0.3)
     detector = job._detector(packed, "cpu")
     monkeypatch.setattr(job, "_detector", lambda *_: OnGpu())
@@ -985,12 +986,12 @@ def test_gpu_is_found_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert resources.gpu_memory() == 24576 * 2**20
+    assert gpu_memory() == 24576 * 2**20
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert resources.gpu_memory() is None
+    assert gpu_memory() is None
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho no devices were found\nexit 6\n")
-    assert resources.gpu_memory() is None
+    assert gpu_memory() is None
 
 
 @pytest.mark.gpu

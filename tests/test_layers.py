@@ -13,7 +13,7 @@ LAYERS = (
     *("signal", "files", "text", "profiling", "errors"),
 )
 HEAVY = {
-    "torch": ("nn", "detect", "train", "archive.job"),
+    "torch": ("nn", "detect", "train", "archive.job", "archive.gpu"),
     "triton": ("detect",),
     "torch_geometric": ("train",),
     "typer": ("cli",),

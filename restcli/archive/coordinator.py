@@ -15,6 +15,7 @@ from typing import Any
 from restcli import __version__
 from restcli.archive.cache import ScoreCache, scoring_digest
 from restcli.archive.derivatives import describe_derivatives
+from restcli.archive.gpu import gpu_memory
 from restcli.archive.index import write_index
 from restcli.archive.job import (
     Job,
@@ -29,7 +30,7 @@ from restcli.archive.job import (
 )
 from restcli.archive.ledger import Keys, Ledger, Row, is_complete, ledger_name
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
-from restcli.archive.resources import PoolOptions, gpu_memory
+from restcli.archive.resources import PoolOptions
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError, UsageError
@@ -340,8 +341,7 @@ class _Coordinator:
         finish_leftovers(self.folder, row.stem)
         if outcome.get("fatal"):
             self.ledger.put_back(row.id)
-            remedy = "Install the same restcli on every worker, and start the workers again"
-            self.halt = self.halt or RestError("workers", error.partition(": ")[2], remedy=remedy)
+            self.halt = self.halt or RestError("workers", error.partition(": ")[2])
         elif attempt.number < MOST_ATTEMPTS:
             self.again.append((row, task.address))
         elif outcome.get("full"):

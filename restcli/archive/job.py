@@ -7,18 +7,18 @@ import hashlib
 import json
 import math
 import os
-import re
 import socket
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restcli.archive.cache import PACKAGE, ScoreCache, scoring_digest
+from restcli.archive.gpu import UnfitWorkerError, turn_at
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RecordingError, RestError
 from restcli.files import sha256_of
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _GLIMPSE = 65_536
-# One for each user and choice of GPUs: whoever sees another GPU need not wait for this one.
-GPU_LOCK = Path(tempfile.gettempdir()) / "restcli-gpu-{}-{}.lock".format(
-    os.getuid(), re.sub(r"\W", "_", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
-)
 
 
 @dataclass(frozen=True)
@@ -73,10 +69,6 @@ class Job:
     previous: Mapping[str, str] | None = None  # names and SHA-256 of outputs of an earlier run
 
 
-class OtherVersionError(RestError):
-    """A worker whose restcli would give other scores than the coordinator's."""
-
-
 def annotate_one(job: Job, plan: Plan) -> dict[str, Any]:
     """Annotate one recording and write its outputs; whatever goes wrong is returned, not raised.
 
@@ -89,7 +81,7 @@ def annotate_one(job: Job, plan: Plan) -> dict[str, Any]:
         facts |= _annotate(job, plan, clock)
     except RestError as error:
         facts |= {"error": str(error), "error_class": type(error).__name__, "full": _is_full(error)}
-        facts["fatal"] = isinstance(error, OtherVersionError)
+        facts["fatal"] = isinstance(error, UnfitWorkerError)
     except Exception as error:
         # A recording must not stop an archive. The text is left out, for it may quote a header.
         text = f"{Path(job.source).name}: {_where(error)}. This is a bug of restcli, please report it."
@@ -174,7 +166,8 @@ def _result(job: Job, plan: Plan, content: str, before: tuple[int, int], *, cloc
         if restored is not None:
             return restored
     if plan.cache.key != scoring_digest(unpack(plan.weights), plan.settings):
-        raise OtherVersionError("workers", "they run another version of restcli than the coordinator")
+        remedy = "Install the same restcli on every worker, and start the workers again"
+        raise UnfitWorkerError("workers", "they run another version of restcli than the coordinator", remedy=remedy)
     with clock("weights"):
         detector = _detector(plan.weights, plan.settings.device)
     with turn_at(detector.device.type, clock):
@@ -204,30 +197,6 @@ def _detector(packed: PackedWeights, device: str) -> Detector:
     torch.set_num_threads(1)
     with turn_at("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu", StageClock()):
         return Detector(unpack(packed), device)
-
-
-@contextmanager
-def turn_at(device: str, clock: StageClock) -> Iterator[None]:
-    """Let one process of this machine at a time have the GPU; the CPU needs no turns.
-
-    While one process scores, the others hash, write and draw. The lock is the system's own: however a process ends,
-    the next has its turn. ``gpu_wait`` of the clock is how long the turn was waited for.
-    """
-    if device != "cuda":
-        yield
-        return
-    import fcntl
-
-    import torch
-
-    with GPU_LOCK.open("ab") as file:
-        with clock("gpu_wait"):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            with suppress(RuntimeError):  # a GPU that has failed
-                torch.cuda.empty_cache()  # or the next process would find the memory taken
 
 
 def _stamp(source: str) -> tuple[int, int]:

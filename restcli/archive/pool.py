@@ -367,7 +367,9 @@ class WorkerPool:
         if isinstance(error, KilledWorker):
             return self._killed(task)
         if isinstance(error, ImportError):
-            return Failure(kind, f"restcli could not be imported ({kind})", fatal=True)
+            return Failure(
+                kind, f"restcli could not be imported ({kind}); install the same restcli on every worker", fatal=True
+            )
         return Failure(kind, f"the worker could not do it ({kind})")
 
     def _is_dead(self, task: RunningTask) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,15 +67,3 @@ def local_size(options: PoolOptions, gpu: int | None = None) -> tuple[int, int]:
     n_workers = options.workers if options.workers is not None else min(CPU_COUNT, most)
     memory = options.memory if options.memory is not None else int(MEMORY_LIMIT * 0.9 / n_workers)
     return n_workers, memory
-
-
-def gpu_memory() -> int | None:
-    """Return the bytes of the smallest GPU of this machine, or None; asks the driver, which is quicker than torch."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
-        return None
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-        return min(int(line) for line in answer.split()) * 2**20
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None

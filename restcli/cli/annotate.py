@@ -232,7 +232,7 @@ def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
     lines.append(f"written: {written.files[-1].parent}/{result.recording.path.stem}_* ({len(written.files)} files)")
     for line in lines:
         note(line)
-    last = f"duration {elapsed(result.scores.duration)}; scored on {result.device}; not a medical device"
+    last = f"duration {elapsed(result.scores.duration)}; scored on {result.device}"
     console(err=True).print(last, style="dim", markup=False)
 
 

@@ -42,4 +42,4 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Find seizures in EEG recordings with REST. Not a medical device."""
+    """Find seizures in EEG recordings with REST."""

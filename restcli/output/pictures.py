@@ -40,7 +40,7 @@ def draw_pictures(result: Result, folder: Path, stem: str, kind: str) -> tuple[l
                     names.append(f"{stem}_{name}.{kind}")
                     writing.append(pool.submit(write))
             except Exception as error:  # a picture must not cost a table, whatever is wrong with matplotlib
-                failed[picture] = f"{type(error).__name__}: {error}".splitlines()[0]
+                failed[picture] = type(error).__name__  # its text may quote a file
     for page_written in writing:
         page_written.result()
     return names, failed
