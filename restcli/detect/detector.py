@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,17 +26,33 @@ from restcli.profiling import StageClock
 from restcli.signal.sequences import true_runs
 
 
-def annotate(path: str | Path, settings: Settings | None = None, *, on_progress: Progress | None = None) -> Result:
+def annotate(
+    recording: Any,
+    settings: Settings | None = None,
+    *,
+    sfreq: float | None = None,
+    ch_names: Sequence[str] | None = None,
+    on_progress: Progress | None = None,
+    **options: Any,
+) -> Result:
     """Find seizures in a recording.
 
     Parameters
     ----------
-    path : str or Path
-        An EDF, EDF+ or BDF recording, or another format that MNE reads.
+    recording : path, Recording, mne.io.BaseRaw or array_like, shape (n_channels, n_samples)
+        A file in any format that restcli reads (``restcli formats`` lists them), what `open_recording` returned, a Raw
+        object of MNE, or samples in microvolts, NaN where nothing is known.
     settings : Settings, optional
         Weights, step, threshold and so on.
+    sfreq : float, optional
+        Sampling rate of an array, Hz.
+    ch_names : sequence of str, optional
+        Channel names of an array.
     on_progress : callable, optional
         Called with seconds done and seconds in all.
+    **options
+        Fields of `Settings` instead of `settings`: ``threshold=0.8``, ``weights="rest-paper"``. ``channel_map`` may be
+        a mapping.
 
     Returns
     -------
@@ -49,22 +66,35 @@ def annotate(path: str | Path, settings: Settings | None = None, *, on_progress:
     WeightsError
         If the weights cannot be used.
     UsageError
-        If the settings do not fit the weights or the recording.
+        If the arguments do not fit together, an array has the wrong shape or unit, or the settings do not fit the
+        weights or the recording.
 
     See Also
     --------
     Detector : Annotates several recordings with weights that are loaded once.
+    open_recording : Says how arrays and Raw objects are read.
+
+    Notes
+    -----
+    Samples in memory are scored as those in a file are: the probabilities differ only by the rounding of samples.
+    Where a file clips is known from its header only, so that clipped seconds of an array are scored.
 
     Examples
     --------
     >>> import restcli
-    >>> result = restcli.annotate("examples/absence.edf")  # doctest: +SKIP
+    >>> result = restcli.annotate("examples/absence.edf", threshold=0.6)  # doctest: +SKIP
     >>> [round(event.onset) for event in result.events]  # doctest: +SKIP
     """
-    settings = settings or Settings()
+    if settings is None:
+        settings = Settings.of(**options)
+    elif options:
+        raise UsageError("settings", f"given together with {', '.join(options)}", "one or the other")
     clock = StageClock()
-    with clock("open"):
-        recording = open_recording(path)
+    if not isinstance(recording, Recording):
+        with clock("open"):
+            recording = open_recording(recording, sfreq=sfreq, ch_names=ch_names)
+    elif sfreq is not None or ch_names is not None:
+        raise UsageError("sfreq, ch_names", "a Recording has its own", remedy="Leave them out")
     with clock("weights"):
         detector = Detector(load_weights(settings.weights), settings.device)
     return detector.annotate(recording, settings, clock=clock, on_progress=on_progress)

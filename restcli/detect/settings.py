@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from restcli.errors import RecordingError, UsageError
 from restcli.events import EventRule
@@ -60,6 +62,19 @@ class Settings:
             raise UsageError("--passes", f"{self.passes}", "0, or at least 2 passes")
         if self.allow_missing is not None and self.allow_missing < 0:
             raise UsageError("--allow-missing", f"{self.allow_missing}", "a number of nodes, 0 or more")
+
+    @classmethod
+    def of(cls, **options: Any) -> Settings:
+        """Return settings from keywords as `annotate` takes them."""
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                raise UsageError("settings", f"there is no setting {name!r}", f"one of {', '.join(known)}")
+        if isinstance(options.get("channel_map"), Mapping):
+            options["channel_map"] = tuple(options["channel_map"].items())
+        if "weights" in options:
+            options["weights"] = str(options["weights"])
+        return cls(**options)
 
 
 def needed_nodes(weights: Weights, settings: Settings) -> int:

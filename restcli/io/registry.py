@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from restcli.errors import RecordingError
+from restcli.errors import RecordingError, UsageError
 from restcli.io import edf, mne_formats, persyst
 from restcli.io.companions import ANY_FORMAT, check_regular, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf
+from restcli.io.memory import in_memory
 from restcli.io.recording import Recording
 
 
@@ -104,13 +106,18 @@ def _files_and_reader(path: str | os.PathLike[str]) -> tuple[tuple[Path, ...], R
         raise unreadable(str(path), error) from None
 
 
-def open_recording(path: str | os.PathLike[str]) -> Recording:
-    """Open a recording: read and repair its header, find its segments; signals stay on disk.
+def open_recording(path: Any, *, sfreq: float | None = None, ch_names: Sequence[str] | None = None) -> Recording:
+    """Open a recording: read and repair its header, find its segments; signals stay where they are.
 
     Parameters
     ----------
-    path : path
-        EDF, EDF+, BDF, BrainVision (``.vhdr``), Nihon Kohden (``.EEG``), Persyst (``.lay``) or EEGLAB (``.set``).
+    path : path, mne.io.BaseRaw or array_like, shape (n_channels, n_samples)
+        EDF, EDF+, BDF, BrainVision (``.vhdr``), Nihon Kohden (``.EEG``), Persyst (``.lay``) or EEGLAB (``.set``); a Raw
+        object of MNE; or samples in microvolts, NaN where nothing is known.
+    sfreq : float, optional
+        Sampling rate of an array, Hz.
+    ch_names : sequence of str, optional
+        Channel names of an array, such as ``"Fp1"``, ``"EEG FP1-REF"`` or ``"FP1-F7"``.
 
     Returns
     -------
@@ -120,7 +127,20 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     ------
     RecordingError
         If the file cannot be used; the reason is meant for the user.
+    UsageError
+        If an array has the wrong shape or unit, or the arguments do not fit together.
+
+    Notes
+    -----
+    Of a Raw object, stretches marked ``BAD_ACQ_SKIP`` are gaps, and it is cut where MNE marks a boundary; other
+    annotations are not used. Where every channel of an array is NaN for a second or more is a gap too. A second in
+    which a channel is NaN, or which resampling mixes with it, is not used on that channel. Arrays do not say which
+    samples were clipped.
     """
+    if not isinstance(path, str | os.PathLike):
+        return in_memory(path, sfreq=sfreq, ch_names=ch_names)
+    if sfreq is not None or ch_names is not None:
+        raise UsageError("sfreq, ch_names", f"given with the file {path}", "them with an array only", "Leave them out")
     files, reader = _files_and_reader(path)
     try:
         return reader.open(files)
