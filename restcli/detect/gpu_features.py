@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restcli.io.recording import Block, Recording, StoredBlock
-from restcli.signal import features, quality
+from restcli.signal import features, open_inputs, quality
 from restcli.signal.features import FeatureConfig
 from restcli.signal.quality import Quality, Summary
 from restcli.signal.resampling import bank
@@ -96,8 +96,38 @@ def summarise(data: Tensor, saturated: Tensor, matrix: Tensor, config: FeatureCo
     codes = _quality(seconds, magnitude, inherited)
     amplitude = _rms(magnitude, config)
     spectrum = _mean_log_power(magnitude, codes == Quality.GOOD, config)
-    summary = Summary(codes.T.cpu().numpy(), amplitude.T.cpu().numpy(), spectrum.cpu().numpy())
+    levels = _quietest_levels(data.view(len(data), n_seconds, length), seconds, matrix)
+    kept = (codes.T, amplitude.T, spectrum, levels.transpose(0, 1))
+    summary = Summary(*(part.cpu().numpy() for part in kept))
     return summary, _spectra(magnitude, amplitude, config).transpose(0, 1)
+
+
+def _quietest_levels(channels: Tensor, nodes: Tensor, matrix: Tensor) -> Tensor:
+    """Return the levels of each node or of one of its channels, the least, (N, T, 5); seconds are (..., T, n)."""
+    found, of_channels, used = _levels(nodes), _levels(channels), matrix != 0
+    humming = (found[..., -1] > open_inputs.HUM_RMS**2).float().T @ used.float()  # (T, C)
+    quiet = channels[..., ::4].std(dim=-1, correction=0) < open_inputs.QUIET_STD
+    of_channels[~(quiet | (humming.T > 0))] = torch.inf
+    for node, channel in used.nonzero().tolist():
+        less = _bands_power(of_channels[channel]) < _bands_power(found[node])
+        found[node] = torch.where(less[:, None], of_channels[channel], found[node])
+    return found
+
+
+def _levels(seconds: Tensor) -> Tensor:
+    length = seconds.shape[-1]
+    taper, ramp = (torch.from_numpy(part).to(seconds.device) for part in open_inputs.taper_and_ramp(length))
+    tapered = seconds * taper
+    tapered -= (tapered @ ramp)[..., None] * (ramp * taper)
+    power = torch.fft.rfft(tapered).abs().square() * float(open_inputs.power_scale(length))
+    bands = [power[..., low:high].sum(dim=-1) / (high - low) for low, high in open_inputs.BANDS]
+    hum = torch.maximum(*(power[..., low:high].sum(dim=-1) for low, high in open_inputs.HUM_BINS))
+    return torch.stack([*bands, hum], dim=-1)
+
+
+def _bands_power(levels: Tensor) -> Tensor:
+    widths = [float(high - low) for low, high in open_inputs.BANDS]
+    return levels[..., : len(widths)] @ torch.tensor(widths, device=levels.device)
 
 
 def _channel_faults(seconds: Tensor, saturated: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from restcli.detect.detector import Detector
 from restcli.detect.timeline import calibrate, relative_amplitude
 from restcli.signal.features import magnitudes, rms, spectra
+from restcli.signal.open_inputs import WINDOW, levels_of_seconds, sounds_open
 from restcli.signal.quality import Quality, node_quality
 
 Float32Array = NDArray[np.float32]
@@ -22,7 +23,8 @@ class Stream:
     """REST as a bedside device runs it: one state update a second, without looking back at the signal.
 
     The score that comes back after second t judges second ``t - look_ahead``. Both must have enough good nodes, as in
-    `annotate`. Saturation of a channel cannot be seen in node signals: pass such nodes as NaN. Probabilities differ
+    `annotate`. Saturation of a channel cannot be seen in node signals: pass such nodes as NaN. An open input is found
+    once 11 s hold nothing else. Probabilities differ
     from those of `annotate` in three ways: the state is carried through the whole recording instead of being rebuilt
     for each window; the usual amplitude is the one known up to now, not that of the whole recording; and amplitude is
     averaged over no more than ``look_ahead`` seconds after the one judged.
@@ -35,6 +37,7 @@ class Stream:
     amplitudes: list[float] = field(default_factory=list, repr=False)
     enough: list[bool] = field(default_factory=list, repr=False)
     good: deque[NDArray[np.bool_]] = field(init=False, repr=False)
+    levels: deque[Float32Array] = field(default_factory=lambda: deque(maxlen=WINDOW), repr=False)
 
     def __post_init__(self) -> None:
         self.good = deque(maxlen=self.detector.weights.look_ahead + 1)
@@ -61,7 +64,10 @@ class Stream:
         weights, network = self.detector.weights, self.detector.network
         magnitude = magnitudes(second, weights.features.sfreq)
         codes = node_quality(second, magnitude, np.zeros((len(second), 1), np.uint8), sfreq=weights.features.sfreq)[0]
+        self.levels.append(levels_of_seconds(second))
         good = codes == Quality.GOOD
+        if len(self.levels) == WINDOW:
+            good &= ~sounds_open(np.mean(self.levels, axis=0))
         features = np.nan_to_num(spectra(magnitude, weights.features))
         device = self.detector.device
         present = torch.from_numpy(good.astype(np.float32))[None, :, None].to(device)

@@ -15,6 +15,7 @@ from restcli.io.recording import Recording
 from restcli.nn.readout import mean_over_nodes
 from restcli.nn.weights import Calibration, Weights
 from restcli.signal.features import REFERENCE_RMS, SPECTRUM_BINS
+from restcli.signal.open_inputs import N_LEVELS, without_eeg
 from restcli.signal.quality import QUALITY_WORDS, Quality, upper_band_limit
 from restcli.signal.sequences import running_mean
 
@@ -40,6 +41,7 @@ class Timeline:
     codes: NDArray[np.uint8]  # (T, N), `Quality` of each node
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
+    levels: Float32Array  # (T, N, 5), power by band and of hum
     logits: Float32Array  # (T, N), for each second judged; NaN where not asked for or where a node was left out
     passes: Float32Array  # (T, K), mean logit of each masked pass
     types: Float32Array  # (T, C), probability of each type
@@ -56,8 +58,8 @@ class Timeline:
         begins = np.cumsum([0, *lengths])
         n_rows, n_nodes = len(second), len(weights.nodes)
 
-        def unknown(width: int) -> Float32Array:
-            return np.full((n_rows, width), np.nan, dtype=np.float32)
+        def unknown(*shape: int) -> Float32Array:
+            return np.full((n_rows, *shape), np.nan, dtype=np.float32)
 
         return cls(
             time=np.repeat([start for _, start, _ in stretches], lengths) + second + 0.5,
@@ -68,12 +70,21 @@ class Timeline:
             codes=np.full((n_rows, n_nodes), Quality.MISSING, dtype=np.uint8),
             rms=unknown(n_nodes),
             spectrum=unknown(SPECTRUM_BINS),
+            levels=unknown(n_nodes, N_LEVELS),
             logits=unknown(n_nodes),
             passes=unknown(settings.passes),
             types=unknown(len(weights.types)),
             duration=recording.duration,
             missing=recording.missing,
         )
+
+    def leave_out_open_inputs(self, look_ahead: int) -> None:
+        """Find nodes without EEG, now that all seconds are known, and drop what was scored of them."""
+        silent = without_eeg(self.levels, self.codes == Quality.GOOD)
+        self.codes[silent] = Quality.NO_EEG
+        self.logits[silent] = np.nan
+        self.logits[: max(0, len(silent) - look_ahead)][silent[look_ahead:]] = np.nan
+        self.spectrum[~(self.codes == Quality.GOOD).any(axis=1)] = np.nan
 
     def amplitude(self) -> Float32Array:
         """Median RMS over the good nodes, µV, shape (T,); NaN where no node was good."""

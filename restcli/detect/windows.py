@@ -70,6 +70,7 @@ class Scorer:
                     finish(n_workers)  # memory holds one block a worker and the one just read
                     running.append(runs[number].submit(pool, block))
                 finish(0)
+        timeline.leave_out_open_inputs(self.weights.look_ahead)
         return timeline
 
 
@@ -190,12 +191,13 @@ class _SegmentRun:
         return work.block.start + len(present.T)
 
     def _features(self, block: Block | StoredBlock, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        """Fill in quality, amplitude and spectrum; return projections (N, T, H) and presence (N, T)."""
+        """Fill in what is known of the signals; return projections (N, T, H) and presence (N, T)."""
         timeline, backend = self.timeline, self.engine.backend
         summary, given = backend.summarise(block, self.montage.matrix, self.weights.features)
         timeline.codes[rows, self.columns] = summary.codes
         timeline.rms[rows, self.columns] = summary.rms
         timeline.spectrum[rows] = summary.spectrum
+        timeline.levels[rows, self.columns] = summary.levels
         features = torch.zeros((len(given), len(self.weights.nodes), given.shape[-1]), device=backend.device)
         features[:, self.columns] = given
         good = torch.from_numpy(timeline.codes[rows] == Quality.GOOD).to(backend.device)

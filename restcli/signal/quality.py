@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.signal.features import FeatureConfig, Float32Array, magnitudes, mean_log_power, power, rms, spectra
+from restcli.signal.open_inputs import quietest_levels
 
 
 class Quality(IntEnum):
@@ -20,6 +21,7 @@ class Quality(IntEnum):
     ABSURD = 3
     MAINS = 4
     MISSING = 5
+    NO_EEG = 6  # found over several seconds, see `restcli.signal.open_inputs`
 
 
 QUALITY_WORDS = {
@@ -29,6 +31,7 @@ QUALITY_WORDS = {
     Quality.ABSURD: "amplitude beyond any EEG",
     Quality.MAINS: "drowned in mains hum",
     Quality.MISSING: "no signal",
+    Quality.NO_EEG: "no EEG, only noise or hum as of open inputs",
 }
 
 # Limits in µV. Flat: below the noise of any clinical amplifier for a whole second. Absurd: over twice the largest
@@ -50,6 +53,7 @@ class Summary:
     codes: NDArray[np.uint8]  # (T, N), `Quality` of each node
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
+    levels: Float32Array  # (T, N, 5), what `restcli.signal.open_inputs` judges
 
 
 def summarise(
@@ -58,7 +62,8 @@ def summarise(
     """Judge whole seconds and return the network's inputs, (T, N, F); `signal` is ``matrix @ data`` with NaN as 0."""
     magnitude, codes = judge(data, saturated, signal, matrix, sfreq=config.sfreq)
     spectrum = mean_log_power(magnitude, codes == Quality.GOOD, config)
-    return Summary(codes, rms(magnitude, config), spectrum), spectra(magnitude, config)
+    levels = quietest_levels(data, signal, matrix, sfreq=config.sfreq)
+    return Summary(codes, rms(magnitude, config), spectrum, levels), spectra(magnitude, config)
 
 
 def judge(

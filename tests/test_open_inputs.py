@@ -1,0 +1,187 @@
+"""Seconds without EEG are not scored, and EEG that is small or lies under hum is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edf_writer import write_edf
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
+
+from restcli.detect.detector import Detector
+from restcli.detect.result import Result
+from restcli.detect.settings import Settings
+from restcli.io.registry import open_recording
+from restcli.nn.weights import load_weights
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
+from restcli.signal.open_inputs import quietest_levels, without_eeg
+from restcli.signal.quality import QUALITY_WORDS, Quality
+
+Array = NDArray[np.float64]
+FS, SECONDS, OPEN = 200, 70, slice(20, 50)
+CLOCK = np.arange(SECONDS * FS) / FS
+WORDS = QUALITY_WORDS[Quality.NO_EEG]
+
+
+def white(rms: float, seed: int = 1) -> Array:
+    return rms * np.random.default_rng(seed).standard_normal((19, len(CLOCK)))
+
+
+def eeg(rms: float, *, slope: float = 1.0, seed: int = 0) -> Array:
+    """Noise whose amplitude falls with frequency to this power, of this RMS in each channel."""
+    frequency = np.fft.rfftfreq(len(CLOCK), 1 / FS)
+    spectrum = np.fft.rfft(white(1.0, seed)) / np.maximum(frequency, 1.0) ** slope
+    signal = np.fft.irfft(spectrum, len(CLOCK))
+    return rms * signal / signal.std(axis=1, keepdims=True)
+
+
+def hum(rms: float, frequency: float = 50.0) -> Array:
+    return rms * np.sqrt(2) * np.sin(2 * np.pi * frequency * CLOCK)
+
+
+def wander(rms: float, seed: int = 2) -> Array:
+    walk = np.random.default_rng(seed).standard_normal(len(CLOCK)).cumsum()
+    return rms * (walk - walk.mean()) / walk.std()
+
+
+def low_passed(signal: Array, cutoff: float) -> Array:
+    return np.asarray(sosfilt(butter(4, cutoff, fs=FS, output="sos"), signal))
+
+
+def beta(rms: float) -> Array:
+    band = np.asarray(sosfilt(butter(2, (14, 28), "bandpass", fs=FS, output="sos"), white(1.0, seed=5)))
+    return rms * band / band.std()
+
+
+def unlike() -> Array:
+    return np.random.default_rng(3).uniform(0.3, 1.7, (19, 1))
+
+
+OPEN_INPUTS: dict[str, Callable[[], Array]] = {
+    "amplifier noise": lambda: white(0.3),
+    "loud amplifier noise": lambda: white(2.5),
+    "low-passed amplifier noise": lambda: low_passed(white(1.5), 30),
+    "common hum": lambda: hum(150) + white(2),
+    "hum beside the mains frequency": lambda: hum(150, 49.9) + white(2),
+    "hum unlike on each channel": lambda: hum(90) * unlike() + white(2),
+    "60-Hz hum unlike on each channel, off the frequency": lambda: hum(90, 60.1) * unlike() + white(2),
+    "hum over loud noise": lambda: hum(200) * unlike() + white(5),
+    "common wander and hum": lambda: wander(400) + hum(80) + white(1),
+    "slow wander unlike on each channel": lambda: 100 * unlike() * np.sin(2 * np.pi * 0.05 * CLOCK) + white(1),
+    "identical channels": lambda: eeg(60)[:1] + white(0.5),
+}
+
+HEADS: dict[str, Callable[[], Array]] = {
+    "suppressed": lambda: eeg(1.5) + white(0.3),
+    "low-voltage fast": lambda: eeg(1.5) + beta(2.0) + white(0.2),
+    "suppressed, in common hum": lambda: eeg(2) + hum(150) + white(0.3),
+    "in common hum": lambda: eeg(15) + hum(300, 49.9) + white(1),
+    "in hum left in the derivations": lambda: eeg(8) + hum(60) * unlike() + white(0.5),
+    "bad reference": lambda: eeg(15) + white(200)[:1] + wander(300) + hum(100),
+    "muscle": lambda: eeg(10) + eeg(8, slope=0.0, seed=7),
+    "low-passed at 15 Hz": lambda: low_passed(eeg(8), 15) + white(0.1),
+}
+
+
+def without(data: Array) -> NDArray[np.bool_]:
+    montage = derive(ELECTRODES_19, DOUBLE_BANANA)
+    data32 = data.astype(np.float32)
+    levels = quietest_levels(data32, montage.matrix @ data32, montage.matrix, sfreq=FS)
+    return without_eeg(levels, np.ones(levels.shape[:2], dtype=bool))
+
+
+@pytest.mark.parametrize("kind", OPEN_INPUTS)
+def test_an_outage_is_found_from_its_first_second_to_its_last(kind: str) -> None:
+    data, samples = eeg(15) + white(0.3, seed=9), slice(OPEN.start * FS, OPEN.stop * FS)
+    data[:, samples] = np.broadcast_to(OPEN_INPUTS[kind](), data.shape)[:, samples]
+    found = without(data)
+    # What is left over are nodes with much hum, which are known as drowned in it, and single seconds.
+    assert found[OPEN].mean() > 0.97
+    assert found[OPEN].mean(axis=0).min() > 0.6
+    assert not found[: OPEN.start].any()
+    assert not found[OPEN.stop :].any()
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_eeg_stays(kind: str) -> None:
+    assert not without(HEADS[kind]()).any()
+
+
+@pytest.mark.parametrize("gain", [1, 1 / 4, 1 / 10])
+def test_real_eeg_stays_when_it_is_small_or_lies_in_hum(example: Path, gain: float) -> None:
+    recording = open_recording(example)
+    montage = derive([channel.label for channel in recording.channels], DOUBLE_BANANA)
+    data = gain * next(recording.blocks(montage.channels, sfreq=FS)).data[:, : 300 * FS]
+    clock = np.arange(data.shape[1]) / FS
+    for mains in (0.0, 200.0):
+        data += (mains * np.sin(2 * np.pi * 49.95 * clock)).astype(np.float32)
+        levels = quietest_levels(data, montage.matrix @ data, montage.matrix, sfreq=FS)
+        assert not without_eeg(levels, np.ones(levels.shape[:2], dtype=bool)).any()
+
+
+def test_one_open_input_takes_its_nodes_along_and_no_others() -> None:
+    data = eeg(15) + white(0.3, seed=9)
+    for dead in (white(0.4)[0], hum(60)[:] + white(1)[0]):
+        data[ELECTRODES_19.index("F7")] = dead
+        found = without(data)
+        for node, column in zip(DOUBLE_BANANA, found.T, strict=True):
+            assert column.all() if "F7" in node.split("-") else not column.any()
+
+
+@pytest.fixture(scope="module")
+def detector(toy_weights: Path) -> Detector:
+    return Detector(load_weights(toy_weights), "cpu")
+
+
+def annotate(path: Path, detector: Detector, block_seconds: int = 300) -> Result:
+    again = Detector.__new__(Detector)
+    again.__dict__ |= detector.__dict__
+    again.engine = replace(
+        detector.engine, backend=replace(detector.engine.backend, block_seconds=block_seconds, windows_at_once=3)
+    )
+    return again.annotate(open_recording(path), Settings())
+
+
+@pytest.fixture(scope="module")
+def unplugged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = eeg(15) + white(0.3, seed=9)
+    data[:, OPEN.start * FS : OPEN.stop * FS] = white(0.4)[:, : (OPEN.stop - OPEN.start) * FS]
+    return write_edf(tmp_path_factory.mktemp("edf") / "unplugged.edf", data, FS, limit=300.0)
+
+
+def test_open_inputs_are_not_scored_and_the_reason_is_given(unplugged: Path, detector: Detector) -> None:
+    result = annotate(unplugged, detector)
+    scores, ahead = result.scores, detector.weights.look_ahead
+    lost = slice(OPEN.start - ahead, OPEN.stop)
+    assert np.isnan(scores.probability[lost]).all()
+    assert np.isnan(scores.by_node[lost]).all()
+    assert np.isfinite(scores.probability[: lost.start]).all()
+    assert np.isfinite(scores.probability[OPEN.stop : -ahead]).all()
+    spans = [(span.start, span.stop) for span in scores.unscored if WORDS in span.reason]
+    assert spans == [(OPEN.start, OPEN.stop)]
+    assert {node: counts[WORDS] for node, counts in result.bad_seconds.items()} == dict.fromkeys(DOUBLE_BANANA, 30)
+    assert np.isnan(result.trend.amplitude[OPEN]).all()
+
+
+def test_what_is_found_does_not_depend_on_blocks(unplugged: Path, detector: Detector) -> None:
+    whole, pieces = annotate(unplugged, detector), annotate(unplugged, detector, block_seconds=7)
+    np.testing.assert_array_equal(np.isnan(whole.scores.by_node), np.isnan(pieces.scores.by_node))
+    np.testing.assert_allclose(whole.scores.probability, pieces.scores.probability, atol=1e-5)
+    assert whole.bad_seconds == pieces.bad_seconds
+    assert whole.scores.unscored == pieces.scores.unscored
+
+
+def test_half_a_head_unplugged_leaves_the_mean_to_the_other_half(tmp_path: Path, detector: Detector) -> None:
+    data = eeg(15) + white(0.3, seed=9)
+    left = [i for i, name in enumerate(ELECTRODES_19) if name[-1] in "1357"]
+    data[left, OPEN.start * FS : OPEN.stop * FS] = (hum(150) + white(1))[left, : (OPEN.stop - OPEN.start) * FS]
+    result = annotate(write_edf(tmp_path / "half.edf", data, FS), detector)
+    seconds = slice(OPEN.start, OPEN.stop - detector.weights.look_ahead)
+    dead = [node[-1] in "1357" for node in DOUBLE_BANANA]
+    assert np.isnan(result.scores.by_node[seconds][:, dead]).all()
+    assert np.isfinite(result.scores.by_node[seconds][:, ~np.array(dead)]).all()
+    assert np.isfinite(result.scores.probability[seconds]).all() == (18 - sum(dead) >= detector.weights.min_nodes)
