@@ -155,11 +155,59 @@ def test_header_that_names_the_samples_of_another_recording_is_refused(tmp_path:
         open_recording(tmp_path / f"b{path.suffix}")
 
 
-def test_case_of_endings_does_not_count(tmp_path: Path) -> None:
-    path, values = write_persyst(tmp_path)
-    (tmp_path / "a.dat").rename(tmp_path / "a.DAT")
-    assert files_of(path) == (path, tmp_path / "a.DAT")
-    np.testing.assert_allclose(open_recording(path).read([0, 1], 0, 4), values, rtol=1e-5)
+@pytest.mark.parametrize("kind_name", ["BrainVision", "Persyst", "EEGLAB"])
+@pytest.mark.parametrize("spell", [str.upper, str.lower, str.title])
+@pytest.mark.parametrize("what", ["main", "others", "all"])
+def test_case_of_names_does_not_count(tmp_path: Path, kind_name: str, spell: Callable[[str], str], what: str) -> None:
+    path = KINDS[kind_name][0](tmp_path)
+    expected, label = open_recording(path).read([0, 1], 0, 2), open_recording(path).channels[0].label
+    files = []
+    for number, file in enumerate(files_of(path)):
+        respelled = what == "all" or (what == "main") == (number == 0)
+        files.append(file.rename(tmp_path / f"{file.stem}{spell(file.suffix)}") if respelled else file)
+    assert files_of(files[0]) == tuple(files) and files_of(files[1])[0] == files[0]
+    recording = open_recording(files[0])
+    assert recording.channels[0].label == label and recording.repairs == ()
+    np.testing.assert_array_equal(recording.read([0, 1], 0, 2), expected)
+    assert recording_hash(files[0]) == recording_hash(files[1])
+
+
+def test_header_may_spell_its_files_in_another_case(tmp_path: Path) -> None:
+    for write in (write_brainvision, write_persyst):
+        path, _ = write(tmp_path)
+        for file in files_of(path)[1:]:
+            file.rename(tmp_path / file.name.upper())
+        path.rename(tmp_path / f"A{path.suffix}")
+        assert open_recording(tmp_path / f"A{path.suffix}").repairs == ()
+
+
+def test_files_that_differ_in_case_alone_are_not_guessed(tmp_path: Path) -> None:
+    path, _ = write_persyst(tmp_path)
+    shutil.copyfile(tmp_path / "a.dat", tmp_path / "a.Dat")
+    shutil.move(tmp_path / "a.dat", tmp_path / "A.dAT")
+    if len(list(tmp_path.iterdir())) == 3:  # the file system tells them apart
+        with pytest.raises(RecordingError, match="2 files"):
+            open_recording(path)
+
+
+@pytest.mark.parametrize("kind_name", ["BrainVision", "Persyst", "EEGLAB"])
+def test_header_that_was_copied_from_another_recording_is_refused(tmp_path: Path, kind_name: str) -> None:
+    path = KINDS[kind_name][0](tmp_path)
+    other = tmp_path / f"b{path.suffix}"
+    shutil.copyfile(path, other)
+    with pytest.raises(RecordingError):
+        open_recording(other)
+
+
+@pytest.mark.parametrize("kind_name", ["BrainVision", "Persyst", "EEGLAB"])
+def test_renamed_files_are_reported(tmp_path: Path, kind_name: str) -> None:
+    path = KINDS[kind_name][0](tmp_path)
+    expected = open_recording(path).read([0, 1], 0, 2)
+    for file in files_of(path):
+        file.rename(tmp_path / f"b{file.suffix}")
+    recording = open_recording(tmp_path / f"b{path.suffix}")
+    assert len(recording.repairs) == 1 and "not there" in recording.repairs[0]
+    np.testing.assert_array_equal(recording.read([0, 1], 0, 2), expected)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs FIFOs")

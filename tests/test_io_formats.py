@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import configparser
+import contextlib
 import pickle
+import struct
 import warnings
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from foreign_files import write_brainvision, write_eeglab, write_persyst
+from foreign_files import write_brainvision, write_eeglab, write_nihon, write_persyst
 from io_checks import close, refused, stored
 
-from restcli.io.registry import open_recording
+from restcli.errors import RecordingError
+from restcli.io.registry import files_of, open_recording
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("µV", 1), ("mV", 1e3), ("nV", 1e-3), ("V", 1e6)])
@@ -28,11 +32,36 @@ def test_brainvision(tmp_path: Path, unit: str, factor: float) -> None:
     assert open_recording(tmp_path / "a.eeg").format == "BrainVision"
 
 
-def test_brainvision_segments_are_not_joined(tmp_path: Path) -> None:
-    path, _ = write_brainvision(tmp_path, markers="Mk2=New Segment,,301,1,0,20210302151516000000\n")
+def test_brainvision_dates_of_segments_give_true_pauses(tmp_path: Path) -> None:
+    path, values = write_brainvision(tmp_path, markers="Mk2=New Segment,,301,1,0,20210302151516000000\n")
+    recording = open_recording(path)
+    assert [(s.start, s.stop, s.offset) for s in recording.segments] == [(0, 1.5, 0), (3600, 3601, 1.5)]
+    assert recording.repairs == () and recording.clock == recording.start
+    close(list(recording.blocks([0], sfreq=200))[1].data, values[:1, 300:500])
+
+
+@pytest.mark.parametrize("date", ["", ",0", ",00000000000000000000"])
+def test_brainvision_pause_of_unknown_length_leaves_the_clock_empty(tmp_path: Path, date: str) -> None:
+    path, _ = write_brainvision(tmp_path, markers=f"Mk2=New Segment,,301,1,0{date}\n")
     recording = open_recording(path)
     assert [(s.start, s.stop) for s in recording.segments] == [(0, 1.5), (1.5, 2.5)]
-    assert "unknown distance" in recording.repairs[0]
+    assert "1 join between stretches of unknown distance" in recording.repairs[0]
+    assert recording.start is not None and recording.clock is None and recording.clock_until == 1.5
+
+
+def test_brainvision_clock_set_back_is_refused(tmp_path: Path) -> None:
+    path, _ = write_brainvision(tmp_path, markers="Mk2=New Segment,,301,1,0,20210302141416000000\n")
+    refused(path, "set back by 61.500 s")
+
+
+def test_brainvision_units_that_mne_does_not_know(tmp_path: Path) -> None:
+    for unit, factor in (("\u03bcV", 1), ("microvolt", 1), ("uV", 1)):
+        path, values = write_brainvision(tmp_path, unit)
+        recording = open_recording(path)
+        assert {channel.unit for channel in recording.channels} == {"µV"}
+        close(stored(recording), values * factor)
+    recording = open_recording(write_brainvision(tmp_path, "mmHg")[0])
+    assert [channel.unit for channel in recording.channels] == ["mmHg"] * 2
 
 
 def test_brainvision_without_its_samples(tmp_path: Path) -> None:
@@ -143,6 +172,62 @@ def test_eeglab(tmp_path: Path, apart: bool) -> None:
     close(stored(recording), values)
 
 
+def test_eeglab_boundaries_give_true_pauses(tmp_path: Path) -> None:
+    events = [("boundary", 0.5, 1000), ("boundary", 100.5, 2500), ("spike", 120, 0), ("boundary", 300.5, 250)]
+    recording = open_recording(write_eeglab(tmp_path, events=events)[0])
+    assert [(s.start, s.offset) for s in recording.segments] == [(0, 0), (10.4, 0.4), pytest.approx((12.2, 1.2))]
+    assert recording.duration == 13 and recording.repairs == () and recording.clock_until == np.inf
+
+
+@pytest.mark.parametrize("length", [0, np.nan])
+def test_eeglab_pause_of_unknown_length(tmp_path: Path, length: float) -> None:
+    events = [("boundary", 100.5, 2500), ("boundary", 200.5, length), ("boundary", 300.5, 250)]
+    recording = open_recording(write_eeglab(tmp_path, events=events)[0])
+    assert [(s.start, s.offset) for s in recording.segments] == [(0, 0), (10.4, 0.4), (10.8, 0.8), (11.2, 1.2)]
+    assert recording.clock_until == 10.8 and "2 joins between stretches" in recording.repairs[0]
+
+
+DEFAULT = "FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 FZ CZ PZ".split()
+NAMED = dict(enumerate([*(DEFAULT[k ^ 1] for k in range(16)), "FZ", "Cz", "PZ"]))
+
+
+def test_nihon_kohden_names_and_kinds_are_those_of_the_file(tmp_path: Path) -> None:
+    path, values = write_nihon(tmp_path, names=NAMED)
+    recording = open_recording(path)
+    assert [(c.label, c.unit, c.problem) for c in recording.channels] == [(name, "µV", "") for name in NAMED.values()]
+    np.testing.assert_allclose(stored(recording), values, atol=0.1)
+    assert recording.start is None and "clock times are unknown" in recording.repairs[0]
+
+
+@pytest.mark.parametrize("names", [("n.EEG", "n.21e"), ("n.eeg", "n.21E"), ("n.eeg", "n.21e"), ("N.Eeg", "n.21E")])
+def test_nihon_kohden_case_of_names_does_not_count(tmp_path: Path, names: tuple[str, str]) -> None:
+    path, values = write_nihon(tmp_path, names=NAMED)
+    path.with_suffix(".21E").rename(tmp_path / names[1])
+    path = path.rename(tmp_path / names[0])
+    recording = open_recording(path)
+    assert [channel.label for channel in recording.channels][:2] == ["FP2", "FP1"]
+    np.testing.assert_allclose(stored(recording), values, atol=0.1)
+    assert tmp_path / names[1] in files_of(path)
+
+
+def test_nihon_kohden_without_electrode_names_is_refused(tmp_path: Path) -> None:
+    path, _ = write_nihon(tmp_path)
+    refused(path, "electrode names")
+    path, _ = write_nihon(tmp_path, names={0: "Fp2"})
+    recording = open_recording(path)
+    assert [c.problem == "" for c in recording.channels] == [True, *[False] * 18]
+    assert "does not name it" in " ".join(recording.repairs)
+
+
+def test_nihon_kohden_blocks_give_true_pauses(tmp_path: Path) -> None:
+    path, values = write_nihon(tmp_path, names=NAMED, dates=("210302141516", "210302142516"))
+    recording = open_recording(path)
+    assert [(s.start, s.stop, s.offset) for s in recording.segments] == [(0, 2, 0), (600, 602, 2)]
+    np.testing.assert_allclose(list(recording.blocks([0], sfreq=200))[1].data, values[:1, 400:], atol=0.1)
+    path, _ = write_nihon(tmp_path, names=NAMED, dates=("210302141516", "000000000000"))
+    assert open_recording(path).clock_until == 2
+
+
 def test_nihon_kohden_equals_its_edf_export(shared_eeg: Path) -> None:
     folder = shared_eeg / "edf_quirks" / "mne-testing-data" / "NihonKohden"
     native, export = open_recording(folder / "MB0400FU.EEG"), open_recording(folder / "MB0400FU.EDF")
@@ -152,3 +237,87 @@ def test_nihon_kohden_equals_its_edf_export(shared_eeg: Path) -> None:
         a = next(i for i, c in enumerate(native.channels) if c.label.split("-")[0].upper() == name.upper())
         b = next(i for i, c in enumerate(export.channels) if name.upper() + "-" in c.label.upper())
         np.testing.assert_allclose(stored(native, [a]), stored(export, [b]), atol=0.2)
+
+
+FOREIGN = {
+    "read_raw_brainvision": lambda folder: write_brainvision(folder)[0],
+    "read_raw_eeglab": lambda folder: write_eeglab(folder)[0],
+    "read_raw_nihon": lambda folder: write_nihon(folder, names=NAMED)[0],
+}
+
+
+@pytest.mark.parametrize("reader", FOREIGN)
+@pytest.mark.parametrize(
+    "error",
+    [
+        configparser.Error("Erika Schmidt"),
+        RecursionError("Erika Schmidt"),
+        MemoryError(),
+        UnicodeDecodeError("utf-8", b"Erika", 0, 1, "Schmidt"),
+        AssertionError("Erika Schmidt"),
+        struct.error("Erika Schmidt"),
+        ExceptionGroup("Erika Schmidt", [ValueError("x")]),
+    ],
+)
+def test_foreign_exceptions_are_reported_by_their_kind(
+    tmp_path: Path, reader: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mne
+
+    path = FOREIGN[reader](tmp_path)
+    recording = open_recording(path)
+
+    def failing(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(mne.io, reader, failing)
+    with pytest.raises(RecordingError, match=type(error).__name__) as caught:
+        open_recording(path)
+    assert "Schmidt" not in str(caught.value)
+    with pytest.raises(RecordingError, match=type(error).__name__):
+        recording.read([0], 0, 1)
+    monkeypatch.undo()
+    monkeypatch.setattr(mne.io.BaseRaw, "get_data", failing)
+    with pytest.raises(RecordingError, match=type(error).__name__):
+        recording.read([0], 0, 1)
+
+
+@pytest.mark.parametrize("reader", FOREIGN)
+def test_warnings_of_readers_become_repairs(tmp_path: Path, reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mne
+
+    path, original = FOREIGN[reader](tmp_path), getattr(mne.io, reader)
+    before = open_recording(path).repairs
+
+    def warning(*args: object, **options: object) -> object:
+        mne.utils.warn("Schmidt, Erika has odd electrodes")
+        warnings.warn("old code", DeprecationWarning, stacklevel=1)
+        return original(*args, **options)
+
+    monkeypatch.setattr(mne.io, reader, warning)
+    repairs = open_recording(path).repairs
+    assert len(repairs) == len(before) + 1 and "Schmidt" not in " ".join(repairs)
+    assert any("a warning unknown to restcli (RuntimeWarning" in repair for repair in repairs)
+
+
+def cut_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in {".vhdr", ".set", ".EEG"})
+
+
+def test_damaged_files_are_refused_or_read_but_never_break(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for write in FOREIGN.values():
+        write(tmp_path)
+    for path in cut_files(tmp_path):
+        raw = path.read_bytes()
+        for size in (0, 10, 300, len(raw) // 2, len(raw) - 1):
+            path.write_bytes(raw[:size])
+            with contextlib.suppress(RecordingError):
+                open_recording(path)
+        for _ in range(30):
+            damaged = bytearray(raw)
+            for place in rng.integers(0, min(len(raw), 7000), 20):
+                damaged[place] = rng.integers(0, 256)
+            path.write_bytes(damaged)
+            with contextlib.suppress(RecordingError):
+                open_recording(path)

@@ -140,7 +140,7 @@ class ScoreCache:
             settings=settings,
             rule=rule,
             scores=scores,
-            events=to_events(scores, rule, recording.start),
+            events=to_events(scores, rule, recording.clock),
             trend=trend,
             bad_seconds=bad_seconds,
             band_limit=band_limit,

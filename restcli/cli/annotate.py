@@ -182,7 +182,7 @@ def _print_events(result: Result, *, alone: bool) -> None:
     """Print the events as a table on stdout."""
     from restcli.output.text import percent
 
-    name, start = result.recording.path.name, result.recording.start
+    name, start = result.recording.path.name, result.recording.clock
     if len(result.events) == 0:
         say(
             f"{name}: no event reached {result.rule.threshold:.2f} in the {percent(result.scores.scored)} "

@@ -192,7 +192,7 @@ class Detector:
         timeline, device = self._score(Scorer(weights, self.engine, settings, montage, clock), recording, on_progress)
         with clock("events"):
             scores = to_scores(timeline, weights, needed=needed, step=settings.step)
-            events = to_events(scores, rule, recording.start)
+            events = to_events(scores, rule, recording.clock)
         _check_length(scores, recording, at_least=rule.min_duration, needed=needed)
         return Result(
             recording=recording,

@@ -123,5 +123,5 @@ def rescore(found: Result | Scores, threshold: float | None = None, *, rule: Eve
     if isinstance(found, Scores):
         scores, start, rule = found, None, rule or EventRule()
     else:
-        scores, start, rule = found.scores, found.recording.start, rule or found.rule
+        scores, start, rule = found.scores, found.recording.clock, rule or found.rule
     return to_events(scores, rule if threshold is None else rule.with_threshold(threshold), start)

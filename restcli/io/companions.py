@@ -6,7 +6,9 @@ import io
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from restcli.errors import RecordingError
@@ -64,13 +66,35 @@ def read_header(path: Path) -> bytes:
 
 
 def sibling(path: Path, endings: Iterable[str]) -> Path | None:
-    """Return the file beside `path` that has its name and one of the endings, in lower or upper case."""
-    for ending in endings:
-        for spelling in dict.fromkeys((ending, ending.lower(), ending.upper())):
-            other = path.with_suffix(spelling)
-            if other.exists():
-                return other
-    return None
+    """Return the file beside `path` that has its name and one of the endings, whatever their case."""
+    return next((file for ending in endings if (file := find_file(path.with_suffix(ending))) is not None), None)
+
+
+def find_file(path: Path) -> Path | None:
+    """Return the file at a path, in whatever case its name is spelled there; None if there is none."""
+    for name in (path.name, path.stem + path.suffix.lower(), path.stem + path.suffix.upper()):
+        if path.with_name(name).exists():
+            return path.with_name(name)
+    try:
+        status = path.parent.stat()
+        # A folder that changed just now may change again within the resolution of its time.
+        list_names = _names_in.__wrapped__ if time.time_ns() - status.st_mtime_ns < 2 * 10**9 else _names_in
+        found = list_names(path.parent, status.st_mtime_ns).get(path.name.lower(), [])
+    except OSError:
+        return None
+    if len(found) > 1:
+        what = f"{len(found)} files beside each other have this name, spelled in different case"
+        raise RecordingError(str(path), what, "one of them", "Move the others")
+    return path.with_name(found[0]) if found else None
+
+
+@lru_cache(maxsize=16)
+def _names_in(folder: Path, _modified: int) -> dict[str, list[str]]:
+    """Return the names of the files of a folder by their names in lower case."""
+    names: dict[str, list[str]] = {}
+    for file in folder.iterdir():
+        names.setdefault(file.name.lower(), []).append(file.name)
+    return names
 
 
 def named_beside(header: Path, name: str, *, endings: Iterable[str]) -> Path | None:
@@ -82,11 +106,23 @@ def named_beside(header: Path, name: str, *, endings: Iterable[str]) -> Path | N
         raise RecordingError(
             str(header), "it names a file with a folder", "the names of files that lie beside it", "Correct the header"
         )
-    named, own = header.with_name(name), sibling(header, endings)
-    if not named.exists():
+    named, own = find_file(header.with_name(name)), sibling(header, endings)
+    if named is None:
         return own
+    what = ""
     if own is not None and not own.samefile(named):
-        raise RecordingError(
-            str(header), "it names a file other than the one beside it that has its own name", "", "Correct the header"
-        )
+        what = "it names a file other than the one beside it that has its own name"
+    elif own is None and (theirs := sibling(named, (header.suffix,))) is not None and not theirs.samefile(header):
+        what = "it names a file of another recording, whose header lies beside it"
+    if what:
+        raise RecordingError(str(header), what, "the file that belongs to it", "Correct the header or the names")
     return named
+
+
+def renamed(header: Path, name: str, found: Path) -> tuple[str, ...]:
+    """Report a file whose name differs from the header's own, or from what it says."""
+    if found.name.lower() != name.lower():
+        return ("the header names a file of samples that is not there; the one with its own name is read",)
+    if found.stem.lower() != header.stem.lower():
+        return ("the header has another name than its file of samples",)
+    return ()

@@ -122,6 +122,15 @@ def decode(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
+def microvolts(unit: str) -> float | None:
+    """Return how many microvolts a unit is, or None if it is not a voltage.
+
+    >>> microvolts("mV"), microvolts("mmHg")
+    (1000.0, None)
+    """
+    return _MICROVOLTS.get(unit.lower().rstrip("."))
+
+
 def names(labels: Iterable[str], limit: int = 6) -> str:
     """List labels for people, at most `limit` of them.
 
@@ -252,14 +261,14 @@ def _signals(columns: list[list[bytes]], fields: _Fields, family: str) -> list[E
         numbers = [fields.number(limit) for limit in limits]
         scale, shift, problem = 1.0, 0.0, ""
         if name.lower() not in _ANNOTATIONS:
-            known = text.lower().rstrip(".") in _MICROVOLTS
+            factor = microvolts(text)
             if not text or text.lower() in _MANGLED:
                 assumed.append(name)
                 text = "µV"
-            elif not known and text.lower() not in _OTHER_UNITS:
+            elif factor is None and text.lower() not in _OTHER_UNITS:
                 odd.append((name, text))
-            scale, shift, problem = _calibration(numbers, _MICROVOLTS.get(text.lower().rstrip("."), 1.0))
-            text = "µV" if known else text
+            scale, shift, problem = _calibration(numbers, 1.0 if factor is None else factor)
+            text = text if factor is None else "µV"
         if n_samples == 0:
             problem = "it holds no samples"
         low, high = (

@@ -1,56 +1,93 @@
-"""BrainVision, Nihon Kohden and EEGLAB files, read through MNE."""
+"""BrainVision and EEGLAB files, read through MNE."""
 
 from __future__ import annotations
 
 import configparser
-import io
 import math
 import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import ANY_FORMAT, check_regular, named_beside, read_header, sibling
-from restcli.io.edf_header import check_length, decode
+from restcli.io.companions import ANY_FORMAT, named_beside, read_header, renamed, sibling
+from restcli.io.edf_header import check_length, decode, microvolts
+from restcli.io.edf_times import place
+from restcli.io.mne_reader import WHOLE, MneSource, foreign, stamps_of
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.signal import resampling
-from restcli.signal.resampling import Signal
+from restcli.text import count
 
-_FORMATS = {".vhdr": "BrainVision", ".eeg": "Nihon Kohden", ".set": "EEGLAB"}
-_WHOLE = "a complete recording with all its files side by side"
+# Units that MNE turns into volts; it leaves values in others as they are.
+_IN_VOLTS = ("V", "mV", "µV", "uV", "nV")
 
 
 def brainvision_files(path: Path) -> tuple[Path, ...]:
     """Return the files of samples and of markers that a BrainVision header names."""
-    text = decode(read_header(path)).partition("\n")[2].split("[Comment]")[0]
-    settings = configparser.ConfigParser(interpolation=None)
-    try:
-        settings.read_string(text)
-        infos = {name.lower(): settings[name] for name in settings}["common infos"]
-        samples, markers = infos["DataFile"], infos.get("MarkerFile", "")
-    except (configparser.Error, KeyError) as error:
-        what = f"its header cannot be read ({type(error).__name__})"
-        raise RecordingError(str(path), what, "a BrainVision header (.vhdr)") from None
+    samples, markers, _ = _brainvision_header(path)
     files = [named_beside(path, samples, endings=(".eeg", ".dat"))]
     if files[0] is None:
-        raise RecordingError(str(path), "its file of samples is not beside it", _WHOLE, "Copy all files")
+        raise RecordingError(str(path), "its file of samples is not beside it", WHOLE, "Copy all files")
     if markers:
         files.append(named_beside(path, markers, endings=(".vmrk",)))
     return tuple(file for file in files if file is not None)
 
 
-def nihon_kohden_files(path: Path) -> tuple[Path, ...]:
-    """Return the files with the device, the electrode names and the log that lie beside a Nihon Kohden file."""
-    found = (sibling(path, (ending,)) for ending in (".PNT", ".21E", ".LOG"))
-    return tuple(file for file in found if file is not None)
+def _brainvision_header(path: Path) -> tuple[str, str, dict[int, str]]:
+    """Return the names of the files of samples and of markers, and the units of channels by their number."""
+    text = decode(read_header(path)).partition("\n")[2].split("[Comment]")[0]
+    settings = configparser.ConfigParser(interpolation=None)
+    try:
+        settings.read_string(text)
+        sections = {name.lower(): settings[name] for name in settings}
+        infos, channels = sections["common infos"], sections["channel infos"]
+        samples, markers = (name.replace("$b", path.stem) for name in (infos["DataFile"], infos.get("MarkerFile", "")))
+        fields = {int(key[2:]): [*value.split(","), "", "", ""] for key, value in channels.items()}
+    except (configparser.Error, KeyError, ValueError) as error:
+        what = f"its header cannot be read ({type(error).__name__})"
+        raise RecordingError(str(path), what, "a BrainVision header (.vhdr)") from None
+    return samples, markers, {number: values[3].strip() or "µV" for number, values in fields.items()}
+
+
+def open_brainvision(files: tuple[Path, ...]) -> Recording:
+    """Open a BrainVision header; dates of new segments say how long pauses were."""
+    path = files[0]
+    samples, markers, header_units = _brainvision_header(path)
+    wanted = (f"{path.stem}.vhdr", samples, markers)[: len(files)]
+    source = MneSource("read_raw_brainvision", files, wanted, stamps_of(files))
+    with source.raw() as (raw, repairs):
+        texts = [header_units.get(number + 1, "µV") for number in range(len(raw.ch_names))]
+        units = ["V" if unit in _IN_VOLTS else unit for unit in texts]
+        noted = (*repairs, *renamed(path, samples, files[1]))
+        recording = of_raw(raw, source, "BrainVision", units, repairs=noted)
+    if len(files) < 3:
+        return recording
+    places, dates = _new_segments(decode(read_header(files[2])))
+    edges = np.array(places) / recording.channels[0].sfreq
+    known = [date for date in dates if date is not None]
+    seconds = [math.nan if date is None else (date - known[0]).total_seconds() for date in dates]
+    return at_joins(recording, edges, np.array(seconds) - edges)
+
+
+def _new_segments(text: str) -> tuple[list[int], list[datetime | None]]:
+    """Return where stretches begin, in samples from the first one, and when."""
+    found: dict[int, datetime | None] = {}
+    for line in re.findall(r"^Mk\d+=New Segment,(.*)$", text, re.MULTILINE | re.IGNORECASE):
+        fields = [part.strip() for part in line.split(",")]
+        if len(fields) > 1 and fields[1].isdecimal() and int(fields[1]) > 0:
+            try:
+                date = datetime.strptime(fields[4], "%Y%m%d%H%M%S%f") if len(fields) > 4 else None
+            except ValueError:
+                date = None
+            found[int(fields[1]) - 1] = date
+    places = sorted(found)
+    return places, [found[sample] for sample in places]
 
 
 def eeglab_files(path: Path) -> tuple[Path, ...]:
@@ -59,113 +96,81 @@ def eeglab_files(path: Path) -> tuple[Path, ...]:
     return (samples,) if samples else ()
 
 
-@dataclass(frozen=True)
-class MneSource:
-    """Reads a recording through MNE."""
-
-    files: tuple[Path, ...]  # the one that MNE is given, and its companions
-    stamps: tuple[tuple[int, int], ...]  # size and time of each
-    to_unit: tuple[float, ...]  # for each channel
-    rate: Fraction
-
-    @property
-    def rates(self) -> tuple[Fraction, ...]:
-        """Exact sampling rate of each channel."""
-        return (self.rate,) * len(self.to_unit)
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes of all signals in a second, as MNE holds them."""
-        return float(8 * len(self.to_unit) * self.rate)
-
-    @contextmanager
-    def open(self) -> Iterator[MneHandle]:
-        """Open the files for reading."""
-        yield MneHandle(self, _read_raw(self.files[0]))
-
-
-@dataclass(frozen=True)
-class MneHandle:
-    """A recording that MNE has opened."""
-
-    source: MneSource
-    raw: Any
-
-    def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
-        """Return stored samples in microvolts; digital limits are unknown."""
-        where = str(self.source.files[0])
-        if _stamps(self.source.files) != self.source.stamps:
-            raise RecordingError(where, "the file changed while it was read", remedy="Try again when it is closed")
-        with _foreign(where, "the file cannot be read to its end"):
-            data = self.raw.get_data(picks=list(channels), start=start, stop=stop, verbose="error")
-        if data.shape[1] != stop - start:
-            raise RecordingError(where, "the file ended before its last sample", _WHOLE, "Copy it again")
-        data *= np.array(self.source.to_unit)[list(channels), None]
-        return data.astype(np.float32), None
-
-
-@contextmanager
-def _foreign(where: str, what: str) -> Iterator[None]:
-    """Report whatever a reader of MNE raises by its kind alone, for its words may quote the header."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Some readers print, even patient fields; stdout belongs to the results.
-            with redirect_stdout(io.StringIO()):
-                yield
-    except Exception as error:
-        remedy = "Export the recording as EDF from the EEG system"
-        raise RecordingError(where, f"{what} ({type(error).__name__})", _WHOLE, remedy) from None
-
-
-def _read_raw(path: Path) -> Any:
+def open_eeglab(files: tuple[Path, ...]) -> Recording:
+    """Open an EEGLAB data set; boundaries say how much signal was cut out there."""
     import mne
 
-    with _foreign(str(path), f"the file cannot be read as {_FORMATS[path.suffix.lower()]}"):
-        return mne.io.read_raw(path, preload=False, verbose="error")
+    path = files[0]
+    names = tuple(path.stem + ending for ending in (".set", ".fdt"))[: len(files)]
+    source = MneSource("read_raw_eeglab", files, names, stamps_of(files))
+    with source.raw() as (raw, repairs):
+        units = ["" if kind == "stim" else "V" for kind in raw.get_channel_types()]
+        recording = of_raw(raw, source, "EEGLAB", units, repairs=repairs)
+        if not any("boundary" in text for text in raw.annotations.description):
+            return recording
+        with foreign(str(path), "its events cannot be read"):  # those of `raw` are cut at its end
+            marks = mne.read_annotations(path)
+    order = [i for i in np.argsort(marks.onset, kind="stable") if "boundary" in marks.description[i]]
+    pauses = np.where(marks.duration[order] > 0, marks.duration[order], math.nan)
+    pauses[marks.onset[order] <= 0] = 0.0  # what was cut out before the first sample
+    return at_joins(recording, marks.onset[order], np.cumsum(pauses))
 
 
-def _stamps(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
-    return tuple((status.st_size, status.st_mtime_ns) for status in map(check_regular, files))
-
-
-def open_mne(files: tuple[Path, ...]) -> Recording:
-    """Open a recording through MNE."""
-    path, where = files[0], str(files[0])
-    stamps = _stamps(files)
-    raw = _read_raw(path)
-    read = {Path(name).resolve() for name in raw.filenames if name is not None}
-    if not read <= {file.resolve() for file in files}:
-        what = "its samples are in a file other than the one beside it that has its own name"
-        raise RecordingError(where, what, _WHOLE, "Give both files the same name and export the header again")
+def of_raw(raw: Any, source: MneSource, kind: str, units: Sequence[str], *, repairs: tuple[str, ...]) -> Recording:
+    """Make a recording without pauses of what MNE has opened; `units` are those of its values."""
+    where = str(source.files[0])
     n_samples, sfreq = int(raw.n_times), float(raw.info["sfreq"])
     if not raw.ch_names or n_samples == 0:
         raise RecordingError(where, "the file holds no signals", ANY_FORMAT)
     if not 0 < sfreq <= 1e6:
         raise RecordingError(where, "the header gives an impossible sampling rate", "at most 1 MHz")
     check_length(n_samples / sfreq, where)
-    rate = resampling.exact_rate(sfreq)
-    volts = [int(channel["unit"]) == 107 for channel in raw.info["chs"]]  # FIFF_UNIT_V
-    channels = tuple(
-        Channel(label, "µV" if volt else "", float(rate), n_samples, math.nan, math.nan)
-        for label, volt in zip(raw.ch_names, volts, strict=True)
-    )
-    source = MneSource(files, stamps, tuple(1e6 if volt else 1.0 for volt in volts), rate)
+    rate: Fraction = resampling.exact_rate(sfreq)
+    channels, factors = [], []
+    for label, unit in zip(raw.ch_names, units, strict=True):
+        factor = microvolts(unit)
+        channels.append(Channel(label, unit if factor is None else "µV", float(rate), n_samples, math.nan, math.nan))
+        factors.append(1.0 if factor is None else factor)
     clock = raw.info["meas_date"]
-    start = clock.replace(tzinfo=None) if clock is not None else None
-    segments, repairs = _joined(raw, n_samples, sfreq)
-    kind = _FORMATS[path.suffix.lower()]
-    return Recording(path, kind, channels, start, segments[-1].stop, segments, repairs, source)
+    return Recording(
+        source.files[0],
+        kind,
+        tuple(channels),
+        clock.replace(tzinfo=None) if clock is not None else None,
+        n_samples / sfreq,
+        (Segment(0.0, n_samples / sfreq, 0.0),),
+        repairs,
+        replace(source, to_unit=tuple(factors), rate=rate),
+    )
 
 
-def _joined(raw: Any, n_samples: int, sfreq: float) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
-    """Cut at the marks where stretches of signal were joined; how long the gaps were is not known."""
-    cuts = {0, n_samples}
-    for onset, text in zip(raw.annotations.onset, raw.annotations.description, strict=True):
-        if re.match(r"(BAD |EDGE )?boundary|New Segment", str(text), re.IGNORECASE):
-            cuts.add(min(max(0, round((float(onset) - raw.first_time) * sfreq)), n_samples))
-    edges = [cut / sfreq for cut in sorted(cuts)]
-    segments = tuple(Segment(low, high, low) for low, high in pairwise(edges))
-    n_joins = len(segments) - 1
-    note = f"{n_joins} joins between stretches of unknown distance; times after the first count stored signal only"
-    return segments, (note,) if n_joins else ()
+def at_joins(recording: Recording, joins: NDArray[np.float64], lag: NDArray[np.float64]) -> Recording:
+    """Cut a recording where stretches were joined, at some seconds of stored signal.
+
+    `lag` says how many seconds of pauses lie before each; NaN where that is not known.
+    """
+    rate, length = recording.channels[0].sfreq, recording.segments[0].stop
+    joins = np.floor(joins * rate + 0.5) / rate  # EEGLAB puts boundaries between samples
+    inside = (joins > 0) & (joins < length)
+    if not inside.any():
+        return recording
+    places = np.concatenate([[0.0], joins[inside]])
+    ahead = lag[joins <= 0]
+    lag = np.concatenate([[0.0], lag[inside] - (ahead[-1] if len(ahead) else 0.0)])
+    n_known = int(np.argmax(np.isnan(lag))) if np.isnan(lag).any() else len(lag)
+    times = place(places[:n_known], (places + lag)[:n_known], where=str(recording.path))
+    # Within a run of known times, and after the last of them, times go on as the stored signal does.
+    first = np.array(times.first)
+    run = np.searchsorted(first, np.arange(len(places)), side="right") - 1
+    starts = np.array(times.start)[run] + places - places[first[run]]
+    ends = np.minimum(starts + np.diff(places, append=length), np.append(starts[1:], math.inf))
+    segments = tuple(map(Segment, starts.tolist(), ends.tolist(), places.tolist()))
+    repairs, until = recording.repairs + times.repairs, math.inf
+    if n_known < len(places):
+        until = float(starts[n_known])
+        n_joins = count(len(places) - n_known, "join")
+        repairs += (
+            f"{n_joins} between stretches of unknown distance; times after {until:.10g} s count stored signal only, "
+            "and clock times are left out",
+        )
+    return replace(recording, segments=segments, duration=segments[-1].stop, repairs=repairs, clock_until=until)

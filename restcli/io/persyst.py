@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from restcli.errors import RecordingError
-from restcli.io.companions import check_regular, named_beside, read_header, sibling
+from restcli.io.companions import check_regular, named_beside, read_header, renamed, sibling
 from restcli.io.edf import from_records
 from restcli.io.edf_header import EdfHeader, EdfSignal, check_length, decode
 from restcli.io.edf_times import Timeline, place
@@ -77,7 +77,11 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
             for place, label in enumerate(lay.labels)
         ),
         annotations=(),
-        repairs=(*lay.repairs, *(("the last sample is incomplete; left out",) if rest else ())),
+        repairs=(
+            *lay.repairs,
+            *renamed(path, lay.data_name, data),
+            *(("the last sample is incomplete; left out",) if rest else ()),
+        ),
     )
     return from_records(path, header, sample_times(lay, n_samples, where), source=RecordSource.of(data, header, status))
 

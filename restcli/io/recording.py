@@ -122,6 +122,8 @@ class Recording:
         How the file is read.
     missing : float
         Seconds that the header announces after `duration` but that the file does not hold.
+    clock_until : float
+        True time from which on pauses of unknown length lie before the signal, seconds.
     """
 
     path: Path
@@ -133,6 +135,12 @@ class Recording:
     repairs: tuple[str, ...]
     source: Source = field(repr=False, compare=False)
     missing: float = 0.0
+    clock_until: float = math.inf
+
+    @property
+    def clock(self) -> datetime | None:
+        """Clock time to which times in the recording can be added; None with a pause of unknown length."""
+        return self.start if self.clock_until == math.inf else None
 
     def blocks(
         self, channels: Sequence[int], *, sfreq: float, seconds: int = 600, clock: StageClock | None = None

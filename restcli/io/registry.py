@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io import edf, mne_formats, persyst
+from restcli.io import edf, mne_formats, nihon, persyst
 from restcli.io.companions import ANY_FORMAT, check_regular, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf
 from restcli.io.memory import in_memory
@@ -52,9 +52,11 @@ _EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf
 READERS = (
     _EDF,
     Reader("Persyst", (".lay",), persyst.open_persyst, persyst.companions, samples=(".dat",)),
-    Reader("BrainVision", (".vhdr",), mne_formats.open_mne, mne_formats.brainvision_files, samples=(".eeg", ".dat")),
-    Reader("Nihon Kohden", (".eeg",), mne_formats.open_mne, mne_formats.nihon_kohden_files),
-    Reader("EEGLAB", (".set",), mne_formats.open_mne, mne_formats.eeglab_files, samples=(".fdt",)),
+    Reader(
+        "BrainVision", (".vhdr",), mne_formats.open_brainvision, mne_formats.brainvision_files, samples=(".eeg", ".dat")
+    ),
+    Reader("Nihon Kohden", (".eeg",), nihon.open_nihon, nihon.nihon_files, nihon.is_nihon),
+    Reader("EEGLAB", (".set",), mne_formats.open_eeglab, mne_formats.eeglab_files, samples=(".fdt",)),
 )
 
 ENDINGS = frozenset(ending for reader in READERS for ending in reader.endings)

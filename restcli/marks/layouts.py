@@ -34,11 +34,11 @@ class Marks:
     def read(self, recording: Recording) -> Events:
         """Read the marks and check them against the recording; AnnotationError if they do not fit."""
         if self.reader is None:
-            return read_events(self.path, duration=recording.duration, start=recording.start)
+            return read_events(self.path, duration=recording.duration, start=recording.clock)
         table = self.reader(self, recording)
         if self.label:
             table = replace(table, rows=tuple(replace(row, label=self.label) for row in table.rows))
-        return to_events(table, f"{self.path}, {self.entry}", recording.duration, recording.start)
+        return to_events(table, f"{self.path}, {self.entry}", recording.duration, recording.clock)
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _siena(recording: Path, match: re.Match[str]) -> Item | None:
 
 
 def _in_list(marks: Marks, recording: Recording) -> Table:
-    starts = {} if recording.start is None else {marks.entry: recording.start}
+    starts = {} if recording.clock is None else {marks.entry: recording.clock}
     return _table(read_list(marks.path, starts)[marks.entry])
 
 

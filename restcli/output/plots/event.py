@@ -82,7 +82,7 @@ class EventSheet:
 
     @styled()
     def __init__(self, result: Result, names: Sequence[str], *, title: str, footer: str) -> None:
-        self.scores, self.rule, self.start = result.scores, result.rule, result.recording.start
+        self.scores, self.rule, self.start = result.scores, result.rule, result.recording.clock
         self.figure = figure = make_page(PAGE, title, footer)
         self.strip = add_panel(figure, TRACE_LEFT, TRACE_BOTTOM + TRACE_HEIGHT + 0.08, TRACE_WIDTH, 0.5)
         self.panel = add_panel(figure, TRACE_LEFT, TRACE_BOTTOM, TRACE_WIDTH, TRACE_HEIGHT)

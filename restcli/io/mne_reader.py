@@ -1,0 +1,166 @@
+"""Files that MNE reads: opened by the names it wants, its warnings and errors put into words of our own."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restcli.errors import RecordingError
+from restcli.io.companions import check_regular
+from restcli.signal.resampling import Signal
+
+WHOLE = "a complete recording with all its files side by side"
+_EXPORT = "Export the recording as EDF from the EEG system"
+# Beginnings of warnings, and what they mean for a recording; nothing where they concern what restcli does not use.
+_WARNINGS = {
+    "No PNT file exists": "its patient and device file (.PNT) is not beside it; clock times are unknown",
+    "No LOG file exists": "its event log (.LOG) is not beside it",
+    "Could not decode log": "remarks in its event log cannot be decoded; left out",
+    "Event log version mismatch": "its event log is of another version than its samples",
+    "Missing header in": "the first line of a header is missing; read as version 1.0",
+    "MarkerFile": "the file of markers that its header names is not beside it; pauses are unknown",
+    "No info on DataPoints": "its header does not give the number of samples; taken from the size of the file",
+    "Data file name in EEG.data": "its header names other samples, not there; those with its own name are read",
+    "At least one event has a sample index": "",
+    "Omitted": "",
+    "Limited": "",
+    "Could not inspect .set file": "",
+    "The data contains 'boundary' events": "",
+    "No coordinate information found": "",
+    "Unknown types found": "",
+    "Online software filter detected": "",
+    "Channels contain different": "",
+}
+_OF_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
+
+
+@dataclass(frozen=True)
+class MneSource:
+    """Reads a recording through MNE."""
+
+    reader: str  # name of the function of `mne.io`
+    files: tuple[Path, ...]  # the one that MNE is given, and its companions
+    names: tuple[str, ...]  # by which MNE looks for them
+    stamps: tuple[tuple[int, int], ...]  # size and time of each
+    to_unit: tuple[float, ...] = ()  # for each channel
+    rate: Fraction = Fraction(0)
+
+    @property
+    def rates(self) -> tuple[Fraction, ...]:
+        """Exact sampling rate of each channel."""
+        return (self.rate,) * len(self.to_unit)
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Bytes of all signals in a second, as MNE holds them."""
+        return float(8 * len(self.to_unit) * self.rate)
+
+    @contextmanager
+    def open(self) -> Iterator[MneHandle]:
+        """Open the files for reading."""
+        with self.raw() as (raw, _):
+            yield MneHandle(self, raw)
+
+    @contextmanager
+    def raw(self) -> Iterator[tuple[Any, tuple[str, ...]]]:
+        """Give MNE's own object, and what its warnings mean."""
+        import mne
+
+        where = str(self.files[0])
+        with ExitStack() as stack:
+            path = stack.enter_context(_under_names(self.files, self.names))
+            with foreign(where, "the file cannot be read by its format") as repairs:
+                raw = getattr(mne.io, self.reader)(path, preload=False, verbose="warning")
+                names = [Path(name).resolve() for name in raw.filenames if name is not None]
+            if not set(names) <= {file.resolve() for file in self.files}:
+                what = "its samples are in a file other than the one beside it that has its own name"
+                raise RecordingError(where, what, WHOLE, "Give both files the same name and export the header again")
+            yield raw, tuple(dict.fromkeys(repairs))
+
+
+@dataclass(frozen=True)
+class MneHandle:
+    """A recording that MNE has opened."""
+
+    source: MneSource
+    raw: Any
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
+        """Return stored samples in microvolts; digital limits are unknown."""
+        where = str(self.source.files[0])
+        if stamps_of(self.source.files) != self.source.stamps:
+            raise RecordingError(where, "the file changed while it was read", remedy="Try again when it is closed")
+        with foreign(where, "the file cannot be read to its end"):
+            data = self.raw.get_data(picks=list(channels), start=start, stop=stop, verbose="error")
+        if data.shape[1] != stop - start:
+            raise RecordingError(where, "the file ended before its last sample", WHOLE, "Copy it again")
+        data *= np.array(self.source.to_unit)[list(channels), None]
+        return data.astype(np.float32), None
+
+
+def stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
+    """Return the size and the time of each file."""
+    return tuple((status.st_size, status.st_mtime_ns) for status in map(check_regular, files))
+
+
+@contextmanager
+def foreign(where: str, what: str) -> Iterator[list[str]]:
+    """Report whatever a reader of MNE raises by its kind alone, for its words may quote the header; collect repairs."""
+    repairs: list[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            # Some readers print, even patient fields; stdout belongs to the results.
+            with redirect_stdout(io.StringIO()):
+                yield repairs
+    except RecordingError:
+        raise
+    except Exception as error:
+        raise RecordingError(where, f"{what} ({type(error).__name__})", WHOLE, _EXPORT) from None
+    repairs += [words for warning in caught if (words := _in_our_words(warning))]
+
+
+def _in_our_words(warning: warnings.WarningMessage) -> str:
+    """Say what a warning means, without its words, which may quote the header."""
+    if issubclass(warning.category, _OF_CODE):
+        return ""
+    text = str(warning.message)
+    for beginning, words in _WARNINGS.items():
+        if text.startswith(beginning):
+            return words
+    place = f"{Path(warning.filename).name}, line {warning.lineno}"
+    return f"the library that reads it gave a warning unknown to restcli ({warning.category.__name__} at {place})"
+
+
+@contextmanager
+def _under_names(files: Sequence[Path], names: Sequence[str]) -> Iterator[Path]:
+    """Give the first of some files in a folder where all of them have these names: links, where they have others."""
+    if all(file.name == name for file, name in zip(files, names, strict=True)):
+        yield files[0]
+        return
+    with tempfile.TemporaryDirectory(prefix="restcli-") as folder:
+        links = [Path(folder, name) for name in names]
+        for file, link in zip(files, links, strict=True):
+            _link(file.resolve(), link)
+        yield links[0]
+
+
+def _link(file: Path, link: Path) -> None:
+    for make in (os.symlink, os.link):
+        try:
+            return make(file, link)
+        except OSError:
+            continue
+    what = f"its name is not spelled as its format demands ({re.sub(r'.*[.]', '.', link.name)})"
+    raise RecordingError(str(file), what, remedy=f"Rename it to {link.name}")

@@ -1,0 +1,118 @@
+"""Nihon Kohden files (.EEG) with their electrode names (.21E), read through MNE."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from restcli.errors import RecordingError
+from restcli.io.companions import open_regular, read_header, sibling
+from restcli.io.edf_header import decode, names
+from restcli.io.mne_formats import at_joins, of_raw
+from restcli.io.mne_reader import MneSource, foreign, stamps_of
+from restcli.io.recording import Recording
+from restcli.signal.montage import parse_label
+
+_DEVICES = (b"EEG-1100", b"EEG-1200", b"EEG-2100", b"QI-403A ", b"DAE-2100")
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A stretch of signal without a pause."""
+
+    n_samples: int
+    start: datetime | None  # in whole seconds
+    codes: tuple[int, ...]  # of the electrodes, which the .21E file names
+
+
+def is_nihon(raw: bytes) -> bool:
+    """Tell from the first bytes whether this is a Nihon Kohden file."""
+    return raw.startswith(_DEVICES) and raw[0x81:0x89].startswith(_DEVICES)
+
+
+def nihon_files(path: Path) -> tuple[Path, ...]:
+    """Return the files with the device, the electrode names and the log that lie beside a Nihon Kohden file."""
+    found = (sibling(path, (ending,)) for ending in (".PNT", ".21E", ".LOG"))
+    return tuple(file for file in found if file is not None)
+
+
+def open_nihon(files: tuple[Path, ...]) -> Recording:
+    """Open a Nihon Kohden file; its blocks say when they began."""
+    path, where = files[0], str(files[0])
+    with open_regular(path) as file:
+        if not file.read(16).startswith(_DEVICES):
+            what = "this is not a Nihon Kohden file, and no BrainVision header (.vhdr) lies beside it"
+            raise RecordingError(where, what, "a recording with all its files side by side")
+    electrodes = next((file for file in files if file.suffix.lower() == ".21e"), None)
+    if electrodes is None:
+        what = "its file of electrode names (.21E) is not beside it, and names by default would be guesses"
+        raise RecordingError(where, what, "both files", f"Copy {path.stem}.21E from the EEG system to the same folder")
+    wanted = (f"{path.stem}.EEG", *(path.stem + file.suffix.upper() for file in files[1:]))
+    source = MneSource("read_raw_nihon", files, wanted, stamps_of(files))
+    with source.raw() as (raw, repairs):
+        units = ["" if kind == "stim" else "V" for kind in raw.get_channel_types()]
+        recording = of_raw(raw, source, "Nihon Kohden", units, repairs=repairs)
+    with foreign(where, "its blocks cannot be read"):
+        blocks = _blocks(path)
+    recording = _without_guesses(recording, blocks[0].codes, _named_codes(decode(read_header(electrodes))))
+    places = np.cumsum([0, *(block.n_samples for block in blocks[:-1])]) / recording.channels[0].sfreq
+    begin = blocks[0].start or datetime.min
+    seconds = [math.nan if block.start is None else (block.start - begin).total_seconds() for block in blocks]
+    lag = np.array(seconds) - places
+    latest = np.fmax.accumulate(lag)
+    lag[latest - lag < 1] = latest[latest - lag < 1]  # their clock has whole seconds
+    return at_joins(recording, places, lag)
+
+
+def _named_codes(text: str) -> set[int]:
+    """Return the codes of the electrodes that a .21E file names."""
+    sections = re.split(r"^\[", text, flags=re.MULTILINE)
+    used = [part for part in sections if re.match(r"[^\n]*(ELECTRODE|REFERENCE)", part)]
+    return {int(code) for part in used for code in re.findall(r"^(\d+)=\s*\S", part, re.MULTILINE)}
+
+
+def _without_guesses(recording: Recording, codes: tuple[int, ...], named: set[int]) -> Recording:
+    """Leave out electrodes that have their name from a default alone."""
+    channels = list(recording.channels)
+    guessed = [i for i, code in enumerate(codes) if code not in named and parse_label(channels[i].label) is not None]
+    if not guessed:
+        return recording
+    problem = "the file of electrode names (.21E) does not name it"
+    for i in guessed:
+        channels[i] = replace(channels[i], problem=problem)
+    note = f"{names(channels[i].label for i in guessed)}: {problem}; the channel is left out"
+    return replace(recording, channels=tuple(channels), repairs=(*recording.repairs, note))
+
+
+def _blocks(path: Path) -> list[_Block]:
+    """Read where the blocks of the first control block are, and what their headers say."""
+    with open_regular(path) as file:
+
+        def at(position: int, form: str) -> tuple[int, ...]:
+            file.seek(position)
+            return struct.unpack("<" + form, file.read(struct.calcsize("<" + form)))
+
+        (control,) = at(0x92, "I")
+        found = []
+        for block in range(at(control + 17, "B")[0]):
+            (begin,) = at(control + 18 + 20 * block, "I")
+            rate, duration = at(begin + 0x1A, "HI")
+            (n_channels,) = at(begin + 0x26, "B")
+            codes = at(begin + 0x27, "B9x" * n_channels)
+            found.append(_Block(duration * (rate & 0x3FFF) // 10, _clock(at(begin + 0x14, "6B")), codes))
+    return found
+
+
+def _clock(digits: tuple[int, ...]) -> datetime | None:
+    """Read year, month, day, hour, minute and second from one byte each, whose hexadecimal digits are decimal."""
+    try:
+        year, month, day, hour, minute, second = (int(f"{byte:x}") for byte in digits)
+        return datetime(year + (2000 if year < 80 else 1900), month, day, hour, minute, second)
+    except ValueError:
+        return None
