@@ -43,7 +43,7 @@ def data(shared_eeg: Path) -> Path:
 
 def long(monkeypatch: pytest.MonkeyPatch, duration: float, start: datetime | None = None) -> None:
     """Let recordings have the length they had before they were cut to headers."""
-    monkeypatch.setattr(room, "open_recording", lambda path: SimpleNamespace(duration=duration, start=start))
+    monkeypatch.setattr(room, "open_recording", lambda path: SimpleNamespace(duration=duration, clock=start))
 
 
 # ------------------------------------------------------------------------------------ layouts
