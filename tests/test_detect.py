@@ -118,7 +118,7 @@ def test_missing_electrodes_leave_the_graph(tmp_path: Path, detector: Detector) 
     column = result.scores.nodes.index("FZ-CZ")
     assert np.isnan(result.scores.by_node[:, column]).all()
     assert np.isfinite(result.scores.probability[:-3]).all()
-    with pytest.raises(RecordingError, match=r"at least 18 nodes.*--channel-map"):
+    with pytest.raises(RecordingError, match=r"at least 18 nodes.*Accept fewer with --allow-missing"):
         run(path, detector, allow_missing=0)
 
 

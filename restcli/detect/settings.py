@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from restcli.errors import RecordingError, UsageError
 from restcli.events import EventRule
 from restcli.io.recording import Channel, Recording
 from restcli.nn.weights import DEFAULT_NAME, Weights
+from restcli.signal.contacts import contact_families, families_in_words, other_kind
 from restcli.signal.montage import Montage, derive, parse_label
 
 
@@ -99,7 +100,7 @@ def _unusable(channel: Channel, highest: float) -> str:
     if channel.problem:
         return channel.problem
     if channel.unit != "µV":
-        return f"its unit '{channel.unit}' is not a voltage"
+        return f"its unit '{channel.unit}' is not a voltage" if channel.unit.strip() else "it has no unit"
     if channel.sfreq < 2 * highest:
         return f"it is sampled at {channel.sfreq:g} Hz, too slowly for the {highest:g} Hz that the weights look at"
     return ""
@@ -119,6 +120,7 @@ def fit_montage(recording: Recording, weights: Weights, settings: Settings) -> M
     highest = float(weights.features.range[1])
     montage = derive(usable_labels(recording, highest), weights.nodes, channel_map=dict(settings.channel_map))
     least = weights.look_ahead + rule_in_force(weights, settings).min_duration
+    _refuse_intracranial(recording, settings)
     longest = max((segment.stop - segment.start for segment in recording.segments), default=0.0)
     if longest < least:
         raise RecordingError(
@@ -132,19 +134,37 @@ def fit_montage(recording: Recording, weights: Weights, settings: Settings) -> M
             str(recording.path),
             _why_too_few(recording, montage, len(weights.nodes), highest),
             f"at least {needed} nodes for weights {weights.name}, from electrodes of the 10-20 system",
-            "Name the channels with --channel-map, or accept fewer with --allow-missing",
+            _remedy(usable_labels(recording, highest), montage, settings),
         )
     return montage
+
+
+def _refuse_intracranial(recording: Recording, settings: Settings) -> None:
+    """Refuse a file that BIDS calls intracranial, unless the user names its channels."""
+    if recording.path.name.lower().split(".")[0].endswith("_ieeg") and not settings.channel_map:
+        raise RecordingError(
+            str(recording.path),
+            "is intracranial EEG by its BIDS name (_ieeg)",
+            "EEG from the scalp",
+            "Name scalp electrodes with --channel-map if it has any",
+        )
 
 
 def _why_too_few(recording: Recording, montage: Montage, n_nodes: int, highest: float) -> str:
     labels = [channel.label for channel in recording.channels]
     shown = ", ".join(repr(label) for label in labels[:6]) + (", ..." if len(labels) > 6 else "")
-    missing = ", ".join(montage.missing[:8]) + (" ..." if len(montage.missing) > 8 else "")
+    n_more = len(montage.missing) - 8
+    missing = ", ".join(montage.missing[:8]) + (f" and {n_more} more" if n_more > 0 else "")
     text = (
         f"only {len(montage.nodes)} of {n_nodes} nodes can be derived from its {len(labels)} channels ({shown}); "
         f"missing: {missing}"
     )
+    families = contact_families(usable_labels(recording, highest))
+    if families:
+        named = families_in_words(families)
+        return f"labels such as {named} name contacts of depth electrodes, grids or another cap; {text}"
+    kind = other_kind(usable_labels(recording, highest))
+    text = f"{kind}; {text}" if kind else text
     unusable = [
         (channel.label, reason)
         for channel in recording.channels
@@ -154,6 +174,16 @@ def _why_too_few(recording: Recording, montage: Montage, n_nodes: int, highest: 
         return text
     others = f" and {len(unusable) - 1} more" if len(unusable) > 1 else ""
     return f"{text}; EEG channel '{unusable[0][0]}'{others} left out: {unusable[0][1]}"
+
+
+def _remedy(labels: Sequence[str], montage: Montage, settings: Settings) -> str:
+    """Say what may help: a map if a usable channel has no known name, fewer nodes if there are any."""
+    mapped = dict(settings.channel_map)
+    unnamed = any(label and parse_label(mapped.get(label, label)) is None for label in labels)
+    ways = ["name the channels with --channel-map"] if unnamed or montage.contacts else []
+    if montage.nodes:
+        ways.append("accept fewer with --allow-missing")
+    return ", or ".join(ways)
 
 
 def read_channel_map(path: Path | None) -> tuple[tuple[str, str], ...]:

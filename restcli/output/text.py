@@ -71,6 +71,9 @@ def quality_warnings(result: Result) -> list[str]:
     if result.montage.duplicates:
         labels = ", ".join(result.recording.channels[i].label for i in result.montage.duplicates)
         found.append(f"repeated channels left out, the first of each kept: {labels}")
+    if result.montage.contacts:
+        labels = ", ".join(result.recording.channels[i].label for i in result.montage.contacts)
+        found.append(f"left out as contacts of depth electrodes, although named like scalp electrodes: {labels}")
     return found
 
 

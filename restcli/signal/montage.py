@@ -11,6 +11,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from restcli.signal.contacts import contact_families, is_contact
+
 # The electrodes of the REST and DCRNN papers, in their published order.
 ELECTRODES_19 = tuple("FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 FZ CZ PZ".split())
 
@@ -159,20 +161,24 @@ class Montage:
     matrix: NDArray[np.float32]  # (N, C), node signals = matrix @ channel signals
     kind: str  # "referential", "bipolar", "mixed" or "none": what the channels are
     duplicates: tuple[int, ...] = ()  # channels left out because an earlier one carries the same derivation
+    contacts: tuple[int, ...] = ()  # channels left out because they number contacts, though named like electrodes
 
 
 def derive(labels: Sequence[str], nodes: Sequence[str], *, channel_map: Mapping[str, str] | None = None) -> Montage:
     """Find how each node, ``FP1-F7`` or ``FP1`` (against the mean of those found), follows from the channels.
 
-    The map takes labels in the file to our names (``F3`` or ``F3-C3``); an empty name leaves the channel out. The
-    result may have no nodes at all; the caller decides how many are enough.
+    The map takes labels in the file to our names (``F3`` or ``F3-C3``); an empty name leaves the channel out. Labels
+    that number the contacts of depth electrodes name no electrode unless the map says so. The result may have no nodes
+    at all; the caller decides how many are enough.
 
     Channels are edges between electrodes (a referential channel joins its electrode to the reference), so a node
     ``A-B`` is the signed sum along the shortest path from A to B: one channel of a bipolar recording, the difference
     of two referential ones, or a chain. Electrode nodes need a common reference: the largest connected part is taken
     and referenced to its own average.
     """
-    edges, duplicates = _channel_edges(labels, channel_map or {})
+    channel_map = channel_map or {}
+    contacts = _contacts(labels, channel_map)
+    edges, duplicates = _channel_edges(["" if i in contacts else label for i, label in enumerate(labels)], channel_map)
     bipolar = ["-" in node for node in nodes]
     paths: dict[str, dict[int, float]] = {}
     if all(bipolar):
@@ -191,7 +197,19 @@ def derive(labels: Sequence[str], nodes: Sequence[str], *, channel_map: Mapping[
         for index, weight in paths[node].items():
             matrix[row, column[index]] = weight
     missing = tuple(node for node in nodes if node not in paths)
-    return Montage(found, missing, tuple(channels), matrix, _kind(edges, channels), duplicates)
+    return Montage(found, missing, tuple(channels), matrix, _kind(edges, channels), duplicates, contacts)
+
+
+def _contacts(labels: Sequence[str], channel_map: Mapping[str, str]) -> tuple[int, ...]:
+    """Channels that are named like electrodes and are none, as the other labels show."""
+    open_to_doubt = [label for label in labels if label not in channel_map and label.strip() not in channel_map]
+    families = contact_families(open_to_doubt)
+    if not families:
+        return ()
+    doubted = set(open_to_doubt)
+    return tuple(
+        i for i, label in enumerate(labels) if label in doubted and is_contact(label, families) and parse_label(label)
+    )
 
 
 Edge = tuple[str, str, int]
