@@ -56,20 +56,18 @@ def from_annotations(annotations: Iterable[Annotation], where: str) -> Table:
         if label == BACKGROUND:
             if text == BACKGROUND:  # other spellings are remarks on the EEG
                 rows.append(Row(where, mark.onset, stop, BACKGROUND))
-        elif label is not None and mark.duration > 0:
+        elif label is None:
+            continue
+        elif mark.duration > 0:
             rows.append(_row(mark, label, where))
-        elif label is not None and _CLOSES.search(text) and opened is not None:
+        elif _CLOSES.search(text) and opened is not None:
             rows.append(Row(where, opened, mark.onset, "sz"))
             opened = None
-        elif label is not None and _OPENS.search(text) and opened is None:
+        elif _OPENS.search(text) and opened is None:
             opened = mark.onset
-        elif label is not None:
-            raise AnnotationError(
-                where,
-                f"the seizure annotation at {mark.onset:.2f} s has no length",
-                "a duration, or a pair such as 'seizure start' and 'seizure end'",
-                "Give it a length",
-            )
+        else:
+            what = f"the seizure annotation at {mark.onset:.2f} s has no length"
+            raise AnnotationError(where, what, "a duration, or a pair such as 'seizure start' and 'seizure end'")
     if opened is not None:
         raise AnnotationError(where, f"the seizure that starts at {opened:.2f} s never ends", "its end")
     return Table(tuple(rows), unscored=tuple(unscored))

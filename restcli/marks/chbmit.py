@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from restcli.errors import AnnotationError
-from restcli.marks.table import Format, Head, Row, Table, number, numbered_lines, read_bytes
+from restcli.marks.table import Format, Head, Row, Table, named_values, number, read_bytes
 
 
 def _matches(head: Head) -> bool:
@@ -16,23 +16,19 @@ def _matches(head: Head) -> bool:
 
 
 def _read(path: Path) -> Table:
+    where = str(path)
     try:
         marks = parse_wfdb(read_bytes(path))
     except (struct.error, ValueError, ZeroDivisionError) as error:
-        raise AnnotationError(str(path), "the stream is damaged or stops in the middle", "WFDB annotations") from error
-    rows: list[Row] = []
-    opened: float | None = None
-    for moment, symbol in marks:
-        if symbol == "[" and opened is None:
-            opened = moment
-        elif symbol == "]" and opened is not None:
-            rows.append(Row(str(path), opened, moment, "sz"))
-            opened = None
-        elif symbol in "[]":
-            raise AnnotationError(str(path), f"an unpaired {symbol!r} at {moment:.2f} s", "pairs of [ and ]")
-    if opened is not None:
-        raise AnnotationError(str(path), f"the seizure that starts at {opened:.2f} s never ends", "pairs of [ and ]")
-    return Table(tuple(rows))
+        raise AnnotationError(where, "the stream is damaged or stops in the middle", "WFDB annotations") from error
+    found = [(moment, symbol) for moment, symbol in marks if symbol in "[]"]
+    for index, (moment, symbol) in enumerate(found):
+        if symbol != "[]"[index % 2]:
+            raise AnnotationError(where, f"an unpaired {symbol!r} at {moment:.2f} s", "pairs of [ and ]")
+    if len(found) % 2:
+        raise AnnotationError(where, f"the seizure that starts at {found[-1][0]:.2f} s never ends", "pairs of [ and ]")
+    times = [moment for moment, _ in found]
+    return Table(tuple(Row(where, *span, "sz") for span in zip(times[::2], times[1::2], strict=True)))
 
 
 def parse_wfdb(data: bytes, sfreq: float = 256.0) -> list[tuple[float, str]]:
@@ -99,16 +95,15 @@ def read_summary(path: Path) -> dict[str, Table | AnnotationError]:
     """Read ``chbNN-summary.txt``: the name of each recording and its marks, or what is wrong with them."""
     blocks: dict[str, _Block] = {}
     block: _Block | None = None
-    for where, text in numbered_lines(path):
-        key, _, value = (part.strip() for part in text.partition(":"))
-        if key.lower() == "file name":
+    for where, key, value in named_values(path):
+        if key == "file name":
             block = _Block(where)
             if value in blocks:
                 block.error = AnnotationError(where, "the recording is listed twice", "one entry for each recording")
             blocks[value] = block
         elif block is not None:
             try:
-                block.add(key.lower(), value, where)
+                block.add(key, value, where)
             except AnnotationError as error:
                 block.error = block.error or error
     if not blocks:

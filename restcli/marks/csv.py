@@ -21,31 +21,24 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     columns = (*COLUMNS, "typeConfidence", "clock", "reason")
     table = csv.DictWriter(stream, columns, restval="n/a", lineterminator="\n")
     table.writeheader()
+    times = {"recordingDuration": exact_seconds(events.duration)}
+    if events.start is not None:
+        times["dateTime"] = events.start.isoformat(sep=" ", timespec="milliseconds")
+
+    def write(onset: float, duration: float, **cells: str) -> None:
+        if events.start is not None:
+            cells["clock"] = f"{events.start + timedelta(seconds=onset):%H:%M:%S}"
+        table.writerow({"onset": f"{onset:.3f}", "duration": f"{duration:.3f}"} | times | cells)
+
     for event in events:
-        cells = {
-            "confidence": probability(event.confidence, 4),
-            "typeConfidence": probability(event.label_confidence, 4),
-        }
-        cells |= {"eventType": event.label, "channels": channels(event)}
-        table.writerow(_times(event.onset, event.duration, events) | cells)
+        sure = {"confidence": event.confidence, "typeConfidence": event.label_confidence}
+        cells = {name: probability(value, 4) for name, value in sure.items()}
+        write(event.onset, event.duration, eventType=event.label, channels=channels(event), **cells)
     if not events.events:
-        table.writerow(_times(0.0, events.duration, events) | {"eventType": BACKGROUND})
+        write(0.0, events.duration, eventType=BACKGROUND)
     for span in events.unscored:
-        cells = {"eventType": NOT_SCORED, "reason": span.reason}
-        table.writerow(_times(span.start, span.stop - span.start, events) | cells)
+        write(span.start, span.stop - span.start, eventType=NOT_SCORED, reason=span.reason)
     return stream.getvalue().encode("utf-8")
-
-
-def _times(onset: float, duration: float, events: Events) -> dict[str, str]:
-    times = {
-        "onset": f"{onset:.3f}",
-        "duration": f"{duration:.3f}",
-        "recordingDuration": exact_seconds(events.duration),
-    }
-    if events.start is None:
-        return times
-    start, clock = events.start, events.start + timedelta(seconds=onset)
-    return times | {"dateTime": start.isoformat(sep=" ", timespec="milliseconds"), "clock": f"{clock:%H:%M:%S}"}
 
 
 FORMATS = (Format("csv", "SzCORE's columns for spreadsheets", (".csv",), _matches, read_columns, _write),)

@@ -30,22 +30,18 @@ def _read(path: Path) -> Table:
         raise AnnotationError(str(path), "is not valid XML", "an annotationlist of EDFbrowser") from error
     if root.tag != "annotationlist":
         raise AnnotationError(str(path), "holds XML of another kind", "an annotationlist of EDFbrowser")
-    moments, marks = [], []
+    marks = []
     for index, item in enumerate(root.findall("annotation"), 1):
         where = f"{path}, annotation {index}"
         moment, fraction = _moment(item.findtext("onset", ""), where)
-        length = item.findtext("duration") or "0"
-        moments.append(moment)
-        marks.append((moment, fraction, number(length, where), item.findtext("description", "").strip()))
-    if not moments:
+        length = number(item.findtext("duration") or "0", where)
+        marks.append((moment, fraction, length, item.findtext("description", "").strip()))
+    if not marks:
         return Table(())
-    first = min(moments)
+    first = min(marks)[0]
     anonymous = timedelta(0) <= first - UNKNOWN_START < timedelta(days=30)
     origin = UNKNOWN_START if anonymous else datetime.combine(first.date(), time())
-    annotations = [
-        Annotation((moment - origin).total_seconds() + fraction, length, text)
-        for moment, fraction, length, text in marks
-    ]
+    annotations = [Annotation((mark[0] - origin).total_seconds() + mark[1], *mark[2:]) for mark in marks]
     return replace(from_annotations(annotations, str(path)), origin=origin)
 
 
@@ -75,5 +71,4 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
-_LOST = ("type confidence", "start", "duration")
-FORMATS = (Format("xml", "EDFbrowser's annotation list", (".xml",), _matches, _read, _write, _LOST),)
+FORMATS = (Format("xml", "EDFbrowser's annotation list", (".xml",), _matches, _read, _write),)

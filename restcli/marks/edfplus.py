@@ -73,6 +73,5 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
         return bytes(file.to_bytes())
 
 
-_LOST = ("type confidence", "duration")
 _TITLE = "annotation-only EDF+; read also from EDF+ and BDF+ recordings"
-FORMATS = (Format("edf", _TITLE, (".edf", ".bdf"), _matches, _read, _write, _LOST, _remark),)
+FORMATS = (Format("edf", _TITLE, (".edf", ".bdf"), _matches, _read, _write, _remark),)

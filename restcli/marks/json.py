@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +26,19 @@ def _read(path: Path) -> Table:
         raise AnnotationError(where, "is not valid JSON", "events as restcli writes them") from error
     if content.get("format") != "restcli-events":
         raise AnnotationError(where, "holds JSON of another kind", "events as restcli writes them")
-    spans = _items(content, "notScored", where)
     start = None if content.get("dateTime") is None else _value(content, "dateTime", str, where)
     return Table(
         tuple(_row(item, place) for item, place in _items(content, "events", where)),
         _value(content, "recordingDuration", float, where),
         clock_time(start),
         looked=True,
-        unscored=tuple(
-            Span(
-                _value(item, "start", float, place),
-                _value(item, "stop", float, place),
-                _value(item, "reason", str, place),
-            )
-            for item, place in spans
-        ),
+        unscored=tuple(_span(item, place) for item, place in _items(content, "notScored", where)),
     )
+
+
+def _span(item: Mapping[str, Any], where: str) -> Span:
+    start, stop = (_value(item, key, float, where) for key in ("start", "stop"))
+    return Span(start, stop, _value(item, "reason", str, where))
 
 
 def _items(content: Mapping[str, Any], key: str, where: str) -> list[tuple[Mapping[str, Any], str]]:
@@ -61,8 +59,7 @@ def _row(item: Mapping[str, Any], where: str) -> Row:
         for key in ("confidence", "typeConfidence")
     )
     label = label_of(_value(item, "eventType", str, where), where)
-    stop = onset + _value(item, "duration", float, where)
-    return Row(where, onset, stop, label, confidence, tuple(names), certainty)
+    return Row(where, onset, onset + _value(item, "duration", float, where), label, confidence, tuple(names), certainty)
 
 
 def _value(item: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
@@ -98,7 +95,7 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
         "recordingDuration": events.duration,
         "dateTime": None if events.start is None else events.start.isoformat(),
         "events": [event_to_dict(event) for event in events],
-        "notScored": [{"start": span.start, "stop": span.stop, "reason": span.reason} for span in events.unscored],
+        "notScored": [asdict(span) for span in events.unscored],
     }
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
 

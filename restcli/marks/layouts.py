@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from restcli.errors import AnnotationError, RecordingError
@@ -22,20 +24,27 @@ from restcli.marks.types import known_type
 _LISTED = 5
 
 
+Listing = Callable[[Path, Mapping[str, datetime]], Mapping[str, Table | AnnotationError]]
+"""Reads a list of many recordings, given the known starts: the marks of each, or what is wrong with them."""
+
+
 @dataclass(frozen=True)
 class Marks:
     """Where the marks of a recording stand; they are read when asked for."""
 
     path: Path  # a table, or a list that speaks of many recordings
     entry: str = ""  # name of the recording in such a list
-    reader: Callable[[Marks, Recording], Table] | None = None  # for a list
+    listing: Listing | None = None
     label: str = ""  # type of every seizure when the list does not say
 
     def read(self, recording: Recording) -> Events:
         """Read the marks and check them against the recording; AnnotationError if they do not fit."""
-        if self.reader is None:
+        if self.listing is None:
             return read_events(self.path, duration=recording.duration, start=recording.clock)
-        table = self.reader(self, recording)
+        starts = {} if recording.clock is None else {self.entry: recording.clock}
+        table = self.listing(self.path, starts)[self.entry]
+        if isinstance(table, AnnotationError):
+            raise table
         if self.label:
             table = replace(table, rows=tuple(replace(row, label=self.label) for row in table.rows))
         return to_events(table, f"{self.path}, {self.entry}", recording.duration, recording.clock)
@@ -59,33 +68,20 @@ class Item:
 
 @dataclass(frozen=True)
 class Layout:
-    """A data-set layout.
+    """A data-set layout."""
 
-    Parameters
-    ----------
-    name : str
-        Short name, the `source` of its items.
-    title : str
-        A few words for listings.
-    stem : re.Pattern
-        File names of its recordings without their ending; the first group is the patient.
-    find : callable
-        Recording and match of its stem to an `Item`, or None if it has no marks in this layout. It does not raise: what
-        is wrong with the marks is said when they are read.
-    """
-
-    name: str
-    title: str
-    stem: re.Pattern[str]
+    name: str  # the `source` of its items
+    title: str  # a few words for listings
+    stem: re.Pattern[str]  # file names of its recordings without their ending; the first group is the patient
+    # Recording and match of its stem to an item, or None without marks; reading them says what is wrong with them.
     find: Callable[[Path, re.Match[str]], Item | None]
 
 
 def find_items(path: str | Path) -> tuple[Item, ...]:
     """Find every recording in a folder (or one recording), with its marks, patient and official split.
 
-    Folders may be in any of `LAYOUTS`, or plain with a table of events beside each recording (``X_events.tsv`` or
-    ``X.tsv`` beside ``X.edf``, in any format). A recording without marks is an AnnotationError that lists them all: it
-    is never taken as background. Folders named ``derivatives`` or with a leading dot are left out.
+    Folders are in one of `LAYOUTS`, or have a table of events beside each recording (``X_events.tsv`` or ``X.tsv``).
+    A recording without marks is never taken as background. ``derivatives`` and hidden folders are left out.
     """
     root = Path(path)
     if not root.exists():
@@ -93,23 +89,17 @@ def find_items(path: str | Path) -> tuple[Item, ...]:
     recordings = [root] if root.is_file() else list(_walk(root))
     if not recordings:
         raise RecordingError(str(root), "holds no recordings", "EDF, BDF, BrainVision, EEGLAB or Persyst files")
-    items, missing = [], []
-    for recording in recordings:
-        item = _find(recording, root)
-        if item is None:
-            missing.append(recording)
-        else:
-            items.append(item)
+    found = {recording: _find(recording, root) for recording in recordings}
+    missing = [str(recording) for recording, item in found.items() if item is None]
     if missing:
-        names = ", ".join(str(recording) for recording in missing[:_LISTED])
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise AnnotationError(
             str(root),
-            f"{len(missing)} of {len(recordings)} recordings have no marks: {names}{more}",
+            f"{len(missing)} of {len(found)} recordings have no marks: {', '.join(missing[:_LISTED])}{more}",
             "a table of events for each, with a bckg row where none were found",
             "Write one, or move these recordings elsewhere",
         )
-    return tuple(items)
+    return tuple(item for item in found.values() if item is not None)
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -125,8 +115,7 @@ def _find(recording: Path, root: Path) -> Item | None:
     """Try the layouts, most particular first, then a table beside the recording."""
     for layout in LAYOUTS:
         match = layout.stem.fullmatch(recording.stem)
-        item = None if match is None else layout.find(recording, match)
-        if item is not None:
+        if match is not None and (item := layout.find(recording, match)) is not None:
             return item
     marks = _beside(recording)
     if marks is None:
@@ -139,9 +128,7 @@ def _beside(recording: Path) -> Path | None:
     """Find a table of events by its name; without ``_events`` it must also look like one, as sidecars do not."""
     named = _first(recording.with_name(f"{recording.stem}_events{ending}") for ending in ENDINGS)
     others = (recording.with_suffix(ending) for ending in ENDINGS)
-    return named or next(
-        (path for path in others if path != recording and path.is_file() and may_hold_events(path)), None
-    )
+    return named or _first(path for path in others if path != recording and path.is_file() and may_hold_events(path))
 
 
 def _first(paths: Iterable[Path]) -> Path | None:
@@ -150,10 +137,9 @@ def _first(paths: Iterable[Path]) -> Path | None:
 
 def _bids(recording: Path, match: re.Match[str]) -> Item | None:
     marks = recording.with_name(f"{recording.stem.removesuffix('_eeg')}_events.tsv")
-    if not marks.is_file():
-        return None
     subject = next((folder for folder in recording.parents if folder.name == match[1]), recording.parent)
-    return Item(recording, Marks(marks), f"{subject.resolve().parent.name}/{match[1]}", None, "bids")
+    patient = f"{subject.resolve().parent.name}/{match[1]}"
+    return Item(recording, Marks(marks), patient, None, "bids") if marks.is_file() else None
 
 
 def _tusz(recording: Path, match: re.Match[str]) -> Item | None:
@@ -177,11 +163,11 @@ def _chbmit(recording: Path, match: re.Match[str]) -> Item | None:
     records = recording.resolve().parent.parent / "RECORDS-WITH-SEIZURES"
     marks = None
     if summary.is_file() and _is_listed(summary, recording.name, read_summary):
-        marks = Marks(summary, recording.name, _in_summary)
+        marks = Marks(summary, recording.name, lambda path, _: read_summary(path))
     elif stream.is_file():
         marks = Marks(stream)
     elif records.is_file() and not _is_listed(records, f"{match[1]}/{recording.name}", _words):
-        marks = Marks(records, recording.name, _none_found)
+        marks = Marks(records, recording.name, lambda *_: defaultdict(lambda: Table((), looked=True)))
     return None if marks is None else Item(recording, marks, patient, None, "chbmit")
 
 
@@ -196,31 +182,12 @@ def _is_listed(path: Path, name: str, read: Callable[[Path], Iterable[str]]) -> 
         return True  # reading the marks will say why
 
 
-def _in_summary(marks: Marks, recording: Recording) -> Table:  # noqa: ARG001
-    return _table(read_summary(marks.path)[marks.entry])
-
-
-def _none_found(marks: Marks, recording: Recording) -> Table:  # noqa: ARG001
-    return Table((), looked=True)
-
-
-def _table(found: Table | AnnotationError) -> Table:
-    if isinstance(found, AnnotationError):
-        raise found
-    return found
-
-
 def _siena(recording: Path, match: re.Match[str]) -> Item | None:
     listed = recording.with_name(f"Seizures-list-{match[1]}.txt")
     if not listed.is_file() or not _is_listed(listed, recording.name, read_list):
         return None
-    marks = Marks(listed, recording.name, _in_list, _siena_type(listed, match[1]))
+    marks = Marks(listed, recording.name, read_list, _siena_type(listed, match[1]))
     return Item(recording, marks, match[1], None, "siena")
-
-
-def _in_list(marks: Marks, recording: Recording) -> Table:
-    starts = {} if recording.clock is None else {marks.entry: recording.clock}
-    return _table(read_list(marks.path, starts)[marks.entry])
 
 
 def _siena_type(listed: Path, patient: str) -> str:
@@ -250,8 +217,8 @@ LAYOUTS = (
 def patient_of(place: str | Path) -> str:
     """Name the patient of a recording, or of a table of its events, by its place in a folder.
 
-    The names of a known layout come first, then the folder ``sub-XX``, the first folder, and the name up to the first
-    ``_``, ``-`` or blank: numbered recordings in one folder are one patient rather than on two sides of a split.
+    Known layouts come first, then the folder ``sub-XX``, the first folder, and the name up to its first ``_``, ``-`` or
+    blank: numbered recordings in one folder are one patient rather than on two sides of a split.
 
     >>> [patient_of(place) for place in ("dev/aaaaaaac/s001/aaaaaaac_s001_t000", "chb21/chb21_01.edf", "ana/night.edf")]
     ['aaaaaaac', 'chb01', 'ana']

@@ -50,19 +50,15 @@ def may_hold_events(path: Path) -> bool:
 def read_events(path: str | Path, *, duration: float | None = None, start: datetime | None = None) -> Events:
     """Read the events of one recording in any known format; see `FORMATS`.
 
-    `duration` and `start` of the recording are needed by formats that do not hold them (UnknownLengthError).
-    Anything unclear is an AnnotationError. The result is empty only if the file says that somebody looked.
+    Formats that do not hold `duration` and `start` need them (UnknownLengthError). Anything unclear is an
+    AnnotationError; the result is empty only if the file says that somebody looked.
     """
     source = Path(path)
     form = find_format(source)
     if form is None:
         known = "; ".join(f"{form.title} ({', '.join(form.endings)})" for form in FORMATS)
-        raise AnnotationError(
-            str(source),
-            "the format of the table is unknown",
-            known,
-            "Give the folder of the data set if this is a list of many recordings",
-        )
+        remedy = "Give the folder of the data set if this is a list of many recordings"
+        raise AnnotationError(str(source), "the format of the table is unknown", known, remedy)
     return to_events(form.read(source), str(source), duration, start)
 
 
@@ -75,11 +71,11 @@ def write_events(events: Events, path: str | Path, name: str) -> str:
     form = WRITABLE.get(name)
     if form is None or form.write is None:
         raise OutputError(str(target), f"the format {name!r} is unknown", f"one of {', '.join(WRITABLE)}")
-    for event in events:
-        if not SZCORE_TYPE.fullmatch(event.label):
-            raise OutputError(
-                str(target), f"the event type {event.label!r} is unknown", "a SzCORE type such as sz or sz_foc"
-            )
+    unknown = [event.label for event in events if not SZCORE_TYPE.fullmatch(event.label)]
+    if unknown:
+        raise OutputError(
+            str(target), f"the event type {unknown[0]!r} is unknown", "a SzCORE type such as sz or sz_foc"
+        )
     if events.start is not None:
         events = replace(events, start=events.start.replace(tzinfo=None))
     write_atomically(target, form.write(events, target.stem))

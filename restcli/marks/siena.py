@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from restcli.errors import AnnotationError
-from restcli.marks.table import SLACK, Row, Table, numbered_lines
+from restcli.marks.table import SLACK, Row, Table, named_values
 
 _DAY = 86400.0
 # Misprints of the published lists (version 1.0.0), each found by comparing the list with the header of the recording.
@@ -49,11 +49,8 @@ class _Recording:
         onset, stop = (onset - begin) % _DAY, (stop - begin) % _DAY
         end = (self.times["registration end"] - begin) % _DAY if "registration end" in self.times else _DAY
         if not onset < stop <= end + SLACK:
-            raise AnnotationError(
-                where,
-                f"a seizure from {onset:.0f} to {stop:.0f} s in a recording of {end:.0f} s",
-                "start < end, both inside the recording",
-            )
+            what = f"a seizure from {onset:.0f} to {stop:.0f} s in a recording of {end:.0f} s"
+            raise AnnotationError(where, what, "start < end, both inside the recording")
         return Row(where, onset, stop, "sz")
 
     def table(self, path: Path) -> Table | AnnotationError:
@@ -70,9 +67,7 @@ def read_list(path: Path, starts: Mapping[str, datetime] | None = None) -> dict[
     """
     recordings: dict[str, _Recording] = {}
     name = ""
-    for where, text in numbered_lines(path):
-        key, _, value = (part.strip() for part in text.partition(":"))
-        key = " ".join(key.lower().split())
+    for where, key, value in named_values(path):
         if key == "file name":
             name = _file_name(value)
             moment = (starts or {}).get(name)

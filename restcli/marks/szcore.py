@@ -49,7 +49,7 @@ def _matches(head: Head) -> bool:
 
 def read_columns(path: Path) -> Table:
     """Read a table with SzCORE's columns, separated by tabs or commas."""
-    rows, unscored, durations, start = [], [], set(), None
+    rows, unscored, durations, start = [], [], set[float](), None
     for where, cells in read_cells(path):
         kind = next((cells[name] for name in ("eventtype", "trial_type", "event_type") if name in cells), None)
         if kind is None:
@@ -61,24 +61,15 @@ def read_columns(path: Path) -> Table:
         if kind == NOT_SCORED:
             unscored.append(Span(onset, onset + length, cells.get("reason", "")))
             continue
-        rows.append(
-            Row(
-                where,
-                onset,
-                onset + length,
-                label,
-                optional_number(cells.get("confidence"), where),
-                channel_names(cells.get("channels")),
-                optional_number(cells.get("typeconfidence"), where),
-            )
-        )
-        durations.add(optional_number(cells.get("recordingduration"), where))
+        confidence, certainty = (optional_number(cells.get(name), where) for name in ("confidence", "typeconfidence"))
+        names = channel_names(cells.get("channels"))
+        rows.append(Row(where, onset, onset + length, label, confidence, names, certainty))
+        duration = optional_number(cells.get("recordingduration"), where)
+        durations |= set() if math.isnan(duration) else {duration}
         start = start or clock_time(cells.get("datetime"))
-    durations = {value for value in durations if not math.isnan(value)}
     if len(durations) > 1:
         raise AnnotationError(str(path), "the rows name several recordingDuration", "one recording in a table")
-    duration = durations.pop() if durations else None
-    return Table(tuple(rows), duration, start, unscored=tuple(unscored))
+    return Table(tuple(rows), max(durations, default=None), start, unscored=tuple(unscored))
 
 
 def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
@@ -130,5 +121,4 @@ def channels(event: Event) -> str:
     return ",".join(event.channels) if event.channels else "n/a"
 
 
-_LOST = ("type confidence", "fraction of the start", "not scored")
-FORMATS = (Format("tsv", "SzCORE / HED-SCORE events of BIDS", (".tsv",), _matches, read_columns, _write, _LOST),)
+FORMATS = (Format("tsv", "SzCORE / HED-SCORE events of BIDS", (".tsv",), _matches, read_columns, _write),)

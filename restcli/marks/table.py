@@ -67,52 +67,30 @@ class Head:
 
 @dataclass(frozen=True)
 class Format:
-    """An event format: how to recognise, read and write it.
+    """An event format: how to recognise, read and write it."""
 
-    Parameters
-    ----------
-    name : str
-        What ``--format`` calls it; files that restcli writes end in ``_events.NAME``.
-    title : str
-        A few words for listings.
-    endings : tuple of str
-        Endings of file names, lower-case with their dot.
-    matches : callable
-        `Head` of a file to whether it is of this format. At most one format matches a file.
-    read : callable
-        Path to `Table`. Raises nothing but AnnotationError, which names file and line and never quotes free text.
-    write : callable or None
-        Events and stem of the file to bytes; None for a format that is only read.
-    loses : tuple of str
-        What a written file does not give back: some of ``type``, ``unknown confidence`` (it becomes 1), ``channels``,
-        ``type confidence``, ``start``, ``fraction of the start``, ``duration`` and ``not scored``.
-    remark : callable
-        Events to what this format cannot say of them although it usually can; empty if there is nothing.
-    """
-
-    name: str
-    title: str
-    endings: tuple[str, ...]
-    matches: Callable[[Head], bool]
-    read: Callable[[Path], Table]
-    write: Callable[[Events, str], bytes] | None = None
-    loses: tuple[str, ...] = ()
-    remark: Callable[[Events], str] = lambda _: ""
+    name: str  # what ``--format`` calls it; files that restcli writes end in ``_events.NAME``
+    title: str  # a few words for listings
+    endings: tuple[str, ...]  # of file names, lower-case with their dot
+    matches: Callable[[Head], bool]  # at most one format matches a file
+    read: Callable[[Path], Table]  # raises nothing but AnnotationError, which never quotes free text
+    write: Callable[[Events, str], bytes] | None = None  # events and stem of the file
+    remark: Callable[[Events], str] = lambda _: ""  # what the file cannot say of these events although it usually can
 
 
 def read_bytes(path: Path, limit: int = _LARGEST) -> bytes:
     """Read up to `limit` bytes of a file that is not empty."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(limit)
-            if limit == _LARGEST and stream.read(1):
-                raise AnnotationError(str(path), "the file is larger than 64 MiB", "a table of events")
+            data = stream.read(limit + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise AnnotationError(str(path), f"cannot be read ({reason})", "a readable event table") from error
+    if len(data) > limit == _LARGEST:
+        raise AnnotationError(str(path), "the file is larger than 64 MiB", "a table of events")
     if not data.strip():
         raise AnnotationError(str(path), "the file is empty", f"events, or a {BACKGROUND} row if none were found")
-    return data
+    return data[:limit]
 
 
 def decode(data: bytes) -> str:
@@ -140,6 +118,13 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
     for number, text in enumerate(_lines(decode(read_bytes(path))), 1):
         if text.strip():
             yield f"{path}, line {number}", text
+
+
+def named_values(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield the place, lower-case name and value of each line such as ``Seizure Start Time: 417 s``."""
+    for where, text in numbered_lines(path):
+        name, _, value = text.partition(":")
+        yield where, " ".join(name.lower().split()), value.strip()
 
 
 def read_cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -200,9 +185,7 @@ def label_of(text: str, where: str) -> str:
     """Return the SzCORE type, BACKGROUND or OTHER of an event type; one that may mean a seizure must be known."""
     found = known_type(text)
     if found is None and resembles_seizure(text):
-        raise AnnotationError(
-            where, "an unknown event type that may mean a seizure", "a SzCORE type such as sz or sz_foc", "Correct it"
-        )
+        raise AnnotationError(where, "an unknown event type that may mean a seizure", "a SzCORE type such as sz_foc")
     # Only what looks like the name of a type may be shown: anything else could be a remark about the patient.
     return found or (f"{OTHER}:{text}" if re.fullmatch(r"[a-z][a-z0-9_]{0,15}", text) else OTHER)
 
@@ -242,16 +225,11 @@ def to_events(table: Table, where: str, duration: float | None = None, start: da
 def _length(table: Table, where: str, duration: float | None) -> float:
     length = table.duration if duration is None else duration
     if length is None:
-        raise UnknownLengthError(
-            where, "the table does not say how long the recording is", remedy="Give the recording too"
-        )
+        what = "the table does not say how long the recording is"
+        raise UnknownLengthError(where, what, remedy="Give the recording too")
     if table.duration is not None and not abs(table.duration - length) <= SLACK:
-        raise AnnotationError(
-            where,
-            f"the table is of a recording of {table.duration:.2f} s",
-            f"one of {length:.2f} s",
-            "Check that both belong together",
-        )
+        what = f"the table is of a recording of {table.duration:.2f} s"
+        raise AnnotationError(where, what, f"one of {length:.2f} s", "Check that both belong together")
     if not 0 <= length < math.inf:
         raise AnnotationError(where, f"the recording lasts {length:g} s", "a length in seconds")
     return length
@@ -259,15 +237,11 @@ def _length(table: Table, where: str, duration: float | None) -> float:
 
 def _shift(table: Table, where: str, start: datetime | None) -> float:
     """Return seconds from the start of the recording to the moment from which the table counts."""
-    if table.origin is None:
-        return 0.0
     anonymous = start is None or start.date() != UNKNOWN_START.date()
-    if anonymous and table.origin == UNKNOWN_START:
+    if table.origin is None or (anonymous and table.origin == UNKNOWN_START):
         return 0.0
     if start is None:
-        raise UnknownLengthError(
-            where, "onsets are clock times", "the start of the recording", "Give the recording too"
-        )
+        raise UnknownLengthError(where, "onsets are clock times", remedy="Give the recording too")
     return (table.origin - start.replace(tzinfo=None)).total_seconds()
 
 
@@ -275,12 +249,8 @@ def _check_row(row: Row, length: float) -> None:
     if not 0 <= row.onset <= row.stop < math.inf:
         raise AnnotationError(row.where, f"a seizure from {row.onset:.2f} to {row.stop:.2f} s", "0 <= onset <= stop")
     if max(row.onset, 0.0 if row.open_end else row.stop) > length + SLACK:
-        raise AnnotationError(
-            row.where,
-            f"a seizure ends at {row.stop:.2f} s",
-            f"an end inside the recording of {length:.2f} s",
-            "Check that marks and recording belong together",
-        )
+        what, expected = f"a seizure ends at {row.stop:.2f} s", f"an end inside the recording of {length:.2f} s"
+        raise AnnotationError(row.where, what, expected, "Check that marks and recording belong together")
     for confidence in (row.confidence, row.label_confidence):
         if not (math.isnan(confidence) or 0 <= confidence <= 1):
             raise AnnotationError(row.where, f"the confidence is {confidence:g}", "a probability from 0 to 1")

@@ -34,20 +34,12 @@ def _read(path: Path) -> Table:
     rows = []
     for where, cells in read_cells(path):
         channel = cells["channel"].upper()
-        rows.append(
-            Row(
-                where,
-                number(cells["start_time"], where),
-                number(cells["stop_time"], where),
-                _label(cells["label"], where),
-                optional_number(cells.get("confidence"), where),
-                () if channel == "TERM" else (channel,),
-            )
-        )
+        onset, stop = number(cells["start_time"], where), number(cells["stop_time"], where)
+        label, confidence = _label(cells["label"], where), optional_number(cells.get("confidence"), where)
+        rows.append(Row(where, onset, stop, label, confidence, () if channel == "TERM" else (channel,)))
     duration = None
     for where, text in numbered_lines(path):
-        found = re.match(r"#\s*duration\s*=\s*(\S+)", text)
-        if found:
+        if found := re.match(r"#\s*duration\s*=\s*(\S+)", text):
             duration = number(found[1], where)
     return Table(tuple(rows), duration)
 
@@ -75,12 +67,11 @@ def _write(events: Events, stem: str) -> bytes:
 def _background(start: float, stop: float, events: Events) -> list[str]:
     """Write rows of background between two events, without what was not scored."""
     rows, position = [], start
-    gaps = [(span.start, span.stop) for span in sorted(events.unscored, key=lambda span: span.start)]
-    for gap_start, gap_stop in [*gaps, (stop, stop)]:
-        end = min(max(gap_start, start), stop)
+    gaps = sorted((min(max(span.start, start), stop), min(span.stop, stop)) for span in events.unscored)
+    for end, after in [*gaps, (stop, stop)]:
         if round(end - position, 4) > 0:
             rows.append(f"TERM,{position:.4f},{end:.4f},{BACKGROUND},1.0000")
-        position = max(position, min(gap_stop, stop))
+        position = max(position, after)
     return rows
 
 
@@ -121,7 +112,6 @@ def _read_lbl(path: Path) -> Table:
 
 
 def _lbl_row(value: str, symbols: dict[str, list[str]], montage: dict[str, str], where: str) -> Row:
-    """Read ``{level, sublevel, start, stop, channel, [probabilities]}``."""
     found = re.fullmatch(r"\{(\d+),\s*\d+,\s*(\S+),\s*(\S+),\s*([\d-]+),\s*\[([^\]]*)\]\s*\}", value)
     odds = [number(part, where) for part in found[5].split(",")] if found else []
     names = symbols.get(found[1], []) if found else []
@@ -132,9 +122,8 @@ def _lbl_row(value: str, symbols: dict[str, list[str]], montage: dict[str, str],
     return Row(where, number(found[2], where), number(found[3], where), label, max(odds), channels)
 
 
-_LOST = ("type", "unknown confidence", "channels", "type confidence", "start", "not scored")
 FORMATS = (
-    Format("csv_bi", "TUSZ / NEDC tables, csv and csv_bi", (".csv_bi", ".csv"), _matches, _read, _write, _LOST),
+    Format("csv_bi", "TUSZ / NEDC tables, csv and csv_bi", (".csv_bi", ".csv"), _matches, _read, _write),
     Format("tse", "TUSZ 1.5, events", (".tse", ".tse_bi"), lambda head: _version("tse", head), _read_tse),
     Format("lbl", "TUSZ 1.5, channels", (".lbl", ".lbl_bi"), lambda head: _version("lbl", head), _read_lbl),
 )
