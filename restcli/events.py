@@ -309,6 +309,10 @@ class EventRule:
         odds = new / (1 - new) * release / (1 - release) * (1 - old) / old
         return replace(self, threshold=threshold, release=min(round(odds / (1 + odds), 9), threshold))
 
+    def width(self, step: float) -> int:
+        """Return how many scores, `step` seconds apart, the moving average covers."""
+        return max(1, round(self.smooth / step))
+
     def describe(self) -> str:
         """Return the rule in words.
 

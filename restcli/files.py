@@ -35,6 +35,16 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
 
 
+def make_folder(path: str | Path) -> Path:
+    """Make a folder, and those above it, unless it exists."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"the folder cannot be made ({error.strerror or error})"
+        raise OutputError(str(path), what, remedy="Choose another folder") from error
+    return Path(path)
+
+
 def write_atomically(path: str | Path, content: str | bytes) -> Path:
     """Write a file whole or not at all; text is written as UTF-8 with its line ends unchanged."""
     with replacing(path) as stream:

@@ -9,13 +9,13 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from restcli.evaluation.measures import (
+    auprc,
     auroc,
     binned_auprc,
     binned_auroc,
     bootstrap,
     nan_mean,
     reliability,
-    score_windows,
 )
 
 # ------------------------------------------------------------------------------------- windows
@@ -24,15 +24,14 @@ from restcli.evaluation.measures import (
 def test_window_ranking_leaves_out_what_was_not_scored() -> None:
     scores = np.array([0.1, 0.4, 0.35, 0.8, np.nan])
     labels = np.array([False, False, True, True, True])
-    result = score_windows(scores, labels)
-    assert (result.auroc, result.n_seizure, result.n_other) == (0.75, 2, 2)
-    assert result.auprc == pytest.approx(average_precision_score(labels[:4], scores[:4]))
+    assert auroc(scores, labels) == 0.75
+    assert auprc(scores, labels) == pytest.approx(average_precision_score(labels[:4], scores[:4]))
 
 
 @pytest.mark.parametrize("labels", [[True, True], [False, False]])
 def test_window_ranking_of_one_kind_is_undefined(labels: list[bool]) -> None:
-    result = score_windows(np.array([0.1, 0.2]), np.array(labels))
-    assert math.isnan(result.auroc) and math.isnan(result.auprc)
+    scores = np.array([0.1, 0.2])
+    assert math.isnan(auroc(scores, np.array(labels))) and math.isnan(auprc(scores, np.array(labels)))
 
 
 def test_histograms_rank_as_scikit_learn_does() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from restcli.errors import UsageError
-from restcli.evaluation.measures import score_windows
+from restcli.evaluation.measures import auroc
 from restcli.nn.baselines import amplitude_baseline, band_powers, fit_band_power
 
 
@@ -54,6 +54,6 @@ def test_band_power_baseline_separates_and_is_deterministic() -> None:
     assert baseline == again
     score = baseline.predict(features)
     assert np.isnan(score[7]) and ((score[8:] >= 0) & (score[8:] <= 1)).all()
-    assert score_windows(score, labels).auroc > 0.95
+    assert auroc(score, labels) > 0.95
     with pytest.raises(UsageError, match="of one kind"):
         fit_band_power(features, np.zeros(300, dtype=bool))

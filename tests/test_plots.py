@@ -21,6 +21,7 @@ from matplotlib.text import Text
 from restcli.cli import options
 from restcli.detect.rule import to_events
 from restcli.errors import OutputError
+from restcli.evaluation.scoring import Case
 from restcli.events import Event, EventRule, Events, Scores, Span
 from restcli.output.pictures import PICTURES
 from restcli.output.plots.columns import column_extremes, column_means
@@ -30,7 +31,7 @@ from restcli.output.plots.event import EventSheet, most_involved
 from restcli.output.plots.head import head_order, involvement
 from restcli.output.plots.overview import plot_overview
 from restcli.output.plots.save import begin_save, save_figure
-from restcli.output.plots.strips import Strip, plot_strips
+from restcli.output.plots.strips import plot_strips
 from restcli.output.plots.style import DPI, time_ticks, wrap
 from restcli.output.plots.traces import Traces
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
@@ -190,15 +191,11 @@ def test_event_page_is_legible(case):
 
 
 def make_strips(n):
-    experts = Events((Event(100, 50), Event(3000, 5)), 3600)
+    expert = Events((Event(100, 50), Event(3000, 5)), 3600)
+    detected = Events((Event(90, 70),), 3600)
+    scores = make_scores(3600, unscored=(Span(0, 60, "gap"),))
     return [
-        Strip(
-            f"sub-{i:02d}/ses-01/eeg/a_long_recording_name.edf",
-            experts,
-            Events((Event(90, 70),), 3600),
-            (Span(0, 60, "gap"),),
-        )
-        for i in range(n)
+        (f"sub-{i:02d}/ses-01/eeg/a_long_recording_name.edf", Case("", "", expert, detected, scores)) for i in range(n)
     ]
 
 
@@ -207,18 +204,20 @@ SMALL = {
     "curves": lambda: plot_curves(
         STEPS,
         {"training": np.exp(-STEPS / 300), "validation": np.where(STEPS % 100, np.nan, 0.5)},
-        quantity="loss",
         title="Training",
         footer=FOOTER,
     ),
-    "no curves": lambda: plot_curves(STEPS, {}, quantity="loss", title="Training", footer=FOOTER),
+    "no curves": lambda: plot_curves(STEPS, {}, title="Training", footer=FOOTER),
     "operating": lambda: plot_threshold_curve(
         np.array([0, 0.5, 3, 400.0]), np.array([0, 0.4, 0.8, 1.0]), chosen=(3.0, 0.8), title="Curve", footer=FOOTER
     ),
     "no operating": lambda: plot_threshold_curve(np.zeros(0), np.zeros(0), title="Curve", footer=FOOTER),
     "reliability": lambda: plot_reliability(
-        np.linspace(0.05, 0.95, 10), np.linspace(0, 1, 10), np.array([10**6, *[300] * 8, 0]), title="R", footer=FOOTER
+        [{"probability": p / 10 + 0.05, "ictal": p / 9, "n": n} for p, n in enumerate([10**6, *[300] * 8])],
+        title="R",
+        footer=FOOTER,
     ),
+    "no reliability": lambda: plot_reliability([], title="R", footer=FOOTER),
     "strips": lambda: plot_strips(make_strips(40), title="Events", footer=FOOTER),
     "one strip": lambda: plot_strips(make_strips(1), title="Events", footer=FOOTER),
     "no strip": lambda: plot_strips([], title="Events", footer=FOOTER),

@@ -34,6 +34,7 @@ from restcli.archive.resources import PoolOptions
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError, UsageError
+from restcli.files import make_folder
 from restcli.marks.registry import WRITABLE
 from restcli.nn.weights import find_weights
 
@@ -114,10 +115,7 @@ def run_batch(
     weights = pack(request.settings.weights)
     unpack(weights)  # refuses bad weights before anything is done
     check_archive(request.archive, request.out)
-    try:
-        request.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(str(request.out), f"cannot be made ({error.strerror})", "a writable folder") from error
+    make_folder(request.out)
     with Ledger(request.out / ledger_name(*request.shard), write=True) as ledger:
         coordinator = _Coordinator(request, options or PoolOptions(), ledger, weights)
         coordinator.on_update, coordinator.wish = on_update, wish

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 from restcli import __version__
-from restcli.errors import OutputError
-from restcli.files import write_atomically
+from restcli.files import make_folder, write_atomically
 from restcli.marks.szcore import COLUMNS
 
 _README = f"""Seizures found automatically by restcli {__version__}.
@@ -35,17 +34,13 @@ _NOT_BIDS = """*_scores.csv
 
 def describe_derivatives(folder: str | Path) -> None:
     """Describe the dataset, what its columns mean, and what in it is not BIDS."""
-    root = Path(folder)
     description = {
         "Name": "Seizures found by restcli",
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "restcli", "Version": __version__, "Description": "Automatic; not a medical device"}],
     }
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(str(root), f"cannot be written ({error.strerror})", "a writable folder") from error
+    root = make_folder(folder)
     write_atomically(root / "dataset_description.json", json.dumps(description, indent=1) + "\n")
     write_atomically(root / "events.json", json.dumps(COLUMNS, indent=1) + "\n")
     write_atomically(root / "README", _README)

@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from restcli.archive.survey import Book
-from restcli.errors import OutputError
-from restcli.files import replacing
+from restcli.files import make_folder, replacing
 
 _TEXT, _WHOLE, _REAL = "string", "Int64", "Float64"
 RECORDING_COLUMNS = (
@@ -29,11 +28,7 @@ _AT_ONCE = 5_000
 
 def export_tables(out: str | Path, folder: str | Path) -> tuple[Path, ...]:
     """Write recordings.csv, recordings.parquet, events.csv and events.parquet from the ledgers in `out`."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(str(folder), f"cannot be written ({error.strerror})", "a writable folder") from error
+    folder = make_folder(folder)
     with Book(out) as book:
         recordings = (row | {"same_as": row["same_as_path"]} for row in book.recordings())
         return (

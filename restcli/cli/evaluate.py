@@ -61,7 +61,7 @@ def evaluate(
             device=device,
         )
         with progress_bar(str(expert)) as on_progress:
-            evaluation = evaluate_dataset([expert], settings, seed=seed, on_progress=on_progress)
+            evaluation = evaluate_dataset(expert, settings, seed=seed, on_progress=on_progress)
     if out is not None:
         from restcli.output.evaluation import write_evaluation
 
@@ -74,12 +74,7 @@ def evaluate(
 
 def _print_evaluation(evaluation: Evaluation) -> None:
     """Print every measure with its rule, counts and interval, then patients and types; notes go to stderr."""
-    rows = []
-    for measure in evaluation.measures:
-        interval = "n/a" if measure.low != measure.low else f"{measure.low:.3f} to {measure.high:.3f}"
-        value = "n/a" if measure.value != measure.value else f"{measure.value:.3f}"
-        rows.append((measure.name, measure.of, value, interval, measure.rule, measure.counts))
-    headings = ("measure", "of", "value", "95 % over patients", "rule", "counts")
+    headings, rows = evaluation.measure_table()
     print_table(rows, {heading: "right" if heading == "value" else "left" for heading in headings})
     for title, (head, body) in (("By patient", evaluation.patient_table()), ("By type", evaluation.type_table())):
         if body:

@@ -32,7 +32,7 @@ def to_events(scores: Scores, rule: EventRule, start: datetime | None = None) ->
     are the nodes whose mean probability reaches the release threshold, most involved first: ``all`` when more than two
     thirds of the nodes do, the strongest node when none does.
     """
-    probability = smooth_scores(scores.probability, max(1, round(rule.smooth / scores.step)))
+    probability = smooth_scores(scores.probability, rule.width(scores.step))
     events = []
     for first, last in _close_gaps(_hysteresis(probability, rule), scores, rule):
         onset, stop = scores.cover(first)[0], scores.cover(last)[1]

@@ -14,12 +14,13 @@ from restcli.errors import UsageError
 from restcli.evaluation.curve import OperatingCurve, operating_curve
 from restcli.evaluation.measures import (
     Statistic,
+    auprc,
+    auroc,
     binned_auprc,
     binned_auroc,
     bootstrap,
     nan_mean,
     reliability,
-    score_windows,
 )
 from restcli.evaluation.report import Evaluation, Measure, PatientResult
 from restcli.evaluation.scoring import Bool, Case, Float, Tally, match_events, score_events, score_samples, total
@@ -27,8 +28,10 @@ from restcli.events import Event, EventRule, Scores
 
 Interval = Callable[[Statistic, int], tuple[float, float]]  # of a statistic over so many patients
 
-_FALSE_PER_DAY = (1.0, 10.0)  # at which the sensitivity is reported
-_SENSITIVITIES = (0.5, 0.8)  # at which false alarms are reported
+_POINTS = {
+    **{f"sensitivity at {at:g} false alarms a day": (OperatingCurve.sensitivity_at, at) for at in (1.0, 10.0)},
+    **{f"false alarms a day at sensitivity {at:g}": (OperatingCurve.false_at, at) for at in (0.5, 0.8)},
+}
 _BINS = 4096  # of scores: exact ranks would be sorted anew for every draw of the bootstrap
 _RATIOS = {"sensitivity": "sensitivity", "precision": "precision", "F1": "f1", "false alarms a day": "false_per_day"}
 
@@ -89,15 +92,14 @@ class _Windows:
     @staticmethod
     def of(cases: Sequence[Case]) -> _Windows:
         names = sorted({case.patient for case in cases})
-        labels = [case.expert.mask(case.scores.time) for case in cases if case.scores is not None]
+        labels = [case.labels() for case in cases]
         patient = np.repeat([names.index(case.patient) for case in cases], [len(label) for label in labels])
         return _Windows(np.concatenate(labels), patient, len(names))
 
 
 def _values(cases: Sequence[Case], baseline: str = "") -> Float:
     """Join the scores, or one baseline, of all cases."""
-    parts = [case.baselines[baseline] if baseline else case.probability for case in cases]
-    return np.concatenate([np.asarray(part, dtype=float) for part in parts])
+    return np.concatenate([case.values(baseline) for case in cases])
 
 
 def _shared_baselines(cases: Sequence[Case]) -> list[str]:
@@ -111,15 +113,11 @@ def _by_patient(cases: Sequence[Case]) -> tuple[PatientResult, ...]:
     rows = []
     for patient in sorted({case.patient for case in cases}):
         own = [case for case in cases if case.patient == patient]
-        with_scores = [case for case in own if case.scores is not None]
-        area, areas = math.nan, {}
-        if with_scores:
-            labels = _Windows.of(with_scores).labels
-            area = score_windows(_values(with_scores), labels).auroc
-            areas = {name: score_windows(_values(with_scores, name), labels).auroc for name in baselines}
+        labels = np.concatenate([case.labels() for case in own])
+        area, *areas = (auroc(_values(own, name), labels) for name in ("", *baselines))
         event = total(score_events(case.expert, case.detected) for case in own)
         sample = total(score_samples(case.expert, case.detected) for case in own)
-        rows.append(PatientResult(patient, len(own), event, sample, area, areas))
+        rows.append(PatientResult(patient, len(own), event, sample, area, dict(zip(baselines, areas, strict=True))))
     return tuple(rows)
 
 
@@ -141,27 +139,27 @@ def _count_measures(kind: str, tallies: Sequence[Tally], interval: Interval) -> 
             return float(getattr(Tally(*table[chosen].sum(axis=0)), ratio))
 
         known = f"{int(np.isfinite(each).sum())} of {n} subjects; {counts}"
-        subject, all_in_one = interval(by_subject, n), interval(pooled, n)
-        measures.append(Measure(shown, "detections", nan_mean(each), *subject, f"{kind}+subject", known))
-        value = float(getattr(whole, ratio))
-        measures.append(Measure(shown, "detections", value, *all_in_one, f"{kind}+pooled", counts))
+        for grouping, statistic, behind in (("subject", by_subject, known), ("pooled", pooled, counts)):
+            value, bounds = statistic(np.arange(n)), interval(statistic, n)
+            measures.append(Measure(shown, "detections", value, *bounds, f"{kind}+{grouping}", behind))
     return measures
 
 
 def _window_measures(of: str, values: Float, windows: _Windows, interval: Interval) -> list[Measure]:
     """Measure how values (B,) rank windows: all together, and in each patient who has both kinds."""
-    result, n = score_windows(values, windows.labels), windows.n_patients
+    labels, n, known = windows.labels, windows.n_patients, np.isfinite(values)
     own = [windows.patient == k for k in range(n)]
-    each = np.array([score_windows(values[part], windows.labels[part]).auroc for part in own], dtype=float)
+    each = np.array([auroc(values[part], labels[part]) for part in own], dtype=float)
     tables = _histograms(values, windows)
-    counts = f"{result.n_seizure} seizure and {result.n_other} other windows of {len(values)}"
+    n_seizure = int((known & labels).sum())
+    counts = f"{n_seizure} seizure and {int(known.sum()) - n_seizure} other windows of {len(values)}"
     by_subject = f"{int(np.isfinite(each).sum())} of {n} subjects; {counts}"
     area = interval(lambda chosen: binned_auroc(tables[:, chosen].sum(axis=1)), n)
     precision = interval(lambda chosen: binned_auprc(tables[:, chosen].sum(axis=1)), n)
     mean = interval(lambda chosen: nan_mean(each[chosen]), n)
     return [
-        Measure("window AUROC", of, result.auroc, *area, "window", counts),
-        Measure("window AUPRC", of, result.auprc, *precision, "window", counts),
+        Measure("window AUROC", of, auroc(values, labels), *area, "window", counts),
+        Measure("window AUPRC", of, auprc(values, labels), *precision, "window", counts),
         Measure("window AUROC", of, nan_mean(each), *mean, "mean window", by_subject),
     ]
 
@@ -197,27 +195,17 @@ def _delay_measure(cases: Sequence[Case], delays: Sequence[Float], interval: Int
 
 def _curve_measures(of: str, curve: OperatingCurve, interval: Interval) -> list[Measure]:
     """Measure points of the curve; the bootstrap draws the same patients at every threshold."""
-    points: list[tuple[str, Callable[[OperatingCurve], float]]] = [
-        *((f"sensitivity at {limit:g} false alarms a day", _sensitivity_at(limit)) for limit in _FALSE_PER_DAY),
-        *((f"false alarms a day at sensitivity {goal:g}", _false_at(goal)) for goal in _SENSITIVITIES),
-    ]
     measures = []
-    for name, point in points:
+    for name, (point, at) in _POINTS.items():
 
-        def drawn(chosen: NDArray[np.intp], point: Callable[[OperatingCurve], float] = point) -> float:
-            return point(OperatingCurve.from_counts(curve.threshold, curve.counts[:, chosen]))
+        def drawn(
+            chosen: NDArray[np.intp], point: Callable[[OperatingCurve, float], float] = point, at: float = at
+        ) -> float:
+            return point(OperatingCurve.from_counts(curve.threshold, curve.counts[:, chosen]), at)
 
         bounds = interval(drawn, curve.counts.shape[1])
-        measures.append(Measure(name, of, point(curve), *bounds, "curve", f"{len(curve.threshold)} thresholds"))
+        measures.append(Measure(name, of, point(curve, at), *bounds, "curve", f"{len(curve.threshold)} thresholds"))
     return measures
-
-
-def _sensitivity_at(limit: float) -> Callable[[OperatingCurve], float]:
-    return lambda curve: curve.sensitivity_at(limit)
-
-
-def _false_at(goal: float) -> Callable[[OperatingCurve], float]:
-    return lambda curve: curve.false_at(goal)
 
 
 def _by_type(cases: Sequence[Case], found: Sequence[Bool]) -> dict[str, tuple[int, int]]:

@@ -53,7 +53,7 @@ def operating_curve(cases: Sequence[Case], rule: EventRule, *, baseline: str = "
     used = [case for case in cases if case.scores is not None]
     if not used:
         raise UsageError("operating curve", "no recording has scores", "detections made here, not tables alone")
-    values = [np.asarray(case.baselines[baseline] if baseline else case.probability, dtype=float) for case in used]
+    values = [case.values(baseline) for case in used]
     if baseline:
         values = _ranks(values)
         rule = replace(rule, smooth=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +23,14 @@ Progress = Callable[[float, float], None]
 
 
 def evaluate_dataset(
-    data: Sequence[str | Path],
-    settings: Settings,
-    *,
-    n_draws: int = 1000,
-    seed: int = 0,
-    on_progress: Progress | None = None,
+    data: str | Path, settings: Settings, *, seed: int = 0, on_progress: Progress | None = None
 ) -> Evaluation:
-    """Detect on every recording of some folders and compare with the experts.
+    """Detect on every recording of a folder and compare with the experts.
 
     Recordings that cannot be scored count nowhere and are named in the notes.
     """
     detector = Detector(load_weights(settings.weights), settings.device)
-    items = [item for path in data for item in find_items(path)]
+    items = find_items(data)
     cases, failed = [], []
     for done, item in enumerate(items):
         if on_progress is not None:
@@ -45,25 +40,19 @@ def evaluate_dataset(
         except RestError as error:
             failed.append(str(error))
     if not cases:
-        raise RestError(", ".join(str(path) for path in data), f"no recording could be scored ({failed[0]})")
+        raise RestError(str(data), f"no recording could be scored ({failed[0]})")
     weights = detector.weights
-    return evaluate_cases(
-        cases,
-        rule=rule_in_force(weights, settings),
-        model=f"{weights.name} ({weights.sha256[:8]})",
-        n_draws=n_draws,
-        seed=seed,
-        notes=[f"not scored, counted nowhere: {text}" for text in failed],
-    )
+    notes = [f"not scored, counted nowhere: {text}" for text in failed]
+    model = f"{weights.name} ({weights.sha256[:8]})"
+    return evaluate_cases(cases, rule=rule_in_force(weights, settings), model=model, seed=seed, notes=notes)
 
 
 def _case(item: Item, detector: Detector, settings: Settings) -> Case:
     recording = open_recording(item.recording_path)
     expert = item.marks.read(recording)
     result = detector.annotate(recording, settings)
-    return Case(
-        str(item.recording_path), item.patient, expert, result.events, result.scores, baselines=baselines_of(result)
-    )
+    name = str(item.recording_path)
+    return Case(name, item.patient, expert, result.events, result.scores, baselines_of(result))
 
 
 def baselines_of(result: Result) -> dict[str, Float]:

@@ -130,9 +130,7 @@ def _tables(root: Path) -> dict[str, Path]:
     for path in sorted(root.rglob("*")):
         ending = ending_of(path)
         stem = path.name[: len(path.name) - len(ending)]
-        if not ending or not path.is_file() or stem in _NO_MARKS or stem.endswith(_NO_MARKS):
-            continue
-        if not _holds_events(path, ending):
+        if not ending or not path.is_file() or stem.endswith(_NO_MARKS) or not _holds_events(path, ending):
             continue
         key = (path.relative_to(root).parent / stem.removesuffix("_events").removesuffix("_eeg")).as_posix()
         if key not in found or ENDINGS.index(ending) < ENDINGS.index(ending_of(found[key])):

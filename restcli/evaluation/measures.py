@@ -15,37 +15,28 @@ from restcli.events import FloatArray
 Statistic = Callable[[NDArray[np.intp]], float]  # of the indices of the patients drawn
 
 
-@dataclass(frozen=True)
-class WindowScore:
-    """How scores rank windows, with the counts behind it."""
-
-    auroc: float  # NaN where one kind of window is absent, as auprc
-    auprc: float
-    n_seizure: int
-    n_other: int
-
-
-def score_windows(scores: FloatArray, labels: Bool) -> WindowScore:
-    """Measure how scores (B,), on any scale, rank windows; NaN scores are left out."""
-    from sklearn.metrics import average_precision_score
-
-    known = np.isfinite(scores)
-    values, truth = np.asarray(scores, dtype=float)[known], np.asarray(labels, dtype=bool)[known]
-    n_seizure = int(truth.sum())
-    n_other = len(truth) - n_seizure
-    auprc = float(average_precision_score(truth, values)) if n_seizure and n_other else math.nan
-    return WindowScore(auroc(values, truth), auprc, n_seizure, n_other)
-
-
 def auroc(scores: FloatArray, labels: Bool) -> float:
-    """Return the area under the ROC curve (ties count half); NaN when one kind of window is absent.
+    """Return the area under the ROC curve (ties count half); NaN scores are left out, NaN when one kind is absent.
 
     >>> auroc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))
     0.75
     """
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(labels, scores)) if 0 < np.count_nonzero(labels) < len(labels) else math.nan
+    return _ranking(roc_auc_score, scores, labels)
+
+
+def auprc(scores: FloatArray, labels: Bool) -> float:
+    """Return the average precision, as in `auroc`."""
+    from sklearn.metrics import average_precision_score
+
+    return _ranking(average_precision_score, scores, labels)
+
+
+def _ranking(measure: Callable[[Bool, Float], float], scores: FloatArray, labels: Bool) -> float:
+    known = np.isfinite(scores)
+    values, truth = np.asarray(scores, dtype=float)[known], np.asarray(labels, dtype=bool)[known]
+    return float(measure(truth, values)) if 0 < np.count_nonzero(truth) < len(truth) else math.nan
 
 
 def binned_auroc(table: Float) -> float:
@@ -74,6 +65,11 @@ class Reliability:
     counts: NDArray[np.int64]  # (K,), windows
     brier: float  # mean squared difference between probability and truth
 
+    def rows(self) -> list[dict[str, float]]:
+        """Return probability, fraction of seizure and count of each bin that is not empty."""
+        columns = (self.predicted.tolist(), self.observed.tolist(), self.counts.tolist())
+        return [{"probability": p, "ictal": ictal, "n": n} for p, ictal, n in zip(*columns, strict=True) if n]
+
     @property
     def calibration_error(self) -> float:
         """Mean absolute distance of the bins from the diagonal, weighted by their windows."""
@@ -83,8 +79,9 @@ class Reliability:
         return float(np.average(np.abs(self.predicted - self.observed)[used], weights=self.counts[used]))
 
 
-def reliability(probability: FloatArray, labels: Bool, n_bins: int = 10) -> Reliability:
-    """Compare probabilities (B,) with the truth in equal bins; NaN is left out."""
+def reliability(probability: FloatArray, labels: Bool) -> Reliability:
+    """Compare probabilities (B,) with the truth in ten equal bins; NaN is left out."""
+    n_bins = 10
     known = np.isfinite(probability)
     values, truth = np.asarray(probability, dtype=float)[known], np.asarray(labels, dtype=float)[known]
     bins = np.clip((values * n_bins).astype(int), 0, n_bins - 1)

@@ -31,10 +31,6 @@ class Measure:
     rule: str  # key of RULES, or two joined by "+"
     counts: str  # what it was computed from
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values; null where undefined."""
-        return {key: plain(value) for key, value in vars(self).items()}
-
 
 @dataclass(frozen=True)
 class PatientResult:
@@ -84,7 +80,10 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; null where undefined."""
-        return {
+        patients = [vars(row) | {"event": row.event.to_dict(), "sample": row.sample.to_dict()} for row in self.patients]
+        curve_columns = ("threshold", "sensitivity", "false_per_day")
+        bins = self.reliability
+        table: dict[str, Any] = {
             "format": "restcli-evaluation",
             "version": 1,
             "model": self.model or None,
@@ -93,15 +92,16 @@ class Evaluation:
             "rules": RULES,
             "n_recordings": len(self.cases),
             "hours": self.hours,
-            "scored": plain(self.scored),
-            "measures": [measure.to_dict() for measure in self.measures],
-            "patients": [_patient_dict(row) for row in self.patients],
+            "scored": self.scored,
+            "measures": [vars(measure) for measure in self.measures],
+            "patients": patients,
             "types": {name: {"expert": n, "found": k} for name, (n, k) in self.types.items()},
-            "delays": _plain_list(self.delays[np.isfinite(self.delays)]),
-            "curves": {name: _curve_dict(curve) for name, curve in self.curves.items()},
-            "reliability": None if self.reliability is None else _reliability_dict(self.reliability),
-            "notes": list(self.notes),
+            "delays": self.delays[np.isfinite(self.delays)],
+            "curves": {of: {name: getattr(curve, name) for name in curve_columns} for of, curve in self.curves.items()},
+            "reliability": None if bins is None else vars(bins) | {"calibration_error": bins.calibration_error},
+            "notes": self.notes,
         }
+        return {key: plain(value) for key, value in table.items()}
 
     def measure_table(self) -> Table:
         """Return every measure with its interval, rule and counts."""
@@ -145,35 +145,6 @@ class Evaluation:
         if self.notes:
             parts += ["## Notes", "\n".join(f"- {note}" for note in self.notes)]
         return "\n\n".join(parts) + "\n"
-
-
-def _patient_dict(row: PatientResult) -> dict[str, Any]:
-    return {
-        "patient": row.patient,
-        "n_recordings": row.n_recordings,
-        "event": row.event.to_dict(),
-        "sample": row.sample.to_dict(),
-        "auroc": plain(row.auroc),
-        "baselines": {name: plain(value) for name, value in row.baselines.items()},
-    }
-
-
-def _curve_dict(curve: OperatingCurve) -> dict[str, Any]:
-    return {name: _plain_list(getattr(curve, name)) for name in ("threshold", "sensitivity", "false_per_day")}
-
-
-def _reliability_dict(bins: Reliability) -> dict[str, Any]:
-    return {
-        "predicted": _plain_list(bins.predicted),
-        "observed": _plain_list(bins.observed),
-        "counts": bins.counts.tolist(),
-        "brier": plain(bins.brier),
-        "calibration_error": plain(bins.calibration_error),
-    }
-
-
-def _plain_list(values: Float) -> list[float | None]:
-    return [plain(value) for value in values.tolist()]
 
 
 def _number(value: float) -> str:

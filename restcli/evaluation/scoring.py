@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +52,15 @@ class Case:
                 what = f"{name} has {len(values)} values"
                 raise UsageError(self.name, what, f"one for each of {n_windows} scores")
 
-    @property
-    def probability(self) -> Float:
-        """Probability of each window, (B,); none without scores."""
-        return np.zeros(0) if self.scores is None else np.asarray(self.scores.probability, dtype=float)
+    def values(self, baseline: str = "") -> Float:
+        """Return the probability, or one baseline, of each window, (B,); none without scores."""
+        if self.scores is None:
+            return np.zeros(0)
+        return np.asarray(self.baselines[baseline] if baseline else self.scores.probability, dtype=float)
+
+    def labels(self) -> Bool:
+        """Return which windows lie in an expert's event, (B,); none without scores."""
+        return self.expert.mask(np.zeros(0) if self.scores is None else self.scores.time)
 
 
 @dataclass(frozen=True)
@@ -75,12 +80,8 @@ class Tally:
     seconds: float = 0.0  # time looked at
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.expert + other.expert,
-            self.found + other.found,
-            self.false + other.false,
-            self.seconds + other.seconds,
-        )
+        sums = (getattr(self, name) + getattr(other, name) for name in ("expert", "found", "false", "seconds"))
+        return Tally(*sums)
 
     @property
     def sensitivity(self) -> float:
@@ -116,7 +117,11 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 def plain(value: Any) -> Any:
-    """Turn NaN and infinities into None, which JSON has."""
+    """Turn a value into what JSON has: arrays and tuples into lists, NaN and infinities into null."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [plain(part) for part in (value.tolist() if isinstance(value, np.ndarray) else value)]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -125,16 +130,10 @@ def score_events(expert: Events, detected: Events) -> Tally:
     from timescoring.annotations import Annotation
     from timescoring.scoring import EventScoring
 
-    # Masks of whole seconds, as szcore-evaluation makes them: an event without the start of a whole second disappears,
-    # and nested events become one (given a list, timescoring shortens an event that contains the next one).
-    masks = _both_masks(expert, detected)
-    if masks is None:
-        return Tally()
     rule = EventScoring.Parameters(
         toleranceStart=BEFORE, toleranceEnd=AFTER, minOverlap=0, maxEventDuration=300, minDurationBetweenEvents=90
     )
-    result = EventScoring(Annotation(masks[0], 1), Annotation(masks[1], 1), rule)
-    return Tally(int(result.refTrue), int(result.tp), int(result.fp), float(len(masks[0])))
+    return _count(expert, detected, lambda *masks: EventScoring(*(Annotation(mask, 1) for mask in masks), rule))
 
 
 def score_samples(expert: Events, detected: Events) -> Tally:
@@ -142,23 +141,21 @@ def score_samples(expert: Events, detected: Events) -> Tally:
     from timescoring.annotations import Annotation
     from timescoring.scoring import SampleScoring
 
-    masks = _both_masks(expert, detected)
-    if masks is None:
+    return _count(expert, detected, lambda *masks: SampleScoring(*(Annotation(mask, 1) for mask in masks), fs=1))
+
+
+def _count(expert: Events, detected: Events, score: Callable[[Bool, Bool], Any]) -> Tally:
+    """Apply a rule to masks of whole seconds; a recording shorter than one counts nothing."""
+    n_seconds = int(expert.duration)
+    if n_seconds != int(detected.duration):
+        what = f"expert marks cover {expert.duration:.2f} s, detected events {detected.duration:.2f} s"
+        raise AnnotationError("evaluation", what, "both of the same recording")
+    if not n_seconds:
         return Tally()
-    result = SampleScoring(Annotation(masks[0], 1), Annotation(masks[1], 1), fs=1)
-    return Tally(int(result.refTrue), int(result.tp), int(result.fp), float(len(masks[0])))
-
-
-def _both_masks(expert: Events, detected: Events) -> tuple[Bool, Bool] | None:
-    """Return masks of whole seconds; None when the recording is shorter than one."""
-    lengths = int(expert.duration), int(detected.duration)
-    if lengths[0] != lengths[1]:
-        raise AnnotationError(
-            "evaluation",
-            f"expert marks cover {expert.duration:.2f} s, detected events {detected.duration:.2f} s",
-            "both of the same recording",
-        )
-    return (second_mask(expert), second_mask(detected)) if lengths[0] else None
+    # Masks, as szcore-evaluation makes them: an event without the start of a whole second disappears, and nested events
+    # become one (given a list, timescoring shortens an event that contains the next one).
+    result = score(second_mask(expert), second_mask(detected))
+    return Tally(int(result.refTrue), int(result.tp), int(result.fp), float(n_seconds))
 
 
 def second_mask(events: Events) -> Bool:

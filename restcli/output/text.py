@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from restcli.events import Scores
 from restcli.text import elapsed
 
 if TYPE_CHECKING:
@@ -32,21 +33,25 @@ def percent(fraction: float) -> str:
 
 def rule_text(result: Result) -> str:
     """Say in one line which weights and rule made the events, and how much was scored."""
-    rule, scores = result.rule, result.scores
+    scores = result.scores
     return (
-        f"weights {result.weights.name} ({result.weights.sha256[:8]}) · probability ≥ {rule.threshold:.2f}, "
-        f"lasting while ≥ {rule.release:.2f}, at least {rule.min_duration:g} s, {rule.smooth:g}-s mean · "
+        f"weights {result.weights.name} ({result.weights.sha256[:8]}) · events: {result.rule.describe()} · "
         f"{percent(scores.scored)} of {elapsed(scores.announced)} scored"
     )
 
 
+def unscored_reasons(scores: Scores) -> dict[str, float]:
+    """Return the seconds that were not scored by reason, most first."""
+    seconds: dict[str, float] = {}
+    for span in scores.unscored:
+        seconds[span.reason] = seconds.get(span.reason, 0.0) + span.stop - span.start
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+
 def scored_text(result: Result) -> str:
     """Say by which rule and weights a recording was scored, and why parts of it were not."""
-    seconds: dict[str, float] = {}
-    for span in result.scores.unscored:
-        seconds[span.reason] = seconds.get(span.reason, 0.0) + span.stop - span.start
-    worst = sorted(seconds, key=lambda reason: -seconds[reason])[:3]
-    left_out = [f"{seconds[reason]:.0f} s not scored ({reason})" for reason in worst if seconds[reason] >= 0.5]
+    worst = list(unscored_reasons(result.scores).items())[:3]
+    left_out = [f"{seconds:.0f} s not scored ({reason})" for reason, seconds in worst if seconds >= 0.5]
     return "; ".join([rule_text(result), *left_out])
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.errors import OutputError, UsageError
+from restcli.errors import UsageError
 from restcli.events import Events
+from restcli.files import make_folder
 from restcli.signal.sequences import true_runs
 
 SFREQ = 200.0
@@ -146,12 +147,7 @@ class Store:
     index: dict[str, list[tuple[int, int]]] = field(default_factory=dict, init=False)  # start and seconds, by key
 
     def __post_init__(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                str(self.folder), f"the folder of the example store cannot be made ({error.strerror})"
-            ) from error
+        make_folder(self.folder)
         self._stem = f"spectra-{content_key(_STORE_VERSION, self.nodes, N_BINS)[:12]}"
 
     @contextmanager

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from restcli.errors import OutputError, UsageError
-from restcli.files import write_atomically
+from restcli.files import make_folder, write_atomically
 from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.golden import golden_logits
 from restcli.nn.rest import Rest, join_networks
@@ -90,10 +90,7 @@ def train(
 
 def check_before(out: Path, settings: TrainSettings) -> None:
     """Refuse before any work what would fail after it: existing weights, folder, network size, device."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(str(out), f"the folder cannot be made ({error.strerror})") from error
+    make_folder(out)
     if not os.access(out, os.W_OK):
         raise OutputError(str(out), "the folder cannot be written to", remedy="Choose another folder with --out")
     existing = [path for path in _outputs(out, settings) if path.exists()]
@@ -233,20 +230,12 @@ def _draw_curves(path: Path, rows: Sequence[Row], settings: TrainSettings) -> No
     curves = {name: table[name].mean(axis=0) for name in ("loss", "validation_loss", "auroc")}
     title = f"Training of {settings.name}" + (f", mean of {members} members" if members > 1 else "")
     footer = f"seed {settings.seed}, {settings.loss}"
-    figure = plot_curves(table["step"][0], curves, quantity="loss, and AUROC of seconds", title=title, footer=footer)
-    save_figure(figure, path)
+    save_figure(plot_curves(table["step"][0], curves, title=title, footer=footer), path)
 
 
 def _draw_reliability(path: Path, weights: Weights) -> None:
     from restcli.output.plots.curves import plot_reliability
     from restcli.output.plots.save import save_figure
 
-    bins = np.full((10, 3), np.nan)
-    for row in weights.metrics["reliability"]:
-        bins[min(int(row["probability"] * 10), 9)] = row["probability"], row["ictal"], row["n"]
     footer = f"{weights.name} ({weights.sha256[:8]}) · seconds of validation, never trained on"
-    predicted, observed, counts = bins.T
-    figure = plot_reliability(
-        predicted, observed, np.nan_to_num(counts).astype(int), title="Reliability", footer=footer
-    )
-    save_figure(figure, path)
+    save_figure(plot_reliability(weights.metrics["reliability"], title="Reliability", footer=footer), path)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import StepPatch
 from numpy.typing import NDArray
 
 from restcli.events import Event, FloatArray
-from restcli.output.plots.style import DIM, HATCHES, HIDDEN
+from restcli.output.plots.style import HATCHES, UNSCORED
 from restcli.signal.sequences import true_runs
 
 
@@ -59,9 +60,13 @@ def hatch_columns(axes: Axes, masks: Sequence[NDArray[np.bool_]], edges: FloatAr
     """Hatch the columns of each mask over the whole height of a panel, each mask with its own hatching."""
     for mask, hatch in zip(masks, HATCHES, strict=False):
         bars = [(edges[a], edges[b] - edges[a]) for a, b in true_runs(mask)]
-        if bars:
-            place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "zorder": 3}
-            axes.broken_barh(bars, (0, 1), facecolor=HIDDEN, edgecolor=DIM, hatch=hatch, linewidth=0, **place)
+        axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), zorder=3, hatch=hatch, **UNSCORED)
+
+
+def draw_steps(axes: Axes, values: FloatArray, edges: FloatArray, *, baseline: Any = None, **look: Any) -> None:
+    """Draw a value a column as steps, filled down to a baseline where there is one."""
+    filled = baseline is not None
+    axes.add_artist(StepPatch(values, edges, baseline=baseline, fill=filled, linewidth=0 if filled else 1.0, **look))
 
 
 def event_bar(event: Event, least: float, end: float) -> tuple[float, float]:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axes._secondary_axes import SecondaryAxis
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from restcli.detect.rule import smooth_scores
 from restcli.events import Event, EventRule, Events, Scores
-from restcli.output.plots.columns import column_highest, hatch_columns
+from restcli.output.plots import style
+from restcli.output.plots.columns import column_highest, draw_steps, hatch_columns
 from restcli.output.plots.eeg import (
     CLIP_ROWS,
     TRACE_BOTTOM,
@@ -24,28 +23,12 @@ from restcli.output.plots.eeg import (
     TRACE_WIDTH,
     TraceScale,
     draw_grid,
-    draw_scale_bar,
     draw_traces,
     mark_event,
-    name_rows,
-    name_time,
-    trace_rows,
+    trace_panel,
 )
 from restcli.output.plots.head import draw_empty_head, fill_head, involvement
-from restcli.output.plots.style import (
-    BLUE,
-    DPI,
-    FONT_ROW,
-    FONT_SMALL,
-    INK,
-    PAGE,
-    add_panel,
-    beside,
-    make_page,
-    styled,
-    time_ticks,
-    wrap,
-)
+from restcli.output.plots.style import PAGE, add_panel, beside, time_ticks, wrap, write
 from restcli.output.plots.traces import Traces, read_traces
 from restcli.text import elapsed
 
@@ -80,23 +63,20 @@ def pictured_events(events: Events) -> list[tuple[int, Event]]:
 class EventSheet:
     """The event pages of one recording, drawn one after the other on one figure: what they share is made once."""
 
-    @styled()
+    @style.styled()
     def __init__(self, result: Result, names: Sequence[str], *, title: str, footer: str) -> None:
         self.scores, self.rule, self.start = result.scores, result.rule, result.recording.clock
-        self.figure = figure = make_page(PAGE, title, footer)
+        self.figure = figure = style.make_page(PAGE, title, footer)
         self.strip = add_panel(figure, TRACE_LEFT, TRACE_BOTTOM + TRACE_HEIGHT + 0.08, TRACE_WIDTH, 0.5)
-        self.panel = add_panel(figure, TRACE_LEFT, TRACE_BOTTOM, TRACE_WIDTH, TRACE_HEIGHT)
+        self.panel = trace_panel(figure, names, TRACE_WIDTH, self.start)
         self.head = add_panel(figure, _SIDE_LEFT, 4.95, _SIDE_WIDTH, 2.55)
-        self.rows = trace_rows(names)
-        name_rows(self.panel, self.rows)
         _frame_strip(self.strip, self.rule)
-        name_time(self.panel, self.start)
         self.above = self.strip.secondary_xaxis("top")
-        self.above.tick_params(axis="x", length=3, pad=2, labelsize=FONT_SMALL)
+        self.above.tick_params(axis="x", length=3, pad=2, labelsize=style.FONT_SMALL)
         draw_empty_head(self.head)
         self.shared = {artist: artist.get_children() for artist in (figure, self.strip, self.panel, self.head)}
 
-    @styled()
+    @style.styled()
     def draw(self, traces: Traces, event: Event, number: int) -> Figure:
         """Draw one event's page in place of the page before; returns the one figure."""
         for place, shared in self.shared.items():
@@ -109,15 +89,18 @@ class EventSheet:
             axes.set_xlim(*page)
             mark_event(axes, event, page)
         _draw_strip(self.strip, self.scores, self.rule, page)
-        scale = draw_traces(self.panel, self.rows, traces, [event], coloured=coloured)
+        scale = draw_traces(self.panel, traces, [event], coloured=coloured)
         draw_grid([self.panel, self.strip], page, self.start)
-        _count_from_onset(self.above, event.onset, page)
-        draw_scale_bar(self.panel, scale)
+        ticks, _ = time_ticks(page[0] - event.onset, page[1] - event.onset, start=None, most=9)
+        names = ["onset" if tick == 0 else f"{tick:+.0f} s".replace("-", "−") for tick in ticks]
+        self.above.set_xticks([event.onset + tick for tick in ticks], names)
         fill_head(self.head, self.scores.nodes, shares)
         facts = _facts(event, number, self.start, scale=scale, end=page[1]) | {"Signals": traces.filters}
-        facts |= {"Blue, bold": "most involved derivations"} if coloured else {}
+        if coloured:
+            facts["Blue, bold"] = "most involved derivations"
         hidden = [span.reason for span in self.scores.unscored if span.stop > page[0] and span.start < page[1]]
-        facts |= {"Hatched: not scored": ", ".join(dict.fromkeys(hidden))} if hidden else {}
+        if hidden:
+            facts["Hatched: not scored"] = ", ".join(dict.fromkeys(hidden))
         _draw_facts(self.figure, facts)
         return self.figure
 
@@ -136,30 +119,22 @@ def most_involved(names: Sequence[str], event: Event, shares: Mapping[str, float
 
 
 def _frame_strip(axes: Axes, rule: EventRule) -> None:
-    axes.axhline(rule.threshold, color=INK, linewidth=0.8, linestyle="--", zorder=3)
-    beside(axes, f"threshold {rule.threshold:.2g}", (1, rule.threshold), (3, 0), fontsize=FONT_ROW)
+    axes.axhline(rule.threshold, color=style.INK, linewidth=0.8, linestyle="--", zorder=3)
+    beside(axes, f"threshold {rule.threshold:.2g}", (1, rule.threshold), (3, 0), fontsize=style.FONT_ROW)
     axes.set_ylim(-0.04, 1.04)
     axes.set_yticks([0, 1], ["0", "1"])
-    beside(axes, "Seizure\nprobability", (0, 0.5), (-14, 0), ha="right", fontsize=FONT_SMALL)
+    beside(axes, "Seizure\nprobability", (0, 0.5), (-14, 0), ha="right", fontsize=style.FONT_SMALL)
 
 
 def _draw_strip(axes: Axes, scores: Scores, rule: EventRule, page: tuple[float, float]) -> None:
     """Draw the probability above the traces."""
-    width = max(1, round(rule.smooth / scores.step))
-    edges = np.linspace(*page, round(TRACE_WIDTH * DPI / 2) + 1)
+    width = rule.width(scores.step)
+    edges = np.linspace(*page, round(TRACE_WIDTH * style.DPI / 2) + 1)
     near = slice(*np.searchsorted(scores.time, [page[0] - width * scores.step, page[1] + width * scores.step]))
     high = column_highest(scores.time[near], smooth_scores(scores.probability[near], width), edges, step=scores.step)
     inside = (edges[:-1] >= 0) & (edges[1:] <= scores.duration + scores.step)
     hatch_columns(axes, [~np.isfinite(high) & inside], edges)
-    steps = Line2D(np.repeat(edges, 2)[1:-1], np.repeat(high, 2), color=BLUE, linewidth=1.1, zorder=4)
-    axes.add_artist(steps)
-
-
-def _count_from_onset(above: SecondaryAxis, onset: float, page: tuple[float, float]) -> None:
-    """Count seconds from the onset above the page."""
-    ticks, _ = time_ticks(page[0] - onset, page[1] - onset, start=None, most=9)
-    names = ["onset" if tick == 0 else f"{tick:+.0f} s".replace("-", "−") for tick in ticks]
-    above.set_xticks([onset + tick for tick in ticks], names)
+    draw_steps(axes, high, edges, color=style.BLUE, zorder=4)
 
 
 def _facts(event: Event, number: int, start: datetime | None, *, scale: TraceScale, end: float) -> dict[str, str]:
@@ -182,6 +157,6 @@ def _draw_facts(figure: Figure, facts: Mapping[str, str]) -> None:
     y = 4.75
     for name, value in facts.items():
         words = wrap(value, 36, most=3 if name == "Involved" else 2)
-        figure.text(_SIDE_LEFT / PAGE[0], y / PAGE[1], name, weight="bold", va="top")
-        figure.text(_SIDE_LEFT / PAGE[0], (y - 0.15) / PAGE[1], words, va="top", linespacing=1.2)
+        write(figure, _SIDE_LEFT, y, name, weight="bold")
+        write(figure, _SIDE_LEFT, y - 0.15, words, linespacing=1.2)
         y -= 0.25 + 0.14 * (1 + words.count("\n"))

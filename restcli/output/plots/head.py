@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import to_rgb, to_rgba
-from matplotlib.patches import Circle, PathPatch, Polygon
-from matplotlib.path import Path as Outline
+from matplotlib.patches import Circle, Ellipse, Polygon
 
 from restcli.events import Event, Scores
 from restcli.output.plots.style import FAINT, FONT_SMALL, GREY, INK, PROBABILITY_COLOURS
@@ -25,7 +24,7 @@ _CHAINS = {
     "Right parasagittal": ("FP2-F4 F4-C4 C4-P4 P4-O2", "FP2 F4 C4 P4 O2"),
     "Right temporal": ("FP2-F8 F8-T4 T4-T6 T6-O2", "F8 T4 T6"),
 }
-_HEAD_RADIUS, _DISC = 1.2, 0.135
+_RADIUS, _DISC = 1.2, 0.135
 
 
 def head_order(nodes: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -54,12 +53,12 @@ def involvement(scores: Scores, event: Event) -> dict[str, float]:
     return {name: float(mean[i]) for i, name in enumerate(scores.nodes) if known[:, i].any()}
 
 
-def head_nodes(nodes: Sequence[str]) -> tuple[str, ...]:
-    """Nodes that the head map can place, completed to the whole montage so that missing ones show."""
-    whole = DOUBLE_BANANA if any("-" in node for node in nodes) else ELECTRODES_19
-    places = set(ELECTRODES_19)
-    extra = [node for node in nodes if node not in whole and set(node.split("-")) <= places]
-    return (*whole, *extra)
+def _derivations(nodes: Sequence[str]) -> list[str]:
+    """Return the derivations that the map can place, completed to the whole montage so that missing ones show."""
+    if not any("-" in node for node in nodes):
+        return []
+    placed = set(ELECTRODES_19)
+    return list(dict.fromkeys([*DOUBLE_BANANA, *(node for node in nodes if set(node.split("-")) <= placed)]))
 
 
 def project(name: str) -> tuple[float, float]:
@@ -75,17 +74,24 @@ def project(name: str) -> tuple[float, float]:
 
 
 def draw_empty_head(axes: Axes) -> None:
-    """Outline, names of the electrodes and scale: what every head shares."""
+    """Outline, name and scale: what every head shares."""
+    line: dict[str, Any] = {"facecolor": "white", "edgecolor": GREY, "linewidth": 1.1, "zorder": 0.5}
+    axes.add_patch(Polygon([(-0.14, _RADIUS - 0.02), (0, _RADIUS + 0.17), (0.14, _RADIUS - 0.02)], **line))
+    for side in (-1, 1):
+        axes.add_patch(Ellipse((side * _RADIUS, 0), 0.3, 0.55, **line))
+    axes.add_patch(Circle((0, 0), _RADIUS, **(line | {"zorder": 0.6})))
+    axes.text(0, 1.48, "Involvement in the event", ha="center", va="bottom", weight="bold")
+    axes.imshow(np.linspace(0, 1, 64)[None], extent=(-0.6, 0.6, -1.5, -1.4), cmap=PROBABILITY_COLOURS)
+    for x, words in ((-0.68, "0"), (0.68, "1")):
+        axes.text(x, -1.45, words, ha="center", va="center", fontsize=FONT_SMALL)
+    axes.text(0, -1.56, "mean probability at the node", ha="center", va="top", fontsize=FONT_SMALL)
     axes.set(xlim=(-1.42, 1.42), ylim=(-1.62, 1.48), aspect="equal", anchor="N")
     axes.axis("off")
-    _draw_outline(axes)
-    axes.text(0, 1.48, "Involvement in the event", ha="center", va="bottom", weight="bold")
-    _draw_head_scale(axes)
 
 
 def fill_head(axes: Axes, nodes: Sequence[str], shares: Mapping[str, float]) -> None:
     """Involvement on the head: discs for electrodes, bars between them for derivations."""
-    derivations = [node for node in head_nodes(nodes) if "-" in node]
+    derivations = _derivations(nodes)
     ends = {node: [project(name) for name in node.split("-")] for node in derivations}
     unknown = [ends[node] for node in derivations if node not in shares]
     known = sorted((node for node in derivations if node in shares), key=lambda node: shares[node])
@@ -96,59 +102,17 @@ def fill_head(axes: Axes, nodes: Sequence[str], shares: Mapping[str, float]) -> 
     axes.add_artist(LineCollection(bars, colors=colours, linewidths=widths, capstyle="butt", zorder=2.5))
     fills = {name: PROBABILITY_COLOURS(shares[name]) if name in shares else to_rgba("white") for name in ELECTRODES_19}
     ghosts = [name not in shares and not derivations for name in ELECTRODES_19]
-    axes.add_artist(
-        EllipseCollection(
-            2 * _DISC,
-            2 * _DISC,
-            0,
-            units="xy",
-            offsets=[project(name) for name in ELECTRODES_19],
-            offset_transform=axes.transData,
-            facecolors=list(fills.values()),
-            linewidths=0.7,
-            zorder=5,
-            edgecolors=[FAINT if ghost else INK for ghost in ghosts],
-            linestyles=[":" if ghost else "-" for ghost in ghosts],
-        )
-    )
-    for name, ghost in zip(ELECTRODES_19, ghosts, strict=True):
-        axes.text(
-            *project(name),
-            name,
-            ha="center",
-            va="center_baseline",
-            fontsize=5.9,
-            zorder=6,
-            color=GREY if ghost else _readable(fills[name]),
-        )
+    places = [project(name) for name in ELECTRODES_19]
+    discs = EllipseCollection(2 * _DISC, 2 * _DISC, 0, units="xy", offsets=places, offset_transform=axes.transData)
+    discs.set(facecolors=list(fills.values()), linewidths=0.7, zorder=5)
+    discs.set(edgecolors=[FAINT if ghost else INK for ghost in ghosts], linestyles=[":" if g else "-" for g in ghosts])
+    axes.add_artist(discs)
+    centred: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 5.9, "zorder": 6}
+    for place, name, ghost in zip(places, ELECTRODES_19, ghosts, strict=True):
+        axes.text(*place, name, color=GREY if ghost else _readable(fills[name]), **centred)
 
 
 def _readable(fill: Any) -> str:
     """Black or white, whichever stands out from a fill."""
     red, green, blue = (value**2.2 for value in to_rgb(fill))
     return "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.2 else INK
-
-
-def _draw_outline(axes: Axes) -> None:
-    line: dict[str, Any] = {"facecolor": "white", "edgecolor": GREY, "linewidth": 1.1}
-    r = _HEAD_RADIUS
-    axes.add_patch(Polygon([(-0.14, r - 0.02), (0, r + 0.17), (0.14, r - 0.02)], closed=True, zorder=0.5, **line))
-    for side in (-1, 1):
-        ear = np.array(
-            [(1.0, 0.22), (1.12, 0.30), (1.15, 0.10), (1.12, 0.0), (1.13, -0.2), (1.06, -0.28), (1.0, -0.22)]
-        )
-        codes = [Outline.MOVETO, *[Outline.CURVE4] * 6]
-        points = np.column_stack([side * ear[:, 0] * r, ear[:, 1]])
-        axes.add_patch(PathPatch(Outline(points, codes), zorder=0.5, **line))
-    axes.add_patch(Circle((0, 0), r, zorder=0.6, **line))
-
-
-def _draw_head_scale(axes: Axes) -> None:
-    """Draw a flat scale of probability under the head, labelled at its ends."""
-    axes.imshow(
-        np.linspace(0, 1, 64)[None], extent=(-0.6, 0.6, -1.5, -1.4), cmap=PROBABILITY_COLOURS, aspect="equal", zorder=1
-    )
-    axes.set(xlim=(-1.42, 1.42), ylim=(-1.62, 1.48))
-    for x, text, side in ((-0.66, "0", "right"), (0.66, "1", "left")):
-        axes.text(x, -1.45, text, ha=side, va="center", fontsize=FONT_SMALL)
-    axes.text(0, -1.56, "mean probability at the node", ha="center", va="top", fontsize=FONT_SMALL)

@@ -22,18 +22,18 @@ from restcli.output.plots.raster import Canvas
 from restcli.text import elapsed
 
 PAGE = (11.69, 8.27)  # A4 landscape: µV/mm are true when printed at full size
-SMALL_PAGE = (7.6, 5.2)
 DPI = 140
 FONT_TITLE, FONT_TEXT, FONT_SMALL, FONT_ROW = 12.0, 8.0, 7.0, 6.6
 INK, GREY, DIM, FAINT, PALE = "#1a1a1a", "#5a5a5a", "#8a8a8a", "#b5b5b5", "#f0f0f0"
 BLUE, BLUE_PALE, ORANGE, ORANGE_PALE = "#0a4fa3", "#b9d3f0", "#c44a00", "#ffe6c4"
 SERIES = (BLUE, ORANGE, "#00795c", "#8a4b8f", INK)  # dark enough for white paper, apart for the colour-blind
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-HIDDEN = "#e4e4e4"  # under the hatching of what was not scored
+LINE: dict[str, Any] = {"linewidth": 1.4, "markersize": 4}
+UNSCORED: dict[str, Any] = {"facecolor": "#e4e4e4", "edgecolor": DIM, "linewidth": 0}  # beside one of the hatchings
 HATCHES = ("////", "\\\\\\\\", "xxxx", "....", "")
 PROBABILITY_COLOURS = ListedColormap(mpl.colormaps["magma_r"](np.linspace(0.0, 0.88, 256)), "involvement")
 POWER_COLOURS = mpl.colormaps["cividis"]
-_RC: dict[str, Any] = {
+_RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": FONT_TEXT,
     "text.parse_math": False,
@@ -45,13 +45,15 @@ _RC: dict[str, Any] = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "hatch.linewidth": 0.5,
+    "image.aspect": "auto",
+    "image.interpolation": "nearest",
     "pdf.fonttype": 42,
     "legend.fontsize": FONT_SMALL,
     "legend.frameon": False,
     "savefig.dpi": "figure",
     "savefig.bbox": None,
 }
-MARGIN_NAME = (-0.55 * 72, 0.0)  # points from the left edge of a panel to the end of its name
+LEFT = 0.15  # inches, where texts begin
 # Seconds between ticks; longer recordings get whole days.
 _TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400)
 _DAY = 86400
@@ -62,8 +64,7 @@ def styled() -> Iterator[None]:
     """Draw alike whatever the user's matplotlib settings say."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        for name, value in _RC.items():
-            mpl.rcParams[name] = value  # type: ignore[index]
+        mpl.rcParams.update(_RC)
         yield
 
 
@@ -71,15 +72,17 @@ def make_page(size: tuple[float, float], title: str, footer: str) -> Figure:
     """Make a sheet with its title and, at the foot, what produced the numbers."""
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
     Canvas(figure)
-    width, height = size
-    left = 0.15
-    fit(
-        figure.text(left / width, 1 - 0.14 / height, printable(title), fontsize=FONT_TITLE, weight="bold", va="top"),
-        width - 2 * left,
-    )
-    words = wrap(footer, int((width - 2 * left) / 0.052), most=3)
-    figure.text(left / width, 0.1 / height, words, fontsize=FONT_SMALL, color=GREY, va="bottom")
+    width = size[0] - 2 * LEFT
+    _fit(write(figure, LEFT, size[1] - 0.14, printable(title), fontsize=FONT_TITLE, weight="bold"), width * DPI)
+    words = wrap(footer, int(width / 0.052), most=3)
+    write(figure, LEFT, 0.1, words, fontsize=FONT_SMALL, color=GREY, va="bottom")
     return figure
+
+
+def write(figure: Figure, x: float, y: float, words: str, *, va: str = "top", **look: Any) -> Text:
+    """Write on a page, `x` inches from its left and `y` from its bottom edge."""
+    width, height = figure.get_size_inches()
+    return figure.text(x / width, y / height, words, va=va, **look)
 
 
 def add_panel(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -93,20 +96,23 @@ def add_panel(figure: Figure, left: float, bottom: float, width: float, height: 
     return axes
 
 
-def beside(axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **style: Any) -> None:
+def beside(
+    axes: Axes,
+    text: str,
+    at: tuple[float, float],
+    offset: tuple[float, float],
+    *,
+    xycoords: Any = "axes fraction",
+    **look: Any,
+) -> None:
     """Write outside a panel: `at` in fractions of the panel unless `xycoords` is given, `offset` in points."""
-    usual: dict[str, Any] = {
-        "xycoords": "axes fraction",
-        "textcoords": "offset points",
-        "va": "center",
-        "annotation_clip": False,
-    }
-    axes.annotate(text, at, offset, **(usual | style))
+    outside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+    axes.annotate(text, at, offset, xycoords=xycoords, **outside, **look)
 
 
-def margin_label(axes: Axes, text: str) -> None:
-    """Write a panel's name in the left margin, level with its middle."""
-    beside(axes, text, (0, 0.5), MARGIN_NAME, ha="right", fontsize=FONT_TEXT, weight="bold", linespacing=1.25)
+def margin_label(axes: Axes, text: str, *, at: tuple[float, float] = (0, 0.5), **look: Any) -> None:
+    """Write a name in the left margin, usually level with the panel's middle."""
+    beside(axes, text, at, (-0.55 * 72, 0.0), ha="right", fontsize=FONT_TEXT, weight="bold", linespacing=1.25, **look)
 
 
 def say(axes: Axes, text: str) -> None:
@@ -139,17 +145,13 @@ def shorten(text: str, length: int) -> str:
     return text[: math.ceil((length - 1) / 2)] + "…" + text[len(text) - (length - 1) // 2 :]
 
 
-def fit(text: Text, width: float) -> Text:
-    """Shorten a text in its middle until it is at most `width` inches wide."""
-    figure = text.get_figure(root=True)
-    if figure is None:
-        return text
+def _fit(text: Text, width: float) -> None:
+    """Shorten a text in its middle until it is at most `width` pixels wide."""
     whole = text.get_text()
     keep = len(whole)
-    while keep > 4 and text.get_window_extent().width > width * figure.dpi:
+    while keep > 4 and text.get_window_extent().width > width:
         keep -= max(1, keep // 20)
         text.set_text(shorten(whole, keep))
-    return text
 
 
 def time_ticks(begin: float, end: float, *, start: datetime | None, most: int) -> tuple[list[float], list[str]]:
