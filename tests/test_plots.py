@@ -67,7 +67,7 @@ def make_trend(scores):
 
 
 def make_result(scores, *, start=START, rule=RULE, repairs=()):
-    recording = SimpleNamespace(start=start, repairs=repairs)
+    recording = SimpleNamespace(start=start, clock=start, repairs=repairs)
     events = to_events(scores, rule, start)
     return SimpleNamespace(scores=scores, events=events, rule=rule, trend=make_trend(scores), recording=recording)
 
