@@ -109,7 +109,7 @@ def test_raw_gaps_joins_and_clock(toy_weights: Path) -> None:
     joined = mne.concatenate_raws([raw_of(noise(19, 30, SFREQ)), raw_of(noise(19, 30, SFREQ))], verbose="error")
     recording = restcli.open_recording(joined)
     assert [(s.start, s.stop) for s in recording.segments] == [(0, 30), (30, 60)]
-    assert "unknown distance" in recording.repairs[0]
+    assert "unknown distance" in recording.repairs[0] and recording.clock_until == 30
 
 
 def test_raw_names_no_patient_and_other_channels_stay_out() -> None:

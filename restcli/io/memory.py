@@ -26,6 +26,7 @@ from restcli.signal.montage import parse_label
 from restcli.signal.quality import FLAT_STD
 from restcli.signal.resampling import Signal
 from restcli.signal.sequences import true_runs
+from restcli.text import count
 
 _FIFF_UNIT_V = 107
 # Standard deviations, µV, beyond which volts were taken for microvolts or microvolts for volts.
@@ -154,8 +155,15 @@ def _of_raw(raw: Any) -> Recording:
     if clock is not None:
         clock = clock.replace(tzinfo=None) + timedelta(seconds=float(raw.first_time))
     path = next((Path(name) for name in raw.filenames if name is not None), Path("raw"))
-    note = f"{len(joins)} joins between stretches of unknown distance; times after the first count stored signal only"
-    return replace(recording, path=path, format="mne.io.Raw", start=clock, repairs=(note,) if joins else ())
+    recording = replace(recording, path=path, format="mne.io.Raw", start=clock)
+    if not joins:
+        return recording
+    until = joins[0] / sfreq
+    note = (
+        f"{count(len(joins), 'join')} between stretches of unknown distance; times after {until:.10g} s count stored "
+        "signal only, and clock times are left out"
+    )
+    return replace(recording, repairs=(note,), clock_until=until)
 
 
 def _marks(raw: Any) -> tuple[list[tuple[int, int]], list[int]]:

@@ -37,6 +37,10 @@ class Reader:
         Takes the first 256 bytes of a file and says whether the format is recognised by them, whatever the ending.
     samples : tuple of str
         Endings of files of samples; a user may name one of these instead of the header beside it.
+    package : str
+        Library that reads the samples; empty when restcli does.
+    tried : str
+        What the reader was tried on.
     """
 
     name: str
@@ -45,18 +49,33 @@ class Reader:
     companions: Callable[[Path], tuple[Path, ...]] = lambda _: ()
     probe: Callable[[bytes], bool] = lambda _: False
     samples: tuple[str, ...] = ()
+    package: str = ""
+    tried: str = "made files"
 
 
-_EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf)
+_EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf, tried="recordings of many systems")
 
 READERS = (
     _EDF,
     Reader("Persyst", (".lay",), persyst.open_persyst, persyst.companions, samples=(".dat",)),
     Reader(
-        "BrainVision", (".vhdr",), mne_formats.open_brainvision, mne_formats.brainvision_files, samples=(".eeg", ".dat")
+        "BrainVision",
+        (".vhdr",),
+        mne_formats.open_brainvision,
+        mne_formats.brainvision_files,
+        samples=(".eeg", ".dat"),
+        package="mne",
     ),
-    Reader("Nihon Kohden", (".eeg",), nihon.open_nihon, nihon.nihon_files, nihon.is_nihon),
-    Reader("EEGLAB", (".set",), mne_formats.open_eeglab, mne_formats.eeglab_files, samples=(".fdt",)),
+    Reader(
+        "Nihon Kohden",
+        (".eeg",),
+        nihon.open_nihon,
+        nihon.nihon_files,
+        nihon.is_nihon,
+        package="mne",
+        tried="one recording, made files",
+    ),
+    Reader("EEGLAB", (".set",), mne_formats.open_eeglab, mne_formats.eeglab_files, samples=(".fdt",), package="mne"),
 )
 
 ENDINGS = frozenset(ending for reader in READERS for ending in reader.endings)

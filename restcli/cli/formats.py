@@ -1,0 +1,63 @@
+"""``restcli formats``: what restcli reads and writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from restcli.cli import options
+from restcli.cli.display import print_json, print_table
+from restcli.cli.exits import say
+
+app = typer.Typer()
+
+
+@app.command()
+def formats(as_json: options.Json = False) -> None:
+    """List the formats of recordings and of event tables that are read and written, and the layouts of data sets."""
+    found = list_formats()
+    if as_json:
+        print_json(found)
+        return
+    headings = {"recordings": "read", "events": "event tables", "layouts": "data sets with expert marks"}
+    for kind, rows in found.items():
+        cells = [[_text(value) for value in row.values()] for row in rows]
+        print_table(cells, dict.fromkeys((name.replace("_", " ") for name in rows[0]), "left"), title=headings[kind])
+    say("From Python: Raw objects of MNE and arrays as well. Other formats: export the recording as EDF+.")
+
+
+def list_formats() -> dict[str, list[dict[str, Any]]]:
+    """Return the registries of formats in plain values."""
+    from restcli.io.registry import READERS
+    from restcli.marks.layouts import LAYOUTS
+    from restcli.marks.registry import FORMATS
+
+    return {
+        "recordings": [
+            {
+                "name": reader.name,
+                "endings": list(reader.endings),
+                "read_with": reader.package or "restcli",
+                "tried_on": reader.tried,
+            }
+            for reader in READERS
+        ],
+        "events": [
+            {
+                "name": form.name,
+                "content": form.title,
+                "endings": list(form.endings),
+                "written": form.write is not None,
+                "with": form.package or "restcli",
+            }
+            for form in FORMATS
+        ],
+        "layouts": [{"name": layout.name, "content": layout.title} for layout in LAYOUTS],
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else str(value)
