@@ -12,11 +12,13 @@ from edf_writer import write_edf
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
+from restcli.archive.cache import ScoreCache
 from restcli.detect.detector import Detector
 from restcli.detect.result import Result
 from restcli.detect.settings import Settings
 from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
+from restcli.output.run_report import run_report
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
 from restcli.signal.open_inputs import quietest_levels, without_eeg
 from restcli.signal.quality import QUALITY_WORDS, Quality
@@ -185,3 +187,20 @@ def test_half_a_head_unplugged_leaves_the_mean_to_the_other_half(tmp_path: Path,
     assert np.isnan(result.scores.by_node[seconds][:, dead]).all()
     assert np.isfinite(result.scores.by_node[seconds][:, ~np.array(dead)]).all()
     assert np.isfinite(result.scores.probability[seconds]).all() == (18 - sum(dead) >= detector.weights.min_nodes)
+
+
+def test_a_gain_that_cannot_be_is_doubted_in_the_run_report_and_after_the_cache(
+    tmp_path: Path, detector: Detector
+) -> None:
+    data = eeg(15)
+    data[ELECTRODES_19.index("O2")] *= 10
+    path = write_edf(tmp_path / "gain.edf", data, FS)
+    result = annotate(path, detector)
+    assert len(result.doubts) == 1
+    assert "P4-O2" in result.doubts[0] and "T6-O2" in result.doubts[0] and "FP1-F7" not in result.doubts[0]
+    assert result.doubts[0] in run_report(result)["quality"]["warnings"]
+    cache = ScoreCache(str(tmp_path / "scores"), "k" * 16)
+    cache.keep("00ff", result)
+    restored = cache.restore("00ff", result.recording, detector.weights, Settings())
+    assert restored is not None
+    assert restored.doubts == result.doubts

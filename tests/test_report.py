@@ -218,6 +218,17 @@ def test_doubts_are_told(result: Result) -> None:
     assert "unit and gain" in told[0] and "20 Hz" in told[1] and "not made for" in told[1] and "F8-T4" in told[2]
 
 
+@pytest.mark.parametrize(
+    ("usual", "minutes", "doubted"), [(3.0, 1, False), (3.0, 10, True), (8, 10, False), (80, 10, True)]
+)
+def test_amplitudes_of_minutes_are_judged_more_strictly(
+    result: Result, usual: float, minutes: int, doubted: bool
+) -> None:
+    trend = replace(result.trend, amplitude=np.full(60 * minutes, usual, dtype=np.float32))
+    assert bool(quality_warnings(replace(result, trend=trend))) == doubted
+    assert quality_warnings(replace(result, doubts=("far larger",))) == ["far larger"]
+
+
 def test_many_bad_nodes_make_one_line(result: Result) -> None:
     bad = {node: {"flat or disconnected": 20 + i} for i, node in enumerate(result.scores.nodes)}
     told = quality_warnings(replace(result, bad_seconds=bad))

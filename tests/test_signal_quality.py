@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from restcli.signal.quality import Quality, judge, upper_band_limit
+from restcli.signal.montage import DOUBLE_BANANA
+from restcli.signal.quality import Quality, gain_doubts, judge, upper_band_limit
 
 SFREQ = 200.0
 CLOCK = np.arange(int(10 * SFREQ)) / SFREQ
@@ -55,3 +56,27 @@ def test_low_passed_recording_is_recognised(cutoff: float, order: int) -> None:
     found = upper_band_limit(power / (1 + (frequency / cutoff) ** (2 * order)))
     assert found is not None
     assert abs(found - cutoff) <= 12
+
+
+def amplitudes(n_seconds: int = 120) -> np.ndarray:
+    """RMS (T, 18) that differ by nodes and seconds as those of EEG do."""
+    return 12 * np.exp(0.3 * np.random.default_rng(0).standard_normal((n_seconds, 18))).astype(np.float32)
+
+
+def doubts(amplitude: np.ndarray, good: np.ndarray | None = None) -> tuple[str, ...]:
+    return gain_doubts(amplitude, np.ones(amplitude.shape, bool) if good is None else good, DOUBLE_BANANA)
+
+
+def test_gains_that_cannot_be_are_named() -> None:
+    assert doubts(amplitudes()) == ()
+    for factor, word in ((10, "larger"), (1 / 10, "smaller")):
+        wrong = amplitudes()
+        wrong[:, 3] *= factor
+        (text,) = doubts(wrong)
+        assert word in text and "T5-O1" in text and "F7-T3" not in text
+        good = np.ones(wrong.shape, bool)
+        good[:, 3] = False
+        assert doubts(wrong, good) == ()
+    (text,) = doubts(np.repeat(amplitudes()[:, :1], 18, axis=1))
+    assert "copies of one signal" in text
+    assert doubts(amplitudes(30) * np.linspace(1, 30, 18, dtype=np.float32)) == ()  # too short to tell

@@ -104,6 +104,7 @@ class ScoreCache:
             "bad_seconds": {node: dict(counts) for node, counts in result.bad_seconds.items()},
             "band_limit": result.band_limit,
             "device": result.device,
+            "doubts": result.doubts,
         }
         tensors = {name: np.ascontiguousarray(values) for name, values in arrays.items() if values is not None}
         place = self.place(content)
@@ -130,6 +131,7 @@ class ScoreCache:
             spectrum[:, : arrays["spectrum"].shape[1]] = arrays["spectrum"]
             trend = Trend(arrays["trend_time"], arrays["amplitude"], spectrum)
             bad_seconds, band_limit, device = meta["bad_seconds"], meta["band_limit"], meta["device"]
+            doubts = tuple(meta["doubts"])
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
             return None
         rule = rule_in_force(weights, settings)
@@ -146,6 +148,7 @@ class ScoreCache:
             band_limit=band_limit,
             device=device,
             stages={},
+            doubts=doubts,
         )
 
 

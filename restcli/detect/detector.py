@@ -23,6 +23,7 @@ from restcli.nn.golden import check_golden
 from restcli.nn.rest import Rest
 from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
+from restcli.signal.quality import Quality, gain_doubts
 from restcli.signal.sequences import true_runs
 
 
@@ -207,6 +208,7 @@ class Detector:
             band_limit=band_limit(timeline.spectrum),
             device=device,
             stages=dict(clock.seconds),
+            doubts=gain_doubts(timeline.rms, timeline.codes == Quality.GOOD, weights.nodes),
         )
 
     def _score(self, scorer: Scorer, recording: Recording, on_progress: Progress | None) -> tuple[Timeline, str]:

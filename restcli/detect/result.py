@@ -65,6 +65,8 @@ class Result:
         Where the network ran, and why not on a GPU when one was looked for.
     stages : dict of str to float
         Seconds spent in each stage; stages overlap, so their sum may exceed the wall time.
+    doubts : tuple of str
+        What the amplitudes of single nodes say against the gains of the recording, in words.
     """
 
     recording: Recording
@@ -79,6 +81,7 @@ class Result:
     band_limit: int | None
     device: str
     stages: Mapping[str, float]
+    doubts: tuple[str, ...] = ()
 
     def rescore(self, threshold: float | None = None) -> Result:
         """Find events again with another threshold, without reading or scoring the recording again.

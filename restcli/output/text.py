@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 DISCLAIMER = "Not a medical device: for research; every event must be judged by a person who reads EEG."
 
-# Usual 1-40 Hz RMS of bipolar derivations, µV. Outside, a wrong unit or gain is likelier than unusual EEG.
+# Usual 1-40 Hz RMS of bipolar derivations, µV. Outside, a wrong unit or gain is likelier than unusual EEG. The median
+# over minutes lies between 3.9 and 14 in 37 real recordings of adults; that of clips and seizures between 2.8 and 90.
 _USUAL_RANGE = (2.5, 100.0)
+_USUAL_RANGE_OF_MINUTES = (3.5, 60.0)
+_MINUTES = 300  # seconds
 _LEAST_BAND = 30  # Hz
 _LEAST_BAD = 10  # seconds
 
@@ -64,11 +67,14 @@ def usual_amplitude(result: Result) -> float | None:
 def quality_warnings(result: Result) -> list[str]:
     """Say what makes a result doubtful although the recording was scored."""
     found = []
-    usual, (low, high) = usual_amplitude(result), _USUAL_RANGE
+    usual = usual_amplitude(result)
+    n_known = int(np.isfinite(result.trend.amplitude).sum())
+    low, high = _USUAL_RANGE_OF_MINUTES if n_known >= _MINUTES else _USUAL_RANGE
     if usual is not None and not low <= usual <= high:
         found.append(
             f"usual amplitude {usual:.3g} µV, outside the {low:g} to {high:g} µV of scalp EEG: check unit and gain"
         )
+    found += result.doubts
     if result.band_limit is not None:
         doubt = "; these weights were not made for so little" if result.band_limit < _LEAST_BAND else ""
         found.append(f"the recording holds little above about {result.band_limit} Hz (low-passed){doubt}")
