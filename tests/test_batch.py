@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
 
 from restcli.archive import pool, resources
@@ -221,7 +222,7 @@ def test_walk_finds_recordings_and_says_what_it_did_not_look_into(tmp_path: Path
     found = {item.path: item for listing in listings for item in listing.recordings}
     assert sorted(found) == ["a.edf", "deep/er/b.BDF", "deep/nk.EEG", "deep/x.vhdr"]
     assert found["deep/x.vhdr"].size == (archive / "deep" / "x.vhdr").stat().st_size + 1  # with its samples
-    assert sum(listing.n_others for listing in listings) == 2
+    assert sum(sum(listing.others.values()) for listing in listings) == 2
     skipped = {item.path: item.may_hide for listing in listings for item in listing.skipped}
     assert skipped == {
         "above": False,
@@ -233,6 +234,18 @@ def test_walk_finds_recordings_and_says_what_it_did_not_look_into(tmp_path: Path
         "pipe.edf": True,
         "\\xe4.edf": True,
     }
+
+
+def test_walk_counts_what_it_passes_over_by_ending(tmp_path: Path) -> None:
+    for name in ("a.edf+", "b"):
+        EdfFile().write(tmp_path / name)
+    EdfFile(labels=(), counts=(), onsets=["+0"], n_records=1).write(tmp_path / "a_events.edf")
+    for name in ("c.edf.gz", "a_events.tsv", "b_events.TSV", "LICENSE"):
+        (tmp_path / name).write_bytes(b"x")
+    (listing,) = walk_archive(tmp_path, tmp_path / "out")
+    assert sorted(found.path for found in listing.recordings) == ["a.edf+", "b"]
+    assert listing.others == {".edf.gz": 1, ".tsv": 2, ".edf": 1, "": 1}
+    assert [(item.path, item.may_hide) for item in listing.skipped] == [("a_events.edf", False), ("c.edf.gz", True)]
 
 
 def test_unreadable_folder_may_hide_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

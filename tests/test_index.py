@@ -33,7 +33,7 @@ def out(tmp_path: Path) -> Path:
         run, _ = ledger.begin_run(str(tmp_path / "archive"), KEYS, "{}")
         paths = ["a 1/b#.edf", EVIL, "c.edf", "d.edf", "e.edf"]
         skipped = [Skipped("locked", "cannot be read (Permission denied)", may_hide=True)]
-        ledger.enter(run, [Found(path, 10, 5, path[:-4]) for path in paths], skipped=skipped, n_others=7)
+        ledger.enter(run, [Found(path, 10, 5, path[:-4]) for path in paths], skipped=skipped, others={".txt": 5, "": 2})
         ids = {row.path: row.id for row in ledger.waiting(run, 9)}
         ledger.note("hash", {ids["c.edf"]: "h", ids[EVIL]: "h"})
         ledger.pair(run)
@@ -58,7 +58,7 @@ def test_survey_sums_up(out: Path) -> None:
     facts = survey(out)
     assert facts["counts"] == {"done": 2, "quarantined": 2, "same": 1, "running": 0, "pending": 0}
     assert facts["eeg_hours"] == 1.5 and facts["scored_hours"] == pytest.approx((3600 + 1808) * 0.9 / 3600)
-    assert facts["n_events"] == 2 and facts["n_with_events"] == 1 and facts["n_other_files"] == 7
+    assert facts["n_events"] == 2 and facts["n_with_events"] == 1 and facts["other_files"] == {"": 2, ".txt": 5}
     assert [(entry["reason"], entry["n"]) for entry in facts["failures"]] == [
         ("holds only # bytes, less than a header", 2)
     ]

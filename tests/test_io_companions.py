@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gzip
 import hashlib
 import os
 import shutil
@@ -13,10 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edf_bytes import EdfFile
-from foreign_files import write_brainvision, write_eeglab, write_persyst
+from foreign_files import write_brainvision, write_eeglab, write_nihon, write_persyst
 
 from restcli.errors import RecordingError
-from restcli.io.registry import READERS, files_of, is_recording, open_recording, recording_hash, stamp_of
+from restcli.io.registry import (
+    READERS,
+    files_of,
+    is_recording,
+    open_recording,
+    recording_hash,
+    stamp_of,
+    why_no_recording,
+)
 
 KINDS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "EDF": (lambda folder: EdfFile().write(folder / "a.edf"), ("a.edf",)),
@@ -268,3 +277,49 @@ def test_one_list_of_what_a_recording_is(tmp_path: Path) -> None:
     assert found == ["a.edf", "a.lay", "a.set", "a.vhdr", "b.EEG", "f.rec", "g.BDF"]
     endings = [ending for reader in READERS for ending in reader.endings]
     assert len(endings) == len(set(endings)) and all(ending == ending.lower() for ending in endings)
+
+
+@pytest.mark.parametrize("name", ["a.edf+", "a.EDF+", "a", "a.001", "a.rec", "a.dat", "a.edf_old"])
+def test_content_tells_what_the_ending_does_not(tmp_path: Path, name: str) -> None:
+    path = EdfFile().write(tmp_path / name)
+    assert is_recording(path) and open_recording(path).duration == 10
+    other = tmp_path / "other"
+    for raw in (b"", b"0       ", b"0,1,2\n" * 99, bytes(999), b"0       " + bytes(248), b"[Patient]\n"):
+        other.write_bytes(raw)
+        assert not is_recording(other) and why_no_recording(other) == ""
+
+
+@pytest.mark.parametrize("kind_name", ["BrainVision", "Persyst"])
+def test_headers_are_known_without_their_ending(tmp_path: Path, kind_name: str) -> None:
+    path = KINDS[kind_name][0](tmp_path)
+    renamed = path.rename(tmp_path / "a.header")
+    assert is_recording(renamed) and len(open_recording(renamed).channels) == 2
+
+
+def test_nihon_kohden_is_known_without_its_ending(tmp_path: Path) -> None:
+    path, _ = write_nihon(tmp_path, names={0: "Fp1"})
+    renamed = path.rename(tmp_path / "n.nk")
+    assert is_recording(renamed) and open_recording(renamed).format == "Nihon Kohden"
+
+
+def test_compressed_recordings_and_annotations_are_passed_over_with_the_reason(tmp_path: Path) -> None:
+    path = EdfFile().write(tmp_path / "a.edf")
+    for name in ("b.edf.gz", "b.BDF.zip", "b.vhdr.xz", "b.edf+.gz"):
+        packed = tmp_path / name
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        assert not is_recording(packed) and "unpack" in why_no_recording(packed)
+        with pytest.raises(RecordingError, match="not EDF or BDF"):
+            open_recording(packed)
+    (tmp_path / "a.edf.gz").write_bytes(b"")
+    assert why_no_recording(tmp_path / "a.edf.gz") == ""  # unpacked beside it
+    for name in ("c_events.edf", "c_events.bdf", "c.edf+"):
+        file = EdfFile(labels=(), counts=(), onsets=["+0"], n_records=1, bdf=name.endswith("bdf"))
+        marks = file.write(tmp_path / name)
+        assert not is_recording(marks) and "annotations only" in why_no_recording(marks)
+
+
+def test_no_waiting_for_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    assert not is_recording(tmp_path / "pipe") and not is_recording(tmp_path / "folder")
+    assert not is_recording(tmp_path / "gone") and why_no_recording(tmp_path / "pipe") == ""

@@ -212,7 +212,7 @@ class _Coordinator:
             if self.wish() != GOING:
                 break  # nothing is running yet that could be finished
             mine = (found for found in listing.recordings if shard_of(found.path, n_shards) == shard)
-            self.ledger.enter(self.run_id, mine, skipped=listing.skipped, n_others=listing.n_others)
+            self.ledger.enter(self.run_id, mine, skipped=listing.skipped, others=listing.others)
             self._report("walking the archive")
 
     def _check_outputs(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -226,7 +228,12 @@ class Ledger:
         self._do("UPDATE runs SET finished = ? WHERE id = ?", (now(), run))
 
     def enter(
-        self, run: int, recordings: Iterable[Found], *, skipped: Iterable[Skipped] = (), n_others: int = 0
+        self,
+        run: int,
+        recordings: Iterable[Found],
+        *,
+        skipped: Iterable[Skipped] = (),
+        others: Mapping[str, int] | None = None,
     ) -> None:
         """Enter what a walk found; a recording of another size or time than before becomes pending."""
         changed = "size != excluded.size OR mtime_ns != excluded.mtime_ns"
@@ -245,8 +252,10 @@ class Ledger:
                 "INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?)",
                 ((item.path, item.reason, item.may_hide, run) for item in skipped),
             )
-            if n_others:
-                self._do("UPDATE runs SET n_others = n_others + ? WHERE id = ?", (n_others, run))
+            if others:
+                sums = Counter(json.loads(self._do("SELECT others FROM runs WHERE id = ?", (run,))[0][0]))
+                sums.update(others)
+                self._do("UPDATE runs SET others = ? WHERE id = ?", (json.dumps(sums), run))
 
     def plan(self, run: int, keys: Keys, *, retry: bool) -> None:
         """Make pending what must be done again: other keys, another place, a copy whose original is gone, a retry."""

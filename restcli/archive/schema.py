@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 
-VERSION = 2
+VERSION = 3
 APPLICATION = 0x52455354  # "REST"
 
 # Types and ranges are part of the schema, and the schema of a ledger is compared with this one when it is opened.
@@ -14,7 +14,7 @@ SCHEMA = """
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT, archive TEXT NOT NULL, weights TEXT NOT NULL,
     settings TEXT NOT NULL CHECK (json_type(settings) = 'object' AND length(settings) < 1000000),
-    n_others INTEGER NOT NULL DEFAULT 0 CHECK (n_others >= 0)
+    others TEXT NOT NULL DEFAULT '{}' CHECK (json_type(others) = 'object')
 ) STRICT;
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL CHECK (size >= 0),

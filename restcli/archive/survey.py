@@ -99,7 +99,7 @@ def sum_up(book: Book) -> dict[str, Any]:
         "finished": book.run.get("finished"),
         "weights": book.run.get("weights"),
         "settings": book.settings(),
-        "n_other_files": book.run.get("n_others", 0),
+        "other_files": dict(sorted(json.loads(book.run.get("others", "{}")).items())),
         "counts": counts,
         "eeg_hours": seconds / 3600,
         "scored_hours": scored / 3600,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io.registry import ENDINGS, is_recording, stamp_of
+from restcli.io.registry import COMPRESSED, ENDINGS, is_recording, stamp_of, why_no_recording
 
 LEDGER_PATTERN = "ledger*.sqlite"
 DERIVATIVES = ("derivatives", "restcli")
@@ -47,7 +48,7 @@ class Listing:
 
     recordings: tuple[Found, ...]
     skipped: tuple[Skipped, ...]
-    n_others: int  # files that are not recordings
+    others: Mapping[str, int]  # files that are not recordings, by ending
 
 
 def is_bids(archive: str | Path) -> bool:
@@ -127,7 +128,7 @@ class _Walk:
                 if reason is None:
                     waiting.append(link)
                 else:
-                    yield Listing((), (Skipped(link, reason, may_hide=False),), 0)
+                    yield Listing((), (Skipped(link, reason, may_hide=False),), {})
 
     def _why_not(self, link: str) -> str | None:
         """Say why a link to a folder is not followed, or None."""
@@ -147,10 +148,10 @@ class _Walk:
             with os.scandir(place) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            return Listing((), (Skipped(folder, f"cannot be read ({error.strerror})", may_hide=True),), 0), []
+            return Listing((), (Skipped(folder, f"cannot be read ({error.strerror})", may_hide=True),), {}), []
         is_out = (status.st_dev, status.st_ino) == self.out
         if is_out or any(PurePosixPath(entry.name).match(LEDGER_PATTERN) for entry in found):
-            return Listing((), (_skip_outputs(folder, found, is_out=is_out),), 0), []
+            return Listing((), (_skip_outputs(folder, found, is_out=is_out),), {}), []
         skipped: list[Skipped] = []
         files: list[str] = []
         inside: list[str] = []
@@ -163,7 +164,7 @@ class _Walk:
             if reason:
                 skipped.append(Skipped(_printable(path), reason, may_hide=True))
         recordings = self._recordings(folder, files, skipped)
-        return Listing(recordings, tuple(skipped), len(files) - len(recordings)), inside
+        return Listing(recordings, tuple(skipped), _by_ending(files, recordings)), inside
 
     def _take(self, folder: str, entry: os.DirEntry[str], files: list[str], inside: list[str]) -> str:
         """Sort an entry into files, folders or links; return why it cannot be, or nothing."""
@@ -186,6 +187,11 @@ class _Walk:
         """Pick the recordings from the files of a folder, with the size and time of all their files."""
         place = self.root / folder
         names = [name for name in files if is_recording(place / name)]
+        for name in sorted(set(files).difference(names)):
+            reason = why_no_recording(place / name)
+            if reason:
+                path = f"{folder}/{name}" if folder else name
+                skipped.append(Skipped(path, reason, may_hide=reason == COMPRESSED))
         found = []
         for name, stem in output_stems(names, bids=self.bids).items():
             path, place_of_outputs = (f"{folder}/{part}" if folder else part for part in (name, stem))
@@ -223,6 +229,13 @@ def _is_utf8(name: str) -> bool:
 
 def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _by_ending(files: Sequence[str], recordings: Sequence[Found]) -> dict[str, int]:
+    """Count the files that are not recordings by their endings, in lower case."""
+    taken = {PurePosixPath(found.path).name for found in recordings}
+    others = [PurePosixPath(name.lower()) for name in files if name not in taken]
+    return Counter("".join(name.suffixes[-2:] if name.suffix == ".gz" else name.suffixes[-1:]) for name in others)
 
 
 def _has_ending(name: str) -> bool:

@@ -246,6 +246,11 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"events       {facts['n_events']} in {facts['n_with_events']} recordings"
     for failure in facts["failures"]:
         yield f"failed       {failure['n']} x {failure['reason']}, e.g. {_one_line(failure['example'])}"
+    if facts["other_files"]:
+        endings = ", ".join(
+            f"{n} {_one_line(ending) or 'without ending'}" for ending, n in facts["other_files"].items()
+        )
+        yield f"passed over  {sum(facts['other_files'].values())} other files: {endings}"
     for item in facts["skipped"]:
         yield f"not read     {_one_line(item['path'])}: {item['reason']}"
 

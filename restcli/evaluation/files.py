@@ -9,7 +9,7 @@ from restcli.evaluation.cases import evaluate_cases
 from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import Case
 from restcli.events import Events, merge_events
-from restcli.marks.edfplus import is_annotations_only
+from restcli.io.edf import is_annotations_only
 from restcli.marks.layouts import patient_of
 from restcli.marks.registry import ENDINGS, ending_of, may_hold_events, read_events
 from restcli.marks.table import UnknownLengthError

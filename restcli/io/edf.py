@@ -21,6 +21,23 @@ from restcli.io.companions import open_regular
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.io.records import RecordSource
 
+# Files of annotations alone are small.
+_LARGEST_ANNOTATIONS = 2**24
+
+
+def is_annotations_only(path: Path) -> bool:
+    """Recognise an EDF+ or BDF+ file without signals, which is not a recording, by its header."""
+    try:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _LARGEST_ANNOTATIONS:
+                return False
+            head = file.read(256)
+            labels = file.read(16 * int(head[252:256])) if edf_header.is_whole_edf(head) else b""
+    except (OSError, RecordingError):
+        return False  # opening it will say why
+    found = {labels[place : place + 16].strip().lower() for place in range(0, len(labels), 16)}
+    return bool(found) and found <= {b"edf annotations", b"bdf annotations"}
+
 
 def open_edf(files: tuple[Path, ...]) -> Recording:
     """Open an EDF or BDF file."""

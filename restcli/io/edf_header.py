@@ -147,6 +147,14 @@ def is_edf(raw: bytes) -> bool:
     return raw[:8] == b"\xffBIOSEMI" or (len(raw) >= 8 and raw[:8].strip(b"\0 ") == b"0")
 
 
+def is_whole_edf(raw: bytes) -> bool:
+    """Tell from the first 256 bytes whether this is surely EDF or BDF: its number of signals fits its header's size."""
+    try:
+        return is_edf(raw) and 0 < 256 * (int(raw[252:256]) + 1) == int(raw[184:192])
+    except ValueError:
+        return False
+
+
 def count_signals(raw: bytes, where: str) -> int:
     """Return the number of signals from the first 256 bytes of a file."""
     fields = _Fields(where)

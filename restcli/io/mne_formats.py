@@ -28,6 +28,13 @@ from restcli.text import count
 _IN_VOLTS = ("V", "mV", "µV", "uV", "nV")
 
 
+def is_brainvision(raw: bytes) -> bool:
+    """Tell from its first bytes whether a file is a BrainVision header."""
+    return raw.removeprefix(b"\xef\xbb\xbf").startswith(
+        (b"Brain Vision Data Exchange Header", b"BrainVision Data Exchange Header")
+    )
+
+
 def brainvision_files(path: Path) -> tuple[Path, ...]:
     """Return the files of samples and of markers that a BrainVision header names."""
     samples, markers, _ = _brainvision_header(path)
@@ -46,9 +53,12 @@ def _brainvision_header(path: Path) -> tuple[str, str, dict[int, str]]:
     try:
         settings.read_string(text)
         sections = {name.lower(): settings[name] for name in settings}
-        infos, channels = sections["common infos"], sections["channel infos"]
+        infos = sections["common infos"]
         samples, markers = (name.replace("$b", path.stem) for name in (infos["DataFile"], infos.get("MarkerFile", "")))
-        fields = {int(key[2:]): [*value.split(","), "", "", ""] for key, value in channels.items()}
+        fields = {
+            int(key[2:]): [*value.split(","), "", "", ""]
+            for key, value in dict(sections.get("channel infos", {})).items()
+        }
     except (configparser.Error, KeyError, ValueError) as error:
         what = f"its header cannot be read ({type(error).__name__})"
         raise RecordingError(str(path), what, "a BrainVision header (.vhdr)") from None

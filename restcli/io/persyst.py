@@ -44,6 +44,11 @@ class LayHeader:
     repairs: tuple[str, ...]
 
 
+def is_persyst(raw: bytes) -> bool:
+    """Tell from its first bytes whether a file is a Persyst header."""
+    return raw.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(b"[fileinfo]")
+
+
 def companions(path: Path) -> tuple[Path, ...]:
     """Return the file of samples of a .lay file."""
     name = _read(path).data_name

@@ -12,7 +12,7 @@ from typing import Any
 from restcli.errors import RecordingError, UsageError
 from restcli.io import edf, mne_formats, nihon, persyst
 from restcli.io.companions import ANY_FORMAT, check_regular, open_regular, sibling, unreadable
-from restcli.io.edf_header import is_edf
+from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
 from restcli.io.recording import Recording
 
@@ -57,12 +57,13 @@ _EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf
 
 READERS = (
     _EDF,
-    Reader("Persyst", (".lay",), persyst.open_persyst, persyst.companions, samples=(".dat",)),
+    Reader("Persyst", (".lay",), persyst.open_persyst, persyst.companions, persyst.is_persyst, samples=(".dat",)),
     Reader(
         "BrainVision",
         (".vhdr",),
         mne_formats.open_brainvision,
         mne_formats.brainvision_files,
+        mne_formats.is_brainvision,
         samples=(".eeg", ".dat"),
         package="mne",
     ),
@@ -81,10 +82,44 @@ READERS = (
 ENDINGS = frozenset(ending for reader in READERS for ending in reader.endings)
 
 
+COMPRESSED = "is compressed; unpack it first"
+_COMPRESSED = frozenset({".gz", ".zip", ".bz2", ".xz", ".7z", ".zst", ".rar", ".z"})
+# Endings of files that lie beside recordings and are none, so that they need not be looked into.
+_OTHERS = frozenset(
+    ".txt .md .rst .log .csv .tsv .csv_bi .tse .tse_bi .lbl .lbl_bi .seizures .json .xml .yaml .yml .toml .ini .html "
+    ".htm .pdf .doc .docx .xls .xlsx .ppt .pptx .png .jpg .jpeg .tif .tiff .gif .svg .bmp .mp4 .avi .mov .wmv .m2t "
+    ".mp3 .wav .py .m .r .ipynb .sh .mat .npy .npz .h5 .hdf5 .fif .nii .dcm .parquet .sqlite .db .tar .vmrk .pnt .21e "
+    ".fdt".split()
+)
+
+
 def is_recording(path: Path) -> bool:
-    """Tell from its name whether a file stands for a recording, and not for the samples of the header beside it."""
-    visible = not path.name.startswith(".")
-    return visible and path.suffix.lower() in ENDINGS and _main_file(path) == path
+    """Tell whether a file stands for a recording, and not for the samples of the header beside it or for marks.
+
+    Where its ending does not say what it is, its first bytes do.
+    """
+    ending = path.suffix.lower()
+    if path.name.startswith(".") or ending in _OTHERS | _COMPRESSED or _main_file(path) != path:
+        return False
+    if ending in ENDINGS:
+        return not edf.is_annotations_only(path)
+    try:
+        with open_regular(path) as file:
+            head = file.read(256)
+    except RecordingError:
+        return False
+    looks = any(reader.probe(head) for reader in READERS if reader is not _EDF) or is_whole_edf(head)
+    return looks and not edf.is_annotations_only(path)
+
+
+def why_no_recording(path: Path) -> str:
+    """Say why a file that looks like a recording is passed over; empty for other files."""
+    ending = path.suffix.lower()
+    if path.name.startswith("."):
+        return ""
+    if ending in _COMPRESSED and path.with_suffix("").suffix.lower() in ENDINGS | {".edf+", ".bdf+"}:
+        return "" if path.with_suffix("").exists() else COMPRESSED
+    return "holds annotations only, no signals" if ending not in _OTHERS and edf.is_annotations_only(path) else ""
 
 
 def _main_file(path: Path) -> Path:

@@ -17,16 +17,6 @@ def _matches(head: Head) -> bool:
     return head.raw[:8] in {b"0       ", b"\xffBIOSEMI"}
 
 
-def is_annotations_only(path: Path) -> bool:
-    """Recognise an EDF+ or BDF+ file without signals, which is not a recording, by its header."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(272)
-    except OSError:
-        return False  # opening it will say why
-    return head[252:256].strip() == b"1" and head[256:272].strip() in {b"EDF Annotations", b"BDF Annotations"}
-
-
 def _read(path: Path) -> Table:
     import edfio
 

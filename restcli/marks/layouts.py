@@ -15,7 +15,6 @@ from restcli.events import Events
 from restcli.io.recording import Recording
 from restcli.io.registry import is_recording, open_recording
 from restcli.marks.chbmit import read_summary
-from restcli.marks.edfplus import is_annotations_only
 from restcli.marks.registry import ENDINGS, may_hold_events, read_events
 from restcli.marks.siena import read_list
 from restcli.marks.table import Table, decode, read_bytes, read_cells, to_events
@@ -107,7 +106,7 @@ def _walk(root: Path) -> Iterator[Path]:
         inside[:] = sorted(name for name in inside if not name.startswith(".") and name != "derivatives")
         for name in sorted(names):
             path = Path(folder, name)
-            if is_recording(path) and not is_annotations_only(path):
+            if is_recording(path):
                 yield path
 
 
