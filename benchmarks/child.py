@@ -64,7 +64,7 @@ def main(path: str, plot: str) -> None:
         "processor": clock.processor.seconds,
         "cpu": cpu,
         "peak_mb": peak / 1024,
-        "device": detector.device.type,
+        "device": detector.engine.backend.device.type,
         "n_parameters": result.weights.n_parameters,
         "duration": recording.duration,
         "events": len(result.events),

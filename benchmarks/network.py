@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, rivals
 from benchmarks.tables import Rows, Tables, seconds_of
+from restcli.detect.backends import run_fused
 from restcli.detect.detector import Detector
-from restcli.detect.gpu_kernel import fused_runner
 from restcli.detect.stream import Stream
 from restcli.nn.config import RestConfig
 from restcli.nn.rest import Rest, n_parameters
@@ -74,7 +74,7 @@ def _networks(device: torch.device, repeats: int) -> Rows:
     seconds = torch.randn(_BULK + N_SECONDS - 1, N_NODES, N_BINS, generator=torch.Generator().manual_seed(1))
     windows = seconds.unfold(0, N_SECONDS, 1).permute(0, 3, 1, 2).contiguous().to(device)  # (B, T, N, F)
     seconds = seconds.to(device)
-    runner = (fused_runner() or run_windows) if device.type == "cuda" else run_windows  # as restcli does
+    runner = run_fused if device.type == "cuda" else run_windows  # as restcli does
     rows: Rows = []
     for name, rival in rivals(adjacency).items():
         rows.append(_row(name, rival.to(device), rival, windows, repeats))
@@ -109,7 +109,6 @@ def _day_on_gpu(repeats: int) -> Rows:
     """Network time of a day with a score a second: plain form, captured graph and fused kernel; aim 20 ms."""
     if not torch.cuda.is_available():
         return [{"form": form, "ms": "not run here: no GPU"} for form in ("plain", "captured graph", "fused kernel")]
-    fused = fused_runner() or run_windows
     adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency).cuda()
     network = _rest("DS").cuda()
     inputs = Inputs(torch.randn(N_NODES, 86_400 + N_SECONDS - 1, network.config.hidden, device="cuda"))
@@ -121,7 +120,7 @@ def _day_on_gpu(repeats: int) -> Rows:
     forms: dict[str, Callable[[], object]] = {
         "plain": lambda: run_windows(network, inputs, adjacency, windows),
         "captured graph": graph.replay,
-        "fused kernel": lambda: fused(network, inputs, adjacency, windows),
+        "fused kernel": lambda: run_fused(network, inputs, adjacency, windows),
     }
     rows: Rows = []
     for form, action in forms.items():
@@ -130,7 +129,7 @@ def _day_on_gpu(repeats: int) -> Rows:
             action()
             torch.cuda.synchronize()
 
-        away = (fused(network, inputs, adjacency, windows) - plain).abs().max().item()
+        away = (run_fused(network, inputs, adjacency, windows) - plain).abs().max().item()
         rows.append(
             {"form": form, "ms": 1000 * seconds_of(timed, repeats=10 * repeats), "fused kernel away from plain": away}
         )

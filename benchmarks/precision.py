@@ -95,7 +95,7 @@ class _Rounded(nn.Module):
 
 def _rounded(weights: Weights, kind: torch.dtype) -> Detector:
     detector = Detector(weights, "cpu")
-    detector.network.l1 = _Rounded(detector.network.l1, kind)  # type: ignore[assignment]
+    detector.engine.network.l1 = _Rounded(detector.engine.network.l1, kind)  # type: ignore[assignment]
     return detector
 
 

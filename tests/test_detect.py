@@ -17,8 +17,8 @@ import restcli
 from restcli.detect.detector import Detector, annotate
 from restcli.detect.settings import Settings
 from restcli.detect.stream import Stream
-from restcli.detect.timeline import Timeline, relative_amplitude
-from restcli.detect.windows import Scorer, _SegmentRun
+from restcli.detect.timeline import relative_amplitude
+from restcli.detect.windows import Scorer
 from restcli.errors import RecordingError, UsageError
 from restcli.events import Scores, Span
 from restcli.io.registry import open_recording
@@ -54,7 +54,7 @@ def test_scores_equal_the_definition_window_by_window(recording_path: Path, dete
     for judged in (0, 3, 20, N_SECONDS - 1 - weights.look_ahead):
         last = judged + weights.look_ahead
         part = x[max(0, last - weights.window + 1) : last + 1]
-        logits, _ = detector.network(part[None], detector.adjacency, masked=False)
+        logits, _ = detector.engine.network(part[None], detector.engine.adjacency, masked=False)
         assert result.scores.time[judged] == judged + 0.5
         assert result.scores.probability[judged] == pytest.approx(torch.sigmoid(logits[0, -1].mean()).item(), abs=1e-4)
         np.testing.assert_allclose(result.scores.by_node[judged], torch.sigmoid(logits[0, -1]), atol=1e-4)
@@ -64,7 +64,7 @@ def test_result_does_not_depend_on_chunking(
     recording_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run(recording_path, detector, passes=3)
-    backend = replace(detector.engine.backend, block_seconds=7, windows_at_once=3)
+    backend = replace(detector.engine.backend, block_seconds=7)
     monkeypatch.setattr(detector, "engine", replace(detector.engine, backend=backend))
     pieces = run(recording_path, detector, passes=3)
     np.testing.assert_allclose(whole.scores.probability, pieces.scores.probability, atol=1e-5)
@@ -202,9 +202,8 @@ def test_missing_stretch_of_one_channel_leaves_the_others(tmp_path: Path, detect
     faults = channel_faults(data, blocks[0].saturated, sfreq=200.0)
     assert set(np.flatnonzero(faults.any(axis=1))) == {ELECTRODES_19.index("F7")}
     montage = derive([f"EEG {n}-REF" for n in ELECTRODES_19], DOUBLE_BANANA)
-    scorer = Scorer(detector.weights, detector.engine, Settings(), montage, StageClock())
-    timeline = Timeline.of(recording, detector.weights, Settings())
-    _, present = _SegmentRun(scorer, timeline, 0)._features(replace(blocks[0], data=data), slice(0, 20))
+    scorer = Scorer(detector.engine, recording, montage, Settings(), StageClock())
+    _, present = scorer._features(replace(blocks[0], data=data), slice(0, 20))
     gone = {DOUBLE_BANANA[i] for i in np.flatnonzero((present[:, 5:10] == 0).all(dim=1).numpy())}
     assert gone == {"FP1-F7", "F7-T3"}
 
@@ -285,7 +284,7 @@ def test_stream_carries_the_state_of_the_definition(detector: Detector) -> None:
     stream = Stream(detector)
     outputs = [stream.push(signal[:, 200 * t : 200 * (t + 1)]) for t in range(25)]
     x = torch.from_numpy(spectra(magnitudes(signal, 200.0), detector.weights.features))
-    logits, _ = detector.network(x[None], detector.adjacency, masked=False)
+    logits, _ = detector.engine.network(x[None], detector.engine.adjacency, masked=False)
     wanted = torch.sigmoid(logits[0].mean(dim=-1)).numpy()
     assert np.isnan([p for p, _ in outputs[:3]]).all()
     np.testing.assert_allclose([p for p, _ in outputs[3:]], wanted[3:], atol=1e-5)

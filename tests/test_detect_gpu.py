@@ -18,7 +18,7 @@ import torch
 from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
 
-from restcli.detect import backends, gpu_kernel
+from restcli.detect import backends
 from restcli.detect import gpu_features as device
 from restcli.detect.backends import Summarise, choose_device, gpu_backend
 from restcli.detect.detector import Detector
@@ -226,7 +226,7 @@ def fused_equals_plain(place: str) -> None:
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed; torch's builds for CUDA bring it")
 def test_fused_kernel_equals_the_plain_form_in_the_interpreter() -> None:
-    code = "import test_device; test_device.fused_equals_plain('cpu')"
+    code = f"import {__name__} as tests; tests.fused_equals_plain('cpu')"
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": paths}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
@@ -269,13 +269,13 @@ def offer_backends_of_a_gpu(
     monkeypatch: pytest.MonkeyPatch, fused: Callable[..., torch.Tensor], *, summarise: Summarise | None = None
 ) -> None:
     """Offer the backends of a GPU, all of them on the CPU."""
-    monkeypatch.setattr(gpu_kernel, "fused_runner", lambda: fused)
-    names = [backend.name for backend in backends.backends_on(torch.device("cuda"))]
-    assert names == ["fused kernel", "GPU", "CPU"]
+    names = [backend.name for backend in backends.gpu_backends(torch.device("cuda"))]
+    assert names == ["fused kernel", "GPU"]
     offered = [gpu_backend("fused kernel", CPU, fused), gpu_backend("GPU", CPU, run_windows)]
     if summarise is not None:
         offered = [replace(backend, summarise=summarise) for backend in offered]
-    monkeypatch.setattr(backends, "backends_on", lambda _device: [*offered, backends.CPU])
+    monkeypatch.setattr(backends, "gpu_backends", lambda _device: offered)
+    monkeypatch.setattr(backends, "choose_device", lambda _asked: (torch.device("cuda"), ""))
 
 
 @pytest.mark.parametrize("runner", [zeros, nothing_known, wrong_when_masked])
@@ -328,7 +328,6 @@ def test_a_gpu_asked_for_by_name_that_computes_something_else_is_refused(
     monkeypatch: pytest.MonkeyPatch, toy_weights: Path
 ) -> None:
     offer_backends_of_a_gpu(monkeypatch, zeros, summarise=no_compiler)
-    monkeypatch.setattr(backends, "choose_device", lambda _device: (torch.device("cuda"), ""))
     with pytest.raises(UsageError, match=r"GPU not used: Failed to find C compiler.*--device cpu or auto"):
         Detector(load_weights(toy_weights), "cuda")
 
@@ -343,13 +342,13 @@ def test_a_gpu_that_fails_while_scoring_is_left_for_the_cpu(
 ) -> None:
     offer_backends_of_a_gpu(monkeypatch, fails_at_work(kind))
     detector = Detector(load_weights(DEFAULT_NAME), "auto")
-    assert not detector.engine.backend.trusted
+    assert detector.engine.backend.on_gpu
     result = detector.annotate(open_recording(example), Settings())
     assert result.device == "cpu (the GPU failed: out of memory. Tried to allocate 2.00 GiB.)"
     expected = Detector(load_weights(DEFAULT_NAME), "cpu").annotate(open_recording(example), Settings())
     np.testing.assert_array_equal(result.scores.probability, expected.scores.probability)
     assert len(result.events) == len(expected.events) > 0
-    assert not detector.engine.backend.trusted  # the next recording may have better luck
+    assert detector.engine.backend.on_gpu  # the next recording may have better luck
 
 
 def fails_at_work(kind: type[Exception]) -> Callable[..., torch.Tensor]:

@@ -142,9 +142,7 @@ def detector(toy_weights: Path) -> Detector:
 def annotate(path: Path, detector: Detector, block_seconds: int = 300) -> Result:
     again = Detector.__new__(Detector)
     again.__dict__ |= detector.__dict__
-    again.engine = replace(
-        detector.engine, backend=replace(detector.engine.backend, block_seconds=block_seconds, windows_at_once=3)
-    )
+    again.engine = replace(detector.engine, backend=replace(detector.engine.backend, block_seconds=block_seconds))
     return again.annotate(open_recording(path), Settings())
 
 

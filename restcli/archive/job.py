@@ -170,7 +170,7 @@ def _result(job: Job, plan: Plan, content: str, before: tuple[int, int], *, cloc
         raise UnfitWorkerError("workers", "they run another version of restcli than the coordinator", remedy=remedy)
     with clock("weights"):
         detector = _detector(plan.weights, plan.settings.device)
-    with turn_at(detector.device.type, clock):
+    with turn_at(detector.engine.backend.device.type, clock):
         result = detector.annotate(recording, plan.settings, clock=clock)
     _check_unchanged(job.source, before)  # before anything is cached under the hash of what it was
     with clock("keep"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from restcli.detect.gpu_features import summarise_block
 from restcli.errors import UsageError
-from restcli.io.recording import Block, Recording, StoredBlock
+from restcli.io.recording import Block
 from restcli.nn.golden import GOLDEN_TOLERANCE, golden_signal
 from restcli.nn.rest import Rest, build_network
 from restcli.nn.weights import Weights
@@ -22,7 +22,6 @@ from restcli.signal.features import FeatureConfig
 from restcli.signal.montage import electrode_graph
 from restcli.signal.quality import Summary, summarise
 
-Blocks = Iterator[Block | StoredBlock]
 Summarise = Callable[[Any, NDArray[np.float32], FeatureConfig], tuple[Summary, torch.Tensor]]
 RunWindows = Callable[[Rest, Inputs, torch.Tensor, Windows], torch.Tensor]
 
@@ -32,40 +31,28 @@ _NODE_TOLERANCE = 1e-2
 
 @dataclass(frozen=True)
 class Backend:
-    """Three functions, from a file to the states of windows, and how much they take at a time."""
+    """How blocks become features and states of windows, and how much is taken at a time."""
 
     name: str
     device: torch.device
-    read: Callable[..., Blocks]  # (recording, channels, *, sfreq, seconds, clock) -> blocks
     summarise: Summarise  # (block, matrix, features) -> summary, network inputs (T, N, F)
     run_windows: RunWindows  # see `restcli.nn.windows.run_windows`
+    on_gpu: bool = False  # it takes stored integers, and is compared with the CPU, which defines the result
     block_seconds: int = 300
-    windows_at_once: int = 512
     max_workers: int = 4  # as many as one reader keeps busy
-    trusted: bool = False  # it defines the result; others are compared with it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Engine:
-    """The network ready to run on a backend; immutable, so that threads can share it."""
+    """The network ready to run on a backend; never changed, so that threads can share it."""
 
+    weights: Weights
     backend: Backend
-    network: Rest
-    adjacency: torch.Tensor
 
-    @classmethod
-    def build(cls, weights: Weights, backend: Backend) -> Engine:
-        """Put the network and its graph on the backend's device."""
-        adjacency = torch.from_numpy(electrode_graph(weights.nodes).adjacency)
-        return cls(backend, build_network(weights).to(backend.device), adjacency.to(backend.device))
-
-
-def _read_microvolts(recording: Recording, channels: Any, **options: Any) -> Blocks:
-    return recording.blocks(channels, **options)
-
-
-def _read_stored(recording: Recording, channels: Any, **options: Any) -> Blocks:
-    return recording.stored_blocks(channels, **options)
+    def __post_init__(self) -> None:
+        graph = torch.from_numpy(electrode_graph(self.weights.nodes).adjacency)
+        self.network = build_network(self.weights).to(self.backend.device)
+        self.adjacency = graph.to(self.backend.device)
 
 
 def _summarise(block: Block, matrix: NDArray[np.float32], config: FeatureConfig) -> tuple[Summary, torch.Tensor]:
@@ -78,24 +65,25 @@ def _summarise(block: Block, matrix: NDArray[np.float32], config: FeatureConfig)
     return summary, torch.from_numpy(features)
 
 
-CPU = Backend("CPU", torch.device("cpu"), _read_microvolts, _summarise, run_windows, trusted=True)
+CPU = Backend("CPU", torch.device("cpu"), _summarise, run_windows)
 
 
 def gpu_backend(name: str, device: torch.device, run: RunWindows) -> Backend:
     """Return a backend that takes stored integers to the device and computes everything there, in large pieces."""
     on_device = partial(summarise_block, device=device)
-    return Backend(name, device, _read_stored, on_device, run, block_seconds=1800, windows_at_once=4096, max_workers=1)
+    return Backend(name, device, on_device, run, on_gpu=True, block_seconds=1800, max_workers=1)
 
 
-def backends_on(device: torch.device) -> list[Backend]:
-    """Return the backends of a device, the fastest first and the CPU last."""
-    if device.type != "cuda":
-        return [CPU]
-    from restcli.detect.gpu_kernel import fused_runner
+def gpu_backends(device: torch.device) -> list[Backend]:
+    """Return the backends of a GPU, the fastest first."""
+    return [gpu_backend("fused kernel", device, run_fused), gpu_backend("GPU", device, run_windows)]
 
-    backends = [gpu_backend("GPU", device, run_windows), CPU]
-    fused = fused_runner()
-    return backends if fused is None else [gpu_backend("fused kernel", device, fused), *backends]
+
+def run_fused(network: Rest, inputs: Inputs, adjacency: torch.Tensor, windows: Windows) -> torch.Tensor:
+    """Run windows in the fused kernel; `ImportError` where there is no Triton, as in builds of torch for CPUs."""
+    from restcli.detect import gpu_kernel
+
+    return gpu_kernel.run_fused(network, inputs, adjacency, windows)
 
 
 def choose_backend(weights: Weights, asked: str) -> tuple[Backend, list[str]]:
@@ -104,20 +92,16 @@ def choose_backend(weights: Weights, asked: str) -> tuple[Backend, list[str]]:
         raise UsageError("--device", f"{asked!r} is not a device", "auto, cpu or cuda")
     device, reason = choose_device(asked)
     reasons = [reason] if reason else []
-    if asked == "cuda" and reason:
-        raise UsageError("--device", reason, "a GPU that torch can use", "Pass --device cpu or auto")
-    *trials, chosen = backends_on(device)
-    for backend in trials:
+    for backend in gpu_backends(device) if device.type == "cuda" else ():
         fault = _fault_of(backend, weights)
         if not fault:
-            chosen = backend
-            break
+            return backend, reasons
         reasons.append(f"{backend.name} not used: {fault}")
-    if asked == "cuda" and chosen.device.type != "cuda":
+    if asked == "cuda":
         raise UsageError(
             "--device", "; ".join(reasons), "a GPU that computes what a CPU does", "Pass --device cpu or auto"
         )
-    return chosen, reasons
+    return CPU, reasons
 
 
 def choose_device(asked: str) -> tuple[torch.device, str]:
@@ -168,7 +152,7 @@ def _golden_windows(backend: Backend, weights: Weights) -> torch.Tensor:
     signal = golden_signal(n_nodes, weights.features.sfreq, n_seconds)
     block = Block(0.0, signal, np.zeros((n_nodes, n_seconds), dtype=np.float32))
     _, x = backend.summarise(block, np.eye(n_nodes, dtype=np.float32), weights.features)
-    engine = Engine.build(weights, backend)
+    engine = Engine(weights, backend)
     projected = engine.network.l1(x).transpose(0, 1)  # (N, T, H)
     count = torch.arange(n_nodes * n_seconds, device=backend.device).view(n_nodes, n_seconds)
     present, gate = (count % 5 > 0).float(), (count % 3 > 0).float() * 1.5

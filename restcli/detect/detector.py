@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from restcli.detect.backends import CPU, Engine, choose_backend, device_in_words, first_line
 from restcli.detect.gpu_features import check_microvolts
@@ -20,7 +20,6 @@ from restcli.events import Scores
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.nn.golden import check_golden
-from restcli.nn.rest import Rest
 from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
 from restcli.signal.quality import Quality, gain_doubts
@@ -135,23 +134,8 @@ class Detector:
         with one_thread_each():
             check_golden(weights)
             backend, reasons = choose_backend(weights, device)
-        self.engine = Engine.build(weights, backend)
+        self.engine = Engine(weights, backend)
         self.device_reported = device_in_words(backend.device, reasons)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return self.engine.backend.device
-
-    @property
-    def network(self) -> Rest:
-        """The network, on its device."""
-        return self.engine.network
-
-    @property
-    def adjacency(self) -> torch.Tensor:
-        """Weights of the graph, shape (N, N), on the network's device."""
-        return self.engine.adjacency
 
     def annotate(
         self,
@@ -190,7 +174,7 @@ class Detector:
         weights, needed = self.weights, needed_nodes(self.weights, settings)
         _check_settings(weights, settings)
         montage, rule = fit_montage(recording, weights, settings), rule_in_force(weights, settings)
-        timeline, device = self._score(Scorer(weights, self.engine, settings, montage, clock), recording, on_progress)
+        timeline, device = self._score(Scorer(self.engine, recording, montage, settings, clock, on_progress))
         with clock("events"):
             scores = to_scores(timeline, weights, needed=needed, step=settings.step)
             events = to_events(scores, rule, recording.clock)
@@ -211,13 +195,14 @@ class Detector:
             doubts=gain_doubts(timeline.rms, timeline.codes == Quality.GOOD, weights.nodes),
         )
 
-    def _score(self, scorer: Scorer, recording: Recording, on_progress: Progress | None) -> tuple[Timeline, str]:
+    def _score(self, scorer: Scorer) -> tuple[Timeline, str]:
         """Score all segments; also return where, and why on the CPU when a GPU failed at this recording."""
-        if self.engine.backend.trusted:
-            return scorer.score(recording, on_progress), self.device_reported
+        if not self.engine.backend.on_gpu:
+            return scorer.score(), self.device_reported
+        recording, sfreq = scorer.recording, self.weights.features.sfreq
         try:
-            check_microvolts(recording, scorer.montage.channels, self.weights.features.sfreq, self.device)
-            return scorer.score(recording, on_progress), self.device_reported
+            check_microvolts(recording, scorer.montage.channels, sfreq, self.engine.backend.device)
+            return scorer.score(), self.device_reported
         except RestError:
             raise
         except Exception as error:  # torch, drivers and compilers of kernels raise whatever they raise
@@ -226,7 +211,8 @@ class Detector:
                 raise RecordingError(
                     str(recording.path), reason, "a GPU with room to work", "Pass --device cpu or auto"
                 ) from error
-        return scorer.on(CPU).score(recording, on_progress), device_in_words(CPU.device, [reason])
+        on_cpu = replace(scorer, engine=Engine(self.weights, CPU))
+        return on_cpu.score(), device_in_words(CPU.device, [reason])
 
 
 def _check_settings(weights: Weights, settings: Settings) -> None:

@@ -61,7 +61,7 @@ class Stream:
 
     def _update(self, second: Float32Array) -> Float32Array:
         """Advance the state by one second; return the logit of each node, (N,), NaN where it is not good."""
-        weights, network = self.detector.weights, self.detector.network
+        weights, engine = self.detector.weights, self.detector.engine
         magnitude = magnitudes(second, weights.features.sfreq)
         codes = node_quality(second, magnitude, np.zeros((len(second), 1), np.uint8), sfreq=weights.features.sfreq)[0]
         self.levels.append(levels_of_seconds(second))
@@ -69,12 +69,12 @@ class Stream:
         if len(self.levels) == WINDOW:
             good &= ~sounds_open(np.mean(self.levels, axis=0))
         features = np.nan_to_num(spectra(magnitude, weights.features))
-        device = self.detector.device
+        device = engine.backend.device
         present = torch.from_numpy(good.astype(np.float32))[None, :, None].to(device)
-        projected = network.l1(torch.from_numpy(features).to(device))
+        projected = engine.network.l1(torch.from_numpy(features).to(device))
         for _ in range(weights.config.inference_updates):
-            self.state = network.update(projected, self.state, self.detector.adjacency, present=present)
+            self.state = engine.network.update(projected, self.state, engine.adjacency, present=present)
         self.amplitudes.append(float(np.median(rms(magnitude, weights.features)[0][good])) if good.any() else np.nan)
         self.enough.append(int(good.sum()) >= weights.min_nodes)
         self.good.append(good)
-        return np.where(good, network.fc(self.state)[0, :, 0].cpu().numpy(), np.float32(np.nan))
+        return np.where(good, engine.network.fc(self.state)[0, :, 0].cpu().numpy(), np.float32(np.nan))

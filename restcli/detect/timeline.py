@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.detect.settings import Settings
 from restcli.events import Scores, Span
 from restcli.io.recording import Recording
 from restcli.nn.readout import mean_over_nodes
@@ -35,9 +34,8 @@ class Timeline:
 
     time: NDArray[np.float64]  # (T,), centres of the seconds, from the start of the recording
     in_gap: NDArray[np.bool_]  # (T,)
-    to_end: NDArray[np.int64]  # (T,), whole seconds that follow in the segment
-    asked: NDArray[np.bool_]  # (T,), whether the settings want a score; gaps always do
-    first: dict[int, int]  # row of the first second of each segment of a second or more, by the segment's number
+    second: NDArray[np.int64]  # (T,), whole seconds before it in its segment or gap
+    to_end: NDArray[np.int64]  # (T,), whole seconds after it in its segment; 0 in a gap
     codes: NDArray[np.uint8]  # (T, N), `Quality` of each node
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
@@ -49,30 +47,27 @@ class Timeline:
     missing: float  # seconds that the header announces after `duration`
 
     @classmethod
-    def of(cls, recording: Recording, weights: Weights, settings: Settings) -> Timeline:
+    def of(cls, recording: Recording, weights: Weights, n_passes: int) -> Timeline:
         """Lay out the seconds of a recording; nothing is known of them yet."""
-        stretches = list(_stretches(recording))
-        lengths = [n_seconds for _, _, n_seconds in stretches]
-        in_gap = np.repeat([number is None for number, _, _ in stretches], lengths)
+        starts, lengths, gaps = zip(*_stretches(recording), strict=True)
         second = np.concatenate([np.arange(n_seconds) for n_seconds in lengths])
-        begins = np.cumsum([0, *lengths])
+        in_gap = np.repeat(gaps, lengths)
         n_rows, n_nodes = len(second), len(weights.nodes)
 
         def unknown(*shape: int) -> Float32Array:
             return np.full((n_rows, *shape), np.nan, dtype=np.float32)
 
         return cls(
-            time=np.repeat([start for _, start, _ in stretches], lengths) + second + 0.5,
+            time=np.repeat(starts, lengths) + second + 0.5,
             in_gap=in_gap,
+            second=second,
             to_end=np.where(in_gap, 0, np.repeat(lengths, lengths) - 1 - second),
-            asked=in_gap | (second % settings.step == 0),
-            first={n: int(row) for (n, _, _), row in zip(stretches, begins, strict=False) if n is not None},
             codes=np.full((n_rows, n_nodes), Quality.MISSING, dtype=np.uint8),
             rms=unknown(n_nodes),
             spectrum=unknown(SPECTRUM_BINS),
             levels=unknown(n_nodes, N_LEVELS),
             logits=unknown(n_nodes),
-            passes=unknown(settings.passes),
+            passes=unknown(n_passes),
             types=unknown(len(weights.types)),
             duration=recording.duration,
             missing=recording.missing,
@@ -97,21 +92,21 @@ class Timeline:
         return np.where(known.any(axis=1), mean, np.nan).astype(np.float32)
 
 
-def _stretches(recording: Recording) -> Iterator[tuple[int | None, float, int]]:
-    """Yield the segments and gaps of a second or more: number, or None for a gap, start, and whole seconds."""
+def _stretches(recording: Recording) -> Iterator[tuple[float, int, bool]]:
+    """Yield start, whole seconds and whether it is a gap, of segments and gaps of a second or more."""
     cursor = 0.0
-    for number, segment in enumerate(recording.segments):
+    for segment in recording.segments:
         n_seconds = int(np.floor(segment.stop - segment.start + 1e-6))
         if n_seconds:
             yield from _gap(cursor, segment.start)
-            yield number, segment.start, n_seconds
+            yield segment.start, n_seconds, False
             cursor = segment.start + n_seconds
     yield from _gap(cursor, recording.duration)
 
 
-def _gap(start: float, stop: float) -> Iterator[tuple[None, float, int]]:
+def _gap(start: float, stop: float) -> Iterator[tuple[float, int, bool]]:
     if stop - start >= 1.0:
-        yield None, start, int(np.floor(stop - start + 1e-6))
+        yield start, int(np.floor(stop - start + 1e-6)), True
 
 
 def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -> Scores:
@@ -122,7 +117,8 @@ def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -
     enough = (timeline.codes == Quality.GOOD).sum(axis=1) >= needed
     kinds, reasons = _reasons(timeline, enough, weights.look_ahead, needed)
     extra = relative_amplitude(timeline.amplitude(), enough, weights.calibration)
-    keep, used = timeline.asked, (kinds == 0) & timeline.asked
+    keep: NDArray[np.bool_] = timeline.in_gap | (timeline.second % step == 0)  # gaps keep every second
+    used = (kinds == 0) & keep
     whole = timeline.whole()
 
     def probability(logits: Float32Array) -> Float32Array:

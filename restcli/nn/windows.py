@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from restcli.nn.rest import Rest
 
@@ -18,11 +19,6 @@ class Inputs:
     projected: Tensor  # (N, T, H): l1 x, computed once and shared by all windows that contain the second
     present: Tensor | None = None  # (N, T): 1 where a node takes part; None when all do
     gate: Tensor | None = None  # (N, T): multiplier of the update, for masked passes
-
-    def seconds(self, first: int, stop: int) -> Inputs:
-        """Return the seconds from `first` up to `stop`."""
-        parts = (self.projected, self.present, self.gate)
-        return Inputs(*(part if part is None else part[:, first:stop] for part in parts))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -43,128 +39,96 @@ def run_windows(network: Rest, inputs: Inputs, adjacency: Tensor, windows: Windo
     and ``A r``, so that l2 is multiplied into gc2 beforehand and its bias into the projections. The seconds that
     windows with equal steps see at one time are a strided slice of the projections; nothing is gathered.
     """
-    last, length = windows.last, windows.length
-    n_early = min(len(last), max(0, -(-(length - 1 - last[0]) // last.step)))
-    parts = [  # windows that begin before the first second are all of different lengths
-        _run(network, inputs, adjacency, Windows(range(end, end + 1), end + 1)) for end in last[:n_early]
-    ]
-    if n_early < len(last):
-        parts.append(_run(network, inputs, adjacency, Windows(last[n_early:], length)))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
-
-def _run(network: Rest, inputs: Inputs, adjacency: Tensor, windows: Windows) -> Tensor:
-    """Run windows that all have their full length."""
-    last, length = windows.last, windows.length
-    inputs = inputs.seconds(last[0] - length + 1, last[-1] + 1)
-    projected = inputs.projected
-    present, gate = (None if mask is None else mask[..., None] for mask in (inputs.present, inputs.gate))
+    begin = windows.last[0] - windows.length + 1
+    n_before = max(0, -begin)  # seconds without any node, put before the first so that all windows are of one length
+    seconds = slice(max(0, begin), windows.last[-1] + 1)
+    projected = inputs.projected[:, seconds]
+    present, gate = (mask if mask is None else mask[:, seconds, None] for mask in (inputs.present, inputs.gate))
+    if n_before:
+        before = (0, 0, n_before, 0)
+        present = pad(torch.ones_like(projected[..., :1]) if present is None else present, before)
+        gate = gate if gate is None else pad(gate, before)
+        projected = pad(projected, before)
     scale = present if gate is None else gate if present is None else present * gate  # of the update, (N, T, 1)
-    maps = _fold(network)
-    carry = maps.carry_bias if scale is None else scale * maps.carry_bias  # what gc2's bias becomes in the next update
-    again = projected + maps.state_bias + carry  # (N, T, H), for a further update in the same second
+    update = _Update(network, adjacency, len(windows.last))
+    carried = update.carried_bias if scale is None else scale * update.carried_bias  # into the next update
+    again = projected + update.state_bias + carried  # for a further update in the same second
     later = again
     if scale is not None:
-        later = projected + maps.state_bias
-        later[:, 1:] += carry[:, :-1]
-    step = _Step(adjacency, maps, (len(projected), len(last), projected.shape[2]), like=projected)
-    for offset in range(length):
-        second = slice(offset, offset + last[-1] - last[0] + 1, last.step)
-        here, by = (None if mask is None else mask[:, second] for mask in (present, scale))  # (N, B, 1)
+        later = projected + update.state_bias
+        later[:, 1:] += carried[:, :-1]
+    if n_before:
+        later[:, n_before] = projected[:, n_before]  # no state comes before it
+    for offset in range(windows.length):
+        second = slice(offset, offset + windows.last[-1] - windows.last[0] + 1, windows.last.step)
+        here, by = (mask if mask is None else mask[:, second].reshape(-1, 1) for mask in (present, scale))
         if offset == 0:
-            step.begin(projected[:, second], here)
+            update.begin(projected[:, second], here)
         else:
-            step.carry(later[:, second], here)
-        step.correct(here, by)
+            update.carry(later[:, second], here)
+        update.correct(here, by)
         for _ in range(network.config.inference_updates - 1):
-            step.carry(again[:, second], here)
-            step.correct(here, by)
-    return step.state(by)
+            update.carry(again[:, second], here)
+            update.correct(here, by)
+    return update.state(by).view(len(projected), len(windows.last), -1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Maps:
-    """The linear maps of one update, transposed to multiply from the right, with l2 multiplied into gc2."""
-
-    root1: Tensor
-    rel1: Tensor
-    bias1: Tensor
-    root2: Tensor
-    rel2: Tensor
-    bias2: Tensor
-    carry: Tensor
-    carry_root: Tensor
-    carry_rel: Tensor
-    carry_bias: Tensor
-    state_bias: Tensor
+def linear_maps(network: Rest) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the matrices of l2, of gc1 (root, neighbours) and of gc2, to multiply from the right, and their biases."""
+    convolutions: Any = (network.gc1, network.gc2)
+    maps = [network.l2, *(part for both in convolutions for part in (both.lin_root, both.lin_rel))]
+    return [part.weight.T for part in maps], [network.l2.bias, *(both.lin_rel.bias for both in convolutions)]
 
 
-def _fold(network: Rest) -> _Maps:
-    root1, rel1, bias1 = _maps_of(network.gc1)
-    root2, rel2, bias2 = _maps_of(network.gc2)
-    carry, state_bias = network.l2.weight.T, network.l2.bias
-    return _Maps(root1, rel1, bias1, root2, rel2, bias2, carry, root2 @ carry, rel2 @ carry, bias2 @ carry, state_bias)
+class _Update:
+    """The update of one batch of windows, in buffers that are allocated once and small enough to stay in the cache.
 
-
-def _maps_of(convolution: Any) -> tuple[Tensor, Tensor, Tensor]:
-    root, rel = convolution.lin_root, convolution.lin_rel
-    return root.weight.T, rel.weight.T, rel.bias
-
-
-class _Buffer:
-    """Values of each node of each window (N, B, H), with the views of them that products take."""
-
-    def __init__(self, shape: tuple[int, int, int], like: Tensor) -> None:
-        self.whole = like.new_empty(shape)
-        self.rows = self.whole.view(-1, shape[2])  # (N B, H), for linear maps
-        self.by_node = self.whole.view(shape[0], -1)  # (N, B H), for sums over neighbours
-
-
-class _Step:
-    """Buffers of one batch of windows: allocated once, small enough to stay in the cache.
-
-    `h` is the state before its update, `r` the hidden layer of the update, `q` its sum over neighbours.
+    `h` is the state before its update, `r` the hidden layer of the update, `q` its sum over neighbours, all (N B, H).
     """
 
-    def __init__(self, adjacency: Tensor, maps: _Maps, shape: tuple[int, int, int], *, like: Tensor) -> None:
-        self.adjacency, self.maps = adjacency, maps
-        self.h, self.spare, self.r, self.q = (_Buffer(shape, like) for _ in range(4))
+    def __init__(self, network: Rest, adjacency: Tensor, n_windows: int) -> None:
+        (l2, self.root1, self.rel1, self.root2, self.rel2), biases = linear_maps(network)
+        self.state_bias, self.bias1, self.bias2 = biases
+        self.carries = (l2, self.root2 @ l2, self.rel2 @ l2)  # of h, r and q
+        self.carried_bias = self.bias2 @ l2
+        self.adjacency = adjacency
+        shape = (len(adjacency) * n_windows, len(l2))
+        self.h, self.spare, self.r, self.q = (l2.new_empty(shape) for _ in range(4))
 
     def begin(self, projected: Tensor, present: Tensor | None) -> None:
-        """Form `h` of the first second, before which there is no state."""
-        self.h.whole.copy_(projected)
-        if present is not None:
-            self.h.whole.mul_(present)
+        """Form `h` of the first second, before which there is no state; `projected` is (N, B, H)."""
+        self.h.view(projected.shape).copy_(projected)
+        _multiply(self.h, present)
 
     def carry(self, projected: Tensor, present: Tensor | None) -> None:
         """Form `h` of the next second: its projection, biases included, and what the state carries over."""
-        h, maps = self.spare, self.maps
-        h.whole.copy_(projected)
-        h.rows.addmm_(self.h.rows, maps.carry)
-        h.rows.addmm_(self.r.rows, maps.carry_root)
-        h.rows.addmm_(self.q.rows, maps.carry_rel)
-        if present is not None:
-            h.whole.mul_(present)
+        h = self.spare
+        h.view(projected.shape).copy_(projected)
+        for values, carry in zip((self.h, self.r, self.q), self.carries, strict=True):
+            h.addmm_(values, carry)
+        _multiply(h, present)
         self.h, self.spare = h, self.h
 
     def correct(self, present: Tensor | None, scale: Tensor | None) -> None:
         """Compute the hidden layer and its sum over neighbours, both multiplied with the update's mask."""
-        maps, r, q = self.maps, self.r, self.q
-        torch.mm(self.adjacency, self.h.by_node, out=q.by_node)
-        torch.addmm(maps.bias1, self.h.rows, maps.root1, out=r.rows)
-        r.rows.addmm_(q.rows, maps.rel1)
-        r.rows.relu_()
-        if present is not None:
-            r.whole.mul_(present)
-        torch.mm(self.adjacency, r.by_node, out=q.by_node)
-        if scale is not None:
-            r.whole.mul_(scale)
-            q.whole.mul_(scale)
+        r, q = self.r, self.q
+        self._sum_over_neighbours(self.h)
+        torch.addmm(self.bias1, self.h, self.root1, out=r)
+        r.addmm_(q, self.rel1).relu_()
+        _multiply(r, present)
+        self._sum_over_neighbours(r)
+        _multiply(r, scale)
+        _multiply(q, scale)
+
+    def _sum_over_neighbours(self, values: Tensor) -> None:
+        n_nodes = len(self.adjacency)
+        torch.mm(self.adjacency, values.view(n_nodes, -1), out=self.q.view(n_nodes, -1))
 
     def state(self, scale: Tensor | None) -> Tensor:
         """Form the state after the last update."""
-        maps, state = self.maps, self.spare
-        state.whole.copy_(maps.bias2.expand_as(state.whole) if scale is None else scale * maps.bias2)
-        state.rows.addmm_(self.r.rows, maps.root2)
-        state.rows.addmm_(self.q.rows, maps.rel2)
-        return self.h.whole + state.whole
+        state = _multiply(self.spare.copy_(self.bias2.expand_as(self.spare)), scale)
+        return self.h + state.addmm_(self.r, self.root2).addmm_(self.q, self.rel2)
+
+
+def _multiply(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values if mask is None else values.mul_(mask)
