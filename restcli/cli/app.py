@@ -8,9 +8,18 @@ from typing import Annotated
 import typer
 
 from restcli import __version__
-from restcli.cli import annotate, batch, evaluate, exits, formats, info, simulate, train
+from restcli.cli import annotate, batch, convert, evaluate, exits, formats, info, simulate, train
 
-COMMANDS = (annotate, info, batch, evaluate, train, simulate, formats)  # in the order of --help; each has an `app`
+COMMANDS = (
+    annotate,
+    info,
+    batch,
+    evaluate,
+    train,
+    simulate,
+    convert,
+    formats,
+)  # in the order of --help; each has an `app`
 
 app = typer.Typer(
     name="restcli",
