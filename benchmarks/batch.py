@@ -188,7 +188,7 @@ batch.run_batch(batch.Request(Path(sys.argv[1]), Path(sys.argv[2]), Settings()),
 
 def do_nothing(task: object, _: object) -> dict[str, object]:
     """Stand in for the annotation of a recording."""
-    return {**_OUTCOME, "size": task.size, "mtime_ns": task.mtime_ns, "hash": task.source}  # type: ignore[attr-defined]
+    return {**_OUTCOME, "size": task.size, "mtime_ns": task.mtime_ns, "hash": task.path}  # type: ignore[attr-defined]
 
 
 def measure_memory(work: Path, sizes: tuple[int, ...]) -> None:

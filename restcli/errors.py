@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+from pathlib import Path
+
+_DEBUG = "RESTCLI_DEBUG"
+
 
 class RestError(Exception):
     """A problem that a user can act on.
@@ -47,3 +53,36 @@ class AnnotationError(RestError):
 
 class OutputError(RestError):
     """An output that could not be written."""
+
+
+class InternalError(RestError):
+    """A fault of restcli itself."""
+
+    exit_code = 70
+
+
+def as_rest_error(where: str, error: Exception) -> RestError:
+    """Return any exception as an error to print: kind and place, but not its text, which may quote a file."""
+    if isinstance(error, RestError):
+        return error
+    if os.environ.get(_DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.strerror:
+        return RestError(str(error.filename or where), f"could not be read or written ({error.strerror})")
+    if isinstance(error, MemoryError):
+        return RestError(where, "there is not enough memory", remedy="Use a machine with more memory")
+    return InternalError(
+        where,
+        f"unexpected {type(error).__name__} in {_place(error)}",
+        remedy=f"This is a bug, please report it; {_DEBUG}=1 shows the traceback",
+    )
+
+
+def _place(error: Exception) -> str:
+    """Return the module, line and function of restcli that the exception passed last."""
+    package = Path(__file__).resolve().parent
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(package)]
+    if not frames:
+        return "a library"
+    path = Path(frames[-1].filename).relative_to(package.parent).as_posix()
+    return f"{path}:{frames[-1].lineno} ({frames[-1].name})"

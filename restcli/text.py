@@ -20,6 +20,15 @@ def duration_in_words(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def visible(text: object) -> str:
+    r"""Return one line of text for people; control characters, which file names may hold, are escaped.
+
+    >>> print(visible("two\nlines"))
+    two\x0alines
+    """
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+
+
 def elapsed(seconds: float, *, digits: int = 0) -> str:
     """Return a position in a recording as ``h:mm:ss``.
 

@@ -14,6 +14,7 @@ from edf_writer import noise, write_edf
 import restcli
 from restcli.archive import cache, gpu, job
 from restcli.archive.coordinator import pack
+from restcli.archive.ledger import Row
 from restcli.detect.settings import Settings
 from restcli.nn.weights import load_weights
 from restcli.profiling import StageClock
@@ -29,7 +30,7 @@ def make_plan(out: Path, weights: Path, key: str | None = None) -> job.Plan:
     (out / "ledger.sqlite").touch()
     packed, settings = pack(str(weights)), Settings(threshold=0.3)
     scores = cache.ScoreCache(str(out / "scores"), key or cache.scoring_digest(job.unpack(packed), settings))
-    return job.Plan(str(out), str(out / "ledger.sqlite"), scores, packed, settings, (), "none")
+    return job.Plan("/", str(out), str(out / "ledger.sqlite"), scores, packed, settings, (), "none")
 
 
 # ---- the key of cached scores
@@ -72,7 +73,7 @@ def test_key_changes_with_settings_that_change_scores(toy_weights: Path, monkeyp
 
 
 def test_worker_of_another_version_stops_the_batch(recording: Path, toy_weights: Path, tmp_path: Path) -> None:
-    outcome = job.annotate_one(job.Job(str(recording), "a", 1, 1), make_plan(tmp_path / "out", toy_weights, "0" * 64))
+    outcome = job.annotate_one(Row(1, str(recording), 1, 1, "a"), make_plan(tmp_path / "out", toy_weights, "0" * 64))
     assert outcome["fatal"] and "another version" in outcome["error"]
     assert not list((tmp_path / "out").glob("a_*"))
 
@@ -98,7 +99,7 @@ def test_outputs_are_not_written_through_a_link(recording: Path, toy_weights: Pa
     plan = make_plan(tmp_path / "out", toy_weights)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "ward").symlink_to(tmp_path / "elsewhere")
-    outcome = job.annotate_one(job.Job(str(recording), "ward/a", 1, 1), plan)
+    outcome = job.annotate_one(Row(1, str(recording), 1, 1, "ward/a"), plan)
     assert "leads out of the folder of outputs" in outcome["error"] and not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -106,12 +107,12 @@ def test_outputs_are_not_written_through_a_link(recording: Path, toy_weights: Pa
 def test_foreign_file_is_not_overwritten(recording: Path, toy_weights: Path, tmp_path: Path, name: str) -> None:
     plan = make_plan(tmp_path / "out", toy_weights)
     (tmp_path / "out" / name).write_text("by hand")
-    task = job.Job(str(recording), "a", 1, 1)
+    task = Row(1, str(recording), 1, 1, "a")
     outcome = job.annotate_one(task, plan)
     assert "not an unchanged output" in outcome["error"] and "--retry failed" in outcome["error"]
     assert (tmp_path / "out" / name).read_text() == "by hand" and len(list((tmp_path / "out").glob("a_*"))) == 1
     owned = {name: hashlib.sha256(b"by hand").hexdigest()}  # what the ledger knows as ours
-    assert "error" not in job.annotate_one(job.Job(str(recording), "a", 1, 1, previous=owned), plan)
+    assert "error" not in job.annotate_one(Row(1, str(recording), 1, 1, "a", outputs=owned), plan)
     assert (tmp_path / "out" / name).read_text() != "by hand"
 
 
@@ -121,7 +122,7 @@ def test_foreign_file_is_not_overwritten(recording: Path, toy_weights: Path, tmp
 def test_pipe_in_place_of_a_recording_is_an_error_at_once(toy_weights: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.edf")
     assert job.hash_many([str(tmp_path / "a.edf")]) == job.glimpse_many([str(tmp_path / "a.edf")]) == [None]
-    outcome = job.annotate_one(job.Job(str(tmp_path / "a.edf"), "a", 1, 1), make_plan(tmp_path / "out", toy_weights))
+    outcome = job.annotate_one(Row(1, str(tmp_path / "a.edf"), 1, 1, "a"), make_plan(tmp_path / "out", toy_weights))
     assert outcome["error_class"] == "RecordingError" and "regular file" in outcome["error"]
 
 
@@ -129,7 +130,7 @@ def test_truncated_recording_reports_what_is_missing(recording: Path, toy_weight
     short = tmp_path / "short.edf"
     short.write_bytes(recording.read_bytes()[: -8 * 19 * 200 * 2])
     outcome: dict[str, Any] = job.annotate_one(
-        job.Job(str(short), "short", 1, 1), make_plan(tmp_path / "out", toy_weights)
+        Row(1, str(short), 1, 1, "short"), make_plan(tmp_path / "out", toy_weights)
     )
     assert outcome["missing"] == pytest.approx(8, abs=1), outcome
 

@@ -79,5 +79,11 @@ def _spy(seen: list[Settings]) -> Any:
 def test_sizes_of_memory() -> None:
     from restcli.cli.batch import parse_memory
 
-    sizes = {"4GiB": 4 * 2**30, "512 MB": 512 * 10**6, "1.5G": 1.5 * 10**9, "300000000": 300_000_000, "2kiB": 2048}
+    sizes = {
+        "4GiB": 4 * 2**30,
+        "512 MB": 512 * 10**6,
+        "1.5G": 1.5 * 10**9,
+        "300000000": 300_000_000,
+        "1048576kiB": 2**30,
+    }
     assert {text: parse_memory(text) for text in sizes} == sizes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -29,6 +28,7 @@ PACKAGE = Path(__file__).parent.parent
 _SOURCES = ("signal", "io", "nn", "detect", "events.py", "archive/cache.py")
 _LIBRARIES = ("mne",)  # reads files; others compute the same up to rounding
 _META = "restcli-scores"
+_ARRAYS = ("time", "probability", "by_node", "interval", "by_type")  # of the scores
 # Bins of the spectrum that pictures show are 1..40 Hz; the others are not stored.
 _STORED_BINS = 41
 
@@ -36,18 +36,14 @@ _STORED_BINS = 41
 def sources_digest(package: Path = PACKAGE) -> str:
     """Digest the source files that scores follow from."""
     digest = hashlib.sha256()
-    for path in _source_files(package):
-        digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for name in _SOURCES:
+        place = package / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     for name in _LIBRARIES:
         digest.update(f"{name} {version(name)}\0".encode())
     return digest.hexdigest()
-
-
-def _source_files(package: Path) -> Iterator[Path]:
-    for name in _SOURCES:
-        place = package / name
-        yield from sorted(place.rglob("*.py")) if place.is_dir() else [place]
 
 
 @lru_cache(maxsize=1)
@@ -57,10 +53,7 @@ def own_sources_digest() -> str:
 
 
 def scoring_digest(weights: Weights, settings: Settings) -> str:
-    """Digest everything that determines scores: equal digests mean equal scores for equal content.
-
-    The device is left out: it changes scores by rounding only.
-    """
+    """Digest everything that determines scores; not the device, which changes them by rounding only."""
     chosen = asdict(settings)
     for left_out in ("weights", "threshold", "device"):
         chosen.pop(left_out)
@@ -83,24 +76,14 @@ class ScoreCache:
         """Store the exact scores, trend and quality of a result: the whole file or none."""
         from safetensors.numpy import save
 
-        scores, trend = result.scores, result.trend
-        arrays: dict[str, Any] = {
-            "time": scores.time,
-            "probability": scores.probability,
-            "by_node": scores.by_node,
-            "interval": scores.interval,
-            "by_type": scores.by_type,
+        scores, trend = vars(result.scores), result.trend
+        arrays: dict[str, Any] = {name: scores[name] for name in _ARRAYS} | {
             "trend_time": trend.time,
             "amplitude": trend.amplitude,
             "spectrum": trend.spectrum[:, :_STORED_BINS],
         }
         meta = {
-            "nodes": scores.nodes,
-            "window": scores.window,
-            "step": scores.step,
-            "duration": scores.duration,
-            "types": scores.types,
-            "unscored": [asdict(span) for span in scores.unscored],
+            "scores": {name: value for name, value in scores.items() if name not in _ARRAYS},
             "bad_seconds": {node: dict(counts) for node, counts in result.bad_seconds.items()},
             "band_limit": result.band_limit,
             "device": result.device,
@@ -109,13 +92,10 @@ class ScoreCache:
         tensors = {name: np.ascontiguousarray(values) for name, values in arrays.items() if values is not None}
         place = self.place(content)
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(place, save(tensors, metadata={_META: json.dumps(meta, sort_keys=True)}))
+        write_atomically(place, save(tensors, metadata={_META: json.dumps(meta, sort_keys=True, default=asdict)}))
 
     def restore(self, content: str, recording: Recording, weights: Weights, settings: Settings) -> Result | None:
-        """Make a result from stored scores with the rule now in force, reading no signal; None when nothing is stored.
-
-        `settings` may differ from those of the stored scores in threshold and device.
-        """
+        """Make a result from stored scores with the rule in force now, reading no signal; None if none is stored."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
@@ -130,8 +110,8 @@ class ScoreCache:
             spectrum = np.full((len(arrays["spectrum"]), SPECTRUM_BINS), np.nan, dtype=np.float32)
             spectrum[:, : arrays["spectrum"].shape[1]] = arrays["spectrum"]
             trend = Trend(arrays["trend_time"], arrays["amplitude"], spectrum)
-            bad_seconds, band_limit, device = meta["bad_seconds"], meta["band_limit"], meta["device"]
-            doubts = tuple(meta["doubts"])
+            others = {name: meta[name] for name in ("bad_seconds", "band_limit", "device")}
+            others["doubts"] = tuple(meta["doubts"])
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
             return None
         rule = rule_in_force(weights, settings)
@@ -144,25 +124,13 @@ class ScoreCache:
             scores=scores,
             events=to_events(scores, rule, recording.clock),
             trend=trend,
-            bad_seconds=bad_seconds,
-            band_limit=band_limit,
-            device=device,
             stages={},
-            doubts=doubts,
+            **others,
         )
 
 
 def _scores(arrays: dict[str, Any], meta: dict[str, Any]) -> Scores:
-    return Scores(
-        time=arrays["time"],
-        probability=arrays["probability"],
-        by_node=arrays["by_node"],
-        nodes=tuple(meta["nodes"]),
-        window=meta["window"],
-        step=meta["step"],
-        duration=meta["duration"],
-        unscored=tuple(Span(**span) for span in meta["unscored"]),
-        interval=arrays.get("interval"),
-        types=tuple(meta["types"]),
-        by_type=arrays.get("by_type"),
-    )
+    named = meta["scores"]
+    named |= {name: arrays.get(name) for name in _ARRAYS}
+    named |= {"nodes": tuple(named["nodes"]), "types": tuple(named["types"])}
+    return Scores(**named | {"unscored": tuple(Span(**span) for span in named["unscored"])})

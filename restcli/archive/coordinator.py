@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from restcli.archive.derivatives import describe_derivatives
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.index import write_index
 from restcli.archive.job import (
-    Job,
     PackedWeights,
     Plan,
     annotate_one,
@@ -33,12 +32,10 @@ from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, Work
 from restcli.archive.resources import PoolOptions
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings
-from restcli.errors import OutputError, RestError, UsageError
+from restcli.errors import OutputError, RestError
 from restcli.files import make_folder
-from restcli.marks.registry import WRITABLE
 from restcli.nn.weights import find_weights
 
-MOST_ATTEMPTS = 2
 GOING, FINISHING, STOPPING = 0, 1, 2
 
 # What finds copies, and for how many recordings at once: one slow file must not make the others late.
@@ -58,18 +55,6 @@ class Request:
     retry: bool = False  # give recordings that failed another chance
     timeout: float = 3600.0  # seconds after which a recording that is not done counts as failed
 
-    def __post_init__(self) -> None:
-        shard, n_shards = self.shard
-        if not 1 <= shard <= n_shards:
-            raise UsageError("--shard", f"{shard}/{n_shards}", "K/N with K from 1 to N")
-        for kind in self.formats:
-            if kind not in WRITABLE:
-                raise UsageError("--format", repr(kind), f"one or more of {', '.join(WRITABLE)}")
-        if self.plot not in ("png", "pdf", "none"):
-            raise UsageError("--plot", repr(self.plot), "one of png, pdf, none")
-        if not self.timeout > 0:
-            raise UsageError("--timeout", str(self.timeout), "seconds, more than 0")
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -78,7 +63,6 @@ class Progress:
     stage: str  # in words
     counts: dict[str, int]  # recordings of the archive in each state
     running: tuple[tuple[str, float], ...] = ()  # path and seconds of those being done
-    n_now: int = 0  # recordings that this run has finished
     eeg_hours: float = 0.0  # that this run has finished
     seconds: float = 0.0  # wall time of this run
     left: float = math.nan  # seconds to go, from the bytes left; NaN while unknown
@@ -109,8 +93,7 @@ def run_batch(
 ) -> Summary:
     """Annotate every recording of an archive that needs it, and keep the ledger.
 
-    `on_update` and `wish` are called about twice a second; `wish` returns `GOING`, `FINISHING` (finish what is running)
-    or `STOPPING` (stop now).
+    `on_update` and `wish` (`GOING`, `FINISHING` what runs, or `STOPPING` now) are called about twice a second.
     """
     weights = pack(request.settings.weights)
     unpack(weights)  # refuses bad weights before anything is done
@@ -139,14 +122,6 @@ def keys_of(request: Request, weights: PackedWeights) -> Keys:
     )
 
 
-@dataclass
-class _Attempt:
-    """A recording at work."""
-
-    row: Row
-    number: int
-
-
 class _Coordinator:
     """Alone writes the ledger, alone decides; holds no more in memory than what is running."""
 
@@ -161,6 +136,7 @@ class _Coordinator:
         self.folder = outputs_folder(request.archive, request.out).resolve()
         self.settings = replace(request.settings, weights=weights.name)
         self.plan = Plan(
+            str(self.archive),
             str(self.folder),
             str(ledger.path.resolve()),
             ScoreCache(str(request.out.resolve() / ".restcli" / "scores"), self.keys.settings),
@@ -169,8 +145,8 @@ class _Coordinator:
             request.formats,
             request.plot,
         )
-        self.attempts: dict[RunningTask, _Attempt] = {}
-        self.again: deque[tuple[Row, str]] = deque()  # to be tried again, and the worker to avoid
+        self.running: dict[RunningTask, Row] = {}
+        self.failed_on: dict[int, str] = {}  # worker that failed with a recording which is to be tried again
         self.news = [options.warning] if options.warning else []
         self.halt: RestError | None = None
         self.run_id = 0
@@ -186,7 +162,7 @@ class _Coordinator:
         self._walk()
         self.ledger.plan(self.run_id, self.keys, retry=self.request.retry)
         self._check_outputs()
-        if self._is_waiting() or self.ledger.twins(self.run_id, "fingerprint"):
+        if self.ledger.waiting(self.run_id, 1) or self.ledger.twins(self.run_id, "fingerprint"):
             self._report("starting workers", at_once=True)
             with self.pool:
                 self._find_copies()
@@ -225,61 +201,45 @@ class _Coordinator:
             except OSError:
                 whole = False
             if not whole:
-                self.ledger.reopen(row_id)
+                self.ledger.put_back(row_id)
 
     # ---- copies
 
     def _find_copies(self) -> None:
         """Hash what may be the same recording twice: first a glimpse of files of one size, then whole files."""
         for column, function, at_once in _COPY_FINDERS:
-            known: set[int] = set()  # or given up; what is not hashed is scored as if it had no copy
-            while chunks := self._copy_chunks(column, at_once, known):
-                try:
-                    self._hash(column, function, chunks, known)
-                except SchedulerLost:
-                    self._recover()
+            twins = self.ledger.twins(self.run_id, column)
+            waiting = deque(twins[i : i + at_once] for i in range(0, len(twins), at_once))
+            running: dict[RunningTask, list[tuple[int, str]]] = {}
+            while waiting or running:
                 if self.wish() != GOING:
                     self.pool.abandon()  # hashing may take minutes, and nothing of it would be lost
                     return
+                try:
+                    self._hash(column, function, waiting, running)
+                except SchedulerLost:
+                    waiting.extend(running.values())
+                    running.clear()
+                    self._recover()
+                self._report("looking for copies")
         self.ledger.pair(self.run_id)
         remove_outputs(self.folder, self.ledger.outputs_of_copies(self.run_id))
-
-    def _copy_chunks(self, column: str, at_once: int, known: set[int]) -> list[list[tuple[int, str]]]:
-        twins = [twin for twin in self.ledger.twins(self.run_id, column) if twin[0] not in known]
-        return [twins[i : i + at_once] for i in range(0, len(twins), at_once)]
 
     def _hash(
         self,
         column: str,
         function: Callable[..., list[str | None]],
-        chunks: list[list[tuple[int, str]]],
-        known: set[int],
-    ) -> None:
-        """Hash chunks of recordings on the workers; those of a task that fails stay unknown."""
-        waiting = iter(chunks)
-        running: dict[RunningTask, list[tuple[int, str]]] = {}
-        self._fill(waiting, running, function)
-        while running and self.wish() == GOING:
-            for task, hashes in self.pool.ended():
-                chunk = running.pop(task)
-                known.update(row_id for row_id, _ in chunk)
-                if not isinstance(hashes, Failure):
-                    found = zip(chunk, hashes, strict=True)
-                    self.ledger.note(column, {row_id: value for (row_id, _), value in found if value is not None})
-            self._fill(waiting, running, function)
-            self._report("looking for copies")
-
-    def _fill(
-        self,
-        waiting: Iterator[list[tuple[int, str]]],
+        waiting: deque[list[tuple[int, str]]],
         running: dict[RunningTask, list[tuple[int, str]]],
-        function: Callable[..., list[str | None]],
     ) -> None:
-        for address in self.pool.free():
-            chunk = next(waiting, None)
-            if chunk is not None:
-                paths = [str(self.archive / path) for _, path in chunk]
-                running[self.pool.submit(address, function, paths)] = chunk
+        """Give chunks to free workers, and note what they found; after a failure a recording has no copy."""
+        for address in self.pool.free()[: len(waiting)]:
+            task = self.pool.submit(address, function, [str(self.archive / path) for _, path in waiting[0]])
+            running[task] = waiting.popleft()
+        for task, hashes in self.pool.ended():
+            ids = [row_id for row_id, _ in running.pop(task)]
+            if not isinstance(hashes, Failure):
+                self.ledger.note(column, dict(zip(ids, hashes, strict=True)))
 
     # ---- recordings
 
@@ -290,77 +250,69 @@ class _Coordinator:
             try:
                 if going:
                     self._submit()
-                if not self.attempts and not (going and self._is_waiting()):
+                if not self.running and not (going and self.ledger.waiting(self.run_id, 1)):
                     break
                 for task, outcome in self.pool.ended():
-                    self._settle(task, self.attempts.pop(task), outcome)
+                    self._settle(task, outcome)
             except SchedulerLost:
                 self._recover()
             self._report("annotating")
         self.ledger.put_back_all()
-        if self.attempts:
+        if self.running:
             self.pool.abandon()
-            for attempt in self.attempts.values():
-                finish_leftovers(self.folder, attempt.row.stem)
-
-    def _is_waiting(self) -> bool:
-        return bool(self.again) or bool(self.ledger.waiting(self.run_id, 1))
+            for row in self.running.values():
+                finish_leftovers(self.folder, row.stem)
 
     def _submit(self) -> None:
-        """Give recordings to free workers, those to be tried again first."""
-        while free := self.pool.free():
-            avoid = ""
-            if self.again:
-                row, avoid = self.again.popleft()
-                attempt = _Attempt(row, 2)
-            elif rows := self.ledger.waiting(self.run_id, 1):
-                attempt = _Attempt(rows[0], 1)
-            else:
-                return
-            row = attempt.row
-            job = Job(str(self.archive / row.path), row.stem, row.size, row.mtime_ns, row.hash, row.outputs)
-            self.ledger.start(row.id, attempt.number)
+        """Give recordings to free workers; one that failed goes to another worker if there is one."""
+        while (free := self.pool.free()) and (rows := self.ledger.waiting(self.run_id, 1)):
+            row = rows[0]
+            avoid = self.failed_on.get(row.id)
             address = min(free, key=lambda address: (address == avoid, address))
-            self.attempts[self.pool.submit(address, annotate_one, job, self.plan)] = attempt
+            self.ledger.start(row.id, 1 if avoid is None else 2)
+            self.running[self.pool.submit(address, annotate_one, row, self.plan)] = row
 
-    def _settle(self, task: RunningTask, attempt: _Attempt, outcome: dict[str, Any] | Failure) -> None:
+    def _settle(self, task: RunningTask, outcome: dict[str, Any] | Failure) -> None:
         """Enter the outcome of a recording, or let it be tried once more on another worker."""
-        row = attempt.row
+        row = self.running.pop(task)
+        has_failed = self.failed_on.pop(row.id, None) is not None
         if isinstance(outcome, Failure):
             text = f"{Path(row.path).name}: {outcome.text}"
             outcome = {"error": text, "error_class": outcome.kind, "worker": task.address, "fatal": outcome.fatal}
         error = outcome.get("error")
         if error is None:
-            self.n_now += 1
+            self._finish(row, outcome)
             self.eeg_seconds += outcome["duration"]
-            self.bytes_now += row.size
-            self.ledger.finish(row.id, self.keys, outcome)
             return
         finish_leftovers(self.folder, row.stem)
         if outcome.get("fatal"):
             self.ledger.put_back(row.id)
             self.halt = self.halt or RestError("workers", error.partition(": ")[2])
-        elif attempt.number < MOST_ATTEMPTS:
-            self.again.append((row, task.address))
+        elif not has_failed:
+            self.ledger.put_back(row.id)
+            self.failed_on[row.id] = task.address
         elif outcome.get("full"):
             self.ledger.put_back(row.id)
-            remedy = "Free some and run the batch again; it continues where it stopped"
-            self.halt = self.halt or OutputError(str(self.request.out), error, "room on the disk", remedy)
+            remedy = "Make room on the disk and run the batch again; it continues where it stopped"
+            self.halt = self.halt or OutputError(str(self.request.out), error, remedy=remedy)
         else:
-            self.n_now += 1
-            self.bytes_now += row.size
             remove_outputs(self.folder, row.outputs)  # an earlier content's or setting's must not pass for this one's
-            self.ledger.finish(row.id, self.keys, outcome)
+            self._finish(row, outcome)
             reason = error.removeprefix(f"{self.archive / row.path}: ").removeprefix(f"{Path(row.path).name}: ")
             self.news.append(f"failed: {row.path!r}: {reason}")
+
+    def _finish(self, row: Row, outcome: dict[str, Any]) -> None:
+        self.n_now += 1
+        self.bytes_now += row.size
+        self.ledger.finish(row.id, self.keys, outcome)
 
     def _recover(self) -> None:
         """Wait for the scheduler to come back; what was running is not to blame and becomes pending again."""
         where = self.pool.options.scheduler or "this machine"
         self.news.append(f"the scheduler at {where} was lost, or the clock was set back; connecting again")
         self.ledger.put_back_all()
-        self.attempts.clear()
-        self.again.clear()
+        self.running.clear()
+        self.failed_on.clear()
         self._report("waiting for the scheduler", at_once=True)
         if self.pool.reconnect(lambda: self.wish() != GOING):
             self.news.append("the scheduler is back")
@@ -373,7 +325,7 @@ class _Coordinator:
         counts, left = self.ledger.counts(), self.ledger.bytes_left()
         self.report_after = time.monotonic() + max(TICK, 20 * (time.monotonic() - begin))
         seconds = begin - self.began
-        running = tuple((a.row.path, max(0.0, begin - task.since)) for task, a in self.attempts.items())
+        running = tuple((row.path, max(0.0, begin - task.since)) for task, row in self.running.items())
         news, self.news = tuple(self.news), []
         to_go = left * seconds / self.bytes_now if self.bytes_now else math.nan
-        self.on_update(Progress(stage, counts, running, self.n_now, self.eeg_seconds / 3600, seconds, to_go, news))
+        self.on_update(Progress(stage, counts, running, self.eeg_seconds / 3600, seconds, to_go, news))

@@ -34,13 +34,13 @@ _NOT_BIDS = """*_scores.csv
 
 def describe_derivatives(folder: str | Path) -> None:
     """Describe the dataset, what its columns mean, and what in it is not BIDS."""
+    root = make_folder(folder)
     description = {
         "Name": "Seizures found by restcli",
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "restcli", "Version": __version__, "Description": "Automatic; not a medical device"}],
     }
-    root = make_folder(folder)
     write_atomically(root / "dataset_description.json", json.dumps(description, indent=1) + "\n")
     write_atomically(root / "events.json", json.dumps(COLUMNS, indent=1) + "\n")
     write_atomically(root / "README", _README)

@@ -26,10 +26,7 @@ class UnfitWorkerError(RestError):
 
 @contextmanager
 def turn_at(device: str, clock: StageClock) -> Iterator[None]:
-    """Let one process of this machine at a time have the GPU; the CPU needs no turns.
-
-    While one scores, the others hash, write and draw. However a process ends, the system passes its lock on.
-    """
+    """Let one process of this machine at a time score on the GPU; the lock of one that dies passes on."""
     if device != "cuda":
         yield
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from restcli.archive.ledger import DONE
 from restcli.archive.survey import Book, sum_up
 from restcli.archive.walk import outputs_folder
 from restcli.files import replacing
-from restcli.text import duration_in_words
+from restcli.text import duration_in_words, visible
 
 # A browser sorts this many rows in about a second; whoever has more wants `restcli batch export`.
 MOST_ROWS = 20_000
@@ -28,6 +28,11 @@ class _Table:
     headings: tuple[str, ...]
     rows: Iterable[tuple[Any, ...]]
     n_rows: int
+
+    @property
+    def shown(self) -> Iterator[tuple[Any, ...]]:
+        """Rows that the page has room for."""
+        return islice(self.rows, MOST_ROWS)
 
 
 def write_index(out: str | Path) -> Path:
@@ -54,24 +59,19 @@ def write_index(out: str | Path) -> Path:
     return page
 
 
-def _tables(facts: Mapping[str, Any], book: Book, place: str) -> list[_Table]:
-    failures, skipped = facts["failures"], facts["skipped"]
-    tables = []
+def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[_Table]:
+    failures = [(entry["n"], entry["reason"], entry["example"]) for entry in facts["failures"]]
+    skipped = [(item["path"], item["reason"]) for item in facts["skipped"]]
     if failures:
-        cells = [(entry["n"], entry["reason"], entry["example"]) for entry in failures]
-        tables.append(
-            _Table("failures", "Failures by reason", ("count", "reason", "example"), cells[:MOST_ROWS], len(cells))
-        )
+        yield _Table("failures", "Failures by reason", ("count", "reason", "example"), failures, len(failures))
     if skipped:
-        places = [(item["path"], item["reason"]) for item in skipped]
-        tables.append(_Table("skipped", "Not walked", ("path", "reason"), places[:MOST_ROWS], len(places)))
-    events = (_event_cells(row, place) for row in islice(book.events(), MOST_ROWS))
+        yield _Table("skipped", "Not walked", ("path", "reason"), skipped, len(skipped))
     headings = ("recording", "#", "onset s", "duration s", "type", "confidence", "where", "page")
-    tables.append(_Table("events", "Events", headings, events, facts["n_events"]))
-    recordings = (_recording_cells(row, place) for row in islice(book.recordings(), MOST_ROWS))
+    events = (_event_cells(row, place) for row in book.events())
+    yield _Table("events", "Events", headings, events, facts["n_events"])
     headings = ("recording", "state", "duration s", "scored %", "events", "overview", "table", "note")
-    tables.append(_Table("recordings", "Recordings", headings, recordings, sum(facts["counts"].values())))
-    return tables
+    recordings = (_recording_cells(row, place) for row in book.recordings())
+    yield _Table("recordings", "Recordings", headings, recordings, sum(facts["counts"].values()))
 
 
 def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
@@ -108,8 +108,3 @@ def _recording_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
 
 def _link(target: str, text: str) -> dict[str, str]:
     return {"target": quote(target), "text": text}
-
-
-def visible(value: Any) -> str:
-    """Make control characters, which file names may hold, visible."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))

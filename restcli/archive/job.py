@@ -9,20 +9,21 @@ import math
 import os
 import socket
 import tempfile
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from restcli.archive.cache import PACKAGE, ScoreCache, scoring_digest
+from restcli.archive.cache import ScoreCache, scoring_digest
 from restcli.archive.gpu import UnfitWorkerError, turn_at
+from restcli.archive.ledger import Row
 from restcli.detect.settings import Settings
-from restcli.errors import OutputError, RecordingError, RestError
+from restcli.errors import OutputError, RecordingError, RestError, as_rest_error
 from restcli.files import sha256_of
 from restcli.io.companions import open_regular
+from restcli.io.recording import Recording
 from restcli.io.registry import open_recording, recording_hash, stamp_of
 from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
@@ -48,6 +49,7 @@ class PackedWeights:
 class Plan:
     """What all recordings of a run have in common."""
 
+    archive: str  # folder of recordings
     folder: str  # of outputs
     ledger: str  # a worker that does not see it has another disk in that place
     cache: ScoreCache
@@ -57,35 +59,15 @@ class Plan:
     plot: str
 
 
-@dataclass(frozen=True)
-class Job:
-    """One recording."""
-
-    source: str
-    stem: str  # what its outputs' names begin with, relative to the folder of outputs
-    size: int  # as listed; `content` counts only while size and time hold
-    mtime_ns: int
-    content: str | None = None  # SHA-256 of its content when it is known
-    previous: Mapping[str, str] | None = None  # names and SHA-256 of outputs of an earlier run
-
-
-def annotate_one(job: Job, plan: Plan) -> dict[str, Any]:
-    """Annotate one recording and write its outputs; whatever goes wrong is returned, not raised.
-
-    The result holds plain values: always ``worker``, ``stages`` and ``seconds``; ``error``, ``error_class`` and
-    ``full`` if it failed, else what `restcli.archive.ledger.Ledger.finish` enters.
-    """
+def annotate_one(row: Row, plan: Plan) -> dict[str, Any]:
+    """Annotate one recording and write its outputs; whatever goes wrong is returned, not raised."""
     clock = StageClock()
     facts: dict[str, Any] = {"worker": f"{socket.gethostname()}:{os.getpid()}"}
     try:
-        facts |= _annotate(job, plan, clock)
-    except RestError as error:
-        facts |= {"error": str(error), "error_class": type(error).__name__, "full": _is_full(error)}
-        facts["fatal"] = isinstance(error, UnfitWorkerError)
-    except Exception as error:
-        # A recording must not stop an archive. The text is left out, for it may quote a header.
-        text = f"{Path(job.source).name}: {_where(error)}. This is a bug of restcli, please report it."
-        facts |= {"error": text, "error_class": type(error).__name__, "full": _is_full(error)}
+        facts |= _annotate(row, plan, clock)
+    except Exception as error:  # whatever it is, it must not stop an archive
+        facts |= {"error": str(as_rest_error(Path(row.path).name, error)), "error_class": type(error).__name__}
+        facts |= {"full": _is_full(error), "fatal": isinstance(error, UnfitWorkerError)}
     facts["stages"] = json.dumps({stage: round(seconds, 4) for stage, seconds in clock.seconds.items()})
     facts["seconds"] = round(sum(clock.seconds.values()), 4)
     return facts
@@ -100,32 +82,32 @@ def _is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _where(error: Exception) -> str:
-    trace = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in trace if Path(frame.filename).is_relative_to(PACKAGE)]
-    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"
-
-
-def _annotate(job: Job, plan: Plan, clock: StageClock) -> dict[str, Any]:
+def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
     if not Path(plan.ledger).exists():
         raise OutputError(plan.folder, "is not visible to this worker", "the same folder on every worker")
-    place = resolve_output(plan.folder, job.stem)
-    before = _stamp(job.source)
+    source = str(Path(plan.archive, row.path))
+    place = resolve_output(plan.folder, row.stem)
+    before = _stamp(source)
     with clock("hash"):
-        known = job.content is not None and before == (job.size, job.mtime_ns)
-        content = job.content if known and job.content is not None else recording_hash(job.source)
-    result = _result(job, plan, content, before, clock=clock)
-    previous = dict(job.previous or {})
+        is_known = row.hash is not None and before == (row.size, row.mtime_ns)
+        content = str(row.hash) if is_known else recording_hash(source)
+    with clock("open"):
+        recording = open_recording(source)
+    result = _restored(recording, plan, content, clock)
+    if result is None:
+        result = _scored(recording, plan, clock)
+        _check_unchanged(source, before)  # before anything is cached under the hash of what it was
+        with clock("keep"):
+            plan.cache.keep(content, result)
     with clock("outputs"):
-        written = _write(result, plan, place, previous)
+        written = _write(result, plan, place, row.outputs)
     outputs = {path.relative_to(Path(plan.folder).resolve()).as_posix(): sha256_of(path) for path in written}
     try:
-        _check_unchanged(job.source, before)
+        _check_unchanged(source, before)
     except RecordingError:
         remove_outputs(plan.folder, outputs)
         raise
-    remove_outputs(plan.folder, {name: digest for name, digest in previous.items() if name not in outputs})
+    remove_outputs(plan.folder, {name: digest for name, digest in row.outputs.items() if name not in outputs})
     return {
         "hash": content,
         "size": before[0],
@@ -156,26 +138,22 @@ def _write(result: Result, plan: Plan, place: Path, previous: Mapping[str, str])
         raise OutputError(error.where, error.what, error.expected, remedy) from error
 
 
-def _result(job: Job, plan: Plan, content: str, before: tuple[int, int], *, clock: StageClock) -> Result:
-    """Take cached scores when there are some, else score the recording and cache its scores."""
-    with clock("open"):
-        recording = open_recording(job.source)
-    if plan.cache.place(content).exists():
-        with clock("restore"):
-            restored = plan.cache.restore(content, recording, unpack(plan.weights), plan.settings)
-        if restored is not None:
-            return restored
+def _restored(recording: Recording, plan: Plan, content: str, clock: StageClock) -> Result | None:
+    """Return what cached scores give, if there are some."""
+    if not plan.cache.place(content).exists():
+        return None
+    with clock("restore"):
+        return plan.cache.restore(content, recording, unpack(plan.weights), plan.settings)
+
+
+def _scored(recording: Recording, plan: Plan, clock: StageClock) -> Result:
     if plan.cache.key != scoring_digest(unpack(plan.weights), plan.settings):
         remedy = "Install the same restcli on every worker, and start the workers again"
         raise UnfitWorkerError("workers", "they run another version of restcli than the coordinator", remedy=remedy)
     with clock("weights"):
         detector = _detector(plan.weights, plan.settings.device)
     with turn_at(detector.engine.backend.device.type, clock):
-        result = detector.annotate(recording, plan.settings, clock=clock)
-    _check_unchanged(job.source, before)  # before anything is cached under the hash of what it was
-    with clock("keep"):
-        plan.cache.keep(content, result)
-    return result
+        return detector.annotate(recording, plan.settings, clock=clock)
 
 
 @lru_cache(maxsize=4)
@@ -213,21 +191,17 @@ def _check_unchanged(source: str, before: tuple[int, int]) -> None:
 
 def _events(result: Result, outputs: Sequence[str]) -> list[dict[str, Any]]:
     """Return the events as rows of the ledger, each with its picture when there is one."""
-    rows = []
-    for number, event in enumerate(result.events, start=1):
-        picture = next((n for n in outputs if Path(n).stem.endswith(f"_event{number:02d}")), None)
-        confidence = None if math.isnan(event.confidence) else round(event.confidence, 6)
-        rows.append(
-            {
-                "onset": event.onset,
-                "duration": event.duration,
-                "label": event.label,
-                "confidence": confidence,
-                "channels": ",".join(event.channels),
-                "picture": picture,
-            }
-        )
-    return rows
+    return [
+        {
+            "onset": event.onset,
+            "duration": event.duration,
+            "label": event.label,
+            "confidence": None if math.isnan(event.confidence) else round(event.confidence, 6),
+            "channels": ",".join(event.channels),
+            "picture": next((name for name in outputs if Path(name).stem.endswith(f"_event{number:02d}")), None),
+        }
+        for number, event in enumerate(result.events, start=1)
+    ]
 
 
 # ---- outputs of earlier runs
@@ -265,28 +239,26 @@ def finish_leftovers(folder: str | Path, stem: str) -> None:
 
 def glimpse_many(paths: Sequence[str]) -> list[str | None]:
     """Hash the beginning, middle and end of files: equal files have equal glimpses. None where one cannot be read."""
-    return [_glimpse(path) for path in paths]
-
-
-def _glimpse(path: str) -> str | None:
-    digest = hashlib.sha256()
-    try:
-        with open_regular(Path(path)) as file:
-            size = file.seek(0, os.SEEK_END)
-            for place in (0, max(0, size // 2), max(0, size - _GLIMPSE)):
-                file.seek(place)
-                digest.update(file.read(_GLIMPSE))
-    except (OSError, RestError):
-        return None
-    return digest.hexdigest()
+    return [_unless_unreadable(_glimpse, path) for path in paths]
 
 
 def hash_many(paths: Sequence[str]) -> list[str | None]:
     """Hash whole recordings; None where one cannot be read."""
-    hashes: list[str | None] = []
-    for path in paths:
-        try:
-            hashes.append(recording_hash(path))
-        except RestError:
-            hashes.append(None)
-    return hashes
+    return [_unless_unreadable(recording_hash, path) for path in paths]
+
+
+def _unless_unreadable(function: Callable[[str], str], path: str) -> str | None:
+    try:
+        return function(path)
+    except (OSError, RestError):
+        return None
+
+
+def _glimpse(path: str) -> str:
+    digest = hashlib.sha256()
+    with open_regular(Path(path)) as file:
+        size = file.seek(0, os.SEEK_END)
+        for place in (0, max(0, size // 2), max(0, size - _GLIMPSE)):
+            file.seek(place)
+            digest.update(file.read(_GLIMPSE))
+    return digest.hexdigest()

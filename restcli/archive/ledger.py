@@ -8,7 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from restcli.errors import OutputError
 PENDING, RUNNING, DONE, SAME, QUARANTINED = "pending", "running", "done", "same", "quarantined"
 STATES = (DONE, QUARANTINED, SAME, RUNNING, PENDING)
 
-_ROW = "id, path, size, mtime_ns, hash, stem, attempts"
+_ROW = "id, path, size, mtime_ns, hash, stem"
 _EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")
+_FACTS = ("worker", "stages", "seconds", "error_class", "error", "duration", "scored", "missing", "n_events")
+_REMEDY = "Move it away and run the batch again: outputs stay, and cached scores are used again"
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ class Row:
     path: str  # relative to the archive
     size: int
     mtime_ns: int
-    hash: str | None  # SHA-256 of the content when it is known already
     stem: str  # what its outputs' names begin with, relative to the folder of outputs
-    attempts: int
-    outputs: Mapping[str, str]  # SHA-256 of the files that an earlier run made, by names relative to that folder
+    hash: str | None = None  # SHA-256 of the content when it is known already; it counts while size and time hold
+    # SHA-256 of the files that an earlier run made, by names relative to the folder of outputs
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_complete(counts: Mapping[str, int], hidden: bool) -> bool:
@@ -59,11 +61,7 @@ def now() -> str:
 
 
 def ledger_name(shard: int = 1, n_shards: int = 1) -> str:
-    """Return the file name of a ledger; each shard has its own, so that shards need no common lock.
-
-    >>> ledger_name(), ledger_name(2, 8)
-    ('ledger.sqlite', 'ledger-2-of-8.sqlite')
-    """
+    """Return the file name of a ledger; each shard has its own, so that shards need no common lock."""
     return "ledger.sqlite" if n_shards == 1 else f"ledger-{shard}-of-{n_shards}.sqlite"
 
 
@@ -106,41 +104,32 @@ class Ledger:
             guard.close()
             if "locked" not in str(error):
                 raise
-            raise OutputError(
-                str(self.path),
-                "another batch is writing to it",
-                "one batch at a time for each ledger",
-                "Wait for it, or give each batch its own --shard",
-            ) from None
+            remedy = "Wait for it, or give each batch its own --shard"
+            raise OutputError(str(self.path), "another batch is writing to it", remedy=remedy) from None
         return guard
 
     def _check(self, *, write: bool) -> None:
         """Make a new ledger, or make sure that an old one is whole and ours."""
-        if not write:
-            self._db.execute("PRAGMA query_only=ON")
-        else:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA foreign_keys=ON")
+        if write:
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;")
             if not schema_of(self._db):
-                self._db.executescript(
-                    f"BEGIN; PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; {SCHEMA} COMMIT;"
-                )
-        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-            raise OutputError(str(self.path), "is not a restcli ledger", "a ledger", "Move it away")
-        found = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if found != VERSION:
-            raise OutputError(
-                str(self.path),
-                f"is a ledger of version {found}",
-                f"version {VERSION}",
-                "Use the restcli that wrote it, or another folder",
-            )
+                marks = f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};"
+                self._db.executescript(f"BEGIN; {marks} {SCHEMA} COMMIT;")
+        else:
+            self._db.execute("PRAGMA query_only=ON")
+        if self._pragma("application_id") != APPLICATION:
+            raise OutputError(str(self.path), "is not a restcli ledger", remedy="Move it away")
+        if (found := self._pragma("user_version")) != VERSION:
+            remedy = "Use the restcli that wrote it, or another folder"
+            raise OutputError(str(self.path), f"is a ledger of version {found}", f"version {VERSION}", remedy)
         if schema_of(self._db) != expected_schema():
             raise self._damaged("its tables are not those of a ledger")
-        answer = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]  # types and CHECK constraints of all rows
+        answer = str(self._pragma("quick_check(1)"))  # types and CHECK constraints of all rows
         if answer != "ok":
             raise self._damaged(answer.replace("\n", " "))
+
+    def _pragma(self, name: str) -> Any:
+        return self._db.execute(f"PRAGMA {name}").fetchone()[0]
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -153,12 +142,8 @@ class Ledger:
         self.close()
 
     def _damaged(self, why: str) -> OutputError:
-        return OutputError(
-            str(self.path),
-            f"is damaged or was changed by something else than restcli ({why})",
-            "a whole ledger",
-            "Move it away and run the batch again: outputs stay, and cached scores are used again",
-        )
+        what = f"is damaged or was changed by something else than restcli ({why})"
+        return OutputError(str(self.path), what, remedy=_REMEDY)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -168,12 +153,8 @@ class Ledger:
         except (sqlite3.Error, OverflowError) as error:
             text, where = str(error), str(self.path)
             if "full" in text or "I/O" in text:
-                raise OutputError(
-                    where,
-                    f"could not be written ({text})",
-                    "room on the disk",
-                    "Free some and run the batch again; it continues where it stopped",
-                ) from error
+                remedy = "Make room on the disk and run the batch again; it continues where it stopped"
+                raise OutputError(where, f"could not be written ({text})", remedy=remedy) from error
             if "locked" in text or "unable to open" in text or "readonly" in text:
                 raise OutputError(where, f"could not be opened ({text})", "a folder that can be written to") from error
             raise self._damaged(text) from error
@@ -200,13 +181,10 @@ class Ledger:
 
     def _row(self, values: sqlite3.Row) -> Row:
         """Read a row that will be acted on; its names must be those that restcli gives."""
-        outputs = {
-            str(name): str(digest)
-            for name, digest in self._do("SELECT name, hash FROM outputs WHERE recording = ?", (values["id"],))
-        }
-        row = Row(**dict(values), outputs=outputs)
-        wrong = [name for name in outputs if not is_output_of(row.path, name)]
-        if not is_inside(row.path) or row.stem not in possible_stems(row.path) or wrong:
+        outputs = self._do("SELECT name, hash FROM outputs WHERE recording = ?", (values["id"],))
+        row = Row(**dict(values), outputs=dict(map(tuple, outputs)))
+        are_ours = all(is_output_of(row.path, name) for name in row.outputs)
+        if not (is_inside(row.path) and row.stem in possible_stems(row.path) and are_ours):
             raise self._damaged(f"row {row.id} names files that are not its own")
         return row
 
@@ -259,8 +237,8 @@ class Ledger:
 
     def plan(self, run: int, keys: Keys, *, retry: bool) -> None:
         """Make pending what must be done again: other keys, another place, a copy whose original is gone, a retry."""
-        values = {"run": run, "retry": retry, "w": keys.weights, "s": keys.settings, "r": keys.rendering}
-        other = "(weights IS NOT :w OR settings IS NOT :s OR rendering IS NOT :r)"
+        values = {"run": run, "retry": retry, **vars(keys)}
+        other = "(weights IS NOT :weights OR settings IS NOT :settings OR rendering IS NOT :rendering)"
         gone = (
             "NOT EXISTS (SELECT 1 FROM recordings p WHERE p.id = recordings.same_as AND p.seen = :run "
             "AND p.hash = recordings.hash)"
@@ -277,21 +255,17 @@ class Ledger:
 
     def reports(self, run: int) -> list[tuple[int, str]]:
         """Return id and run report of the recordings that are done, relative to the folder of outputs."""
-        found = self._do("SELECT id, path, made_stem FROM recordings WHERE seen = ? AND state = 'done'", (run,))
-        reports = [(int(row["id"]), str(row["path"]), f"{row['made_stem']}_run.json") for row in found]
-        if not all(is_output_of(path, report) for _, path, report in reports):
-            raise self._damaged("a row names a run report that is not its own")
-        return [(row_id, report) for row_id, _, report in reports]
-
-    def reopen(self, row_id: int) -> None:
-        """Make a recording that was done pending again."""
-        self._do("UPDATE recordings SET state = 'pending', attempts = 0 WHERE id = ?", (row_id,))
+        reports = []
+        for row_id, path, stem in self._do(
+            "SELECT id, path, made_stem FROM recordings WHERE seen = ? AND state = 'done'", (run,)
+        ):
+            if not is_output_of(path, f"{stem}_run.json"):
+                raise self._damaged("a row names a run report that is not its own")
+            reports.append((row_id, f"{stem}_run.json"))
+        return reports
 
     def twins(self, run: int, column: str) -> list[tuple[int, str]]:
-        """Return id and path of recordings that may be copies and lack `column`.
-
-        ``fingerprint``: those of the same size; ``hash``: those of the same size and fingerprint.
-        """
+        """Return id and path of recordings of one size (for ``hash``, and one fingerprint) that lack this column."""
         alike = {"fingerprint": "size", "hash": "size, fingerprint"}[column]
         known = "" if column == "fingerprint" else "AND fingerprint IS NOT NULL"
         found = self._do(
@@ -299,16 +273,12 @@ class Ledger:
             f"(SELECT {alike} FROM recordings WHERE seen = ?1 GROUP BY {alike} HAVING COUNT(*) > 1) ORDER BY path",
             (run,),
         )
-        return [(int(r[0]), str(r[1])) for r in found if is_inside(str(r[1]))]
+        return [(row_id, path) for row_id, path in found if is_inside(path)]
 
-    def note(self, column: str, values: Mapping[int, str]) -> None:
+    def note(self, column: str, values: Mapping[int, str | None]) -> None:
         """Note fingerprints or hashes by id."""
-        if column not in ("fingerprint", "hash"):
-            raise ValueError(column)
         with self._together():
-            self._do_many(
-                f"UPDATE recordings SET {column} = ? WHERE id = ?", [(value, key) for key, value in values.items()]
-            )
+            self._do_many(f"UPDATE recordings SET {column} = ? WHERE id = ?", ((v, row) for row, v in values.items()))
 
     def pair(self, run: int) -> None:
         """Let every recording whose content is already that of another point to it instead of being done."""
@@ -346,8 +316,8 @@ class Ledger:
         )
 
     def put_back(self, row_id: int) -> None:
-        """Make a running recording pending again."""
-        self._do("UPDATE recordings SET state = 'pending' WHERE id = ? AND state = 'running'", (row_id,))
+        """Make a recording pending again."""
+        self._do("UPDATE recordings SET state = 'pending' WHERE id = ?", (row_id,))
 
     def put_back_all(self) -> None:
         """Make everything that was running pending again."""
@@ -355,19 +325,14 @@ class Ledger:
 
     def finish(self, row_id: int, keys: Keys, outcome: Mapping[str, Any]) -> None:
         """Enter the outcome of `restcli.archive.job.annotate_one`: quarantined if it holds an ``error``, else done."""
-        names = ("worker", "error_class", "error", "duration", "scored", "missing", "n_events", "hash", "size")
-        values = {name: outcome.get(name) for name in (*names, "mtime_ns", "stages", "seconds")}
-        values |= {"id": row_id, "finished": now(), "w": keys.weights, "s": keys.settings, "r": keys.rendering}
-        values["state"] = DONE if outcome.get("error") is None else QUARANTINED
+        known = {name: outcome[name] for name in ("hash", "size", "mtime_ns") if name in outcome}
+        facts = {name: outcome.get(name) for name in _FACTS} | known | vars(keys) | {"finished": now()}
+        facts["state"] = DONE if facts["error"] is None else QUARANTINED
+        columns = ", ".join(f"{name} = :{name}" for name in facts)
         with self._together():
             self._do(
-                "UPDATE recordings SET state = :state, finished = :finished, stages = :stages, seconds = :seconds, "
-                "worker = :worker, error_class = :error_class, error = :error, "
-                "duration = COALESCE(:duration, duration), scored = :scored, missing = :missing, "
-                "n_events = :n_events, hash = COALESCE(:hash, hash), size = COALESCE(:size, size), "
-                "mtime_ns = COALESCE(:mtime_ns, mtime_ns), weights = :w, settings = :s, rendering = :r, "
-                "made_stem = stem WHERE id = :id",
-                values,
+                f"UPDATE recordings SET {columns}, made_stem = stem WHERE id = :id",
+                facts | {"id": row_id},
             )
             for table in ("events", "outputs"):
                 self._do(f"DELETE FROM {table} WHERE recording = ?", (row_id,))
@@ -377,10 +342,7 @@ class Ledger:
             )
             self._do_many(
                 "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (row_id, number, *(event[name] for name in _EVENT))
-                    for number, event in enumerate(outcome.get("events", ()), start=1)
-                ),
+                ((row_id, k, *map(event.get, _EVENT)) for k, event in enumerate(outcome.get("events", ()), start=1)),
             )
 
     # ---- questions
@@ -393,8 +355,7 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         """Return how many recordings of the last walk are in each state."""
         sql = "SELECT state, COUNT(*) FROM recordings WHERE seen = (SELECT MAX(id) FROM runs) GROUP BY state"
-        found = {str(state): int(n) for state, n in self._do(sql)}
-        return {state: found.get(state, 0) for state in STATES}
+        return dict.fromkeys(STATES, 0) | dict(map(tuple, self._do(sql)))
 
     def bytes_left(self) -> int:
         """Return the bytes of the recordings that are pending or running."""
@@ -430,4 +391,4 @@ class Ledger:
     def skipped(self) -> list[Skipped]:
         """Return what the last walk did not look into."""
         found = self._do("SELECT path, reason, may_hide FROM skipped ORDER BY path")
-        return [Skipped(str(r[0]), str(r[1]), bool(r[2])) for r in found]
+        return [Skipped(path, reason, bool(may_hide)) for path, reason, may_hide in found]

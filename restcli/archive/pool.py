@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import os
 import signal
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,12 +27,10 @@ from distributed import (
     SpecCluster,
     Worker,
     WorkerPlugin,
-    get_worker,
     wait,
 )
 from distributed.scheduler import DEFAULT_EXTENSIONS as SCHEDULER_EXTENSIONS
 from distributed.security import Security
-from distributed.utils import sync
 from distributed.worker import DEFAULT_EXTENSIONS as WORKER_EXTENSIONS
 
 from restcli.archive.resources import PoolOptions, local_size
@@ -41,12 +38,11 @@ from restcli.errors import RestError
 
 TICK = 0.5
 
-_TOPIC = "restcli-started"
-_WATCH = 0.05
 # Dask times its messages by the wall clock; set back by more than this, it would hold them until it has caught up.
 _SETBACK = 1.0
 # A dead worker gets nothing for this long, or until the scheduler has noticed.
 _REMEMBER_DEAD = 60.0
+_PATIENCE = 600.0  # seconds to wait for a lost scheduler to come back
 _NO_SCHEDULER = (OSError, TimeoutError, CancelledError, asyncio.CancelledError)
 # A worker at its limit is ended and its recording blamed: pausing or spilling cannot help a single recording.
 _LOCAL_CONFIG = {
@@ -82,11 +78,9 @@ class Failure:
 class RunningTask:
     """A function at work on a worker."""
 
-    key: str  # name of the Dask task
     address: str  # of the worker
     future: Future[Any] = field(repr=False)
-    pid: int = 0  # of the worker's process once the task has begun there
-    since: float = field(default_factory=time.monotonic)  # when it began; until that is reported, when it was given
+    since: float = field(default_factory=time.monotonic)
 
 
 class IgnoreInterrupts(WorkerPlugin):
@@ -96,34 +90,23 @@ class IgnoreInterrupts(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:  # noqa: ARG002
         """Ignore the signal; Dask calls this in each new worker process."""
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-class LocalScheduler(Scheduler):
-    """A scheduler without Dask's HTTP server, which would listen without asking for a certificate."""
+class _NoHttp:
+    """Leaves out Dask's HTTP server, which would listen without asking for a certificate."""
 
     def start_http_server(self, *_: Any, **__: Any) -> None:
         """Start nothing."""
 
 
-class LocalWorker(Worker):
-    """A worker without Dask's HTTP server."""
-
-    def start_http_server(self, *_: Any, **__: Any) -> None:
-        """Start nothing."""
+class LocalScheduler(_NoHttp, Scheduler):
+    """A scheduler of this machine."""
 
 
-def run_task(key: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Report which process begins, then call the function; this is what workers run.
-
-    Work begins when the scheduler has answered: if it dies or never releases the interpreter, a message that was
-    still to be sent would never be.
-    """
-    worker = get_worker()
-    message = {"key": key, "address": worker.address, "pid": os.getpid()}
-    sync(worker.loop, worker.scheduler.log_event, topic=_TOPIC, msg=message)
-    return function(*args)
+class LocalWorker(_NoHttp, Worker):
+    """A worker of this machine."""
 
 
 def _without_spans(extensions: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,76 +123,57 @@ class WorkerPool:
         self.running: list[RunningTask] = []
         self.cluster: SpecCluster | None = None
         self._client: Client | None = None
-        self._started: dict[str, tuple[int, float]] = {}
-        self._addresses: list[str] = []
         self._dead: dict[str, float] = {}  # since when; the scheduler may not have noticed yet
-        self._asked = -math.inf
         self._skew = time.time() - time.monotonic()
-        self._resources = contextlib.ExitStack()
+        self._resources = ExitStack()
 
     def __enter__(self) -> WorkerPool:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if self.options.scheduler is None:
             self._start_cluster()
-        else:
-            try:
-                self._connect()
-            except SchedulerLost as error:
-                raise RestError(
-                    "--scheduler",
-                    f"no scheduler answers at {self.options.scheduler}",
-                    "the address of a running Dask scheduler"
-                    + (", with certificates that it accepts" if self.options.is_encrypted else ""),
-                    "Start one with: dask scheduler",
-                ) from error
+            return self
+        try:
+            self._connect()
+        except SchedulerLost as error:
+            accepted = ", with certificates that it accepts" if self.options.is_encrypted else ""
+            raise self._no_answer(f"Start one with: dask scheduler{accepted}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(*_NO_SCHEDULER):
-            if self._client is not None:
-                self._client.close(timeout=2)
-        with contextlib.suppress(*_NO_SCHEDULER):
+        self._disconnect()
+        with suppress(*_NO_SCHEDULER):
             if self.cluster is not None:
                 self.cluster.close(timeout=10)
-        self._client = self.cluster = None
+        self.cluster = None
         self._resources.close()
+
+    def _no_answer(self, remedy: str) -> RestError:
+        return RestError("--scheduler", f"no scheduler answers at {self.options.scheduler}", remedy=remedy)
 
     def _start_cluster(self) -> None:
         """Start a scheduler and workers that listen on loopback, only to holders of this run's certificate."""
         # In force as long as the cluster is: workers that are started again read them again.
         self._resources.enter_context(dask.config.set(_LOCAL_CONFIG))
-        scratch = self._resources.enter_context(
-            tempfile.TemporaryDirectory(prefix="restcli-", ignore_cleanup_errors=True)
-        )
+        scratch = tempfile.TemporaryDirectory(prefix="restcli-", ignore_cleanup_errors=True)
         security = Security.temporary()
-        listening = {"host": "127.0.0.1", "protocol": "tls", "security": security}
-        scheduler = {
-            "cls": LocalScheduler,
-            "options": listening | {"dashboard": False, "port": 0, "extensions": _without_spans(SCHEDULER_EXTENSIONS)},
-        }
+        common = {"host": "127.0.0.1", "protocol": "tls", "security": security, "dashboard": False}
+        scheduler = {"port": 0, "extensions": _without_spans(SCHEDULER_EXTENSIONS)}
         worker = {
-            "cls": Nanny,
-            "options": listening
-            | {
-                "nthreads": 1,
-                "memory_limit": self.memory,
-                "worker_class": LocalWorker,
-                "dashboard": False,
-                "extensions": _without_spans(WORKER_EXTENSIONS),
-                "local_directory": scratch,
-                "silence_logs": logging.CRITICAL,
-            },
+            "nthreads": 1,
+            "memory_limit": self.memory,
+            "worker_class": LocalWorker,
+            "extensions": _without_spans(WORKER_EXTENSIONS),
+            "local_directory": self._resources.enter_context(scratch),
+            "silence_logs": logging.CRITICAL,
         }
         self.cluster = SpecCluster(
-            scheduler=scheduler,
-            workers=dict.fromkeys(range(self.n_workers), worker),
-            worker=worker,
+            scheduler={"cls": LocalScheduler, "options": common | scheduler},
+            workers={number: {"cls": Nanny, "options": common | worker} for number in range(self.n_workers)},
             security=security,
             silence_logs=logging.CRITICAL,
         )
         self._client = Client(self.cluster)
         self._client.register_plugin(IgnoreInterrupts())
-        self._client.subscribe_topic(_TOPIC, self._note_start)
 
     def _connect(self) -> None:
         options, security = self.options, None
@@ -222,17 +186,18 @@ class WorkerPool:
             )
         try:
             self._client = Client(options.scheduler, timeout=5, security=security)
-            self._client.subscribe_topic(_TOPIC, self._note_start)
         except (*_NO_SCHEDULER, ValueError) as error:
             raise SchedulerLost from error
 
-    def reconnect(self, is_enough: Callable[[], bool]) -> bool:
-        """Wait for a lost scheduler, or start another of our own; return False when `is_enough` first.
+    def _disconnect(self) -> None:
+        with suppress(*_NO_SCHEDULER):
+            if self._client is not None:
+                self._client.close(timeout=2)
+        self._client = None
 
-        Raises RestError if it does not come back in time.
-        """
-        deadline = time.monotonic() + self.options.patience
-        self._asked = -math.inf
+    def reconnect(self, is_enough: Callable[[], bool]) -> bool:
+        """Wait for a lost scheduler, or start another of our own; return False when `is_enough` first."""
+        deadline = time.monotonic() + _PATIENCE
         if self.cluster is not None:
             self.abandon()
             self.__exit__()
@@ -240,35 +205,16 @@ class WorkerPool:
             return True
         self.running.clear()
         while not is_enough():
-            if self._client is not None:
-                with contextlib.suppress(*_NO_SCHEDULER):
-                    self._client.close(timeout=1)
-                self._client = None
+            self._disconnect()
             try:
                 self._connect()
                 return True
             except SchedulerLost:
                 if time.monotonic() > deadline:
-                    raise RestError(
-                        "--scheduler",
-                        f"no scheduler answers at {self.options.scheduler} any more",
-                        "a running Dask scheduler",
-                        "Start it and run the batch again; it continues where it stopped",
-                    ) from None
+                    remedy = "Start it again and run the batch again; it continues where it stopped"
+                    raise self._no_answer(remedy) from None
                 time.sleep(TICK)
         return False
-
-    def _note_start(self, event: tuple[float, Any]) -> None:
-        _, message = event
-        self._started[message["key"]] = (message["pid"], time.monotonic())
-
-    def _note_starts(self) -> None:
-        """Enter which process began what; forget what was reported of tasks that have ended already."""
-        for key in set(self._started) - {task.key for task in self.running}:
-            self._started.pop(key, None)
-        for task in self.running:
-            if task.key in self._started:
-                task.pid, task.since = self._started.pop(task.key)
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._client is None or self._client.status not in ("running", "newly-created"):
@@ -278,50 +224,29 @@ class WorkerPool:
         except _NO_SCHEDULER as error:
             raise SchedulerLost from error
 
+    def _addresses(self) -> set[str]:
+        """Ask which workers there are."""
+        found = set(self._call("nthreads"))
+        recent = time.monotonic() - _REMEMBER_DEAD
+        self._dead = {address: since for address, since in self._dead.items() if address in found and since > recent}
+        return found
+
     def free(self) -> list[str]:
         """Return the addresses of the workers that have nothing to do."""
-        self._ask()
-        return sorted(set(self._addresses) - {task.address for task in self.running} - set(self._dead))
-
-    def _ask(self) -> None:
-        """Ask which workers there are, unless that was asked just now."""
-        if time.monotonic() - self._asked > _WATCH:
-            self._addresses = list(self._call("nthreads"))
-            self._asked = time.monotonic()
-            recent = time.monotonic() - _REMEMBER_DEAD
-            self._dead = {a: when for a, when in self._dead.items() if a in self._addresses and when > recent}
+        return sorted(self._addresses() - {task.address for task in self.running} - self._dead.keys())
 
     def submit(self, address: str, function: Callable[..., Any], *args: Any) -> RunningTask:
-        """Give a task to one free worker, and to that one alone.
-
-        While it is still starting, or when it is gone, Dask would choose a busy one, and two tasks on one worker die
-        together.
-        """
-        key = f"restcli-{uuid.uuid4().hex}"
-        future = self._call(
-            "submit",
-            run_task,
-            key,
-            function,
-            *args,
-            key=key,
-            pure=False,
-            retries=0,
-            workers=[address],
-            allow_other_workers=False,
-        )
-        task = RunningTask(key, address, future)
+        """Give a task to one free worker, and to that one alone: two tasks on one worker die together."""
+        placed = {"workers": [address], "allow_other_workers": False}
+        task = RunningTask(address, self._call("submit", function, *args, pure=False, retries=0, **placed))
         self.running.append(task)
         return task
 
     def ended(self) -> list[tuple[RunningTask, Any]]:
-        """Wait a short time; return the tasks that ended, each with its result or a `Failure`.
-
-        Raises SchedulerLost if the scheduler went away, or the clock was set back, which may silence it for as long.
-        """
+        """Wait a short time; return the tasks that ended, each with its result or a `Failure`."""
         self._wait()
         found: list[tuple[RunningTask, Any]] = []
-        self._note_starts()
+        addresses = self._addresses()
         for task in list(self.running):
             status = task.future.status
             if status in ("cancelled", "lost"):
@@ -329,9 +254,10 @@ class WorkerPool:
             if status != "pending":
                 outcome = self._outcome(task)
             elif time.monotonic() - task.since > self.timeout:
-                self._kill(task)
+                self._end_worker(task)
                 outcome = Failure("Timeout", f"not done after {self.timeout:g} s (--timeout); its worker was ended")
-            elif self._is_dead(task):
+            elif task.address not in addresses:
+                self._call("cancel", [task.future])
                 outcome = self._killed(task)
             else:
                 continue
@@ -343,10 +269,9 @@ class WorkerPool:
         skew, before = time.time() - time.monotonic(), self._skew
         self._skew = skew
         if skew < before - _SETBACK:
-            raise SchedulerLost
+            raise SchedulerLost  # it may be silent for as long
         if not self.running:
             time.sleep(TICK)
-            self._ask()
             return
         try:
             wait([task.future for task in self.running], timeout=TICK, return_when="FIRST_COMPLETED")
@@ -367,46 +292,38 @@ class WorkerPool:
         if isinstance(error, KilledWorker):
             return self._killed(task)
         if isinstance(error, ImportError):
-            return Failure(
-                kind, f"restcli could not be imported ({kind}); install the same restcli on every worker", fatal=True
-            )
+            text = f"restcli could not be imported ({kind}); install the same restcli on every worker"
+            return Failure(kind, text, fatal=True)
         return Failure(kind, f"the worker could not do it ({kind})")
 
-    def _is_dead(self, task: RunningTask) -> bool:
-        self._ask()
-        if task.address in self._addresses:
-            return False
-        self._call("cancel", [task.future])
-        return True
-
     def _killed(self, task: RunningTask) -> Failure:
-        self._mark_dead(task.address)
+        self._dead[task.address] = time.monotonic()
         limit = f"its limit of {self.memory / 2**30:.1f} GiB" if self.cluster else "its limit"
         return Failure(KilledWorker.__name__, f"its worker was killed (memory above {limit}, or a crash)")
 
-    def _mark_dead(self, address: str) -> None:
-        """Give this worker nothing more, and ask soon which there are."""
-        self._dead[address] = time.monotonic()
-        self._asked = -math.inf
-
-    def _kill(self, task: RunningTask) -> None:
+    def _end_worker(self, task: RunningTask) -> None:
         """End the worker process in which a task hangs; its nanny starts another."""
         self._call("cancel", [task.future])
-        self._mark_dead(task.address)
-        if self.cluster is not None and task.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(task.pid, signal.SIGKILL)
-        else:
+        self._dead[task.address] = time.monotonic()
+        if self.cluster is None:
             self._call("restart_workers", [task.address], timeout=30, raise_for_error=False)
+        for nanny in self._nannies():
+            if nanny.worker_address == task.address:
+                _kill_process(nanny)
 
     def abandon(self) -> None:
         """Stop at once whatever is running; workers of our own are killed."""
-        with contextlib.suppress(SchedulerLost):
+        with suppress(SchedulerLost):
             self._call("cancel", [task.future for task in self.running])
         self.running.clear()
-        if self.cluster is None:
-            return
-        for nanny in self.cluster.workers.values():
+        for nanny in self._nannies():
             nanny.auto_restart = False
-            with contextlib.suppress(ProcessLookupError, TypeError):
-                os.kill(nanny.pid, signal.SIGKILL)
+            _kill_process(nanny)
+
+    def _nannies(self) -> list[Any]:
+        return [] if self.cluster is None else list(self.cluster.workers.values())
+
+
+def _kill_process(nanny: Any) -> None:
+    with suppress(ProcessLookupError, TypeError):  # it has none while it starts another
+        os.kill(nanny.pid, signal.SIGKILL)

@@ -21,16 +21,11 @@ class PoolOptions:
     scheduler: str | None = None  # address of a Dask scheduler; None starts workers on this machine
     workers: int | None = None  # on this machine; None takes one for each core while memory lasts
     memory: int | None = None  # bytes that one of them may take; None divides the memory of the machine
-    patience: float = 600.0  # seconds to wait for a lost scheduler to come back
     tls_ca: Path | None = None  # certificate of the authority that signed the scheduler's
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError("--workers", str(self.workers), "1 or more")
-        if self.memory is not None and self.memory < 2**28:
-            raise UsageError("--memory", f"{self.memory} bytes", "at least 256 MiB for each worker")
         files = {"--tls-ca": self.tls_ca, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
         for option, path in files.items():
             if self.is_encrypted and path is None:
@@ -57,10 +52,7 @@ class PoolOptions:
 
 
 def local_size(options: PoolOptions, gpu: int | None = None) -> tuple[int, int]:
-    """Return how many workers to start on this machine, and the bytes that each may take.
-
-    One for each core, as long as each has 2 GiB; contexts on a GPU of `gpu` bytes may take half of its memory.
-    """
+    """Return how many workers have room on this machine and on half of a GPU of `gpu` bytes, and the bytes for each."""
     most = max(1, int(MEMORY_LIMIT * 0.9 // _BYTES_PER_WORKER))
     if gpu is not None:
         most = max(1, min(most, gpu // 2 // _BYTES_PER_CONTEXT))

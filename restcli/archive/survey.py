@@ -94,10 +94,7 @@ def sum_up(book: Book) -> dict[str, Any]:
     hidden = any(item["may_hide"] for item in skipped)
     return {
         "restcli": __version__,
-        "archive": book.run.get("archive", ""),
-        "started": book.run.get("started"),
-        "finished": book.run.get("finished"),
-        "weights": book.run.get("weights"),
+        **{name: book.run.get(name) for name in ("archive", "started", "finished", "weights")},
         "settings": book.settings(),
         "other_files": dict(sorted(json.loads(book.run.get("others", "{}")).items())),
         "counts": counts,

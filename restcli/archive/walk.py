@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from restcli.errors import RecordingError, UsageError
@@ -66,11 +66,7 @@ def outputs_folder(archive: str | Path, out: str | Path) -> Path:
 
 
 def shard_of(path: str, n_shards: int) -> int:
-    """Return the shard, 1 to `n_shards`, that a relative path falls into; the same on every machine.
-
-    >>> shard_of("ward/a.edf", 1)
-    1
-    """
+    """Return the shard, 1 to `n_shards`, that a relative path falls into; the same on every machine."""
     return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big") % n_shards + 1
 
 
@@ -81,18 +77,13 @@ def check_archive(archive: str | Path, out: str | Path) -> None:
         what = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(str(archive), what, "the folder that holds the recordings")
     if root.resolve() == Path(out).resolve():
-        raise UsageError(
-            str(out), "is the archive itself", "another folder for outputs", "Choose one beside the archive"
-        )
+        raise UsageError(str(out), "is the archive itself", remedy="Choose another folder for outputs, beside it")
     try:
-        with os.scandir(root) as entries:
-            names = [entry.name for entry in entries]
+        is_poisoned = any(path.match(LEDGER_PATTERN) for path in root.iterdir())
     except OSError as error:
         raise UsageError(str(archive), f"cannot be read ({error.strerror})", "a readable folder") from error
-    if any(PurePosixPath(name).match(LEDGER_PATTERN) for name in names):
-        raise UsageError(
-            str(archive), "holds the ledger of an earlier batch that wrote into it", "recordings only", _REMEDY
-        )
+    if is_poisoned:
+        raise UsageError(str(archive), "holds the ledger of an earlier batch that wrote into it", remedy=_REMEDY)
 
 
 def walk_archive(archive: str | Path, out: str | Path) -> Iterator[Listing]:
@@ -102,105 +93,96 @@ def walk_archive(archive: str | Path, out: str | Path) -> Iterator[Listing]:
     real place.
     """
     check_archive(archive, out)
-    yield from _Walk(Path(archive), Path(out)).listings()
-
-
-class _Walk:
-    """One walk: which folders were visited, which links wait."""
-
-    def __init__(self, root: Path, out: Path) -> None:
-        self.root = root
-        self.bids = is_bids(root)
-        self.visited: set[tuple[int, int]] = set()
-        self.out = _identity(out)
-        self.above = {_identity(parent) for parent in root.resolve().parents}
-        self.links: list[str] = []
-
-    def listings(self) -> Iterator[Listing]:
-        waiting = [""]
-        while waiting:
-            listing, inside = self._scan(waiting.pop())
-            waiting += reversed(inside)
-            yield listing
-            while not waiting and self.links:
-                link = self.links.pop(0)
-                reason = self._why_not(link)
-                if reason is None:
-                    waiting.append(link)
-                else:
-                    yield Listing((), (Skipped(link, reason, may_hide=False),), {})
-
-    def _why_not(self, link: str) -> str | None:
-        """Say why a link to a folder is not followed, or None."""
-        identity = _identity(self.root / link)
-        if identity in self.visited:
-            return "a link to a folder that was walked already"
-        if identity in self.above:
-            return "a link to a folder that holds the archive"
-        return None
-
-    def _scan(self, folder: str) -> tuple[Listing, list[str]]:
-        """List one folder, and name the folders in it in order."""
-        place = self.root / folder
+    root, bids, own = Path(archive), is_bids(archive), _identity(out)
+    known = dict.fromkeys(map(_identity, root.resolve().parents), "holds the archive, and was reached by a link")
+    folders, links = [""], list[str]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
         try:
-            status = place.stat()
-            self.visited.add((status.st_dev, status.st_ino))
-            with os.scandir(place) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            identity = _identity(root / folder)
+            with os.scandir(root / folder) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
-            return Listing((), (Skipped(folder, f"cannot be read ({error.strerror})", may_hide=True),), {}), []
-        is_out = (status.st_dev, status.st_ino) == self.out
-        if is_out or any(PurePosixPath(entry.name).match(LEDGER_PATTERN) for entry in found):
-            return Listing((), (_skip_outputs(folder, found, is_out=is_out),), {}), []
-        skipped: list[Skipped] = []
-        files: list[str] = []
-        inside: list[str] = []
-        for entry in found:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            try:
-                reason = self._take(folder, entry, files, inside)
-            except OSError as error:
-                reason = f"cannot be read ({error.strerror})"
-            if reason:
-                skipped.append(Skipped(_printable(path), reason, may_hide=True))
-        recordings = self._recordings(folder, files, skipped)
-        return Listing(recordings, tuple(skipped), _by_ending(files, recordings)), inside
+            yield Listing((), (Skipped(folder, f"cannot be read ({error.strerror})", may_hide=True),), {})
+            continue
+        if identity in known:
+            yield Listing((), (Skipped(folder, known[identity], may_hide=False),), {})
+            continue
+        known[identity] = "was walked already, and was reached again by a link"
+        if identity == own or any(PurePosixPath(entry.name).match(LEDGER_PATTERN) for entry in entries):
+            yield Listing((), (_skip_outputs(folder, entries, is_out=identity == own),), {})
+            continue
+        contents = _sort(folder, entries, is_bids_root=bids and not folder)
+        recordings, unusable = _recordings(root, folder, contents.files, bids=bids)
+        folders += reversed(contents.folders)
+        links += contents.links
+        yield Listing(recordings, (*contents.skipped, *unusable), _by_ending(contents.files, recordings))
 
-    def _take(self, folder: str, entry: os.DirEntry[str], files: list[str], inside: list[str]) -> str:
-        """Sort an entry into files, folders or links; return why it cannot be, or nothing."""
-        path = f"{folder}/{entry.name}" if folder else entry.name
-        bad_name = "" if _is_utf8(entry.name) else "its name is not valid UTF-8; rename it"
-        if entry.name.startswith("."):
-            return ""
-        if entry.is_dir():
-            if bad_name:
-                return bad_name
-            if not (self.bids and not folder and entry.name in _NOT_RAW):
-                (self.links if entry.is_symlink() else inside).append(path)
-        elif _has_ending(entry.name) and (bad_name or not entry.is_file()):
-            return bad_name or "is not a regular file, or is a link that leads nowhere"
-        elif not bad_name:
-            files.append(entry.name)
-        return ""
 
-    def _recordings(self, folder: str, files: Sequence[str], skipped: list[Skipped]) -> tuple[Found, ...]:
-        """Pick the recordings from the files of a folder, with the size and time of all their files."""
-        place = self.root / folder
-        names = [name for name in files if is_recording(place / name)]
-        for name in sorted(set(files).difference(names)):
-            reason = why_no_recording(place / name)
-            if reason:
-                path = f"{folder}/{name}" if folder else name
-                skipped.append(Skipped(path, reason, may_hide=reason == COMPRESSED))
-        found = []
-        for name, stem in output_stems(names, bids=self.bids).items():
-            path, place_of_outputs = (f"{folder}/{part}" if folder else part for part in (name, stem))
-            try:
-                found.append(Found(path, *stamp_of(place / name), place_of_outputs))
-            except (OSError, RecordingError) as error:
-                reason = error.what if isinstance(error, RecordingError) else f"cannot be read ({error.strerror})"
-                skipped.append(Skipped(path, reason, may_hide=True))
-        return tuple(found)
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """Return what two names of one folder have in common; None for one that is not there."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+@dataclass
+class _Contents:
+    """The entries of one folder by kind."""
+
+    files: list[str] = field(default_factory=list)  # names
+    folders: list[str] = field(default_factory=list)  # paths relative to the archive, as in the others
+    links: list[str] = field(default_factory=list)  # to folders
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def _sort(folder: str, entries: Sequence[os.DirEntry[str]], *, is_bids_root: bool) -> _Contents:
+    contents = _Contents()
+    for entry in entries:
+        path, reason = _join(folder, entry.name), ""
+        if entry.name.startswith(".") or (is_bids_root and entry.name in _NOT_RAW):
+            continue
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+            if not _is_utf8(entry.name):
+                reason = "its name is not valid UTF-8; rename it" if is_folder or _has_ending(entry.name) else ""
+            elif is_folder:
+                (contents.links if entry.is_symlink() else contents.folders).append(path)
+            elif is_file:
+                contents.files.append(entry.name)
+            elif _has_ending(entry.name):
+                reason = "is not a regular file, or is a link that leads nowhere"
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror})"
+        if reason:
+            contents.skipped.append(Skipped(_printable(path), reason, may_hide=True))
+    return contents
+
+
+def _recordings(
+    root: Path, folder: str, files: Sequence[str], *, bids: bool
+) -> tuple[tuple[Found, ...], list[Skipped]]:
+    """Pick the recordings from the files of a folder, with the size and time of all their files."""
+    place = root / folder
+    names = [name for name in files if is_recording(place / name)]
+    reasons = ((name, why_no_recording(place / name)) for name in sorted(set(files).difference(names)))
+    skipped = [
+        Skipped(_join(folder, name), reason, may_hide=reason == COMPRESSED) for name, reason in reasons if reason
+    ]
+    found = []
+    for name, stem in output_stems(names, bids=bids).items():
+        try:
+            found.append(Found(_join(folder, name), *stamp_of(place / name), _join(folder, stem)))
+        except (OSError, RecordingError) as error:
+            reason = error.what if isinstance(error, RecordingError) else f"cannot be read ({error.strerror})"
+            skipped.append(Skipped(_join(folder, name), reason, may_hide=True))
+    return tuple(found), skipped
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
 def _skip_outputs(folder: str, entries: Sequence[os.DirEntry[str]], *, is_out: bool) -> Skipped:
@@ -209,14 +191,6 @@ def _skip_outputs(folder: str, entries: Sequence[os.DirEntry[str]], *, is_out: b
     if is_out or not recordings:
         return Skipped(folder, "holds outputs of restcli", may_hide=False)
     return Skipped(folder, f"holds recordings beside the ledger of a batch; {_REMEDY.lower()}", may_hide=True)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _is_utf8(name: str) -> bool:
@@ -246,17 +220,13 @@ def _has_ending(name: str) -> bool:
 
 
 def output_stems(names: Sequence[str], *, bids: bool = False) -> dict[str, str]:
-    """Give each recording of a folder a name for its outputs, no two alike even where case does not count.
-
-    That is the name without its ending (and, in BIDS, without ``_eeg``); the whole name where two would be the same.
+    """Name the outputs of each recording of a folder, no two alike even where case does not count.
 
     >>> output_stems(["a.edf", "b.edf", "B.bdf"])
     {'a.edf': 'a', 'b.edf': 'b.edf', 'B.bdf': 'B.bdf'}
     """
     stems = {name: _stem(name, bids=bids) for name in names}
-    counts: dict[str, int] = {}
-    for stem in stems.values():
-        counts[stem.casefold()] = counts.get(stem.casefold(), 0) + 1
+    counts = Counter(stem.casefold() for stem in stems.values())
     return {name: _shortened(name if counts[stem.casefold()] > 1 else stem) for name, stem in stems.items()}
 
 

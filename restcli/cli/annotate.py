@@ -12,8 +12,8 @@ import typer
 
 from restcli.cli import options
 from restcli.cli.display import console, print_json, print_table, progress_bar
-from restcli.cli.exits import DONE, SOME_FAILED, Stopped, as_rest_error, check_stdout, complain, note, say
-from restcli.errors import UsageError
+from restcli.cli.exits import DONE, SOME_FAILED, Stopped, check_stdout, note, raise_stop_behind, say
+from restcli.errors import UsageError, as_rest_error
 from restcli.text import elapsed
 
 if TYPE_CHECKING:
@@ -27,24 +27,19 @@ app = typer.Typer()
 
 
 @app.command()
+@options.takes(settings=options.Annotation)
 def annotate(
     recordings: Annotated[list[Path], typer.Argument(help="EDF, BDF or other EEG recordings.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs.")] = Path(),
     formats: options.Format = "tsv",
     plot: options.Plot = "png",
-    weights: options.Weights = options.DEFAULT_WEIGHTS,
-    step: options.Step = 1,
-    threshold: options.Threshold = None,
-    passes: options.Passes = 0,
-    seed: options.Seed = 0,
-    allow_missing: options.AllowMissing = None,
-    channel_map: options.ChannelMap = None,
-    device: options.Device = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are not outputs of an earlier run.")
     ] = False,
     as_json: options.Json = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time spent in each stage.")] = False,
+    *,
+    settings: options.Annotation,
 ) -> None:
     """Find seizures: write event tables, scores, pictures and a run report for each recording.
 
@@ -56,18 +51,8 @@ def annotate(
     check_formats(kinds, plot)
     check_stdout()
     _check_names(recordings, out, kinds)
-    settings = options.read_settings(
-        weights=weights,
-        step=step,
-        threshold=threshold,
-        passes=passes,
-        seed=seed,
-        allow_missing=allow_missing,
-        channel_map=channel_map,
-        device=device,
-    )
     writing = {"formats": kinds, "plot": plot, "overwrite": overwrite}
-    job = _Job(settings, out, writing, as_json=as_json, profile=profile)
+    job = _Job(options.read_settings(**vars(settings)), out, writing, as_json=as_json, profile=profile)
     raise typer.Exit(job.run(recordings))
 
 
@@ -78,23 +63,15 @@ def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...]) -> N
     seen: dict[str, Path] = {}
     inputs = {path.absolute() for path in recordings}
     for path in recordings:
-        for kind in kinds:
-            place = out.absolute() / f"{output_stem(path)}_events.{kind}"
-            if place in inputs:
-                raise UsageError(
-                    str(place),
-                    f"is one of the recordings, and the events of {path} would be written over it",
-                    remedy="Choose another folder with --out, or leave this file out",
-                )
-        stem = output_stem(path).casefold()
-        if stem in seen:
-            raise UsageError(
-                str(path),
-                f"its outputs in {out} would have the same names as those of {seen[stem]}",
-                "one recording of each name",
-                "Annotate them into different folders with --out",
-            )
-        seen[stem] = path
+        stem = output_stem(path)
+        places = {out.absolute() / f"{stem}_events.{kind}" for kind in kinds}
+        for place in places & inputs:
+            what = f"is one of the recordings, and the events of {path} would be written over it"
+            raise UsageError(str(place), what, remedy="Choose another folder with --out, or leave this file out")
+        other = seen.setdefault(stem.casefold(), path)
+        if other is not path:
+            what = f"its outputs in {out} would have the same names as those of {other}"
+            raise UsageError(str(path), what, remedy="Annotate them into different folders with --out")
 
 
 @dataclass
@@ -158,6 +135,7 @@ class _Job:
         """Report a failure; raises it when it ends the command."""
         from restcli.output.run_report import failure_report
 
+        raise_stop_behind(error)
         problem = as_rest_error(str(path), error)
         with suppress(OSError):  # a name too long to be there
             if (self.out / f"{path.stem}_run.json").exists():
@@ -166,7 +144,7 @@ class _Job:
             print_json(failure_report(path, problem))
         if alone or isinstance(problem, UsageError):
             raise problem
-        complain(problem)
+        note(f"restcli: {problem}")
 
     def _show(self, result: Result, written: Written, clock: StageClock, *, alone: bool) -> None:
         if self.as_json:
@@ -190,8 +168,7 @@ def _print_events(result: Result, *, alone: bool) -> None:
         )
         return
     clock = "elapsed" if start is None else "clock"
-    sides = {"#": "right", clock: "left", "onset s": "right", "duration s": "right"}
-    sides |= {"type": "left", "confidence": "right", "where": "left"}
+    header = ("#", clock, "onset s", "duration s", "type", "confidence", "where")
     rows = [
         (
             str(number),
@@ -204,7 +181,7 @@ def _print_events(result: Result, *, alone: bool) -> None:
         )
         for number, event in enumerate(result.events, start=1)
     ]
-    print_table(rows, sides, title=None if alone else name)
+    print_table(header, rows, title=None if alone else name)
 
 
 def _first_channels(channels: tuple[str, ...]) -> str:
@@ -240,5 +217,5 @@ def _print_stages(clock: StageClock, duration: float) -> None:
     """Print the time of each stage and the wall time, which is less than their sum because stages overlap."""
     stages = {**clock.seconds, "wall": clock.wall()}
     rows = [(stage, f"{seconds:.3f}", f"{duration / max(seconds, 1e-9):,.0f}") for stage, seconds in stages.items()]
-    header = {"stage": "left", "seconds": "right", "times real time": "right"}
-    print_table(rows, header, title="time by stage; stages overlap", err=True)
+    header = ("stage", "seconds", "times real time")
+    print_table(header, rows, title="time by stage; stages overlap", err=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from restcli.cli import options
 from restcli.cli.display import console, print_json
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, say, stop_signals
-from restcli.text import duration_in_words
+from restcli.text import duration_in_words, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -65,34 +65,37 @@ def parse_memory(text: str | int) -> int:
     if not found:
         raise typer.BadParameter(f"{text!r} is not a size such as 4GiB")
     base = 1024 if found[3] else 1000
-    return int(float(found[1]) * base ** " KMGT".index(found[2].upper() or " "))
+    size = int(float(found[1]) * base ** " KMGT".index(found[2].upper() or " "))
+    if size < 2**28:
+        raise typer.BadParameter(f"{text} is too little for a worker; it needs 256 MiB")
+    return size
+
+
+@dataclass
+class Workers:
+    """Options that are fields of `PoolOptions`."""
+
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tls://host:port.")] = None
+    tls_ca: Annotated[Path | None, typer.Option(help="Certificate of a tls:// scheduler's authority.")] = None
+    tls_cert: Annotated[Path | None, typer.Option(help="Your certificate for a tls:// scheduler.")] = None
+    tls_key: Annotated[Path | None, typer.Option(help="The key of your certificate.")] = None
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes on this machine.")] = None
+    memory: Annotated[Any, typer.Option(parser=parse_memory, metavar="SIZE", help="For one worker, as in 4GiB.")] = None
 
 
 @batch_app.command()
+@options.takes(pool=Workers, settings=options.Annotation)
 def run(
     archive: Annotated[Path, typer.Argument(help="Folder of recordings, searched recursively.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder for outputs, ledger and index.", show_default=False)],
-    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tls://host:port.")] = None,
-    tls_ca: Annotated[Path | None, typer.Option(help="Certificate of a tls:// scheduler's authority.")] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="Your certificate for a tls:// scheduler.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="The key of your certificate.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes on this machine.")] = None,
-    memory: Annotated[
-        Any, typer.Option(parser=parse_memory, metavar="SIZE", help="For one worker, as in 4GiB.")
-    ] = None,
     shard: Annotated[Any, typer.Option(parser=parse_shard, metavar="K/N", help="Do part K of N.")] = "1/1",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a recording is given up.")] = 3600.0,
     retry: Annotated[Literal["failed"] | None, typer.Option(help="Try recordings that failed again.")] = None,
     formats: options.Format = "tsv",
     plot: options.Plot = "png",
-    weights: options.Weights = options.DEFAULT_WEIGHTS,
-    step: options.Step = 1,
-    threshold: options.Threshold = None,
-    passes: options.Passes = 0,
-    seed: options.Seed = 0,
-    allow_missing: options.AllowMissing = None,
-    channel_map: options.ChannelMap = None,
-    device: options.Device = "auto",
+    *,
+    pool: Workers,
+    settings: options.Annotation,
 ) -> None:
     """Annotate every recording of an archive that is new or has changed.
 
@@ -104,35 +107,18 @@ def run(
 
     kinds = options.split_list(formats)
     check_formats(kinds, plot)
-    settings = options.read_settings(
-        weights=weights,
-        step=step,
-        threshold=threshold,
-        passes=passes,
-        seed=seed,
-        allow_missing=allow_missing,
-        channel_map=channel_map,
-        device=device,
-    )
+    asked = options.read_settings(**vars(settings))
     from restcli.archive.coordinator import Request, run_batch
     from restcli.archive.resources import PoolOptions
 
-    request = Request(archive, out, settings, kinds, plot, shard=shard, retry=retry is not None, timeout=timeout)
-    pool = PoolOptions(scheduler, workers, memory, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
-    with _count_signals() as received, _display() as show:
-        summary = run_batch(request, pool, on_update=show, wish=lambda: min(len(received), 2))
+    request = Request(archive, out, asked, kinds, plot, shard=shard, retry=retry is not None, timeout=timeout)
+    received: list[int] = []  # requests to stop: Ctrl-C, or what batch systems send before they kill
+    with stop_signals(lambda number, _frame: received.append(number)), _display() as show:
+        summary = run_batch(request, PoolOptions(**vars(pool)), on_update=show, wish=lambda: min(len(received), 2))
     note(_summary_text(summary, out))
     if summary.stopped:
-        raise typer.Exit(Stopped(received[0] if received else signal.SIGINT).exit_code)
+        raise typer.Exit(Stopped(received[0]).exit_code)
     raise typer.Exit(DONE if summary.complete else SOME_FAILED)
-
-
-@contextmanager
-def _count_signals() -> Iterator[list[int]]:
-    """Collect the requests to stop instead of stopping: Ctrl-C, or what batch systems send before they kill."""
-    received: list[int] = []
-    with stop_signals(lambda number, _frame: received.append(number)):
-        yield received
 
 
 @contextmanager
@@ -157,7 +143,7 @@ class _Log:
 
     def __call__(self, progress: Progress) -> None:
         for text in progress.news:
-            note(f"restcli: {_one_line(text)}")
+            note(f"restcli: {visible(text)}")
         if time.monotonic() >= self.after:
             self.after = time.monotonic() + _LOG_EVERY
             note(f"restcli: {progress.stage}: {', '.join(_progress_parts(progress))}")
@@ -190,7 +176,7 @@ class _Panel:
         from rich.text import Text
 
         def line(text: str, style: str = "") -> Text:
-            return Text(_one_line(text), style=style, overflow="ellipsis", no_wrap=True)
+            return Text(visible(text), style=style, overflow="ellipsis", no_wrap=True)
 
         self.failures.extendleft(progress.news)
         counts = progress.counts
@@ -203,12 +189,8 @@ class _Panel:
         lines += [line(f"{seconds:6.0f} s  {path}", "dim") for path, seconds in running[:_MOST_RUNNING]]
         if len(running) > _MOST_RUNNING:
             lines.append(line(f"          and {len(running) - _MOST_RUNNING} more running", "dim"))
-        lines += [Text(_one_line(text), style="red", overflow="fold") for text in self.failures]
+        lines += [Text(visible(text), style="red", overflow="fold") for text in self.failures]
         return Group(*lines)
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _summary_text(summary: Summary, out: Path) -> str:
@@ -238,21 +220,19 @@ def status(out: OutArgument, as_json: options.Json = False) -> None:
 
 def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     counts = facts["counts"]
-    yield f"archive      {_one_line(facts['archive'])}"
+    yield f"archive      {visible(facts['archive'] or '')}"
     yield f"recordings   {sum(counts.values())}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
     yield f"EEG          {facts['eeg_hours']:.2f} h, of which {facts['scored_hours']:.2f} h scored"
     if facts["n_incomplete"]:
         yield f"incomplete   {facts['n_incomplete']} recordings; {facts['missing_hours']:.2f} h are missing from them"
     yield f"events       {facts['n_events']} in {facts['n_with_events']} recordings"
     for failure in facts["failures"]:
-        yield f"failed       {failure['n']} x {failure['reason']}, e.g. {_one_line(failure['example'])}"
-    if facts["other_files"]:
-        endings = ", ".join(
-            f"{n} {_one_line(ending) or 'without ending'}" for ending, n in facts["other_files"].items()
-        )
-        yield f"passed over  {sum(facts['other_files'].values())} other files: {endings}"
+        yield f"failed       {failure['n']} x {failure['reason']}, e.g. {visible(failure['example'])}"
+    if others := facts["other_files"]:
+        endings = ", ".join(f"{n} {visible(ending) or 'without ending'}" for ending, n in others.items())
+        yield f"passed over  {sum(others.values())} other files: {endings}"
     for item in facts["skipped"]:
-        yield f"not read     {_one_line(item['path'])}: {item['reason']}"
+        yield f"not read     {visible(item['path'])}: {item['reason']}"
 
 
 @batch_app.command()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from restcli.cli.exits import note, say
+from restcli.cli.exits import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,23 +30,41 @@ def print_json(value: Any) -> None:
     say(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
+def in_words(value: Any) -> str:
+    """Return a plain value as text for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {in_words(part)}" for key, part in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        parts = [in_words(part) for part in value]
+        return ("; " if any(" " in part for part in parts) else ", ").join(parts) or "none"
+    return "unknown" if value is None else str(value)
+
+
 def print_table(
-    rows: Sequence[Sequence[str]], header: Mapping[str, str], *, title: str | None = None, err: bool = False
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None, err: bool = False
 ) -> None:
-    """Print a table; `header` maps each heading to the side on which its column is aligned."""
+    """Print a table, columns of numbers aligned on the right."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=None if title is None else escape(title), title_justify="left")
-    for heading, side in header.items():
-        table.add_column(heading, justify="right" if side == "right" else "left")
+    for heading, column in zip(header, zip(*rows, strict=True), strict=True):
+        table.add_column(heading, justify="right" if all(map(_is_number, column)) else "left")
     for row in rows:
         table.add_row(*map(escape, row))
     console(err=err, wrap=True).print(table)
 
 
+def _is_number(cell: str) -> bool:
+    return cell in ("", "n/a") or re.fullmatch(r"-?[0-9][0-9,]*(\.[0-9]+)?", cell) is not None
+
+
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[float, float], None] | None]:
+def progress_bar(label: str) -> Iterator[Callable[..., None] | None]:
     """Show progress on stderr while the block runs; yields the callback, or None when stderr is no terminal."""
     terminal = console(err=True)
     if not terminal.is_terminal:
@@ -54,36 +73,15 @@ def progress_bar(label: str) -> Iterator[Callable[[float, float], None] | None]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal, transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=min(done, total), total=total)
+    with Progress(*columns, TextColumn("{task.fields[state]}"), console=terminal, transient=True) as bar:
+        task = bar.add_task(label, total=None, state="")
+
+        def update(done: float, total: float, state: Mapping[str, float] | None = None) -> None:
+            bar.update(task, completed=min(done, total), total=total, state=state_text(state or {}))
+
+        yield update
 
 
-@contextmanager
-def training_progress(steps: int) -> Iterator[Callable[[float, float, Mapping[str, float]], None]]:
-    """Show the preparation of examples, then loss, AUROC and time left; lines for a log when stderr is no terminal."""
-    terminal = console(err=True)
-    if not terminal.is_terminal:
-        yield _log_training
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}"))
-    with Progress(*columns, console=terminal) as bar:
-        preparing = bar.add_task("examples", total=None, state="")
-        training = bar.add_task("training", total=steps, state="")
-
-        def on_progress(done: float, total: float, state: Mapping[str, float]) -> None:
-            task = training if state else preparing
-            bar.update(task, completed=done, total=total, state=_state_text(state))
-
-        yield on_progress
-
-
-def _log_training(done: float, total: float, state: Mapping[str, float]) -> None:
-    if int(done) % max(1, int(total) // 10) == 0:
-        note(f"{int(done)}/{int(total)}  {_state_text(state) or 'examples'}")
-
-
-def _state_text(state: Mapping[str, float]) -> str:
+def state_text(state: Mapping[str, float]) -> str:
+    """Return numbers by name, without those that are not known."""
     return "  ".join(f"{key} {value:.3f}" for key, value in state.items() if value == value)

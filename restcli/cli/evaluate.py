@@ -19,6 +19,7 @@ app = typer.Typer()
 
 
 @app.command()
+@options.takes(detection=options.Detection)
 def evaluate(
     expert: Annotated[Path, typer.Argument(help="Expert marks (file or folder); with --weights, a folder of data.")],
     detected: Annotated[
@@ -27,17 +28,14 @@ def evaluate(
     weights: Annotated[
         str | None, typer.Option("--weights", "-w", help="Detect with these weights instead of reading DETECTED.")
     ] = None,
-    step: options.Step = 1,
-    threshold: options.Threshold = None,
-    allow_missing: options.AllowMissing = None,
-    channel_map: options.ChannelMap = None,
-    device: options.Device = "auto",
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out recordings without detected events.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for JSON, Markdown and pictures.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap over patients.")] = 0,
     as_json: options.Json = False,
+    *,
+    detection: options.Detection,
 ) -> None:
     """Compare detections with expert marks: SzCORE event and sample rules, AUROC of windows, delays.
 
@@ -52,14 +50,7 @@ def evaluate(
     else:
         from restcli.evaluation.dataset import evaluate_dataset
 
-        settings = options.read_settings(
-            weights=weights,
-            step=step,
-            threshold=threshold,
-            allow_missing=allow_missing,
-            channel_map=channel_map,
-            device=device,
-        )
+        settings = options.read_settings(weights=weights, **vars(detection))
         with progress_bar(str(expert)) as on_progress:
             evaluation = evaluate_dataset(expert, settings, seed=seed, on_progress=on_progress)
     if out is not None:
@@ -74,10 +65,9 @@ def evaluate(
 
 def _print_evaluation(evaluation: Evaluation) -> None:
     """Print every measure with its rule, counts and interval, then patients and types; notes go to stderr."""
-    headings, rows = evaluation.measure_table()
-    print_table(rows, {heading: "right" if heading == "value" else "left" for heading in headings})
+    print_table(*evaluation.measure_table())
     for title, (head, body) in (("By patient", evaluation.patient_table()), ("By type", evaluation.type_table())):
         if body:
-            print_table(body, {heading: "left" if heading == head[0] else "right" for heading in head}, title=title)
+            print_table(head, body, title=title)
     for line in evaluation.notes:
         note(line)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from restcli.errors import OutputError, RestError
+from restcli.errors import OutputError, as_rest_error
 
-DONE, SOME_FAILED, BUG = 0, 1, 70
-DEBUG = "RESTCLI_DEBUG"
+DONE, SOME_FAILED = 0, 1
 
-_STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_PIPE_CLOSED = 13  # SIGPIPE, which Windows has not
-_PACKAGE = Path(__file__).resolve().parent.parent
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
@@ -35,19 +31,14 @@ class Stopped(BaseException):
         return 128 + self.number
 
 
-class InternalError(RestError):
-    """A fault of restcli itself."""
-
-    exit_code = BUG
-
-
 def run(command: Callable[[], object]) -> int:
     """Run a command and return its exit code; an error is printed as one line on stderr."""
-    with _guarded_streams(), stop_signals(_stop):
+    stdout, stderr = _Stream(sys.stdout, data=True), _Stream(sys.stderr, data=False)
+    with redirect_stdout(stdout), redirect_stderr(stderr), stop_signals(_stop):
         try:
             return _run(command)
         except Stopped as stopped:
-            if stopped.number != _PIPE_CLOSED:
+            if stopped.number != signal.SIGPIPE:
                 note("restcli: stopped")
             return stopped.exit_code
 
@@ -61,47 +52,19 @@ def _run(command: Callable[[], object]) -> int:
             code = leaving.code if isinstance(leaving.code, int) else DONE
         sys.stdout.flush()
     except Exception as error:
+        raise_stop_behind(error)
         problem = as_rest_error("restcli", error)
-        complain(problem)
+        note(f"restcli: {problem}")
         return problem.exit_code
     return code
 
 
-def as_rest_error(where: str, error: Exception) -> RestError:
-    """Return any exception as an error to print: kind and place, but not its text, which may quote a file."""
-    _raise_stop_behind(error)
-    if isinstance(error, RestError):
-        return error
-    if os.environ.get(DEBUG):
-        traceback.print_exception(error)
-    if isinstance(error, OSError) and error.strerror:
-        return RestError(str(error.filename or where), f"could not be read or written ({error.strerror})")
-    if isinstance(error, MemoryError):
-        return RestError(where, "there is not enough memory", remedy="Use a machine with more memory")
-    return InternalError(
-        where,
-        f"unexpected {type(error).__name__} in {_place(error)}",
-        remedy=f"This is a bug, please report it; {DEBUG}=1 shows the traceback",
-    )
-
-
-def _raise_stop_behind(error: BaseException | None) -> None:
+def raise_stop_behind(error: BaseException | None) -> None:
     """Raise the `Stopped` that a clean-up or a library has replaced by this error, if there is one."""
     while error is not None:
         if isinstance(error, Stopped):
             raise error
         error = error.__context__
-
-
-def _place(error: Exception) -> str:
-    """Return the module, line and function of restcli that the exception passed last."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)
-    ]
-    if not frames:
-        return "a library"
-    path = Path(frames[-1].filename).relative_to(_PACKAGE.parent).as_posix()
-    return f"{path}:{frames[-1].lineno} ({frames[-1].name})"
 
 
 def say(text: str) -> None:
@@ -127,11 +90,6 @@ def note(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def complain(error: RestError) -> None:
-    """Print an error on stderr."""
-    note(f"restcli: {error}")
-
-
 @contextmanager
 def stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Handle Ctrl-C, SIGTERM and SIGHUP in this way while the block runs; ``nohup`` still shields from SIGHUP."""
@@ -151,16 +109,6 @@ def _stop(number: int, _frame: FrameType | None) -> None:
         if other != signal.SIGINT:
             signal.signal(other, signal.SIG_IGN)  # a closing terminal sends several, which must not stop the clean-up
     raise Stopped(number)
-
-
-@contextmanager
-def _guarded_streams() -> Iterator[None]:
-    before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Stream(sys.stdout, data=True), _Stream(sys.stderr, data=False)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
 
 
 class _Stream:
@@ -190,7 +138,7 @@ class _Stream:
         except OSError as error:
             self._close()
             if self._data and isinstance(error, BrokenPipeError):
-                raise Stopped(_PIPE_CLOSED) from None
+                raise Stopped(signal.SIGPIPE) from None
             if self._data:
                 raise OutputError("standard output", f"could not be written ({error.strerror})") from error
 

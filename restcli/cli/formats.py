@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from restcli.cli import options
-from restcli.cli.display import print_json, print_table
+from restcli.cli.display import in_words, print_json, print_table
 from restcli.cli.exits import say
 
 app = typer.Typer()
@@ -22,8 +22,8 @@ def formats(as_json: options.Json = False) -> None:
         return
     headings = {"recordings": "read", "events": "event tables", "layouts": "data sets with expert marks"}
     for kind, rows in found.items():
-        cells = [[_text(value) for value in row.values()] for row in rows]
-        print_table(cells, dict.fromkeys((name.replace("_", " ") for name in rows[0]), "left"), title=headings[kind])
+        cells = [[in_words(value) for value in row.values()] for row in rows]
+        print_table([name.replace("_", " ") for name in rows[0]], cells, title=headings[kind])
     say("From Python: Raw objects of MNE and arrays as well. Other formats: export the recording as EDF+.")
 
 
@@ -55,9 +55,3 @@ def list_formats() -> dict[str, list[dict[str, Any]]]:
         ],
         "layouts": [{"name": layout.name, "content": layout.title} for layout in LAYOUTS],
     }
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(value) if isinstance(value, list) else str(value)

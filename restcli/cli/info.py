@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from restcli.cli import options
-from restcli.cli.display import console, print_json
+from restcli.cli.display import in_words, print_json
+from restcli.cli.exits import say
 from restcli.errors import RestError, UsageError
+from restcli.text import visible
 
 if TYPE_CHECKING:
     from restcli.detect.settings import Settings
@@ -91,25 +93,6 @@ def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    width = max(map(len, facts))
     for key, value in facts.items():
-        table.add_row(key.replace("_", " "), escape(_fact_text(value)))
-    console(wrap=True).print(table)
-
-
-def _fact_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_fact_text(part)}" for key, part in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        parts = [_fact_text(part) for part in value]
-        return ("; " if any(" " in part for part in parts) else ", ").join(parts) or "none"
-    return "unknown" if value is None else str(value)
+        say(f"{key.replace('_', ' '):{width}}  {visible(in_words(value))}")

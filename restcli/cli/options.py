@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -31,6 +35,50 @@ Format = Annotated[
 _PLOT_HELP = f"Format of the pictures: {'; '.join(PICTURES.values())}."
 Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help=_PLOT_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
+
+
+@dataclass
+class Detection:
+    """Options of the commands that detect; each is the field of `Settings` with its name."""
+
+    step: Step = 1
+    threshold: Threshold = None
+    allow_missing: AllowMissing = None
+    channel_map: ChannelMap = None
+    device: Device = "auto"
+
+
+@dataclass
+class Annotation(Detection):
+    """Options of the commands that annotate, which choose every field of `Settings`."""
+
+    weights: Weights = DEFAULT_WEIGHTS
+    passes: Passes = 0
+    seed: Seed = 0
+
+
+def takes(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of dataclasses as options; they reach it as objects of these names."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        parameters = [each for each in signature(command, eval_str=True).parameters.values() if each.name not in groups]
+        for group in groups.values():
+            hints = get_type_hints(group, include_extras=True)
+            parameters += [
+                Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
+                for each in fields(group)
+            ]
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            for name, group in groups.items():
+                given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+            command(**given)
+
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
 
 
 def read_settings(*, channel_map: Path | None, **chosen: Any) -> Settings:

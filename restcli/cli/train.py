@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from restcli.cli.display import training_progress
+from restcli.cli import options
+from restcli.cli.display import progress_bar, state_text
 from restcli.cli.exits import note, say
 
 if TYPE_CHECKING:
@@ -17,35 +19,51 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-VARIANTS = "DS: one full update a second; RS: one masked update; RM: several masked updates."
-HIDDEN = "Width of the state; 32 in the paper."
-MEMBERS = "Networks side by side whose logits are averaged."
-SPLITS = "By patient, or as the data set defines it (TUSZ)."
-FALSE_ALARMS = "Most false alarms a day on the validation data; sets the threshold."
-START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
+_VARIANTS = "DS: one full update a second; RS: one masked update; RM: several masked updates."
+_HIDDEN = "Width of the state; 32 in the paper."
+_MEMBERS = "Networks side by side whose logits are averaged."
+_SPLITS = "By patient, or as the data set defines it (TUSZ)."
+_FALSE_ALARMS = "Most false alarms a day on the validation data; sets the threshold."
+_START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
+
+
+@dataclass
+class Training:
+    """Options that are fields of `TrainSettings`, which takes too long to import for --help."""
+
+    name: Annotated[str, typer.Option(help="Name of the weights file.")] = "rest"
+    steps: Annotated[int, typer.Option(min=1, help="Updates of the parameters of each member.")] = 700
+    seed: Annotated[int, typer.Option(help="The same data and seed give the same bytes.")] = 0
+    recordings: Annotated[int, typer.Option(min=1, help="Simulated recordings that a plain sim: stands for.")] = 1200
+    loss: Annotated[Literal["bce", "mse"], typer.Option(help="Loss; mse in the paper.")] = "bce"
+    split: Annotated[Literal["patient", "official"], typer.Option(help=_SPLITS)] = "patient"
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds; one of them is for validation.")] = 5
+    fold: Annotated[int, typer.Option(min=0, help="The fold for validation, counted from 0.")] = 0
+    false_alarms_per_day: Annotated[float, typer.Option(min=0, help=_FALSE_ALARMS)] = 12.0
+    start_from: Annotated[str | None, typer.Option("--from", help=_START_FROM)] = None
+    resume: Annotated[bool, typer.Option("--resume/--restart", help="Continue a stopped training, or not.")] = True
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights of the same name.")] = False
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu"
+    workers: Annotated[int, typer.Option(min=1, help="Processes that prepare examples.")] = 1
+
+
+@dataclass
+class Shape:
+    """Options that are fields of `RestConfig`; without a choice they are those of the weights of --from."""
+
+    variant: Annotated[Literal["DS", "RS", "RM"] | None, typer.Option(help=_VARIANTS, show_default="RS")] = None
+    hidden: Annotated[int | None, typer.Option(min=1, help=_HIDDEN, show_default="8")] = None
+    members: Annotated[int | None, typer.Option(min=1, help=_MEMBERS, show_default="4")] = None
 
 
 @app.command()
+@options.takes(chosen=Training, shape=Shape)
 def train(
     data: Annotated[list[str], typer.Argument(help="sim: (simulated), or folders of recordings with expert marks.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, card, log and curves.")] = Path("runs"),
-    name: Annotated[str, typer.Option(help="Name of the weights file.")] = "rest",
-    steps: Annotated[int, typer.Option(min=1, help="Updates of the parameters of each member.")] = 700,
-    seed: Annotated[int, typer.Option(help="The same data and seed give the same bytes.")] = 0,
-    recordings: Annotated[int, typer.Option(min=1, help="Simulated recordings that a plain sim: stands for.")] = 1200,
-    variant: Annotated[Literal["DS", "RS", "RM"] | None, typer.Option(help=VARIANTS, show_default="RS")] = None,
-    hidden: Annotated[int | None, typer.Option(min=1, help=HIDDEN, show_default="8")] = None,
-    members: Annotated[int | None, typer.Option(min=1, help=MEMBERS, show_default="4")] = None,
-    loss: Annotated[Literal["bce", "mse"], typer.Option(help="Loss; mse in the paper.")] = "bce",
-    split: Annotated[Literal["patient", "official"], typer.Option(help=SPLITS)] = "patient",
-    folds: Annotated[int, typer.Option(min=2, help="Number of folds; one of them is for validation.")] = 5,
-    fold: Annotated[int, typer.Option(min=0, help="The fold for validation, counted from 0.")] = 0,
-    false_alarms: Annotated[float, typer.Option("--false-alarms-per-day", min=0, help=FALSE_ALARMS)] = 12.0,
-    start_from: Annotated[str | None, typer.Option("--from", help=START_FROM)] = None,
-    resume: Annotated[bool, typer.Option("--resume/--restart", help="Continue a stopped training, or not.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights of the same name.")] = False,
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu",
-    workers: Annotated[int, typer.Option(min=1, help="Processes that prepare examples.")] = 1,
+    *,
+    chosen: Training,
+    shape: Shape,
 ) -> None:
     """Train weights on simulated or real recordings. No patient is on both sides of the split.
 
@@ -53,35 +71,21 @@ def train(
 
     A recording without expert marks is an error; it is never taken as background.
     """
-    from dataclasses import replace
-
     from restcli.train.settings import TrainSettings, adopt
     from restcli.train.training import train as run
 
-    settings = TrainSettings(
-        seed=seed,
-        steps=steps,
-        recordings=recordings,
-        loss=loss,
-        split=split,
-        folds=folds,
-        fold=fold,
-        false_alarms_per_day=false_alarms,
-        start_from=start_from,
-        resume=resume,
-        overwrite=overwrite,
-        device=device,
-        workers=workers,
-        name=name,
-    )
-    settings = adopt(settings)
-    shape = {"variant": variant, "hidden": hidden, "members": members}
-    if given := {key: value for key, value in shape.items() if value is not None}:
-        settings = replace(settings, config=replace(settings.network, **given))  # type: ignore[arg-type]
-    with _hint_to_resume(out, settings), training_progress(settings.steps) as on_progress:
-        result = run(data, out, settings, on_progress=on_progress)
+    settings = adopt(TrainSettings(**vars(chosen)))
+    if given := {name: value for name, value in vars(shape).items() if value is not None}:
+        settings = replace(settings, config=replace(settings.network, **given))
+    with _hint_to_resume(out, settings), progress_bar("train") as bar:
+        result = run(data, out, settings, on_progress=bar or _log)
     say(str(result.path))
     note(f"card: {result.card}  log: {result.log}  ({result.seconds:.0f} s of training)")
+
+
+def _log(done: float, total: float, state: Mapping[str, float]) -> None:
+    if int(done) % max(1, int(total) // 10) == 0:
+        note(f"{int(done)}/{int(total)}  {state_text(state) or 'examples'}")
 
 
 @contextmanager
