@@ -199,16 +199,19 @@ def test_a_clock_set_back_by_less_than_a_second_costs_the_overlap_alone(tmp_path
     assert "overlap by 0.750 s in all" in " ".join(recording.repairs)
 
 
-@pytest.mark.parametrize("rate", [0.999, 1.001])
+@pytest.mark.parametrize("rate", [0.99, 0.999, 1.001, 1.015])
 @pytest.mark.parametrize("record", [0.5, 1, 10, 60])
 def test_drift_is_followed_whatever_the_length_of_records(tmp_path: Path, rate: float, record: float) -> None:
     n = int(1200 / record)
     path = clocked(tmp_path, dict.fromkeys(range(1, n), (rate - 1) * record), n=n, record=record)
     recording = open_recording(path)
-    assert "drift by" in recording.repairs[0] and len(recording.segments) <= 4
+    if abs(rate - 1) * record < 0.5:  # larger steps are gaps
+        assert "drift by" in recording.repairs[0]
+    assert len(recording.segments) <= 2 + 1200 * abs(rate - 1) / 0.5
+    room = 0.6 + 60 * abs(rate - 1)  # stamps are as far apart as records are long
     for segment in recording.segments:
         for inside in (0.0, segment.stop - segment.start):
-            assert segment.start + inside == pytest.approx((segment.offset + inside) * rate, abs=0.6)
+            assert segment.start + inside == pytest.approx((segment.offset + inside) * rate, abs=room)
 
 
 def test_scattered_stamps_cut_nothing(tmp_path: Path) -> None:

@@ -301,23 +301,27 @@ def test_warnings_of_readers_become_repairs(tmp_path: Path, reader: str, monkeyp
 
 
 def cut_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in {".vhdr", ".set", ".EEG"})
+    return sorted(
+        path for path in folder.iterdir() if path.suffix in {".vhdr", ".set", ".EEG", ".lay", ".21E", ".vmrk"}
+    )
 
 
 def test_damaged_files_are_refused_or_read_but_never_break(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    for write in FOREIGN.values():
+    for write in (*FOREIGN.values(), write_persyst):
         write(tmp_path)
     for path in cut_files(tmp_path):
         raw = path.read_bytes()
+        main = {".21E": tmp_path / "n.EEG", ".vmrk": tmp_path / "a.vhdr"}.get(path.suffix, path)
         for size in (0, 10, 300, len(raw) // 2, len(raw) - 1):
             path.write_bytes(raw[:size])
             with contextlib.suppress(RecordingError):
-                open_recording(path)
+                open_recording(main)
         for _ in range(30):
             damaged = bytearray(raw)
             for place in rng.integers(0, min(len(raw), 7000), 20):
                 damaged[place] = rng.integers(0, 256)
             path.write_bytes(damaged)
             with contextlib.suppress(RecordingError):
-                open_recording(path)
+                open_recording(main)
+        path.write_bytes(raw)

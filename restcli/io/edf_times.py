@@ -24,6 +24,7 @@ _RE_EXPORT = "Export the recording again from the EEG system"
 _JITTER = 0.005
 # Clocks that run away from the samples by at most this fraction drift; a larger step is a gap.
 _FASTEST_DRIFT = 0.005
+_WRONG_RATE = 0.02
 # Times follow the stamps when the samples are this far away from them, seconds.
 _DRIFT = 0.5
 _REPORTED_DRIFT = 0.1
@@ -124,7 +125,10 @@ def place(
     if abs(float(lag[0])) > _LONGEST_GAPS:
         what = "the first record is stamped weeks away from the header's start"
         raise RecordingError(where, what, _TIMES, _RE_EXPORT)
-    limits = np.clip(_FASTEST_DRIFT * np.diff(places, prepend=places[0]), _JITTER, _DRIFT)
+    intervals = np.diff(places, prepend=places[0])
+    # Where most steps are alike, they are a wrong sampling rate and not one gap after the other.
+    usual = float(np.median(np.abs(np.diff(lag)) / intervals[1:])) if len(lag) > 6 * _FEW else 0.0
+    limits = np.clip(max(_FASTEST_DRIFT, 2 * usual if usual < _WRONG_RATE else 0.0) * intervals, _JITTER, _DRIFT)
     lag, wrong, repairs = _without_wrong_stamps(lag, limits)
     origin = float(lag[0])
     first = _cuts(lag, limits, np.inf if continuous else _DRIFT)
@@ -152,8 +156,9 @@ def _without_wrong_stamps(
     if len(lag) > 6 * _FEW:
         # At the ends there is one side only: stamps ahead of all that follow, or behind all that went before.
         head, tail = usual[: _FEW + 1], usual[-_FEW - 1 :]
-        head[head > head[-1] + _DRIFT] = head[-1]
-        tail[tail < tail[0] - _DRIFT] = tail[0]
+        drift = _DRIFT + _FEW * float(limits.max())
+        head[head > head[-1] + drift] = head[-1]
+        tail[tail < tail[0] - drift] = tail[0]
     odd = np.abs(lag - usual) > limits
     for begin, end in true_runs(odd):
         if begin > 0 and end < len(lag) and abs(lag[end] - lag[begin - 1]) > _DRIFT:

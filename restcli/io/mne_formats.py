@@ -114,6 +114,9 @@ def open_eeglab(files: tuple[Path, ...]) -> Recording:
     names = tuple(path.stem + ending for ending in (".set", ".fdt"))[: len(files)]
     source = MneSource("read_raw_eeglab", files, names, stamps_of(files))
     with source.raw() as (raw, repairs):
+        if repairs and names[0] != path.name:  # MNE saw no other files that the header may name
+            what = "its header may name the samples of another recording"
+            raise RecordingError(str(path), what, remedy=f"Rename both files to {' and '.join(names)}")
         units = ["" if kind == "stim" else "V" for kind in raw.get_channel_types()]
         recording = of_raw(raw, source, "EEGLAB", units, repairs=repairs)
         if not any("boundary" in text for text in raw.annotations.description):

@@ -52,7 +52,7 @@ def open_nihon(files: tuple[Path, ...]) -> Recording:
     electrodes = next((file for file in files if file.suffix.lower() == ".21e"), None)
     if electrodes is None:
         what = "its file of electrode names (.21E) is not beside it, and names by default would be guesses"
-        raise RecordingError(where, what, "both files", f"Copy {path.stem}.21E from the EEG system to the same folder")
+        raise RecordingError(where, what, remedy=f"Copy {path.stem}.21E from the EEG system to the same folder")
     wanted = (f"{path.stem}.EEG", *(path.stem + file.suffix.upper() for file in files[1:]))
     source = MneSource("read_raw_nihon", files, wanted, stamps_of(files))
     with source.raw() as (raw, repairs):

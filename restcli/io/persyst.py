@@ -117,7 +117,7 @@ def parse_lay(text: str, where: str) -> LayHeader:
         for sample, second in sections.get("sampletimes", [])
         if re.fullmatch(r"\d{1,15}", sample) and re.fullmatch(r"\d{1,9}(\.\d+)?", second)
     ]
-    times = sorted(times)
+    times = sorted(dict(times).items())
     start, differing = _agree(start, tuple(times), Fraction(rate).limit_denominator(10**6))
     return LayHeader(
         data_name=re.split(r"[\\/]", info.get("file", ""))[-1],
