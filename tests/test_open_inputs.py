@@ -16,6 +16,7 @@ from restcli.archive.cache import ScoreCache
 from restcli.detect.detector import Detector
 from restcli.detect.result import Result
 from restcli.detect.settings import Settings
+from restcli.detect.stream import Stream
 from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
 from restcli.output.run_report import run_report
@@ -72,6 +73,7 @@ OPEN_INPUTS: dict[str, Callable[[], Array]] = {
     "hum unlike on each channel": lambda: hum(90) * unlike() + white(2),
     "60-Hz hum unlike on each channel, off the frequency": lambda: hum(90, 60.1) * unlike() + white(2),
     "hum over loud noise": lambda: hum(200) * unlike() + white(5),
+    "common 60-Hz hum over loud noise": lambda: hum(150, 60) + white(5),
     "common wander and hum": lambda: wander(400) + hum(80) + white(1),
     "slow wander unlike on each channel": lambda: 100 * unlike() * np.sin(2 * np.pi * 0.05 * CLOCK) + white(1),
     "identical channels": lambda: eeg(60)[:1] + white(0.5),
@@ -173,6 +175,18 @@ def test_what_is_found_does_not_depend_on_blocks(unplugged: Path, detector: Dete
     np.testing.assert_allclose(whole.scores.probability, pieces.scores.probability, atol=1e-5)
     assert whole.bad_seconds == pieces.bad_seconds
     assert whole.scores.unscored == pieces.scores.unscored
+
+
+def test_a_stream_drops_nodes_once_they_held_no_eeg_for_eleven_seconds(detector: Detector) -> None:
+    data = (eeg(15) + white(0.3, seed=9)).astype(np.float32)
+    data[:, OPEN.start * FS : OPEN.stop * FS] = white(0.4)[:, : (OPEN.stop - OPEN.start) * FS]
+    signal = derive(ELECTRODES_19, DOUBLE_BANANA).matrix @ data
+    stream = Stream(detector)
+    said = np.array([stream.push(signal[:, FS * t : FS * (t + 1)])[0] for t in range(SECONDS)])
+    known, ahead = np.isfinite(said), detector.weights.look_ahead
+    assert known[ahead : OPEN.start + 10].all()
+    assert not known[OPEN.start + 10 + 3 : OPEN.stop].any()
+    assert known[OPEN.stop + ahead :].all()
 
 
 def test_half_a_head_unplugged_leaves_the_mean_to_the_other_half(tmp_path: Path, detector: Detector) -> None:

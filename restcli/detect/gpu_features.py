@@ -105,9 +105,11 @@ def summarise(data: Tensor, saturated: Tensor, matrix: Tensor, config: FeatureCo
 def _quietest_levels(channels: Tensor, nodes: Tensor, matrix: Tensor) -> Tensor:
     """Return the levels of each node or of one of its channels, the least, (N, T, 5); seconds are (..., T, n)."""
     found, of_channels, used = _levels(nodes), _levels(channels), matrix != 0
-    humming = (found[..., -1] > open_inputs.HUM_RMS**2).float().T @ used.float()  # (T, C)
+    bands = found[..., : len(open_inputs.BANDS)]
+    about_white = bands.amax(dim=-1) < open_inputs.ABOUT_WHITE_RATIO * bands.amin(dim=-1)
+    suspect = ((found[..., -1] > open_inputs.HUM_RMS**2) | about_white).float().T @ used.float()  # (T, C)
     quiet = channels[..., ::4].std(dim=-1, correction=0) < open_inputs.QUIET_STD
-    of_channels[~(quiet | (humming.T > 0))] = torch.inf
+    of_channels[~(quiet | (suspect.T > 0))] = torch.inf
     for node, channel in used.nonzero().tolist():
         less = _bands_power(of_channels[channel]) < _bands_power(found[node])
         found[node] = torch.where(less[:, None], of_channels[channel], found[node])

@@ -28,8 +28,9 @@ SILENT_RMS = 0.5
 # Hum of this RMS in µV, and this many times larger than the bands, over a white spectrum of any size.
 HUM_RMS = 30.0
 HUM_RATIO = 10.0
-# Channels whose signal is larger than this, µV, are not worth a spectrum unless there is hum.
+# Which channels are worth a spectrum of their own: small ones, µV, and those of nodes with hum or about white.
 QUIET_STD = 8.0
+ABOUT_WHITE_RATIO = 6.0
 
 
 def band_levels(signal: Float32Array, sfreq: float) -> Float32Array:
@@ -82,8 +83,9 @@ def quietest_levels(data: Float32Array, signal: Float32Array, matrix: Float32Arr
     n_seconds = len(found)
     seconds = data[:, : n_seconds * length].reshape(n_channels, n_seconds, length)
     used = matrix != 0
-    humming = (found[..., -1] > HUM_RMS**2) @ used  # (T, C)
-    listen = (seconds[..., ::4].std(axis=-1) < QUIET_STD) | humming.T
+    bands = found[..., : len(BANDS)]
+    suspect = (found[..., -1] > HUM_RMS**2) | (bands.max(axis=-1) < ABOUT_WHITE_RATIO * bands.min(axis=-1))
+    listen = (seconds[..., ::4].std(axis=-1) < QUIET_STD) | (suspect @ used).T
     if listen.any():
         channels = np.full((n_channels, n_seconds, N_LEVELS), np.inf, dtype=np.float32)
         channels[listen] = levels_of_seconds(seconds[listen])
