@@ -158,6 +158,12 @@ def test_broken_persyst_header(tmp_path: Path, old: str, new: str, words: str) -
     refused(path, words)
 
 
+def test_persyst_without_the_name_of_its_samples(tmp_path: Path) -> None:
+    path, _ = write_persyst(tmp_path)
+    path.write_text(path.read_text().replace("File=C:\\EEG\\a.dat\n", ""))
+    assert open_recording(path).repairs == ()
+
+
 def test_persyst_without_its_samples(tmp_path: Path) -> None:
     path, _ = write_persyst(tmp_path)
     (tmp_path / "a.dat").unlink()

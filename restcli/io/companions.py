@@ -121,7 +121,7 @@ def named_beside(header: Path, name: str, *, endings: Iterable[str]) -> Path | N
 
 def renamed(header: Path, name: str, found: Path) -> tuple[str, ...]:
     """Report a file whose name differs from the header's own, or from what it says."""
-    if found.name.lower() != name.lower():
+    if name and found.name.lower() != name.lower():
         return ("the header names a file of samples that is not there; the one with its own name is read",)
     if found.stem.lower() != header.stem.lower():
         return ("the header has another name than its file of samples",)

@@ -28,9 +28,9 @@ _LARGEST_ANNOTATIONS = 2**24
 def is_annotations_only(path: Path) -> bool:
     """Recognise an EDF+ or BDF+ file without signals, which is not a recording, by its header."""
     try:
+        if path.stat().st_size > _LARGEST_ANNOTATIONS:
+            return False
         with open_regular(path) as file:
-            if os.fstat(file.fileno()).st_size > _LARGEST_ANNOTATIONS:
-                return False
             head = file.read(256)
             labels = file.read(16 * int(head[252:256])) if edf_header.is_whole_edf(head) else b""
     except (OSError, RecordingError):
