@@ -6,6 +6,12 @@ Annotate one recording::
     result = restcli.annotate("recording.edf")
     for event in result.events:
         print(event.onset, event.duration, event.confidence)
+    result.save("out")
+
+Annotate a Raw object of MNE, or an array in microvolts::
+
+    raw.set_annotations(restcli.annotate(raw, threshold=0.8).to_mne())
+    result = restcli.annotate(data, sfreq=256, ch_names=["Fp1", "F7", ...])
 
 Annotate several with the same weights::
 

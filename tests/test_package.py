@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
@@ -138,6 +139,18 @@ def test_example_runs() -> None:
         [sys.executable, str(ROOT / "examples" / "annotate.py")], capture_output=True, text=True, check=True
     )
     assert "of 180 s scored with rest-default" in done.stdout
+
+
+def test_notebook_runs() -> None:
+    notebook = json.loads((ROOT / "examples" / "annotate.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 5 and not any(cell.get("outputs") for cell in notebook["cells"])
+    code = "\n".join([*cells, "assert len(result.events) == 3 and len(raw.annotations) > 3"])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT / "examples", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "absence_events.tsv" in done.stdout and "absence_run.json" in done.stdout
 
 
 def test_shipped_weights_find_the_three_absences_of_the_example_and_nothing_else() -> None:
