@@ -75,6 +75,16 @@ def test_no_port_answers_without_the_certificate_of_the_run(workers: WorkerPool)
     assert [port for port in ports if not (is_refused(port, None) and is_refused(port, context))] == []
 
 
+def test_workers_that_others_use_come_last(workers: WorkerPool, tmp_path: Path) -> None:
+    first = workers.free()[0]
+    foreign = workers._call("submit", wait_for_file, str(tmp_path / "go"), workers=[first])
+    while not workers._tasks_by_worker()[first]:
+        time.sleep(0.01)
+    assert len(workers.free()) == 2 and workers.free()[-1] == first
+    (tmp_path / "go").touch()
+    foreign.result()
+
+
 def test_no_port_answers_to_another_certificate(workers: WorkerPool) -> None:
     foreign = Security.temporary()
     for port in listening_ports():

@@ -670,7 +670,7 @@ def poisoned(recordings: list[Path], toy_weights: Path, tmp_path_factory: pytest
         content = bytearray(recordings[number % 6].read_bytes())
         content[-3] ^= number  # no two alike
         (archive / name).write_bytes(content)
-    process = start(archive, folder / "out", toy_weights, "--timeout", "20", "--memory", "1500MiB", faults=folder)
+    process = start(archive, folder / "out", toy_weights, "--timeout", "40", "--memory", "1500MiB", faults=folder)
     errors = end(process)
     assert process.returncode == 1, errors
     return folder / "out", errors
@@ -820,7 +820,7 @@ def test_files_that_cannot_be_hashed_in_time_do_not_stop_the_others(
     marks.mkdir()
     for name, source in (("copy 1.edf", 0), ("copy 2.edf", 0), ("c.edf", 1)):
         shutil.copy(recordings[source], archive / name)
-    process = start(archive, out, toy_weights, "--timeout", "20", faults=marks)
+    process = start(archive, out, toy_weights, "--timeout", "40", faults=marks)
     errors = end(process)
     assert process.returncode == 0, errors
     assert states(out) == {"copy 1.edf": "done", "copy 2.edf": "done", "c.edf": "done"}

@@ -268,7 +268,7 @@ class _Coordinator:
         while (free := self.pool.free()) and (rows := self.ledger.waiting(self.run_id, 1)):
             row = rows[0]
             avoid = self.failed_on.get(row.id)
-            address = min(free, key=lambda address: (address == avoid, address))
+            address = min(free, key=lambda address: address == avoid)
             self.ledger.start(row.id, 1 if avoid is None else 2)
             self.running[self.pool.submit(address, annotate_one, row, self.plan)] = row
 

@@ -224,16 +224,18 @@ class WorkerPool:
         except _NO_SCHEDULER as error:
             raise SchedulerLost from error
 
-    def _addresses(self) -> set[str]:
-        """Ask which workers there are."""
-        found = set(self._call("nthreads"))
+    def _tasks_by_worker(self) -> dict[str, Any]:
+        """Ask which workers there are, and what they have to do, for others as well."""
+        found: dict[str, Any] = self._call("processing")
         recent = time.monotonic() - _REMEMBER_DEAD
         self._dead = {address: since for address, since in self._dead.items() if address in found and since > recent}
         return found
 
     def free(self) -> list[str]:
-        """Return the addresses of the workers that have nothing to do."""
-        return sorted(self._addresses() - {task.address for task in self.running} - self._dead.keys())
+        """Return the addresses of the workers that have nothing to do for us, those that others use last."""
+        tasks = self._tasks_by_worker()
+        free = tasks.keys() - {task.address for task in self.running} - self._dead.keys()
+        return sorted(free, key=lambda address: (len(tasks[address]) > 0, address))
 
     def submit(self, address: str, function: Callable[..., Any], *args: Any) -> RunningTask:
         """Give a task to one free worker, and to that one alone: two tasks on one worker die together."""
@@ -246,7 +248,7 @@ class WorkerPool:
         """Wait a short time; return the tasks that ended, each with its result or a `Failure`."""
         self._wait()
         found: list[tuple[RunningTask, Any]] = []
-        addresses = self._addresses()
+        addresses = self._tasks_by_worker()
         for task in list(self.running):
             status = task.future.status
             if status in ("cancelled", "lost"):
