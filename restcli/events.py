@@ -237,20 +237,16 @@ class Events:
         """
         import pandas as pd
 
-        numbers = {
-            name: np.array([getattr(event, name) for event in self.events], dtype=np.float64)
-            for name in ("onset", "duration", "confidence", "label_confidence")
-        }
         frame = pd.DataFrame(
             {
-                "onset": numbers["onset"],
-                "duration": numbers["duration"],
+                "onset": [event.onset for event in self.events],
+                "duration": [event.duration for event in self.events],
                 "label": [event.label for event in self.events],
-                "confidence": numbers["confidence"],
-                "label_confidence": numbers["label_confidence"],
+                "confidence": [event.confidence for event in self.events],
+                "label_confidence": [event.label_confidence for event in self.events],
                 "channels": [",".join(event.channels) for event in self.events],
             }
-        )
+        ).astype(dict.fromkeys(("onset", "duration", "confidence", "label_confidence"), float))
         unscored = [(span.start, span.stop, span.reason) for span in self.unscored]
         frame.attrs = {"duration": self.duration, "unscored": unscored}
         return frame

@@ -64,15 +64,10 @@ class Rest(nn.Module):
         `projected` is ``l1 x_t`` (B, N, H). `gate` multiplies the update (the random mask). `present` (B, N, 1) is 1
         for nodes that take part; others hold no state and send no message.
         """
-        h = projected if state is None else projected + self.l2(state)
-        if present is not None:
-            h = h * present
-        ds = torch.relu(self.gc1(h, adjacency))
-        if present is not None:
-            ds = ds * present
-        ds = self.gc2(ds, adjacency)
-        if present is not None:
-            ds = ds * present
+        taking_part = 1.0 if present is None else present
+        h = taking_part * (projected if state is None else projected + self.l2(state))
+        hidden = taking_part * torch.relu(self.gc1(h, adjacency))
+        ds = taking_part * self.gc2(hidden, adjacency)
         advanced: Tensor = h + (ds if gate is None else gate * ds)
         return advanced
 

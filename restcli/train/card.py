@@ -117,7 +117,7 @@ def _uncertainty(found: Mapping[str, float] | None) -> str:
 
 
 def _use(weights: Weights) -> str:
-    rule, calibration = weights.rule, weights.calibration
+    calibration = weights.calibration
     mean = f", averaged over {calibration.smooth} s" if calibration.smooth > 1 else ""
     if calibration.amplitude:
         mean += f"; {calibration.prior_seconds:g} s at 15 µV are mixed into the usual one"
@@ -130,7 +130,5 @@ def _use(weights: Weights) -> str:
         f"A score looks at {weights.window} s and judges the second {weights.look_ahead} s before their end; a second "
         f"needs {weights.min_nodes} good nodes. Probability: logistic of {calibration.scale:.3f} x (logit + "
         f"{calibration.amplitude:.2f} x a) {calibration.bias:+.3f}, where a is the log amplitude relative to the "
-        f"recording's own usual one{mean}. Event: smoothed over {rule.smooth:g} s, threshold {rule.threshold:g}, "
-        f"release {rule.release:g}, at least {rule.min_duration:g} s, gaps up to {rule.max_gap:g} s closed. "
-        f"The threshold is {chosen}."
+        f"recording's own usual one{mean}. Event: {weights.rule.describe()}. The threshold is {chosen}."
     )
