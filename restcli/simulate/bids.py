@@ -86,12 +86,8 @@ class _Written:
 def write_dataset(
     folder: str | Path, settings: DatasetSettings, *, on_progress: Callable[[int, int], None] | None = None
 ) -> tuple[Path, ...]:
-    """Write simulated recordings as a BIDS-EEG data set into an empty folder; return the EDF+ files.
-
-    Each recording has labels, sampling rate and montage of one of many hospitals, a SzCORE events table, a sidecar and,
-    in ``sourcedata/``, everything that was drawn. The same settings give the same bytes. BIDS: Pernet et al.,
-    Scientific Data 2019; SzCORE: Dan et al., Epilepsia 2024.
-    """
+    """Write simulated recordings as a BIDS-EEG data set into an empty folder; return the EDF+ files."""
+    # BIDS: Pernet et al., Scientific Data 2019; SzCORE: Dan et al., Epilepsia 2024.
     root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)

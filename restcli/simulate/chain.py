@@ -7,24 +7,12 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import signal
 
 from restcli.simulate.head import ELECTRODES_21, INDEX, electrode_map
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import (
-    SFREQ,
-    Float32Array,
-    Wave,
-    choose,
-    coloured_noise,
-    log_uniform,
-    overlap,
-    pick,
-    samples,
-    scaled,
-)
+from restcli.simulate.waves import SFREQ, Float32Array, Wave, WaveGenerator, overlap, scaled
 
 _NEIGHBOURS = (("FP1", "FP2"), ("O1", "O2"), ("FP1", "F7"), ("FP2", "F8"), ("C3", "P3"), ("C4", "P4"), ("FZ", "CZ"))
 
@@ -53,18 +41,16 @@ class Chain:
     bridge: tuple[str, ...] = ()  # two neighbours joined by smeared paste: both show their mean
 
 
-def draw_chain(rng: Generator) -> Chain:
-    """Draw a recording chain from what hospitals use.
-
-    Sinha et al., ACNS Guideline 1, J Clin Neurophysiol 2016, asks for .5-1 and 70 Hz and amplifier noise under 1.5 µV;
-    high-pass .1-1.6 Hz are time constants of 1.6-.1 s, low-pass 30-70 Hz and a notch what readers often store.
-    """
-    low_pass = pick(rng, {"0": 0.35, "70": 0.25, "50": 0.08, "45": 0.08, "40": 0.08, "35": 0.08, "30": 0.08})
-    high_pass = pick(rng, {"0": 0.1, "0.1": 0.2, "0.3": 0.2, "0.5": 0.25, "1": 0.15, "1.6": 0.1})
+def draw_chain(rng: WaveGenerator) -> Chain:
+    """Draw a recording chain from what hospitals use."""
+    # Sinha et al., ACNS Guideline 1, J Clin Neurophysiol 2016, asks for .5-1 and 70 Hz and noise under 1.5 µV. A
+    # high-pass of .1-1.6 Hz is a time constant of 1.6-.1 s; readers often store a low-pass of 30-70 Hz and a notch.
+    low_pass = rng.pick({"0": 0.35, "70": 0.25, "50": 0.08, "45": 0.08, "40": 0.08, "35": 0.08, "30": 0.08})
+    high_pass = rng.pick({"0": 0.1, "0.1": 0.2, "0.3": 0.2, "0.5": 0.25, "1": 0.15, "1.6": 0.1})
     country = 50.0 if rng.random() < 0.5 else 60.0
-    reference = pick(rng, {"ears": 0.35, "CZ": 0.15, "average": 0.15, "single": 0.1, "C3+C4": 0.1, "ideal": 0.15})
+    reference = rng.pick({"ears": 0.35, "CZ": 0.15, "average": 0.15, "single": 0.1, "C3+C4": 0.1, "ideal": 0.15})
     if reference == "single":
-        reference = choose(rng, ELECTRODES_21)
+        reference = rng.choose(ELECTRODES_21)
     missing: tuple[str, ...] = ()
     if rng.random() < 0.25:
         lost = rng.choice(19, size=int(rng.integers(1, 4)), replace=False)
@@ -77,17 +63,17 @@ def draw_chain(rng: Generator) -> Chain:
         low_order=int(rng.integers(1, 9)),
         notch=country if rng.random() < 0.4 else 0.0,
         notch_quality=rng.uniform(5, 35),
-        noise=log_uniform(rng, 0.05, 1.5),
-        mains=log_uniform(rng, 0.1, 20) if rng.random() < 0.5 else 0.0,
+        noise=rng.log_uniform(0.05, 1.5),
+        mains=rng.log_uniform(0.1, 20) if rng.random() < 0.5 else 0.0,
         mains_frequency=country,
         missing=missing,
-        step=log_uniform(rng, 0.02, 0.5),
+        step=rng.log_uniform(0.02, 0.5),
         limit=float(rng.choice([800.0, 1600.0, 3200.0, 8000.0, 16000.0])),
-        gain=log_uniform(rng, 0.5, 2) if rng.random() < 0.15 else 1.0,
-        mismatch=log_uniform(rng, 0.01, 0.15),  # gain tolerance and unequal scalp contact
-        drift=log_uniform(rng, 0.3, 6),  # half-cell noise of paste electrodes: under 10 µV
-        tone=(log_uniform(rng, 4, 90), log_uniform(rng, 0.3, 12)) if rng.random() < 0.08 else (0.0, 0.0),
-        bridge=choose(rng, _NEIGHBOURS) if rng.random() < 0.06 else (),
+        gain=rng.log_uniform(0.5, 2) if rng.random() < 0.15 else 1.0,
+        mismatch=rng.log_uniform(0.01, 0.15),  # gain tolerance and unequal scalp contact
+        drift=rng.log_uniform(0.3, 6),  # half-cell noise of paste electrodes: under 10 µV
+        tone=(rng.log_uniform(4, 90), rng.log_uniform(0.3, 12)) if rng.random() < 0.08 else (0.0, 0.0),
+        bridge=rng.choose(_NEIGHBOURS) if rng.random() < 0.06 else (),
     )
 
 
@@ -106,12 +92,9 @@ class Switchboard:
 
 
 def operate(scene: Scene, chain: Chain) -> Switchboard:
-    """Draw what the technologist and the machine do: calibration, impedance check, disconnection, shock, interference.
-
-    Amplifiers calibrate with square waves of 20-200 µV at .5-2 Hz or sines of about 10 Hz and check impedances at
-    1-63 Hz; a pulled headbox leaves noise and hum; a shock saturates every channel, which recovers exponentially
-    (Sinha et al., ACNS Guideline 1, 2016; Tatum et al. 2011).
-    """
+    """Draw what technologist and machine do: calibration, impedance check, disconnection, shock, interference."""
+    # Calibration: square waves of 20-200 µV at .5-2 Hz or sines of about 10 Hz; impedances: 1-63 Hz; a shock saturates
+    # every channel, which recovers exponentially (ACNS Guideline 1, 2016; Tatum et al. 2011).
     board, rng = Switchboard(scene.n), scene.rng("machine")
     disconnect = partial(_disconnect, mains=chain.mains_frequency)
     for act in (_calibrate, _check_impedances, disconnect, _shock, _interfere):
@@ -120,36 +103,36 @@ def operate(scene: Scene, chain: Chain) -> Switchboard:
     return board
 
 
-def _machine_span(scene: Scene, rng: Generator, shortest: float, longest: float) -> tuple[float, int]:
-    duration = log_uniform(rng, shortest, longest)
+def _machine_span(scene: Scene, rng: WaveGenerator, shortest: float, longest: float) -> tuple[float, int]:
+    duration = rng.log_uniform(shortest, longest)
     onset = rng.uniform(-duration / 2, scene.seconds - min(1.0, scene.seconds / 2))
     return onset, round(duration * SFREQ)
 
 
-def _even_or_uneven(rng: Generator) -> Float32Array:
+def _even_or_uneven(rng: WaveGenerator) -> Float32Array:
     """Draw the gains of a test signal: equal (it vanishes between electrodes), or unequal as in bipolar inputs."""
     even = rng.random() < 0.4
     return np.where(even, 1.0, rng.choice([-1, 1], 21) * np.exp(rng.normal(0, 0.7, 21))).astype(np.float32)
 
 
-def _calibrate(scene: Scene, board: Switchboard, rng: Generator) -> None:
+def _calibrate(scene: Scene, board: Switchboard, rng: WaveGenerator) -> None:
     onset, n = _machine_span(scene, rng, 4, 40)
-    turn = np.arange(n) / SFREQ * log_uniform(rng, 0.4, 2.5)
+    turn = np.arange(n) / SFREQ * rng.log_uniform(0.4, 2.5)
     if rng.random() < 0.7:
         wave = np.where(turn % 1 < 0.5, 1.0, -1.0 if rng.random() < 0.5 else 0.0)
     else:
         wave = np.sin(2 * np.pi * turn * rng.uniform(3, 12))
-    amplitude = log_uniform(rng, 20, 300)
+    amplitude = rng.log_uniform(20, 300)
     board.insert(onset, _even_or_uneven(rng), wave, amplitude, head=0.0)
     scene.log("machine", "calibration", onset, n, amplitude=amplitude)
 
 
-def _check_impedances(scene: Scene, board: Switchboard, rng: Generator) -> None:
+def _check_impedances(scene: Scene, board: Switchboard, rng: WaveGenerator) -> None:
     onset, n = _machine_span(scene, rng, 3, 60)
     frequency = float(rng.choice([1, 2, 5, 7.8, 10, 12.5, 20, 30, 31.2, 62.5]))
     wave = np.sin(2 * np.pi * frequency * np.arange(n) / SFREQ)
     wave = np.sign(wave) if rng.random() < 0.4 else wave
-    amplitude, left = log_uniform(rng, 15, 1500), float(rng.choice([0.0, 1.0]))
+    amplitude, left = rng.log_uniform(15, 1500), float(rng.choice([0.0, 1.0]))
     if rng.random() < 0.5:
         board.insert(onset, _even_or_uneven(rng), wave, amplitude, head=left)
     else:  # one electrode after the other
@@ -160,38 +143,38 @@ def _check_impedances(scene: Scene, board: Switchboard, rng: Generator) -> None:
     scene.log("machine", "impedance_check", onset, n, frequency=frequency, amplitude=amplitude)
 
 
-def _disconnect(scene: Scene, board: Switchboard, rng: Generator, mains: float) -> None:
+def _disconnect(scene: Scene, board: Switchboard, rng: WaveGenerator, mains: float) -> None:
     onset, n = _machine_span(scene, rng, 2, 100)
     board.insert(onset, np.ones(21, dtype=np.float32), np.zeros(n, dtype=np.float32), head=0.0)
-    kind = pick(rng, {"silence": 0.4, "hum": 0.3, "drift": 0.3})
+    kind = rng.pick({"silence": 0.4, "hum": 0.3, "drift": 0.3})
     for electrode in range(21):
         gains = electrode_map(electrode) * np.float32(np.exp(rng.normal(0, 0.7)))
         if kind == "hum":
             turn = 2 * np.pi * (mains * np.arange(n) / SFREQ + rng.uniform())
-            board.insert(onset, gains, np.sin(turn), log_uniform(rng, 5, 200))
+            board.insert(onset, gains, np.sin(turn), rng.log_uniform(5, 200))
         elif kind == "drift":
-            wave = coloured_noise(rng, n, np.array([rng.uniform(0.5, 2.2)]), np.array([0.3]))[0]
-            board.insert(onset, gains, wave, log_uniform(rng, 3, 60))
+            wave = rng.coloured_noise(n, np.array([rng.uniform(0.5, 2.2)]), np.array([0.3]))[0]
+            board.insert(onset, gains, wave, rng.log_uniform(3, 60))
     scene.log("machine", "disconnected", onset, n, leaves=kind)
 
 
-def _shock(scene: Scene, board: Switchboard, rng: Generator) -> None:
+def _shock(scene: Scene, board: Switchboard, rng: WaveGenerator) -> None:
     for onset in rng.uniform(0, scene.seconds, int(rng.integers(1, 4))).tolist():
-        n = samples(rng, 1, 12)
+        n = rng.samples(1, 12)
         decay = np.exp(-np.arange(n) / (n / 6))
         gains = (rng.choice([-1, 1], 21) * np.exp(rng.normal(0, 0.6, 21))).astype(np.float32)
-        amplitude = log_uniform(rng, 200, 5000)
+        amplitude = rng.log_uniform(200, 5000)
         board.insert(onset, gains, decay, amplitude)
         scene.mark("machine", onset, n / SFREQ)
         scene.note("shock", onset=onset, amplitude=amplitude)
 
 
-def _interfere(scene: Scene, board: Switchboard, rng: Generator) -> None:
+def _interfere(scene: Scene, board: Switchboard, rng: WaveGenerator) -> None:
     """Add a regular disturbance by a pump, a telephone or a warmer: .5-40 Hz, 3-80 µV, 2-60 s."""
     onset, n = _machine_span(scene, rng, 2, 60)
-    turn = np.arange(n) / SFREQ * log_uniform(rng, 0.5, 40)
+    turn = np.arange(n) / SFREQ * rng.log_uniform(0.5, 40)
     wave = np.sin(2 * np.pi * turn) if rng.random() < 0.5 else np.exp(-(turn % 1) / rng.uniform(0.02, 0.2)) - 0.1
-    amplitude = log_uniform(rng, 3, 80)
+    amplitude = rng.log_uniform(3, 80)
     gains = np.exp(rng.normal(0, 0.8, 21)).astype(np.float32)
     board.insert(onset, gains, wave, amplitude)
     scene.log("machine", "interference", onset, n, amplitude=amplitude)
@@ -200,7 +183,7 @@ def _interfere(scene: Scene, board: Switchboard, rng: Generator) -> None:
 class Recorder:
     """Run potentials through a chain segment by segment; filters keep their state in between."""
 
-    def __init__(self, chain: Chain, rng: Generator) -> None:
+    def __init__(self, chain: Chain, rng: WaveGenerator) -> None:
         self.chain = chain
         self._rng = rng
         self._sections = _sections(chain)
@@ -217,7 +200,7 @@ class Recorder:
         """Record the next stretch: (21, n) µV against infinity -> (C, n) µV as stored."""
         chain, n = self.chain, potentials.shape[1]
         if chain.drift > 0:
-            own = coloured_noise(self._rng, n, self._rng.uniform(1.0, 2.2, 21), np.full(21, 0.2))
+            own = self._rng.coloured_noise(n, self._rng.uniform(1.0, 2.2, 21), np.full(21, 0.2))
             potentials = potentials + own * self._drift[:, None]
         data = refer(potentials, chain.reference)
         if chain.bridge:

@@ -6,25 +6,11 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from restcli.simulate.head import dipole_map, direction, mirrored, patch_maps, random_direction
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import (
-    SFREQ,
-    Float32Array,
-    choose,
-    cycle_table,
-    edges,
-    generator,
-    gliding_phase,
-    log_uniform,
-    per_cycle,
-    pick,
-    rhythm,
-    slow_curve,
-)
+from restcli.simulate.waves import SFREQ, Float32Array, WaveGenerator, edges, generator
 
 _TEMPORAL = ("F7+T3", "F8+T4", "T3+T5", "T4+T6")
 _WAVEFORMS = {"sine": 0.25, "sharp": 0.45, "spike_wave": 0.2, "triangle": 0.1}
@@ -50,7 +36,7 @@ class Seizure:
         """Focus on the unit sphere, (3,), which follows from `looks`."""
         rng = generator(self.looks, 1)
         if self.kind == "temporal":
-            return direction(choose(rng, _TEMPORAL))
+            return direction(rng.choose(_TEMPORAL))
         return random_direction(rng, -0.15)
 
 
@@ -76,42 +62,40 @@ class Discharge:
 
 
 def oscillate(
-    rng: Generator, n: int, path: tuple[float, ...], *, kinds: dict[str, float] = _SPIKE_WAVE, jitter: float
+    rng: WaveGenerator, n: int, path: tuple[float, ...], *, kinds: dict[str, float] = _SPIKE_WAVE, jitter: float
 ) -> Discharge:
     """Draw an irregular oscillation along a path of frequencies, whose shape changes through one to three waveforms."""
-    phase = gliding_phase(rng, n, path, jitter=jitter, knot=max(0.25, 0.5 / max(path)))
+    phase = rng.gliding_phase(n, path, jitter=jitter, knot=max(0.25, 0.5 / max(path)))
     count = int(rng.integers(1, 4))
-    shapes = np.stack([cycle_table(rng, pick(rng, kinds)) for _ in range(count)])
+    shapes = np.stack([rng.cycle_table(rng.pick(kinds)) for _ in range(count)])
     # The power of a sine of amplitude 1: spikes stand out of the waves that go with them instead of dwarfing them.
     shapes /= np.sqrt(2 * np.mean(shapes**2, axis=1, keepdims=True))
     cycle = np.floor(phase - phase[0]).astype(np.intp)
     total = int(cycle[-1]) + 1
     drift = np.linspace(0, count - 1e-3, total) + rng.normal(0, 0.4, total)
     choice = np.clip(drift.astype(np.intp), 0, count - 1)[cycle]
-    size = per_cycle(rng, phase, rng.uniform(0.05, 0.3 if count == 1 else 0.45))
+    size = rng.per_cycle(phase, rng.uniform(0.05, 0.3 if count == 1 else 0.45))
     return Discharge(float(np.mean(path)), phase, shapes, choice, size, np.ones(n, dtype=np.float32))
 
 
-def evolve(rng: Generator, seizure: Seizure, path: tuple[float, ...], amplitude: float) -> Discharge:
+def evolve(rng: WaveGenerator, seizure: Seizure, path: tuple[float, ...], amplitude: float) -> Discharge:
     """Draw an oscillation that grows to `amplitude` (µV) and declines; a fifth wax and wane, as in intensive care."""
     n = seizure.n
-    discharge = oscillate(rng, n, path, kinds=_WAVEFORMS, jitter=log_uniform(rng, 0.02, 0.25))
+    discharge = oscillate(rng, n, path, kinds=_WAVEFORMS, jitter=rng.log_uniform(0.02, 0.25))
     peak = rng.uniform(0.2, 0.9)
     growth = np.interp(np.linspace(0, 1, n), [0, peak, 1], [rng.uniform(0.2, 0.8), 1, rng.uniform(0.3, 1)])
-    course = growth.astype(np.float32) * slow_curve(rng, n, 0.2, 2) * edges(n, 0.6, rng.uniform(0.2, 2))
+    course = growth.astype(np.float32) * rng.slow_curve(n, 0.2, 2) * edges(n, 0.6, rng.uniform(0.2, 2))
     if rng.random() < 0.2:
-        course = course * slow_curve(rng, n, 0.6, rng.uniform(1, 4))
+        course = course * rng.slow_curve(n, 0.6, rng.uniform(1, 4))
     return discharge.times(course * np.float32(amplitude))
 
 
 def spread(
-    scene: Scene, rng: Generator, seizure: Seizure, place: NDArray[np.float64], discharge: Discharge
+    scene: Scene, rng: WaveGenerator, seizure: Seizure, place: NDArray[np.float64], discharge: Discharge
 ) -> Float32Array:
-    """Add a discharge that spreads from `place`, and return the field of its first source.
-
-    3-8 sources join at growing distance with phase lags of about a tenth of a cycle, in 40 % also in the mirror region;
-    patients vary as much (Schomer and Lopes da Silva, Niedermeyer's Electroencephalography, 7th ed. 2018).
-    """
+    """Add a discharge that spreads from `place`, and return the field of its first source."""
+    # 3-8 sources join with lags of about a tenth of a cycle, in 40 % also in the mirror region; patients vary as much
+    # (Schomer and Lopes da Silva, Niedermeyer's Electroencephalography, 7th ed. 2018).
     n = len(discharge.course)
     count = int(rng.integers(3, 9))
     latest = rng.uniform(0.2, 0.9) * seizure.duration
@@ -129,26 +113,22 @@ def spread(
         skip = min(round(delay * SFREQ), n - 1)
         part = discharge.read(skip, rng.normal(0, 0.1))
         if irregular > 0:
-            own = rhythm(rng, n - skip, discharge.frequency, 0.4 * discharge.frequency)
+            own = rng.rhythm(n - skip, discharge.frequency, 0.4 * discharge.frequency)
             part = part + np.float32(0.5 * irregular) * own * discharge.course[skip:]
         part = part * edges(n - skip, min(2.0, 0.3 + delay / 4), 0.1)
         strength = 1.0 if index == 0 else rng.uniform(0.2, 0.9)
         scene.add(maps[-1], seizure.onset + skip / SFREQ, part, strength)
     if rng.random() < 0.75:
-        whole = discharge.times(np.float32(log_uniform(rng, 0.4, 1.5)))
-        sources, waves = recruit(rng, whole, place, log_uniform(rng, 0.3, 4.0), latest)
-        scene.add_all(sources, seizure.onset, waves)
+        whole = discharge.times(np.float32(rng.log_uniform(0.4, 1.5)))
+        scene.add_all(seizure.onset, *recruit(rng, whole, place, rng.log_uniform(0.3, 4.0), latest))
     return maps[0]
 
 
 def recruit(
-    rng: Generator, discharge: Discharge, centre: NDArray[np.float64], fall: float, latest: float = 0.0
+    rng: WaveGenerator, discharge: Discharge, centre: NDArray[np.float64], fall: float, latest: float = 0.0
 ) -> tuple[Float32Array, Float32Array]:
-    """Draw the fields (21, 19) and waves (19, n) of the cortex under all electrodes joining a discharge.
-
-    Far from the centre (see `patch_maps`) it joins less, and later by up to `latest` s. A scalp rhythm needs about
-    10 cm2 of synchronous cortex to be visible, so a seizure that a reader can mark involves more than a few dipoles.
-    """
+    """Draw fields (21, 19) and waves (19, n) of cortex that joins: less, and up to `latest` s later, far away."""
+    # A scalp rhythm needs about 10 cm2 of synchronous cortex to be visible: more than a few dipoles.
     n = len(discharge.course)
     maps, distance = patch_maps(rng, centre, fall)
     waves = np.zeros((19, n), dtype=np.float32)

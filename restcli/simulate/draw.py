@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator
 
 from restcli.errors import UsageError
 from restcli.events import Event, Events
@@ -18,7 +17,7 @@ from restcli.simulate.discharge import Seizure
 from restcli.simulate.mimics import add_mimics
 from restcli.simulate.scene import Scene
 from restcli.simulate.seizures import add_seizure, draw_kind, draw_seizures
-from restcli.simulate.waves import SFREQ, BoolArray, Float32Array
+from restcli.simulate.waves import SFREQ, BoolArray, Float32Array, WaveGenerator
 
 SEGMENT = 300.0  # s: what a long recording is made of; bounds the memory
 _OVERLAP = 2.0  # s: segments are faded into each other before anything is recorded
@@ -29,7 +28,7 @@ VERSION = 4  # to be raised whenever the same seed gives other bytes
 class SimulateOptions:
     """What to simulate; None leaves it to chance."""
 
-    seizure_share: float = 0.7  # of recordings with a seizure; `draw_long` does not use it
+    seizure_share: float = 0.7  # of recordings with a seizure
     ages: tuple[float, float] | None = None  # youngest and oldest, years
     state: str | None = None  # awake, drowsy, n2, n3 or encephalopathic, throughout
     healthy: bool = False  # no encephalopathy and no mimics
@@ -54,10 +53,8 @@ class Simulated:
 
 
 def draw(seed: int, *, seconds: float = 120.0, options: SimulateOptions | None = None) -> Simulated:
-    """Draw one recording; the same seed gives the same bytes.
-
-    The chain acts on the finished mixture of brain and body, so that none of its properties can betray a seizure.
-    """
+    """Draw one recording; the same seed gives the same bytes."""
+    # The chain acts on the finished mixture, so that none of its properties can betray a seizure.
     options = options or SimulateOptions()
     scene = Scene((seed,), round(seconds * SFREQ))
     person = scene.rng("person")
@@ -72,7 +69,7 @@ def draw(seed: int, *, seconds: float = 120.0, options: SimulateOptions | None =
     return Simulated(seed, recorder.labels, data, Events(events, seconds), drawn, scene.states)
 
 
-def _draw_person(rng: Generator, options: SimulateOptions) -> Brain:
+def _draw_person(rng: WaveGenerator, options: SimulateOptions) -> Brain:
     """Draw people until one fits the options."""
     youngest, oldest = options.ages or (0.0, np.inf)
     for _ in range(1000):
@@ -111,20 +108,14 @@ def _change_state(scene: Scene, brain: Brain) -> None:
     scene.note("change", to=other, at=middle)
 
 
-def draw_long(
-    seed: int, *, seconds: float, seizures_per_day: float, options: SimulateOptions | None = None
-) -> Iterator[Simulated]:
-    """Draw a long recording of one person in segments of at most `SEGMENT` + 60 s, timed from its own start.
-
-    Person, chain, kind and appearance of the seizures stay the same; vigilance and amplitude drift. Segments are faded
-    into each other as potentials and filters keep their state, so no seam is recorded. A cluster counts as one episode.
-    """
-    options = options or SimulateOptions()
+def draw_long(seed: int, *, seconds: float, seizures_per_day: float) -> Iterator[Simulated]:
+    """Draw a long recording of one person in segments of at most `SEGMENT` + 60 s, timed from its own start."""
+    # Segments fade into each other as potentials, and filters keep their state: no seam is recorded.
     whole = Scene((seed,), 0)
     rng = whole.rng("course")
-    brain = _draw_person(whole.rng("person"), options)
+    brain = draw_brain(whole.rng("person"))
     kind, looks = draw_kind(rng, brain.age), int(rng.integers(2**31))
-    chain = options.chain or draw_chain(whole.rng("chain"))
+    chain = draw_chain(whole.rng("chain"))
     recorder = Recorder(chain, whole.rng("noise"))
     drift, start, tail = 0.0, 0.0, None
     while start < seconds:
@@ -133,11 +124,13 @@ def draw_long(
         scene = Scene((seed, 1 + int(start)), round((length + overlap) * SFREQ))
         seizures = _draw_episode(rng, length, seizures_per_day / 86400, kind, looks)
         drift = 0.9 * drift + rng.normal(0, 0.06)
-        events = _fill(scene, replace(brain, base=brain.base * float(np.exp(drift))), options, seizures)
-        brain = replace(brain, state=brain.state if options.state else next_state(rng, brain.state))
+        events = _fill(scene, replace(brain, base=brain.base * float(np.exp(drift))), SimulateOptions(), seizures)
+        brain = replace(brain, state=next_state(rng, brain.state))
         n = round(length * SFREQ)
-        if tail is not None:
-            _fade_in(scene.data, tail)
+        if tail is not None:  # powers add up
+            fade = min(tail.shape[1], scene.n)
+            turn = np.linspace(0, np.pi / 2, fade).astype(np.float32)
+            scene.data[:, :fade] = tail[:, :fade] * np.cos(turn) + scene.data[:, :fade] * np.sin(turn)
         tail = scene.data[:, n:].copy()
         data = recorder.record(scene.data[:, :n], operate(scene, chain))
         drawn = {"start": start, "chain": asdict(chain), "scene": scene.drawn}
@@ -146,17 +139,10 @@ def draw_long(
         start += length
 
 
-def _draw_episode(rng: Generator, length: float, rate: float, kind: str, looks: int) -> list[Seizure]:
+def _draw_episode(rng: WaveGenerator, length: float, rate: float, kind: str, looks: int) -> list[Seizure]:
     """Place at most one episode in a segment, clear of its seams."""
     inner = length - 2 * _OVERLAP
     if rng.random() >= 1 - np.exp(-rate * length) or inner < 20:
         return []
     found = draw_seizures(rng, inner, kind, looks=looks)
     return [replace(seizure, onset=seizure.onset + _OVERLAP) for seizure in found]
-
-
-def _fade_in(data: Float32Array, tail: Float32Array) -> None:
-    """Fade the end of the segment before into the beginning of this one, in place; powers add up."""
-    n = min(tail.shape[1], data.shape[1])
-    turn = (np.linspace(0, np.pi / 2, n)).astype(np.float32)
-    data[:, :n] = tail[:, :n] * np.cos(turn) + data[:, :n] * np.sin(turn)

@@ -6,11 +6,10 @@ from functools import cache
 from typing import cast
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from restcli.signal.montage import ELECTRODES_19, electrode_position
-from restcli.simulate.waves import Float32Array
+from restcli.simulate.waves import Float32Array, WaveGenerator
 
 ELECTRODES_21 = (*ELECTRODES_19, "A1", "A2")
 INDEX = {name: i for i, name in enumerate(ELECTRODES_21)}
@@ -33,12 +32,12 @@ def direction(name: str) -> NDArray[np.float64]:
     return np.asarray(point / np.linalg.norm(point))
 
 
-def any_electrode(rng: Generator, count: int = 19) -> NDArray[np.float64]:
+def any_electrode(rng: WaveGenerator, count: int = 19) -> NDArray[np.float64]:
     """Draw the position of one of the first `count` electrodes."""
     return direction(ELECTRODES_21[int(rng.integers(0, count))])
 
 
-def random_direction(rng: Generator, lowest: float = -0.1) -> NDArray[np.float64]:
+def random_direction(rng: WaveGenerator, lowest: float = -0.1) -> NDArray[np.float64]:
     """Draw a position on the scalp, uniform over the sphere above height `lowest`."""
     height = rng.uniform(lowest, 1.0)
     angle = rng.uniform(0, 2 * np.pi)
@@ -52,12 +51,10 @@ def mirrored(place: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def dipole_maps(
-    rng: Generator, directions: NDArray[np.float64], *, depth: tuple[float, float] = (0.45, 0.80)
+    rng: WaveGenerator, directions: NDArray[np.float64], *, depth: tuple[float, float] = (0.45, 0.80)
 ) -> Float32Array:
-    """Draw one cortical dipole under each of K directions; return their potentials, (21, K), with a peak of 1.
-
-    The potential is that of an unbounded homogeneous medium (Nunez and Srinivasan, Electric Fields of the Brain, 2006).
-    """
+    """Draw one cortical dipole under each of K directions; return their potentials, (21, K), with a peak of 1."""
+    # In an unbounded homogeneous medium (Nunez and Srinivasan, Electric Fields of the Brain, 2006).
     # Cortex lies at .80-.87 of the scalp's radius; deeper dipoles stand for extended patches.
     count = len(directions)
     radius = rng.uniform(*depth, size=(count, 1))
@@ -71,7 +68,7 @@ def dipole_maps(
 
 
 def dipole_map(
-    rng: Generator, place: NDArray[np.float64], *, spread: float = 0.15, depth: tuple[float, float] = (0.5, 0.8)
+    rng: WaveGenerator, place: NDArray[np.float64], *, spread: float = 0.15, depth: tuple[float, float] = (0.5, 0.8)
 ) -> Float32Array:
     """Draw one dipole near `place` (jitter `spread`, head radii) and return its potential, (21,)."""
     near = place + rng.normal(0, spread, 3)
@@ -91,12 +88,12 @@ def electrode_map(electrode: int) -> Float32Array:
     return field_map
 
 
-def patch_maps(rng: Generator, centre: NDArray[np.float64], fall: float) -> tuple[Float32Array, NDArray[np.float64]]:
-    """Draw sources under all 19 electrodes that take part in one discharge; return (21, 19) fields and distances (19,).
-
-    The strength falls to 1/e over the chord `fall`: .3 one lobe, 2 a hemisphere and part of the other, 8 uniform
-    (Tao et al., Epilepsia 2007: the source area decides which ictal patterns the scalp shows).
-    """
+def patch_maps(
+    rng: WaveGenerator, centre: NDArray[np.float64], fall: float
+) -> tuple[Float32Array, NDArray[np.float64]]:
+    """Draw sources under all 19 electrodes that join one discharge; return fields (21, 19) and distances (19,)."""
+    # Strength falls to 1/e over the chord `fall`: .3 one lobe, 2 a hemisphere and part of the other, 8 uniform
+    # (Tao et al., Epilepsia 2007: the source area decides which ictal patterns the scalp shows).
     spots = positions()[:19] + rng.normal(0, 0.15, (19, 3))
     spots /= np.linalg.norm(spots, axis=1, keepdims=True)
     distance = np.linalg.norm(spots - centre, axis=1)

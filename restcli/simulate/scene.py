@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
-from numpy.random import Generator
 from scipy import fft
 
 from restcli.signal.montage import DOUBLE_BANANA
@@ -18,10 +17,10 @@ from restcli.simulate.waves import (
     BoolArray,
     Float32Array,
     Wave,
+    WaveGenerator,
     edges,
     generator,
     overlap,
-    poisson_times,
     scaled,
 )
 
@@ -39,20 +38,20 @@ class Scene:
         self.states: dict[str, BoolArray] = {}  # per second
         self.drawn: list[dict[str, Any]] = []
 
-    def rng(self, name: str) -> Generator:
+    def rng(self, name: str) -> WaveGenerator:
         """Return the generator of the component `name`."""
         return generator(*self.seed, zlib.crc32(name.encode()))
 
-    def moments(self, rng: Generator, low: float, high: float) -> list[float]:
+    def moments(self, rng: WaveGenerator, low: float, high: float) -> list[float]:
         """Draw the onsets (s) of events that come independently, `low` to `high` of them a minute."""
-        return poisson_times(rng, rng.uniform(low, high) / 60, self.seconds)
+        return rng.poisson_times(rng.uniform(low, high) / 60, self.seconds)
 
     def add(self, field_map: Float32Array, start: float, wave: Wave, size: float = 1.0) -> None:
         """Add a source: `field_map` (21,) times `wave` (m,) times `size`, µV, from `start` s on, cut at the ends."""
         inside, part = overlap(start, len(wave), self.n)
         self.data[:, inside] += field_map[:, None] * scaled(wave, size)[None, part]
 
-    def add_all(self, maps: Float32Array, start: float, waves: Float32Array) -> None:
+    def add_all(self, start: float, maps: Float32Array, waves: Float32Array) -> None:
         """Add several sources at once: `maps` (21, K), `waves` (K, m)."""
         inside, part = overlap(start, waves.shape[1], self.n)
         self.data[:, inside] += mix(maps, waves[:, part])
@@ -74,10 +73,7 @@ class Scene:
         self.under = None
 
     def layer_gain(self, onset: float, duration: float, wanted: float) -> np.float32:
-        """Return the factor that raises the open layer to `wanted` times the rest of the scene, 900 µV at most.
-
-        The sizes compared are medians over derivations of the RMS from `onset` on for `duration` s.
-        """
+        """Return the factor that raises the open layer to `wanted` times the rest (median derivation RMS)."""
         if self.under is None:
             raise ValueError("no layer is open")
         span = slice(max(0, round(onset * SFREQ)), max(1, round((onset + duration) * SFREQ)))

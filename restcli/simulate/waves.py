@@ -21,38 +21,6 @@ _TABLE = 1024  # points in one cycle of a tabulated waveform: a spike of .05 cyc
 _ONE_CYCLE = np.arange(_TABLE) / _TABLE
 
 
-def generator(*seed: int) -> Generator:
-    """Return a PCG64 generator; `numpy.random.default_rng` may change its algorithm."""
-    return Generator(np.random.PCG64(seed))
-
-
-def log_uniform(rng: Generator, low: float, high: float) -> float:
-    """Draw from a log-uniform distribution."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
-
-
-def pick(rng: Generator, weights: dict[str, float]) -> str:
-    """Draw one key; weights need not add up to one."""
-    names = list(weights)
-    cumulated = np.cumsum([weights[name] for name in names])
-    return names[int(np.searchsorted(cumulated, rng.uniform(0, cumulated[-1]), side="right").clip(0, len(names) - 1))]
-
-
-def choose(rng: Generator, items: Sequence[_Item]) -> _Item:
-    """Draw one item, all equally likely."""
-    return items[int(rng.integers(0, len(items)))]
-
-
-def samples(rng: Generator, shortest: float, longest: float) -> int:
-    """Draw a length in samples, log-uniform between two limits in seconds."""
-    return round(log_uniform(rng, shortest, longest) * SFREQ)
-
-
-def poisson_times(rng: Generator, rate: float, seconds: float) -> list[float]:
-    """Draw the onsets (s) of events that come independently at `rate` a second."""
-    return sorted(rng.uniform(0, seconds, int(rng.poisson(rate * seconds))).tolist())
-
-
 def scaled(wave: Wave, size: float) -> Float32Array:
     """Return a wave times its size, rounded to single precision once."""
     return np.asarray(wave * float(size), dtype=np.float32)
@@ -66,25 +34,6 @@ def overlap(start: float, length: int, n: int) -> tuple[slice, slice]:
     return slice(low, high), slice(low - first, high - first)
 
 
-# --- noise and envelopes ---------------------------------------------------------------------------------------------
-
-
-def shaped_noise(rng: Generator, gain: Float32Array, n: int, *, low: int = 0) -> Float32Array:
-    """Make Gaussian noise of unit RMS, (K, n), with spectra of amplitude `gain` (K, F).
-
-    The F neighbouring bins of the real FFT of length ``fft_length(n)`` begin at bin `low`; all others are empty.
-    """
-    count, width = gain.shape
-    length = fft_length(n)
-    spectrum = np.zeros((count, length // 2 + 1), dtype=np.complex64)
-    parts = rng.standard_normal((count, width, 2), dtype=np.float32)
-    spectrum[:, low : low + width] = parts.view(np.complex64)[..., 0] * gain
-    spectrum[:, 0] = 0
-    norm = length / np.sqrt(2 * 2 * np.maximum((gain.astype(np.float64) ** 2).sum(axis=1, keepdims=True), 1e-30))
-    wave: Float32Array = fft.irfft(spectrum * norm.astype(np.float32), n=length, axis=1)[:, :n]
-    return wave
-
-
 def fft_length(n: int) -> int:
     """Return the FFT length used for `n` samples: fast, even and never shorter."""
     length = int(fft.next_fast_len(n, real=True))
@@ -96,39 +45,6 @@ def bin_frequencies(n: int) -> Float32Array:
     return np.asarray(fft.rfftfreq(fft_length(n), 1 / SFREQ), dtype=np.float32)
 
 
-def coloured_noise(rng: Generator, n: int, slope: NDArray[np.float64], knee: NDArray[np.float64]) -> Float32Array:
-    """Make noise of power ``1 / (f + knee)^slope`` above .05 Hz, unit RMS; slope, knee (K,) -> (K, n)."""
-    frequency = bin_frequencies(n)
-    corner = np.log(frequency[None] + knee.astype(np.float32)[:, None] + 1e-6)
-    gain = np.exp(corner * (-0.5 * slope.astype(np.float32))[:, None])
-    gain[:, frequency < 0.05] = 0
-    return shaped_noise(rng, gain, n)
-
-
-def rhythm(rng: Generator, n: int, frequency: float, width: float) -> Float32Array:
-    """Make a narrow-band Gaussian rhythm, (n,), unit RMS; it waxes and wanes over about 1/width s."""
-    frequencies = bin_frequencies(n)
-    low, high = np.searchsorted(frequencies, [max(0.05, frequency - 4 * width), frequency + 4 * width])
-    high = max(high, low + 2)
-    gain = np.exp(-0.5 * ((frequencies[low:high] - frequency) / width) ** 2)
-    return cast("Float32Array", shaped_noise(rng, gain[None].astype(np.float32), n, low=int(low))[0])
-
-
-def band_noise(rng: Generator, n: int, low: float, high: float) -> Float32Array:
-    """Make noise between two frequencies (Hz) with soft edges, (n,), unit RMS."""
-    frequency = bin_frequencies(n).astype(np.float64)
-    gain = 1 / np.sqrt(1 + (low / np.maximum(frequency, 1e-3)) ** 6) / np.sqrt(1 + (frequency / high) ** 8)
-    return cast("Float32Array", shaped_noise(rng, gain[None].astype(np.float32), n)[0])
-
-
-def slow_curve(rng: Generator, n: int, sigma: float, period: float) -> Float32Array:
-    """Draw a positive curve that wanders about 1: exp of normal knots (`sigma`) every `period` s, joined by lines."""
-    knots = int(np.ceil(n / SFREQ / period)) + 2
-    values = rng.normal(0, sigma, knots) - 0.5 * sigma**2
-    time = np.arange(n, dtype=np.float64) / SFREQ + rng.uniform(0, period)
-    return np.exp(np.interp(time, np.arange(knots) * period, values)).astype(np.float32)
-
-
 def edges(n: int, rise: float, fall: float) -> Float32Array:
     """Return a plateau of 1 with raised-cosine edges of `rise` and `fall` seconds, (n,)."""
     window = np.ones(n, dtype=np.float32)
@@ -136,23 +52,6 @@ def edges(n: int, rise: float, fall: float) -> Float32Array:
     window[:first] *= (0.5 - 0.5 * np.cos(np.pi * (np.arange(first) + 0.5) / first)).astype(np.float32)
     window[n - last :] *= (0.5 + 0.5 * np.cos(np.pi * (np.arange(last) + 0.5) / last)).astype(np.float32)
     return window
-
-
-# --- oscillations ----------------------------------------------------------------------------------------------------
-
-
-def gliding_phase(
-    rng: Generator, n: int, frequencies: tuple[float, ...], *, jitter: float, knot: float = 0.5
-) -> NDArray[np.float64]:
-    """Draw the phase (cycles), (n,), of an oscillation that glides through `frequencies` (Hz, evenly in time).
-
-    The frequency follows the points geometrically and wanders by the fraction `jitter` every `knot` s.
-    """
-    knots = max(2, int(np.ceil(n / SFREQ / knot)) + 1)
-    path = np.interp(np.linspace(0, 1, knots), np.linspace(0, 1, len(frequencies)), np.log(frequencies))
-    path = path + rng.normal(0, jitter, knots)
-    frequency = np.exp(np.interp(np.linspace(0, knots - 1, n), np.arange(knots), path))
-    return np.cumsum(frequency) / SFREQ + rng.uniform(0, 1)
 
 
 def _sharp_cycle(rng: Generator, phase: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -187,57 +86,136 @@ _CYCLES: dict[str, Callable[[Generator, NDArray[np.float64]], NDArray[np.float64
 }
 
 
-def cycle_table(rng: Generator, kind: str) -> Float32Array:
-    """Draw one cycle of a waveform, peak 1, (1024,): sine, sharp, triangle, spike_wave or pulse."""
-    wave = _CYCLES[kind](rng, _ONE_CYCLE)
-    wave = wave - wave.mean()
-    return cast("Float32Array", (wave / np.abs(wave).max()).astype(np.float32))
-
-
 def play(table: Float32Array, phase: NDArray[np.float64]) -> Float32Array:
     """Read a cycle table along a phase in cycles."""
     return cast("Float32Array", table[((phase % 1.0) * _TABLE).astype(np.int32) & (_TABLE - 1)])
 
 
-def train(
-    rng: Generator,
-    n: int,
-    path: tuple[float, ...],
-    *,
-    shape: str | dict[str, float] = "sharp",
-    jitter: float,
-    uneven: float = 0.0,
-) -> Float32Array:
-    """Draw cycles of one waveform (or one of several, by weight) whose frequency glides and whose size varies, (n,)."""
-    phase = gliding_phase(rng, n, path, jitter=jitter)
-    wave = play(cycle_table(rng, shape if isinstance(shape, str) else pick(rng, shape)), phase)
-    return wave * per_cycle(rng, phase, uneven) if uneven else wave
+class WaveGenerator(Generator):
+    """Random numbers and the signals of single sources that are drawn from them."""
+
+    def log_uniform(self, low: float, high: float) -> float:
+        """Draw from a log-uniform distribution."""
+        return float(np.exp(self.uniform(np.log(low), np.log(high))))
+
+    def pick(self, weights: dict[str, float]) -> str:
+        """Draw one key; weights need not add up to one."""
+        names = list(weights)
+        cumulated = np.cumsum([weights[name] for name in names])
+        return names[
+            int(np.searchsorted(cumulated, self.uniform(0, cumulated[-1]), side="right").clip(0, len(names) - 1))
+        ]
+
+    def choose(self, items: Sequence[_Item]) -> _Item:
+        """Draw one item, all equally likely."""
+        return items[int(self.integers(0, len(items)))]
+
+    def samples(self, shortest: float, longest: float) -> int:
+        """Draw a length in samples, log-uniform between two limits in seconds."""
+        return round(self.log_uniform(shortest, longest) * SFREQ)
+
+    def poisson_times(self, rate: float, seconds: float) -> list[float]:
+        """Draw the onsets (s) of events that come independently at `rate` a second."""
+        return sorted(self.uniform(0, seconds, int(self.poisson(rate * seconds))).tolist())
+
+    def shaped_noise(self, gain: Float32Array, n: int, *, low: int = 0) -> Float32Array:
+        """Make noise of unit RMS, (K, n), with amplitudes `gain` (K, F) in the F bins of the FFT from `low` on."""
+        count, width = gain.shape
+        length = fft_length(n)
+        spectrum = np.zeros((count, length // 2 + 1), dtype=np.complex64)
+        parts = self.standard_normal((count, width, 2), dtype=np.float32)
+        spectrum[:, low : low + width] = parts.view(np.complex64)[..., 0] * gain
+        spectrum[:, 0] = 0
+        norm = length / np.sqrt(2 * 2 * np.maximum((gain.astype(np.float64) ** 2).sum(axis=1, keepdims=True), 1e-30))
+        wave: Float32Array = fft.irfft(spectrum * norm.astype(np.float32), n=length, axis=1)[:, :n]
+        return wave
+
+    def coloured_noise(self, n: int, slope: NDArray[np.float64], knee: NDArray[np.float64]) -> Float32Array:
+        """Make noise of power ``1 / (f + knee)^slope`` above .05 Hz, unit RMS; slope, knee (K,) -> (K, n)."""
+        frequency = bin_frequencies(n)
+        corner = np.log(frequency[None] + knee.astype(np.float32)[:, None] + 1e-6)
+        gain = np.exp(corner * (-0.5 * slope.astype(np.float32))[:, None])
+        gain[:, frequency < 0.05] = 0
+        return self.shaped_noise(gain, n)
+
+    def rhythm(self, n: int, frequency: float, width: float) -> Float32Array:
+        """Make a narrow-band Gaussian rhythm, (n,), unit RMS; it waxes and wanes over about 1/width s."""
+        frequencies = bin_frequencies(n)
+        low, high = np.searchsorted(frequencies, [max(0.05, frequency - 4 * width), frequency + 4 * width])
+        high = max(high, low + 2)
+        gain = np.exp(-0.5 * ((frequencies[low:high] - frequency) / width) ** 2)
+        return cast("Float32Array", self.shaped_noise(gain[None].astype(np.float32), n, low=int(low))[0])
+
+    def band_noise(self, n: int, low: float, high: float) -> Float32Array:
+        """Make noise between two frequencies (Hz) with soft edges, (n,), unit RMS."""
+        frequency = bin_frequencies(n).astype(np.float64)
+        gain = 1 / np.sqrt(1 + (low / np.maximum(frequency, 1e-3)) ** 6) / np.sqrt(1 + (frequency / high) ** 8)
+        return cast("Float32Array", self.shaped_noise(gain[None].astype(np.float32), n)[0])
+
+    def slow_curve(self, n: int, sigma: float, period: float) -> Float32Array:
+        """Draw a curve that wanders about 1: exp of normal knots (`sigma`) every `period` s, joined by lines."""
+        knots = int(np.ceil(n / SFREQ / period)) + 2
+        values = self.normal(0, sigma, knots) - 0.5 * sigma**2
+        time = np.arange(n, dtype=np.float64) / SFREQ + self.uniform(0, period)
+        return np.exp(np.interp(time, np.arange(knots) * period, values)).astype(np.float32)
+
+    def gliding_phase(
+        self, n: int, frequencies: tuple[float, ...], *, jitter: float, knot: float = 0.5
+    ) -> NDArray[np.float64]:
+        """Draw the phase in cycles, (n,), of an oscillation that glides through `frequencies` (Hz), evenly in time."""
+        # It follows the points geometrically and wanders by the fraction `jitter` every `knot` s.
+        knots = max(2, int(np.ceil(n / SFREQ / knot)) + 1)
+        path = np.interp(np.linspace(0, 1, knots), np.linspace(0, 1, len(frequencies)), np.log(frequencies))
+        path = path + self.normal(0, jitter, knots)
+        frequency = np.exp(np.interp(np.linspace(0, knots - 1, n), np.arange(knots), path))
+        return np.cumsum(frequency) / SFREQ + self.uniform(0, 1)
+
+    def cycle_table(self, kind: str) -> Float32Array:
+        """Draw one cycle of a waveform, peak 1, (1024,): sine, sharp, triangle, spike_wave or pulse."""
+        wave = _CYCLES[kind](self, _ONE_CYCLE)
+        wave = wave - wave.mean()
+        return cast("Float32Array", (wave / np.abs(wave).max()).astype(np.float32))
+
+    def train(
+        self,
+        n: int,
+        path: tuple[float, ...],
+        *,
+        shape: str | dict[str, float] = "sharp",
+        jitter: float,
+        uneven: float = 0.0,
+    ) -> Float32Array:
+        """Draw cycles of one waveform (or of one among several, by weight) that glide and vary in size, (n,)."""
+        phase = self.gliding_phase(n, path, jitter=jitter)
+        wave = play(self.cycle_table(shape if isinstance(shape, str) else self.pick(shape)), phase)
+        return wave * self.per_cycle(phase, uneven) if uneven else wave
+
+    def per_cycle(self, phase: NDArray[np.float64], sigma: float) -> Float32Array:
+        """Draw an amplitude for each cycle (log-normal, `sigma`), held over the cycle, (n,)."""
+        cycle = np.floor(phase - phase[0]).astype(np.int32)
+        return cast("Float32Array", np.exp(self.normal(0, sigma, int(cycle[-1]) + 1)).astype(np.float32)[cycle])
+
+    def k_complex(self, amplitude: float) -> Float32Array:
+        """Draw a sharp wave followed by a slower one of the other sign, .3-1.2 s in all."""
+        length = self.uniform(0.3, 1.2)
+        time = np.arange(round(length * SFREQ)) / SFREQ / length
+        slow = self.uniform(0.4, 0.9) * np.exp(-0.5 * ((time - 0.6) / 0.16) ** 2)
+        return np.asarray(amplitude * (slow - np.exp(-0.5 * ((time - 0.25) / 0.09) ** 2)), dtype=np.float32)
+
+    def sharp_waves(self, times: Sequence[float] | NDArray[np.float64], n: int, length: float) -> Float32Array:
+        """Draw a train of sharp discharges of one shape, unit peak and about `length` s each, at `times` (s), (n,)."""
+        table = np.append(self.cycle_table("pulse"), np.float32(0))
+        wave = np.zeros(n, dtype=np.float32)
+        for time in times:
+            m = max(8, round(length * np.exp(self.normal(0, 0.15)) * SFREQ))
+            shape = np.interp(np.linspace(0, len(table) - 1, m), np.arange(len(table)), table) * np.exp(
+                self.normal(0, 0.2)
+            )
+            inside, part = overlap(time, m, n)
+            wave[inside] += shape[part]
+        return wave
 
 
-def per_cycle(rng: Generator, phase: NDArray[np.float64], sigma: float) -> Float32Array:
-    """Draw an amplitude for each cycle (log-normal, `sigma`), held over the cycle, (n,)."""
-    cycle = np.floor(phase - phase[0]).astype(np.int32)
-    return cast("Float32Array", np.exp(rng.normal(0, sigma, int(cycle[-1]) + 1)).astype(np.float32)[cycle])
-
-
-# --- single waves ----------------------------------------------------------------------------------------------------
-
-
-def k_complex(rng: Generator, amplitude: float) -> Float32Array:
-    """Draw a sharp wave followed by a slower one of the other sign, .3-1.2 s in all."""
-    length = rng.uniform(0.3, 1.2)
-    time = np.arange(round(length * SFREQ)) / SFREQ / length
-    slow = rng.uniform(0.4, 0.9) * np.exp(-0.5 * ((time - 0.6) / 0.16) ** 2)
-    return np.asarray(amplitude * (slow - np.exp(-0.5 * ((time - 0.25) / 0.09) ** 2)), dtype=np.float32)
-
-
-def sharp_waves(rng: Generator, times: Sequence[float] | NDArray[np.float64], n: int, length: float) -> Float32Array:
-    """Draw a train of sharp discharges of one shape, unit peak and about `length` s each, at `times` (s), (n,)."""
-    table = np.append(cycle_table(rng, "pulse"), np.float32(0))
-    wave = np.zeros(n, dtype=np.float32)
-    for time in times:
-        m = max(8, round(length * np.exp(rng.normal(0, 0.15)) * SFREQ))
-        shape = np.interp(np.linspace(0, len(table) - 1, m), np.arange(len(table)), table) * np.exp(rng.normal(0, 0.2))
-        inside, part = overlap(time, m, n)
-        wave[inside] += shape[part]
-    return wave
+def generator(*seed: int) -> WaveGenerator:
+    """Return a PCG64 generator; `numpy.random.default_rng` may change its algorithm."""
+    return WaveGenerator(np.random.PCG64(seed))
