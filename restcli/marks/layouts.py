@@ -77,11 +77,7 @@ class Layout:
 
 
 def find_items(path: str | Path) -> tuple[Item, ...]:
-    """Find every recording in a folder (or one recording), with its marks, patient and official split.
-
-    Folders are in one of `LAYOUTS`, or have a table of events beside each recording (``X_events.tsv`` or ``X.tsv``).
-    A recording without marks is never taken as background. ``derivatives`` and hidden folders are left out.
-    """
+    """Find recordings by one of `LAYOUTS`, or with ``X_events.tsv`` beside each; none without marks is background."""
     root = Path(path)
     if not root.exists():
         raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings")

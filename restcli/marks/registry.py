@@ -48,11 +48,7 @@ def may_hold_events(path: Path) -> bool:
 
 
 def read_events(path: str | Path, *, duration: float | None = None, start: datetime | None = None) -> Events:
-    """Read the events of one recording in any known format; see `FORMATS`.
-
-    Formats that do not hold `duration` and `start` need them (UnknownLengthError). Anything unclear is an
-    AnnotationError; the result is empty only if the file says that somebody looked.
-    """
+    """Read the events of one recording in any of `FORMATS`; some hold no `duration` or `start` (UnknownLengthError)."""
     source = Path(path)
     form = find_format(source)
     if form is None:
@@ -63,10 +59,7 @@ def read_events(path: str | Path, *, duration: float | None = None, start: datet
 
 
 def write_events(events: Events, path: str | Path, name: str) -> str:
-    """Write the events of one recording in the format `name`, whole or not at all; no patient is named.
-
-    Returns a remark for the user on what this file cannot hold although the format usually does, mostly empty.
-    """
+    """Write events in the format `name`, whole or not at all; return a remark on what the file cannot hold, or ''."""
     target = Path(path)
     form = WRITABLE.get(name)
     if form is None or form.write is None:

@@ -61,10 +61,7 @@ class _Recording:
 
 
 def read_list(path: Path, starts: Mapping[str, datetime] | None = None) -> dict[str, Table | AnnotationError]:
-    """Read a list: the name of each recording and its marks, or what is wrong with them.
-
-    Times of the day count from the recording's header (`starts`), else from the list. Known misprints are corrected.
-    """
+    """Read the marks of each recording, or what is wrong with them; its header (`starts`) goes before the list."""
     recordings: dict[str, _Recording] = {}
     name = ""
     for where, key, value in named_values(path):
@@ -98,10 +95,7 @@ def _file_name(text: str) -> str:
 
 
 def _seconds_of_day(text: str, where: str) -> float:
-    """Read a time such as ``19.58.36``, ``21:51:02`` or ``16:13.23``.
-
-    Of a clinical and an electrical onset the electrical one counts, of two ends joined by "or" the first.
-    """
+    """Read ``19.58.36``, ``21:51:02`` or ``16:13.23``; of two times the electrical onset counts, else the first."""
     found = list(_TIME.finditer(text))
     rest = re.sub(r"\([^)]*\)|\bop+ure\b|[;,]", "", _TIME.sub("", text), flags=re.IGNORECASE)
     electrical = [match for match in found if re.match(r"\s*\(\s*electr", text[match.end() :], re.IGNORECASE)]

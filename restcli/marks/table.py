@@ -219,7 +219,9 @@ def to_events(table: Table, where: str, duration: float | None = None, start: da
         if not any(event.onset <= row.onset <= event.stop for event in result):
             raise AnnotationError(row.where, "the seizure has no length", "a stop after the onset")
     ignored = {row.label.removeprefix(f"{OTHER}:") for row in table.rows if row.label.startswith(OTHER)}
-    unscored = tuple(_shifted(span, shift) for span in table.unscored)
+    # What was not scored may lie beyond the end of a file that was cut off.
+    spans = [(max(0.0, span.start + shift), span.stop + shift, span.reason) for span in table.unscored]
+    unscored = tuple(Span(begin, max(begin, stop), reason) for begin, stop, reason in spans)
     return replace(result, unscored=unscored, ignored=tuple(sorted(ignored)))
 
 
@@ -255,9 +257,3 @@ def _check_row(row: Row, length: float) -> None:
     for confidence in (row.confidence, row.label_confidence):
         if not (math.isnan(confidence) or 0 <= confidence <= 1):
             raise AnnotationError(row.where, f"the confidence is {confidence:g}", "a probability from 0 to 1")
-
-
-def _shifted(span: Span, shift: float) -> Span:
-    """Shift a span that was not scored; it may lie beyond the end of a file that was cut off."""
-    start = max(0.0, span.start + shift)
-    return Span(start, max(start, span.stop + shift), span.reason)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from restcli.simulate.head import MIRROR, dipole_map, dipole_maps, direction, local_map, mix, random_direction
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import SFREQ, Float32Array, WaveGenerator, edges, overlap
+from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, edges, overlap
 
 # Share of recordings, youngest and oldest (years), factor on the amplitude. Children and infants have thin skulls and
 # high voltages; the old have slightly lower ones (Niedermeyer, ch. on maturation and ageing).
@@ -42,8 +41,8 @@ class Brain:
     base: float  # median over electrodes of the waking background's RMS, µV
     state: str  # at the beginning
     maps: Float32Array  # (21, K), fields of the K background sources
-    slope: NDArray[np.float64]  # (K,), power spectrum 1 / (f + knee)^slope
-    knee: NDArray[np.float64]  # (K,), Hz
+    slope: FloatArray  # (K,), power spectrum 1 / (f + knee)^slope
+    knee: FloatArray  # (K,), Hz
     alpha: float  # frequency of the posterior rhythm, Hz
     alpha_amplitude: float  # at the occiput, in units of `base`
     unrest: float  # spread (ln) of the background's amplitude from second to second

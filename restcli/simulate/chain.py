@@ -7,12 +7,11 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import signal
 
 from restcli.simulate.head import ELECTRODES_21, INDEX, electrode_map
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import SFREQ, Float32Array, Wave, WaveGenerator, overlap, scaled
+from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, Wave, WaveGenerator, overlap, scaled
 
 _NEIGHBOURS = (("FP1", "FP2"), ("O1", "O2"), ("FP1", "F7"), ("FP2", "F8"), ("C3", "P3"), ("C4", "P4"), ("FZ", "CZ"))
 
@@ -187,7 +186,7 @@ class Recorder:
         self.chain = chain
         self._rng = rng
         self._sections = _sections(chain)
-        self._state: NDArray[np.float64] | None = None
+        self._state: FloatArray | None = None
         self._time = 0
         self._hum = (rng.normal(0, 1, (2, len(ELECTRODES_21))) * chain.mains / np.sqrt(2)).astype(np.float32)
         self._tone = (chain.tone[1] * np.exp(rng.normal(0, 0.6, 21))).astype(np.float32)
@@ -243,7 +242,7 @@ def refer(potentials: Float32Array, reference: str) -> Float32Array:
     return cast("Float32Array", potentials - potentials[[INDEX[name] for name in names]].mean(axis=0))
 
 
-def _sections(chain: Chain) -> NDArray[np.float64] | None:
+def _sections(chain: Chain) -> FloatArray | None:
     """Return the second-order sections of all filters, (S, 6)."""
     parts = []
     if chain.high_pass > 0:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from restcli.simulate.head import dipole_map, direction, mirrored, patch_maps, random_direction
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import SFREQ, Float32Array, WaveGenerator, edges, generator
+from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, edges, generator
 
 _TEMPORAL = ("F7+T3", "F8+T4", "T3+T5", "T4+T6")
 _WAVEFORMS = {"sine": 0.25, "sharp": 0.45, "spike_wave": 0.2, "triangle": 0.1}
@@ -32,7 +32,7 @@ class Seizure:
         return round(self.duration * SFREQ)
 
     @property
-    def place(self) -> NDArray[np.float64]:
+    def place(self) -> FloatArray:
         """Focus on the unit sphere, (3,), which follows from `looks`."""
         rng = generator(self.looks, 1)
         if self.kind == "temporal":
@@ -45,7 +45,7 @@ class Discharge:
     """One oscillation, of which every source shows a version with its own delay and phase."""
 
     frequency: float  # mean, Hz
-    phase: NDArray[np.float64]  # (n,), cycles
+    phase: FloatArray  # (n,), cycles
     shapes: Float32Array  # (K, 1024), cycle tables
     choice: NDArray[np.intp]  # (n,), shape of the current cycle
     size: Float32Array  # (n,), of the current cycle
@@ -90,9 +90,7 @@ def evolve(rng: WaveGenerator, seizure: Seizure, path: tuple[float, ...], amplit
     return discharge.times(course * np.float32(amplitude))
 
 
-def spread(
-    scene: Scene, rng: WaveGenerator, seizure: Seizure, place: NDArray[np.float64], discharge: Discharge
-) -> Float32Array:
+def spread(scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArray, discharge: Discharge) -> Float32Array:
     """Add a discharge that spreads from `place`, and return the field of its first source."""
     # 3-8 sources join with lags of about a tenth of a cycle, in 40 % also in the mirror region; patients vary as much
     # (Schomer and Lopes da Silva, Niedermeyer's Electroencephalography, 7th ed. 2018).
@@ -125,7 +123,7 @@ def spread(
 
 
 def recruit(
-    rng: WaveGenerator, discharge: Discharge, centre: NDArray[np.float64], fall: float, latest: float = 0.0
+    rng: WaveGenerator, discharge: Discharge, centre: FloatArray, fall: float, latest: float = 0.0
 ) -> tuple[Float32Array, Float32Array]:
     """Draw fields (21, 19) and waves (19, n) of cortex that joins: less, and up to `latest` s later, far away."""
     # A scalp rhythm needs about 10 cm2 of synchronous cortex to be visible: more than a few dipoles.

@@ -6,10 +6,9 @@ from functools import cache
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from restcli.signal.montage import ELECTRODES_19, electrode_position
-from restcli.simulate.waves import Float32Array, WaveGenerator
+from restcli.simulate.waves import Float32Array, FloatArray, WaveGenerator
 
 ELECTRODES_21 = (*ELECTRODES_19, "A1", "A2")
 INDEX = {name: i for i, name in enumerate(ELECTRODES_21)}
@@ -19,25 +18,25 @@ MIRROR = np.array([INDEX[name.translate(_OTHER_SIDE)] for name in ELECTRODES_21]
 
 
 @cache
-def positions() -> NDArray[np.float64]:
+def positions() -> FloatArray:
     """Return the 21 electrodes (19 and both ears) on the unit sphere, (21, 3)."""
     points = np.array([electrode_position(name) for name in ELECTRODES_21])
     points.setflags(write=False)
     return points
 
 
-def direction(name: str) -> NDArray[np.float64]:
+def direction(name: str) -> FloatArray:
     """Return the position of an electrode, (3,), or the middle of several joined by ``+``."""
     point = np.sum([electrode_position(part) for part in name.split("+")], axis=0)
     return np.asarray(point / np.linalg.norm(point))
 
 
-def any_electrode(rng: WaveGenerator, count: int = 19) -> NDArray[np.float64]:
+def any_electrode(rng: WaveGenerator, count: int = 19) -> FloatArray:
     """Draw the position of one of the first `count` electrodes."""
     return direction(ELECTRODES_21[int(rng.integers(0, count))])
 
 
-def random_direction(rng: WaveGenerator, lowest: float = -0.1) -> NDArray[np.float64]:
+def random_direction(rng: WaveGenerator, lowest: float = -0.1) -> FloatArray:
     """Draw a position on the scalp, uniform over the sphere above height `lowest`."""
     height = rng.uniform(lowest, 1.0)
     angle = rng.uniform(0, 2 * np.pi)
@@ -45,13 +44,13 @@ def random_direction(rng: WaveGenerator, lowest: float = -0.1) -> NDArray[np.flo
     return np.array([radius * np.cos(angle), radius * np.sin(angle), height])
 
 
-def mirrored(place: NDArray[np.float64]) -> NDArray[np.float64]:
+def mirrored(place: FloatArray) -> FloatArray:
     """Return the same position on the other side of the head."""
-    return cast("NDArray[np.float64]", place * np.array([-1.0, 1.0, 1.0]))
+    return cast("FloatArray", place * np.array([-1.0, 1.0, 1.0]))
 
 
 def dipole_maps(
-    rng: WaveGenerator, directions: NDArray[np.float64], *, depth: tuple[float, float] = (0.45, 0.80)
+    rng: WaveGenerator, directions: FloatArray, *, depth: tuple[float, float] = (0.45, 0.80)
 ) -> Float32Array:
     """Draw one cortical dipole under each of K directions; return their potentials, (21, K), with a peak of 1."""
     # In an unbounded homogeneous medium (Nunez and Srinivasan, Electric Fields of the Brain, 2006).
@@ -68,14 +67,14 @@ def dipole_maps(
 
 
 def dipole_map(
-    rng: WaveGenerator, place: NDArray[np.float64], *, spread: float = 0.15, depth: tuple[float, float] = (0.5, 0.8)
+    rng: WaveGenerator, place: FloatArray, *, spread: float = 0.15, depth: tuple[float, float] = (0.5, 0.8)
 ) -> Float32Array:
     """Draw one dipole near `place` (jitter `spread`, head radii) and return its potential, (21,)."""
     near = place + rng.normal(0, spread, 3)
     return dipole_maps(rng, (near / np.linalg.norm(near))[None], depth=depth)[:, 0]
 
 
-def local_map(place: NDArray[np.float64], width: float) -> Float32Array:
+def local_map(place: FloatArray, width: float) -> Float32Array:
     """Return a field that falls off as a Gaussian of the chord distance: muscle, or a force on the electrodes."""
     distance = np.linalg.norm(positions() - place, axis=1)
     return cast("Float32Array", np.exp(-0.5 * (distance / width) ** 2).astype(np.float32))
@@ -88,9 +87,7 @@ def electrode_map(electrode: int) -> Float32Array:
     return field_map
 
 
-def patch_maps(
-    rng: WaveGenerator, centre: NDArray[np.float64], fall: float
-) -> tuple[Float32Array, NDArray[np.float64]]:
+def patch_maps(rng: WaveGenerator, centre: FloatArray, fall: float) -> tuple[Float32Array, FloatArray]:
     """Draw sources under all 19 electrodes that join one discharge; return fields (21, 19) and distances (19,)."""
     # Strength falls to 1/e over the chord `fall`: .3 one lobe, 2 a hemisphere and part of the other, 8 uniform
     # (Tao et al., Epilepsia 2007: the source area decides which ictal patterns the scalp shows).

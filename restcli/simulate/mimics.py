@@ -6,20 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from restcli.simulate.artefacts import muscle_burst
 from restcli.simulate.background import Brain
 from restcli.simulate.head import dipole_map, direction, mirrored, patch_maps, random_direction
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import SFREQ, Float32Array, WaveGenerator, edges, play
+from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, edges, play
 
 Maker = Callable[[Scene, Brain, WaveGenerator], None]
 
 
-def add_mimics(
-    scene: Scene, brain: Brain, state: str, *, has_seizure: bool, focus: NDArray[np.float64] | None = None
-) -> None:
+def add_mimics(scene: Scene, brain: Brain, state: str, *, has_seizure: bool, focus: FloatArray | None = None) -> None:
     """Add patterns, fewer beside a seizure, variants that fit age and state, and interictal spikes at a focus."""
     rng = scene.rng("mimics")
     count = int(rng.choice(3, p=[0.55, 0.3, 0.15])) if has_seizure else int(rng.choice(4, p=[0.25, 0.35, 0.25, 0.15]))
@@ -75,9 +72,7 @@ def _add_periodic(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     _mark(scene, "GPD" if generalised else "LPD", onset, n, frequency=frequency, **size)
 
 
-def _add_wide(
-    scene: Scene, rng: WaveGenerator, onset: float, wave: Float32Array, centre: NDArray[np.float64] | None
-) -> float:
+def _add_wide(scene: Scene, rng: WaveGenerator, onset: float, wave: Float32Array, centre: FloatArray | None) -> float:
     """Add a pattern, lateralised if it has no centre; return its size, a multiple of the background."""
     # As wide as a seizure, so that neither extent nor size alone distinguishes them.
     wanted = rng.log_uniform(0.4, 3)
@@ -115,7 +110,7 @@ def _add_spikes(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     _add_spikes_at(scene, brain, rng, random_direction(rng, -0.1))
 
 
-def _add_spikes_at(scene: Scene, brain: Brain, rng: WaveGenerator, place: NDArray[np.float64]) -> None:
+def _add_spikes_at(scene: Scene, brain: Brain, rng: WaveGenerator, place: FloatArray) -> None:
     """Add isolated interictal spikes of a focus, in a quarter of its mirror too: 1-40 a minute, 1.5-8 x base."""
     rate = rng.log_uniform(1, 40) / 60
     amplitude = brain.base * rng.log_uniform(1.5, 8)

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from restcli.simulate.artefacts import muscle_burst
 from restcli.simulate.background import Brain
 from restcli.simulate.discharge import Discharge, Seizure, evolve, oscillate, recruit, spread
 from restcli.simulate.head import dipole_map, direction, local_map
 from restcli.simulate.scene import LARGEST, Scene
-from restcli.simulate.waves import SFREQ, Float32Array, WaveGenerator, edges
+from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, edges
 
 Made = tuple[str, Float32Array | None]
 """SzCORE type, and the field at onset; None when a seizure begins everywhere."""
@@ -128,7 +127,7 @@ def _tonic_clonic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGener
 
 
 def _add_clonic(
-    scene: Scene, rng: WaveGenerator, seizure: Seizure, place: NDArray[np.float64], discharge: Discharge
+    scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArray, discharge: Discharge
 ) -> Float32Array:
     """Add spike-wave bursts, one a jerk, about `place`; return the envelope (n,) of the muscle that follows them."""
     scene.add_all(seizure.onset, *recruit(rng, discharge, place, rng.log_uniform(0.4, 6.0)))

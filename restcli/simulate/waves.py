@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 Float32Array = NDArray[np.float32]
+FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Wave = NDArray[np.floating[Any]]
 _Item = TypeVar("_Item")
@@ -54,7 +55,7 @@ def edges(n: int, rise: float, fall: float) -> Float32Array:
     return window
 
 
-def _sharp_cycle(rng: Generator, phase: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sharp_cycle(rng: Generator, phase: FloatArray) -> FloatArray:
     """Add four harmonics with drawn phases: arched, notched or saw-like."""
     weights = np.array([1.0, rng.uniform(0.2, 0.6), rng.uniform(0.05, 0.35), rng.uniform(0.0, 0.2)])
     lags = rng.uniform(0, 1) + rng.normal(0, 0.12, 4)
@@ -64,7 +65,7 @@ def _sharp_cycle(rng: Generator, phase: NDArray[np.float64]) -> NDArray[np.float
     return wave
 
 
-def _spike_cycle(rng: Generator, phase: NDArray[np.float64], depth: tuple[float, float]) -> NDArray[np.float64]:
+def _spike_cycle(rng: Generator, phase: FloatArray, depth: tuple[float, float]) -> FloatArray:
     """Draw a spike of .04-.12 cycle, double in 30 %, before a slow wave whose size is drawn from `depth`."""
     width = rng.uniform(0.04, 0.12)
     wave = np.exp(-0.5 * ((phase - 0.2) / (0.4 * width)) ** 2)
@@ -77,7 +78,7 @@ def _spike_cycle(rng: Generator, phase: NDArray[np.float64], depth: tuple[float,
     return np.asarray(wave - size * slow)
 
 
-_CYCLES: dict[str, Callable[[Generator, NDArray[np.float64]], NDArray[np.float64]]] = {
+_CYCLES: dict[str, Callable[[Generator, FloatArray], FloatArray]] = {
     "sine": lambda rng, phase: np.sin(2 * np.pi * phase),  # noqa: ARG005
     "sharp": _sharp_cycle,
     "triangle": lambda rng, phase: np.interp(phase, [0, rng.uniform(0.2, 0.8), 1], [-1, 1, -1]),
@@ -86,7 +87,7 @@ _CYCLES: dict[str, Callable[[Generator, NDArray[np.float64]], NDArray[np.float64
 }
 
 
-def play(table: Float32Array, phase: NDArray[np.float64]) -> Float32Array:
+def play(table: Float32Array, phase: FloatArray) -> Float32Array:
     """Read a cycle table along a phase in cycles."""
     return cast("Float32Array", table[((phase % 1.0) * _TABLE).astype(np.int32) & (_TABLE - 1)])
 
@@ -130,7 +131,7 @@ class WaveGenerator(Generator):
         wave: Float32Array = fft.irfft(spectrum * norm.astype(np.float32), n=length, axis=1)[:, :n]
         return wave
 
-    def coloured_noise(self, n: int, slope: NDArray[np.float64], knee: NDArray[np.float64]) -> Float32Array:
+    def coloured_noise(self, n: int, slope: FloatArray, knee: FloatArray) -> Float32Array:
         """Make noise of power ``1 / (f + knee)^slope`` above .05 Hz, unit RMS; slope, knee (K,) -> (K, n)."""
         frequency = bin_frequencies(n)
         corner = np.log(frequency[None] + knee.astype(np.float32)[:, None] + 1e-6)
@@ -159,9 +160,7 @@ class WaveGenerator(Generator):
         time = np.arange(n, dtype=np.float64) / SFREQ + self.uniform(0, period)
         return np.exp(np.interp(time, np.arange(knots) * period, values)).astype(np.float32)
 
-    def gliding_phase(
-        self, n: int, frequencies: tuple[float, ...], *, jitter: float, knot: float = 0.5
-    ) -> NDArray[np.float64]:
+    def gliding_phase(self, n: int, frequencies: tuple[float, ...], *, jitter: float, knot: float = 0.5) -> FloatArray:
         """Draw the phase in cycles, (n,), of an oscillation that glides through `frequencies` (Hz), evenly in time."""
         # It follows the points geometrically and wanders by the fraction `jitter` every `knot` s.
         knots = max(2, int(np.ceil(n / SFREQ / knot)) + 1)
@@ -190,7 +189,7 @@ class WaveGenerator(Generator):
         wave = play(self.cycle_table(shape if isinstance(shape, str) else self.pick(shape)), phase)
         return wave * self.per_cycle(phase, uneven) if uneven else wave
 
-    def per_cycle(self, phase: NDArray[np.float64], sigma: float) -> Float32Array:
+    def per_cycle(self, phase: FloatArray, sigma: float) -> Float32Array:
         """Draw an amplitude for each cycle (log-normal, `sigma`), held over the cycle, (n,)."""
         cycle = np.floor(phase - phase[0]).astype(np.int32)
         return cast("Float32Array", np.exp(self.normal(0, sigma, int(cycle[-1]) + 1)).astype(np.float32)[cycle])
@@ -202,7 +201,7 @@ class WaveGenerator(Generator):
         slow = self.uniform(0.4, 0.9) * np.exp(-0.5 * ((time - 0.6) / 0.16) ** 2)
         return np.asarray(amplitude * (slow - np.exp(-0.5 * ((time - 0.25) / 0.09) ** 2)), dtype=np.float32)
 
-    def sharp_waves(self, times: Sequence[float] | NDArray[np.float64], n: int, length: float) -> Float32Array:
+    def sharp_waves(self, times: Sequence[float] | FloatArray, n: int, length: float) -> Float32Array:
         """Draw a train of sharp discharges of one shape, unit peak and about `length` s each, at `times` (s), (n,)."""
         table = np.append(self.cycle_table("pulse"), np.float32(0))
         wave = np.zeros(n, dtype=np.float32)
