@@ -102,6 +102,14 @@ def test_gaps_stay_gaps(tmp_path: Path) -> None:
     assert [event.onset for event in read_events(out, duration=recording.duration)] == [84.0]
 
 
+def test_no_clock_where_a_pause_is_unknown(tmp_path: Path) -> None:
+    path, _ = write_brainvision(tmp_path, markers="Mk2=New Segment,,301,1,0,0\n")
+    out = tmp_path / "out.edf"
+    convert(restcli.open_recording(path), out, keep_date=True)
+    start = restcli.open_recording(out).start
+    assert start is None or f"{start:%H:%M:%S}" == "00:00:00"
+
+
 def test_real_recordings_come_back(shared_eeg: Path, tmp_path: Path) -> None:
     found, out = 0, tmp_path / "out.edf"
     for path in sorted(path for path in shared_eeg.rglob("*") if path.suffix.lower() in {".edf", ".bdf", ".eeg"}):

@@ -72,7 +72,7 @@ def write_edf(
     signals, found = _scale(recording, usable, duration)
     n_left_out = len(recording.channels) - len(usable)
     remarks += [f"{count(n_left_out, 'channel')} without meaning left out"] if n_left_out else []
-    begin, known = recording.start or _UNKNOWN_START, recording.start is not None and keep_date
+    begin, known = recording.clock or _UNKNOWN_START, recording.clock is not None and keep_date
     if known and not 1985 <= begin.year <= 2084:
         known = False
         remarks.append("the date is left out: EDF+ holds 1985 to 2084")
