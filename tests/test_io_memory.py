@@ -147,6 +147,11 @@ GOOD = noise(19, 20, 200)
         (GOOD.T, {"sfreq": 200, "ch_names": ELECTRODES_19}, "seems to be transposed.*Pass data.T"),
         (GOOD[:18], {"sfreq": 200, "ch_names": ELECTRODES_19}, "18 x 4000 with 19 channel names"),
         (GOOD[0], {"sfreq": 200, "ch_names": ELECTRODES_19}, "an array of 4000"),
+        (GOOD[:, :0], {"sfreq": 200, "ch_names": ELECTRODES_19}, "an empty array of 19 x 0"),
+        ([], {"sfreq": 200, "ch_names": []}, "an array of 0 with 0 channel names"),
+        ([[1, 2], [3]], {"sfreq": 200, "ch_names": ["a", "b"]}, "rows of different lengths"),
+        (GOOD, {"sfreq": 200, "ch_names": 19}, "int is not a list of names"),
+        (GOOD, {"sfreq": 200, "ch_names": ELECTRODES_19, "settings": 0.5}, "given as float"),
         (GOOD[:, :10], {"sfreq": 200, "ch_names": ELECTRODES_19}, "fewer samples than channels"),
         (GOOD * 1j, {"sfreq": 200, "ch_names": ELECTRODES_19}, "complex128"),
         (GOOD.astype(str), {"sfreq": 200, "ch_names": ELECTRODES_19}, "real numbers"),
@@ -172,6 +177,15 @@ def test_wrong_input_is_refused(data: object, options: dict[str, object], words:
         warnings.simplefilter("error")
         with pytest.raises(UsageError, match=words):
             restcli.annotate(data, **options)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e35])
+def test_arrays_without_eeg_are_refused_without_a_remedy_for_files(factor: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(restcli.errors.RecordingError, match="could be scored") as caught:
+            restcli.annotate(GOOD * factor, sfreq=200, ch_names=ELECTRODES_19)
+    assert caught.value.remedy == ""
 
 
 def test_settings_as_keywords(example: Path) -> None:

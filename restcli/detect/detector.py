@@ -17,6 +17,7 @@ from restcli.detect.timeline import Timeline, band_limit, count_bad, to_scores
 from restcli.detect.windows import Progress, Scorer, one_thread_each
 from restcli.errors import RecordingError, RestError, UsageError
 from restcli.events import Scores
+from restcli.io.memory import MemorySource
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.nn.golden import check_golden
@@ -89,6 +90,10 @@ def annotate(
         settings = Settings.of(**options)
     elif options:
         raise UsageError("settings", f"given together with {', '.join(options)}", "one or the other")
+    if not isinstance(settings, Settings):
+        raise UsageError(
+            "settings", f"given as {type(settings).__name__}", "Settings, or keywords such as threshold=0.8"
+        )
     clock = StageClock()
     if not isinstance(recording, Recording):
         with clock("open"):
@@ -241,5 +246,5 @@ def _check_length(scores: Scores, recording: Recording, *, at_least: float, need
         str(recording.path),
         f"{found} ({reason}), too little for any event",
         f"at least {at_least:g} s in a row with {needed} good nodes",
-        "Run restcli info to see what the file holds",
+        "" if isinstance(recording.source, MemorySource) else "Run restcli info to see what the file holds",
     )

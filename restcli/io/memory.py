@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -32,6 +32,7 @@ _FIFF_UNIT_V = 107
 # Standard deviations, µV, beyond which volts were taken for microvolts or microvolts for volts.
 _TOO_SMALL, _TOO_LARGE = FLAT_STD, 1e5
 _SECONDS_TRIED = 60
+_LARGEST = 1e9  # in any unit; beyond, powers of samples overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class MemorySource:
         yield self
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
-        """Return samples in microvolts, NaN where they are not finite; digital limits are unknown."""
+        """Return samples in microvolts, NaN where they are not finite or absurd; digital limits are unknown."""
         picks = list(channels)
         if isinstance(self.values, np.ndarray):
             data = self.values[picks, start:stop]
@@ -74,7 +75,7 @@ class MemorySource:
                 raise RecordingError("Raw object", f"it cannot be read ({type(error).__name__})") from None
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (data * self.to_unit[picks, None]).astype(np.float32)
-        scaled[~np.isfinite(scaled)] = np.nan
+            scaled[~(np.abs(scaled) < _LARGEST)] = np.nan
         return scaled, None
 
 
@@ -115,14 +116,19 @@ def _of_array(source: Any, sfreq: Any, ch_names: Sequence[str] | None) -> Record
     return _recording(memory, channels, true_runs(~known))
 
 
-def _checked_names(ch_names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(ch_names, str) or not all(isinstance(name, str) for name in ch_names):
+def _checked_names(ch_names: Any) -> tuple[str, ...]:
+    listed = isinstance(ch_names, Iterable) and not isinstance(ch_names, str)
+    names = tuple(ch_names) if listed else (None,)
+    if not all(isinstance(name, str) for name in names):
         raise UsageError("ch_names", f"{type(ch_names).__name__} is not a list of names", "one name for each channel")
-    return tuple(map(str, ch_names))
+    return tuple(map(str, names))
 
 
 def _checked_array(source: Any, n_channels: int) -> NDArray[Any]:
-    values = np.asarray(source)
+    try:
+        values = np.asarray(source)
+    except ValueError:
+        raise UsageError("data", "rows of different lengths", "an array, shape (channels, samples)") from None
     shape = " x ".join(map(str, values.shape)) or "a single value"
     if values.dtype.kind not in "iuf":
         raise UsageError("data", f"values of type {values.dtype}", "real numbers, in microvolts")
@@ -134,6 +140,8 @@ def _checked_array(source: Any, n_channels: int) -> NDArray[Any]:
             "shape (channels, samples), one name for each channel",
             "Pass data.T" if turned else "",
         )
+    if 0 in values.shape:
+        raise UsageError("data", f"an empty array of {shape}", "shape (channels, samples)")
     if values.shape[1] < values.shape[0]:
         what = f"an array of {shape} has fewer samples than channels"
         raise UsageError("data", what, "shape (channels, samples)", "Pass data.T if it is transposed")
