@@ -20,14 +20,28 @@ from restcli.detect.stream import Stream
 from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
 from restcli.output.run_report import run_report
+from restcli.signal.features import Float32Array, transform
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
-from restcli.signal.open_inputs import quietest_levels, without_eeg
+from restcli.signal.open_inputs import (
+    BANDS,
+    band_levels,
+    levels_of_seconds,
+    power_scale,
+    quietest_levels,
+    taper_and_ramp,
+    without_eeg,
+)
 from restcli.signal.quality import QUALITY_WORDS, Quality
 
 Array = NDArray[np.float64]
 FS, SECONDS, OPEN = 200, 70, slice(20, 50)
 CLOCK = np.arange(SECONDS * FS) / FS
 WORDS = QUALITY_WORDS[Quality.NO_EEG]
+
+
+def node_levels(data: Float32Array, matrix: Float32Array) -> Float32Array:
+    nodes = matrix @ data
+    return quietest_levels(data, band_levels(nodes, transform(nodes, FS), sfreq=FS), matrix, sfreq=FS)
 
 
 def white(rms: float, seed: int = 1) -> Array:
@@ -94,7 +108,7 @@ HEADS: dict[str, Callable[[], Array]] = {
 def without(data: Array) -> NDArray[np.bool_]:
     montage = derive(ELECTRODES_19, DOUBLE_BANANA)
     data32 = data.astype(np.float32)
-    levels = quietest_levels(data32, montage.matrix @ data32, montage.matrix, sfreq=FS)
+    levels = node_levels(data32, montage.matrix)
     return without_eeg(levels, np.ones(levels.shape[:2], dtype=bool))
 
 
@@ -123,7 +137,7 @@ def test_real_eeg_stays_when_it_is_small_or_lies_in_hum(example: Path, gain: flo
     clock = np.arange(data.shape[1]) / FS
     for mains in (0.0, 200.0):
         data += (mains * np.sin(2 * np.pi * 49.95 * clock)).astype(np.float32)
-        levels = quietest_levels(data, montage.matrix @ data, montage.matrix, sfreq=FS)
+        levels = node_levels(data, montage.matrix)
         assert not without_eeg(levels, np.ones(levels.shape[:2], dtype=bool)).any()
 
 
@@ -216,3 +230,15 @@ def test_a_gain_that_cannot_be_is_doubted_in_the_run_report_and_after_the_cache(
     restored = cache.restore("00ff", result.recording, detector.weights, Settings())
     assert restored is not None
     assert restored.doubts == result.doubts
+
+
+def test_the_taper_in_the_spectrum_is_the_taper_in_time() -> None:
+    for length in (200, 201):
+        second = np.random.default_rng(0).standard_normal((3, 4, length)).cumsum(axis=-1).astype(np.float32)
+        taper, ramp = taper_and_ramp(length)
+        tapered = second * taper
+        tapered -= (tapered @ ramp)[..., None] * (ramp * taper)
+        power = np.abs(np.fft.rfft(tapered)) ** 2 * power_scale(length)
+        low, high = BANDS[1]
+        expected = power[..., low:high].mean(axis=-1)
+        np.testing.assert_allclose(levels_of_seconds(second)[..., 1], expected, rtol=1e-3)

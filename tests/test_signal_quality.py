@@ -20,7 +20,7 @@ def codes_of(row: np.ndarray, saturated: float = 0.0) -> list[int]:
     signal = np.asarray(row, dtype=np.float32)[None]
     n_seconds = signal.shape[1] // 200
     unity = np.ones((1, 1), np.float32)
-    _, codes = judge(signal, np.full((1, n_seconds), saturated, np.float32), signal, unity, sfreq=SFREQ)
+    *_, codes = judge(signal, np.full((1, n_seconds), saturated, np.float32), signal, unity, sfreq=SFREQ)
     return [int(code) for code in codes[:, 0]]
 
 

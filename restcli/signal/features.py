@@ -39,13 +39,22 @@ class FeatureConfig:
         return min(low for low, _ in self.bands), max(high for _, high in self.bands)
 
 
+def transform(signal: Float32Array, sfreq: float) -> NDArray[np.complex64]:
+    """Return the rFFT of each whole second, (N, n) to (N, T, bins), one bin a hertz."""
+    length = int(sfreq)
+    n_seconds = signal.shape[1] // length
+    seconds = signal[:, : n_seconds * length].reshape(len(signal), n_seconds, length)
+    return np.asarray(scipy.fft.rfft(np.asarray(seconds, dtype=np.float32), axis=-1), dtype=np.complex64)
+
+
 def magnitudes(signal: Float32Array, sfreq: float) -> Float32Array:
     """Return the amplitude spectrum |rFFT| of each whole second, (N, n) to (T, N, bins), one bin a hertz."""
-    n_bins = int(sfreq)
-    n_seconds = signal.shape[1] // n_bins
-    blocks = signal[:, : n_seconds * n_bins].reshape(signal.shape[0], n_seconds, n_bins)
-    spectrum = np.abs(scipy.fft.rfft(np.asarray(blocks, dtype=np.float32), axis=-1))
-    return np.ascontiguousarray(spectrum.transpose(1, 0, 2), dtype=np.float32)
+    return amplitudes(transform(signal, sfreq))
+
+
+def amplitudes(spectrum: NDArray[np.complex64]) -> Float32Array:
+    """Return the amplitudes of spectra from `transform`, (N, T, bins) to (T, N, bins)."""
+    return np.ascontiguousarray(np.abs(spectrum).transpose(1, 0, 2), dtype=np.float32)
 
 
 def spectra(magnitude: Float32Array, config: FeatureConfig) -> Float32Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -33,30 +35,43 @@ QUIET_STD = 8.0
 ABOUT_WHITE_RATIO = 6.0
 
 
-def band_levels(signal: Float32Array, sfreq: float) -> Float32Array:
+def band_levels(signal: Float32Array, transformed: NDArray[np.complex64], *, sfreq: float) -> Float32Array:
     """Return the levels of each second, (N, n) to (T, N, 5): mean power density by band in µV²/Hz, then hum in µV².
 
     The Hann taper keeps hum of 49.9 Hz out of the bands, and slow wander where its slope is removed as well.
+    `transformed` is the rFFT of the whole seconds, (N, T, bins).
     """
-    length = int(sfreq)
-    n_seconds = signal.shape[1] // length
-    return levels_of_seconds(signal[:, : n_seconds * length].reshape(len(signal), n_seconds, length)).swapaxes(0, 1)
+    length, n_seconds = int(sfreq), transformed.shape[1]
+    seconds = signal[:, : n_seconds * length].reshape(len(signal), n_seconds, length)
+    return _levels(seconds, transformed).swapaxes(0, 1)
 
 
 def levels_of_seconds(seconds: Float32Array) -> Float32Array:
     """Return the levels of single seconds, (..., n) to (..., 5)."""
-    length = seconds.shape[-1]
+    return _levels(seconds, scipy.fft.rfft(np.asarray(seconds, dtype=np.float32), axis=-1))
+
+
+def _levels(seconds: Float32Array, transformed: NDArray[np.complex64]) -> Float32Array:
+    """Taper and take the slope out of spectra that exist: both are sums of a few bins."""
+    length, low, high = seconds.shape[-1], BANDS[0][0], HUM_BINS[-1][-1]
     taper, ramp = taper_and_ramp(length)
-    tapered = seconds * taper
-    tapered -= (tapered @ ramp)[..., None] * (ramp * taper)
-    spectrum = scipy.fft.rfft(np.asarray(tapered, dtype=np.float32), axis=-1)[..., : HUM_BINS[-1][-1]]
-    power = spectrum.real**2 + spectrum.imag**2
-    power *= power_scale(length)
-    levels = np.empty((*power.shape[:-1], N_LEVELS), dtype=np.float32)
-    for column, (low, high) in enumerate(BANDS):
-        levels[..., column] = power[..., low:high].sum(axis=-1) / np.float32(high - low)
-    levels[..., -1] = np.maximum(*(power[..., low:high].sum(axis=-1) for low, high in HUM_BINS))
-    return levels
+    slope = seconds @ (taper * ramp)
+    spectrum = transformed[..., low - 1 : high - 1] + transformed[..., low + 1 : high + 1]
+    spectrum *= np.float32(-0.25)
+    spectrum += np.float32(0.5) * transformed[..., low:high]
+    spectrum -= slope[..., None] * np.fft.rfft(taper * ramp)[low:high].astype(np.complex64)
+    power = np.square(spectrum.view(np.float32))  # real and imaginary parts side by side
+    sums = power @ (_band_weights(low, high) * power_scale(length))
+    return np.concatenate([sums[..., : len(BANDS)], sums[..., len(BANDS) :].max(axis=-1, keepdims=True)], axis=-1)
+
+
+@lru_cache
+def _band_weights(low: int, high: int) -> Float32Array:
+    """Return what sums up bins `low` to `high`, each of two parts, (2 bins, 6): means by band, then hum."""
+    weights = np.zeros((high - low, len(BANDS) + len(HUM_BINS)), dtype=np.float32)
+    for column, (first, last) in enumerate((*BANDS, *HUM_BINS)):
+        weights[first - low : last - low, column] = 1.0 / (last - first) if column < len(BANDS) else 1.0
+    return weights.repeat(2, axis=0)
 
 
 def taper_and_ramp(length: int) -> tuple[Float32Array, Float32Array]:
@@ -72,15 +87,13 @@ def power_scale(length: int) -> np.float32:
     return np.float32(2.0 / (0.375 * length**2))
 
 
-def quietest_levels(data: Float32Array, signal: Float32Array, matrix: Float32Array, *, sfreq: float) -> Float32Array:
+def quietest_levels(data: Float32Array, found: Float32Array, matrix: Float32Array, *, sfreq: float) -> Float32Array:
     """Return for each second and node, (T, N, 5), the levels of the node or of one of its channels, the least of them.
 
     The derivation of an open input and one that works looks like EEG: only the channel tells. `data` are the channels
-    (C, n), `signal` the nodes (N, n).
+    (C, n), `found` the levels of the nodes, which are changed in place.
     """
-    length, n_channels = int(sfreq), len(data)
-    found = band_levels(signal, sfreq)
-    n_seconds = len(found)
+    length, n_channels, n_seconds = int(sfreq), len(data), len(found)
     seconds = data[:, : n_seconds * length].reshape(n_channels, n_seconds, length)
     used = matrix != 0
     bands = found[..., : len(BANDS)]

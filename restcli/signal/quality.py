@@ -9,8 +9,17 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.signal.features import FeatureConfig, Float32Array, magnitudes, mean_log_power, power, rms, spectra
-from restcli.signal.open_inputs import quietest_levels
+from restcli.signal.features import (
+    FeatureConfig,
+    Float32Array,
+    amplitudes,
+    mean_log_power,
+    power,
+    rms,
+    spectra,
+    transform,
+)
+from restcli.signal.open_inputs import band_levels, quietest_levels
 
 
 class Quality(IntEnum):
@@ -67,19 +76,20 @@ def summarise(
     data: Float32Array, saturated: Float32Array, signal: Float32Array, matrix: Float32Array, config: FeatureConfig
 ) -> tuple[Summary, Float32Array]:
     """Judge whole seconds and return the network's inputs, (T, N, F); `signal` is ``matrix @ data`` with NaN as 0."""
-    magnitude, codes = judge(data, saturated, signal, matrix, sfreq=config.sfreq)
+    transformed, magnitude, codes = judge(data, saturated, signal, matrix, sfreq=config.sfreq)
     spectrum = mean_log_power(magnitude, codes == Quality.GOOD, config)
-    levels = quietest_levels(data, signal, matrix, sfreq=config.sfreq)
+    levels = quietest_levels(data, band_levels(signal, transformed, sfreq=config.sfreq), matrix, sfreq=config.sfreq)
     return Summary(codes, rms(magnitude, config), spectrum, levels), spectra(magnitude, config)
 
 
 def judge(
     data: Float32Array, saturated: Float32Array, signal: Float32Array, matrix: Float32Array, *, sfreq: float
-) -> tuple[Float32Array, NDArray[np.uint8]]:
-    """Return the amplitude spectra of nodes, (T, N, bins), and their quality, (T, N), from channels and nodes."""
-    magnitude = magnitudes(signal, sfreq)
+) -> tuple[NDArray[np.complex64], Float32Array, NDArray[np.uint8]]:
+    """Return the nodes' spectra, (N, T, bins), their amplitudes, (T, N, bins), and quality, (T, N)."""
+    transformed = transform(signal, sfreq)
+    magnitude = amplitudes(transformed)
     inherited = node_faults(matrix, channel_faults(data, saturated, sfreq=sfreq))
-    return magnitude, node_quality(signal, magnitude, inherited, sfreq=sfreq)
+    return transformed, magnitude, node_quality(signal, magnitude, inherited, sfreq=sfreq)
 
 
 def channel_faults(data: Float32Array, saturated: Float32Array, *, sfreq: float) -> NDArray[np.uint8]:

@@ -168,7 +168,7 @@ def _stretch(
 ) -> Stretch:
     """Compute spectra and quality as detection does, and put the nodes found where the whole graph has them."""
     signal = np.asarray(montage.matrix @ np.nan_to_num(data), dtype=np.float32)
-    magnitude, codes = judge(data, saturated, signal, montage.matrix, sfreq=SFREQ)
+    _, magnitude, codes = judge(data, saturated, signal, montage.matrix, sfreq=SFREQ)
     good = codes == Quality.GOOD
     column = [nodes.index(name) for name in montage.nodes]
     logs = np.log(np.maximum(np.nan_to_num(magnitude[..., :N_BINS]), _SMALLEST))
