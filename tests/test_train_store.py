@@ -14,25 +14,37 @@ from restcli.events import Events
 from restcli.marks.registry import write_events
 from restcli.train.settings import TrainSettings
 from restcli.train.sources import build_examples, find_tasks
-from restcli.train.store import SEIZURE, Examples, Store, Stretch, Task
+from restcli.train.store import Examples, Store, Stretch, Task
 
 
 def _gather(data: list[str], settings: TrainSettings, cache: Path) -> Examples:
     return build_examples(find_tasks(data, settings), settings, cache)
 
 
-def test_store_drops_what_an_interruption_left(tmp_path: Path) -> None:
+def test_a_recording_is_in_the_store_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     piece = Stretch(np.ones((5, 2, 100), np.float16), np.ones((5, 2), np.uint8), np.arange(5, dtype=np.int8))
+    one, two, none = (Task(name, "made", name) for name in ("one", "two", "none"))
     store = Store(tmp_path, ("A", "B"))
-    with store.locked():
-        store.append("one", [piece])
-    with next(tmp_path.glob("*.labels")).open("ab") as file:
-        file.write(b"\x07\x07")
-    with store.locked():
-        store.append("two", [piece, piece])
-        examples = store.examples([Task("two", "made", "p"), Task("one", "made", "q")])
-    assert [(e.start, e.seconds) for e in examples.items] == [(5, 5), (10, 5), (0, 5)]
-    assert examples.labels.tolist() == [0, 1, 2, 3, 4] * 3
+    for task, stretches in ((one, [piece]), (two, [piece, piece]), (none, [])):
+        store.add(task, stretches)
+    examples = store.examples([two, none, one])
+    assert [(example.task.key, example.stretch.seconds) for example in examples.items] == [
+        ("two", 5),
+        ("two", 5),
+        ("one", 5),
+    ]
+    assert examples.labels().tolist() == [0, 1, 2, 3, 4] * 3
+    assert all((stretch.spectra == 1).all() and (stretch.present == 1).all() for stretch in examples.stretches)
+
+    def interrupt(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.add(Task("three", "made", "p"), [piece])
+    assert sorted(tmp_path.iterdir()) == before
+    assert store.path(one) != Store(tmp_path, ("A", "C")).path(one)
 
 
 def test_simulated_examples_are_kept_and_do_not_depend_on_workers(tmp_path: Path) -> None:
@@ -43,9 +55,9 @@ def test_simulated_examples_are_kept_and_do_not_depend_on_workers(tmp_path: Path
     again = build_examples(tasks, settings, tmp_path / "a", on_progress=lambda done, total, values: calls.append(done))
     apart = _gather(["sim:0-2"], replace(settings, workers=2), tmp_path / "b")
     assert calls == []
-    assert np.array_equal(first.spectra, again.spectra)
-    assert np.array_equal(first.spectra, apart.spectra)
-    assert np.array_equal(first.labels, apart.labels)
+    for one, *others in zip(first.stretches, again.stretches, apart.stretches, strict=True):
+        assert all(np.array_equal(one.spectra, other.spectra) for other in others)
+        assert all(np.array_equal(one.labels, other.labels) for other in others)
     assert first.summary()["simulated"]["recordings"] == len({e.task.key for e in first.items})
 
 
@@ -59,14 +71,14 @@ def test_recordings_on_disk_give_the_examples_that_their_marks_say(tmp_path: Pat
     items = {item.recording_path: item for item in find_items(tmp_path / "data")}
     assert len(items) == 3
     assert len({example.task.patient for example in examples.items}) == 3
-    assert any(ictal.size for ictal in examples.ictal)
+    assert any(stretch.ictal.any() for stretch in examples.stretches)
     for example in examples.items:
         assert example.task.path is not None
         item = items[example.task.path]
-        assert example.seconds == int(open_recording(item.recording_path).duration)
-        expected = item.events.mask(np.arange(example.seconds) + 0.5)
-        assert np.array_equal(examples.labels_of(example) >= SEIZURE, expected)
-    assert examples.present.mean() > 0.7
+        assert example.stretch.seconds == int(open_recording(item.recording_path).duration)
+        expected = item.events.mask(np.arange(example.stretch.seconds) + 0.5)
+        assert np.array_equal(example.stretch.ictal, expected)
+        assert example.stretch.present.mean() > 0.7
 
 
 def test_nonsense_seeds_are_refused(tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ def test_members_are_trained_apart_and_used_side_by_side(tmp_path: Path, cache: 
 def test_types_are_fitted_on_the_joint_states_of_members() -> None:
     """Each type has a rhythm of its own, and networks that never learnt: the readout tells their states apart."""
     examples = made_examples(n=16)
-    for k in range(4):
-        examples.spectra[examples.labels == SEIZURE + 1 + k, :, 8 + 3 * k] += 6
+    for stretch in examples.stretches:
+        for k in range(4):
+            stretch.spectra[stretch.labels == SEIZURE + 1 + k, :, 8 + 3 * k] += 6
     config = RestConfig(n_features=21, hidden=6, n_types=4)
     networks = [build_network(replace(TINY, config=config, seed=seed)).eval() for seed in range(2)]
     adjacency = torch.from_numpy(electrode_graph(NODES).adjacency)

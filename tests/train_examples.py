@@ -8,7 +8,7 @@ from restcli.nn.config import RestConfig
 from restcli.signal.features import FeatureConfig
 from restcli.signal.montage import DOUBLE_BANANA
 from restcli.train.settings import TrainSettings
-from restcli.train.store import SEIZURE, Example, Examples, Task
+from restcli.train.store import SEIZURE, Example, Examples, Stretch, Task
 
 NODES = DOUBLE_BANANA
 FEATURES = FeatureConfig(bands=((1, 20),))
@@ -27,14 +27,12 @@ TINY = TrainSettings(
 
 def made_examples(n: int = 8, seconds: int = 40) -> Examples:
     """Recordings with a rhythm at 5 Hz in their second half, when even; a different kind of seizure in turns."""
-    rng = np.random.default_rng(0)
-    spectra = rng.normal(0, 1, (n * seconds, len(NODES), 100)).astype(np.float16)
-    labels = np.zeros(n * seconds, dtype=np.int8)
+    spectra = np.random.default_rng(0).normal(0, 1, (n, seconds, len(NODES), 100)).astype(np.float16)
     items = []
     for i in range(n):
-        items.append(Example(Task(f"key{i}", "made", f"patient{i}"), i * seconds, seconds))
+        stretch = Stretch(spectra[i], np.ones((seconds, len(NODES)), np.uint8), np.zeros(seconds, np.int8))
         if i % 2 == 0:
-            part = slice(i * seconds + seconds // 2, (i + 1) * seconds)
-            spectra[part, :, 5] += 6
-            labels[part] = SEIZURE + 1 + (i // 2) % 4
-    return Examples(tuple(items), spectra, np.ones((n * seconds, len(NODES)), dtype=np.uint8), labels)
+            stretch.spectra[seconds // 2 :, :, 5] += 6
+            stretch.labels[seconds // 2 :] = SEIZURE + 1 + (i // 2) % 4
+        items.append(Example(Task(f"key{i}", "made", f"patient{i}"), stretch))
+    return Examples(tuple(items))

@@ -58,12 +58,10 @@ def annotate(
 
 def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...]) -> None:
     """Refuse outputs that would have the same names or be written over a recording, before anything is done."""
-    from restcli.output.bundle import output_stem
-
     seen: dict[str, Path] = {}
     inputs = {path.absolute() for path in recordings}
     for path in recordings:
-        stem = output_stem(path)
+        stem = path.stem
         places = {out.absolute() / f"{stem}_events.{kind}" for kind in kinds}
         for place in places & inputs:
             what = f"is one of the recordings, and the events of {path} would be written over it"
@@ -119,9 +117,9 @@ class _Job:
                 weights = load_weights(self.settings.weights) if self.detector is None else self.detector.weights
             with clock("import"):
                 from restcli.detect.detector import Detector
-                from restcli.output.bundle import Bundle, output_stem
+                from restcli.output.bundle import Bundle
                 from restcli.output.pictures import expect_pictures
-            bundle = Bundle(self.out, output_stem(path), **self.writing)
+            bundle = Bundle(self.out, path.stem, **self.writing)
             bundle.check()
             if self.detector is None:
                 with clock("weights"):

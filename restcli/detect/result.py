@@ -176,9 +176,9 @@ class Result:
             If a file cannot be written, or would replace one that is not an unchanged output of restcli. Nothing is
             written then.
         """
-        from restcli.output.bundle import Bundle, output_stem
+        from restcli.output.bundle import Bundle
 
-        stem, place = name or output_stem(self.recording.path), Path(folder)
+        stem, place = name or self.recording.path.stem, Path(folder)
         if Path(stem).name != stem:
             raise UsageError("name", f"{stem!r} is not the beginning of a file name", "a name without folders")
         kinds = (formats,) if isinstance(formats, str) else tuple(formats)

@@ -30,17 +30,9 @@ if TYPE_CHECKING:
 
 _LONGEST_STEM = 255 - len("_overview.png.part")
 _CSV_ROWS = 2000
+_WRITABLE = "a folder that can be written to, with room on the disk"
 _LOCK = "lock"
 _WORKSHOP = re.compile(r"\..{1,30}\.[0-9a-f]{12}\.part", re.DOTALL)
-
-
-def output_stem(path: str | Path) -> str:
-    """Return what the names of a recording's outputs begin with: its file name without the suffix.
-
-    >>> output_stem("ward/patient 7.edf")
-    'patient 7'
-    """
-    return Path(path).stem
 
 
 @dataclass(frozen=True)
@@ -61,12 +53,18 @@ class Bundle:
     formats: tuple[str, ...] = ()  # event tables beside the SzCORE tsv
     plot: str = "png"  # one of PLOTS
     overwrite: bool = False  # replace files even if they are not unchanged outputs of restcli
-    owned: Mapping[str, str] = field(
-        default_factory=dict
-    )  # files known to be ours beside those of the run report: SHA-256
+    owned: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of further files that are ours
 
     def __post_init__(self) -> None:
         check_formats(self.formats, self.plot)
+        try:
+            fits = len(self.stem.encode("utf-8")) <= _LONGEST_STEM
+        except UnicodeEncodeError:
+            fits = False
+        if not fits:
+            what = f"outputs cannot be named after {self.stem[:30]!a}..., which is too long or not valid UTF-8"
+            remedy = "Copy or link the recording under a shorter name"
+            raise OutputError(str(self.folder), what, f"a name of at most {_LONGEST_STEM} bytes", remedy)
 
     @property
     def report_name(self) -> str:
@@ -75,19 +73,15 @@ class Bundle:
 
     def check(self) -> None:
         """Refuse, before anything is scored, what could not be written or would replace files that are not ours."""
-        self._check_stem()
         clear_leftovers(self.folder)
         if not self.overwrite:
-            names = [f"{self.stem}_events.{kind}" for kind in ("tsv", *self.formats)] + [f"{self.stem}_scores.csv"]
-            names += (
-                [] if self.plot == "none" else [f"{self.stem}_{name}.{self.plot}" for name in ("overview", "event01")]
-            )
-            self._check_ours([*names, self.report_name])
+            pages = [] if self.plot == "none" else [f"{name}.{self.plot}" for name in ("overview", "event01")]
+            ends = [*(f"events.{kind}" for kind in ("tsv", *self.formats)), "scores.csv", *pages, "run.json"]
+            self._check_ours([f"{self.stem}_{end}" for end in ends])
         _check_writable(self.folder)
 
     def write(self, result: Result, *, clock: StageClock | None = None) -> Written:
         """Write tables, scores, pictures and the run report; on an error earlier outputs stay as they were."""
-        self._check_stem()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _workshop(self.folder, self.stem) as workshop:
@@ -131,25 +125,6 @@ class Bundle:
         outputs = {name: sha256_of(workshop / name) for name in names}
         return report | {"remarks": remarks, "pictures_failed": failed, "outputs": outputs}
 
-    def _check_stem(self) -> None:
-        size = len(os.fsencode(self.stem))
-        if size > _LONGEST_STEM:
-            raise OutputError(
-                str(self.folder),
-                f"names beginning with {self.stem[:30]}... ({size} bytes) would be too long",
-                f"a file name of at most {_LONGEST_STEM} bytes",
-                "Copy or link the recording under a shorter name",
-            )
-        try:
-            self.stem.encode("utf-8")
-        except UnicodeEncodeError:
-            raise OutputError(
-                str(self.folder),
-                "the name of the recording is not valid UTF-8",
-                "a name that can be written into tables",
-                "Copy or link the recording under another name",
-            ) from None
-
     def _check_ours(self, names: Sequence[str]) -> None:
         """Raise when a file that would be replaced is not an unchanged output of restcli."""
         listed = _listed_outputs(self.folder / self.report_name)
@@ -157,15 +132,10 @@ class Bundle:
             path = self.folder / name
             if not path.exists() or (name == self.report_name and listed):
                 continue
-            known = {listed.get(name), self.owned.get(name)} - {None}
-            if path.is_file() and known and sha256_of(path) in known:
+            if path.is_file() and sha256_of(path) in (listed.get(name), self.owned.get(name)):
                 continue
-            raise OutputError(
-                str(path),
-                "exists and is not an unchanged output of restcli",
-                "a name that is free",
-                "Choose another folder with --out, or replace the file with --overwrite",
-            )
+            remedy = "Choose another folder with --out, or replace the file with --overwrite"
+            raise OutputError(str(path), "exists and is not an unchanged output of restcli", "a free name", remedy)
 
     def _earlier(self, made: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """Find earlier outputs that are not made again: unchanged pictures of this kind, to remove, and the rest."""
@@ -182,11 +152,8 @@ class Bundle:
         return stale, left
 
     def _failed(self, what: str) -> OutputError:
-        return OutputError(
-            str(self.folder),
-            f"the outputs of {self.stem} could not be written ({what}); nothing of this run was kept",
-            "a folder that can be written to, with room on the disk",
-        )
+        what = f"the outputs of {self.stem} could not be written ({what}); nothing of this run was kept"
+        return OutputError(str(self.folder), what, _WRITABLE)
 
 
 def check_formats(formats: Sequence[str], plot: str) -> None:
@@ -206,12 +173,8 @@ def _check_writable(folder: Path) -> None:
             file.write(bytes(65536))
             file.flush()
     except OSError as error:
-        raise OutputError(
-            str(folder),
-            f"cannot be written to ({error.strerror or error})",
-            "a folder that can be written to, with room on the disk",
-            "Choose another folder with --out",
-        ) from error
+        what = f"cannot be written to ({error.strerror or error})"
+        raise OutputError(str(folder), what, _WRITABLE, "Choose another folder with --out") from error
 
 
 def _listed_outputs(report: Path) -> dict[str, str]:
@@ -234,7 +197,7 @@ def _workshop_path(folder: Path, stem: str) -> Path:
 def _workshop(folder: Path, stem: str) -> Iterator[Path]:
     """Make the hidden folder and hold it; another process that writes the same outputs waits for its turn."""
     place = _workshop_path(folder, stem)
-    with _locked(place):
+    with _lock(place):
         _complete(place)
         try:
             yield place
@@ -244,14 +207,8 @@ def _workshop(folder: Path, stem: str) -> Iterator[Path]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-@contextmanager
-def _locked(place: Path, *, wait: bool = True) -> Iterator[None]:
-    """Make a folder, and hold the system's lock on it: however a process ends, its lock ends with it."""
-    with _open_locked(place, wait=wait):
-        yield
-
-
-def _open_locked(place: Path, *, wait: bool) -> BinaryIO:
+def _lock(place: Path, *, wait: bool = True) -> BinaryIO:
+    """Make a folder and hold the lock on it while the file is open: at the latest, it ends with the process."""
     while True:
         place.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # the process that held the folder has just removed it
@@ -282,11 +239,12 @@ def _complete(workshop: Path) -> None:
 def clear_leftovers(folder: Path, stem: str | None = None) -> None:
     """Complete or remove what killed processes left in a folder, for one recording or all; running ones are spared."""
     with suppress(OSError):
-        places = [item for item in folder.iterdir() if _WORKSHOP.fullmatch(item.name)] if stem is None else []
-        if stem is not None and _workshop_path(folder, stem).exists():
-            places = [_workshop_path(folder, stem)]
+        if stem is None:
+            places = [item for item in folder.iterdir() if _WORKSHOP.fullmatch(item.name)]
+        else:
+            places = [place for place in [_workshop_path(folder, stem)] if place.exists()]
         for place in places:
-            with suppress(OSError), _locked(place, wait=False):
+            with suppress(OSError), _lock(place, wait=False):
                 _complete(place)
                 shutil.rmtree(place)
 

@@ -19,22 +19,23 @@ _LIMITS = (
 
 def card_text(weights: Weights) -> str:
     """Return the card of weights, with provenance and metrics, in Markdown."""
+    provenance, metrics = weights.provenance, weights.metrics
     parts = [
         f"# {weights.name}",
         _what(weights),
         "## Data and split",
-        _data(weights.provenance),
+        _data(provenance),
         "## What it reaches on validation",
         _metrics(weights),
-        _types(weights.metrics.get("types")),
+        _types(metrics["types"]) if "types" in metrics else "",
         _reliability(weights),
-        _uncertainty(weights.metrics.get("intervals")),
+        _uncertainty(metrics["intervals"]) if "intervals" in metrics else "",
         "## How it is used",
         _use(weights),
         "## Limits",
         "\n".join(f"- {line}" for line in _LIMITS),
         "## Settings",
-        f"```json\n{json.dumps(weights.provenance.get('settings', {}), indent=1, sort_keys=True)}\n```",
+        f"```json\n{json.dumps(provenance['settings'], indent=1, sort_keys=True)}\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -52,16 +53,17 @@ def _what(weights: Weights) -> str:
 
 
 def _data(provenance: Mapping[str, Any]) -> str:
+    counts = ("recordings", "patients", "hours", "seizures", "ictal_seconds")
     rows = [
-        [side, source, row["recordings"], row["patients"], row["hours"], row["seizures"], row["ictal_seconds"]]
+        [side, source, *(row[name] for name in counts)]
         for side in ("training", "validation")
-        for source, row in provenance.get(side, {}).items()
+        for source, row in provenance[side].items()
     ]
     head = ["side", "source", "recordings", "patients", "hours", "seizures", "ictal s"]
-    settings = provenance.get("settings", {})
-    split = f"Split by {settings.get('split')}: fold {settings.get('fold')} of {settings.get('folds')} validates; "
+    settings = provenance["settings"]
     return (
-        f"{split}patients never stand on both sides. Seed {settings.get('seed')}.\n\n{markdown_table(head, rows)}\n\n"
+        f"Split by {settings['split']}: fold {settings['fold']} of {settings['folds']} validates; patients never stand "
+        f"on both sides. Seed {settings['seed']}.\n\n{markdown_table(head, rows)}\n\n"
         "Parameters, scale, bias and threshold come from these data alone; the weight of the amplitude and the number "
         "of false alarms asked for are settings."
     )
@@ -69,13 +71,11 @@ def _data(provenance: Mapping[str, Any]) -> str:
 
 def _metrics(weights: Weights) -> str:
     """Table what was measured on validation; twice when the usual amplitude is another in recordings as short."""
-    metrics, alone = (weights.metrics.get(name, {}) for name in ("validation", "validation_in_use"))
-    short, used = weights.metrics.get("calibrated_with_prior"), weights.calibration.prior_seconds
-    if not alone or not weights.calibration.amplitude or short == used:
-        return markdown_table(
-            ["measure", "value"], [[name.replace("_", " "), value] for name, value in metrics.items()]
-        )
+    metrics, alone = weights.metrics["validation"], weights.metrics["validation_in_use"]
+    short, used = weights.metrics["calibrated_with_prior"], weights.calibration.prior_seconds
     rows = [[name.replace("_", " "), value, alone[name]] for name, value in metrics.items()]
+    if not weights.calibration.amplitude or short == used:
+        return markdown_table(["measure", "value"], [row[:2] for row in rows])
     return (
         markdown_table(["measure", "as parts of long recordings", "as whole recordings"], rows)
         + "\n\nValidation stretches stand for parts of long recordings, which are compared with their own usual "
@@ -85,27 +85,20 @@ def _metrics(weights: Weights) -> str:
     )
 
 
-def _types(types: Mapping[str, Any] | None) -> str:
-    if not types:
-        return ""
+def _types(types: Mapping[str, Any]) -> str:
     names = types["names"]
     rows = [[name, *counts] for name, counts in zip(names, types["seizures"], strict=True)]
     return "Seizures of known type by the type read out (rows: true):\n\n" + markdown_table(["", *names], rows)
 
 
 def _reliability(weights: Weights) -> str:
-    rows = weights.metrics.get("reliability", [])
-    if not rows:
-        return ""
     head = ["mean probability", "fraction ictal", "seconds"]
-    body = [[row["probability"], row["ictal"], row["n"]] for row in rows]
+    body = [[row["probability"], row["ictal"], row["n"]] for row in weights.metrics["reliability"]]
     picture = f"![Reliability of {weights.name}]({weights.name}_reliability.png)"
     return f"Reliability (seconds of validation):\n\n{markdown_table(head, body)}\n\n{picture}"
 
 
-def _uncertainty(found: Mapping[str, float] | None) -> str:
-    if not found:
-        return ""
+def _uncertainty(found: Mapping[str, float]) -> str:
     return (
         f"Uncertainty (`--passes {found['passes']}`: the 5th to 95th percentile of masked passes, around the full "
         f"update): the interval is {found['mean_width']:.3f} wide on average over {found['seconds']} seconds of "
@@ -121,10 +114,9 @@ def _use(weights: Weights) -> str:
     mean = f", averaged over {calibration.smooth} s" if calibration.smooth > 1 else ""
     if calibration.amplitude:
         mean += f"; {calibration.prior_seconds:g} s at 15 µV are mixed into the usual one"
-    asked = weights.provenance.get("false_alarms_per_day_asked")
-    reached = weights.metrics.get("validation", {}).get("false_alarms_per_day", 0.0)
+    asked = weights.provenance["false_alarms_per_day_asked"]
     chosen = f"the lowest with at most {asked} false alarms a day on validation"
-    if asked is not None and reached > asked:
+    if weights.metrics["validation"]["false_alarms_per_day"] > asked:
         chosen = f"the strictest one tried: none keeps to the {asked} false alarms a day asked for (see above)"
     return (
         f"A score looks at {weights.window} s and judges the second {weights.look_ahead} s before their end; a second "

@@ -6,8 +6,6 @@ import hashlib
 import io
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from restcli.detect.windows import one_thread_each
 from restcli.errors import UsageError
 from restcli.evaluation.measures import auroc
 from restcli.files import write_atomically
@@ -86,17 +85,6 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return last + (settings.rate - last) * 0.5 * (1 + math.cos(math.pi * phase))
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Take sums in one order only, so that two runs give the same bytes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def adjacency_of(settings: TrainSettings) -> Tensor:
     """Return the graph's weights, (N, N), on the device of a training."""
     return torch.from_numpy(electrode_graph(settings.nodes).adjacency).to(settings.device)
@@ -150,7 +138,7 @@ def fit(
     AdamW (decay 1e-4), one-cycle rate, gradients clipped to norm 1. Chunks, masks and first parameters depend on seed
     and step alone, so that a training that was interrupted ends with the same parameters.
     """
-    with one_thread():
+    with one_thread_each():  # sums in one order only, so that two runs give the same bytes
         adjacency = adjacency_of(settings)
         network = build_network(settings).to(settings.device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-4)
@@ -210,16 +198,16 @@ def _check(state: _State, validation: Examples, adjacency: Tensor, loss: float, 
 @torch.no_grad()
 def validate(network: Rest, examples: Examples, adjacency: Tensor, settings: TrainSettings) -> tuple[float, float]:
     """Return loss and AUROC over whole stretches, cut to two minutes, the state carried along."""
-    spans = [
-        (e.start + a, min(_VALIDATION_SECONDS, e.seconds - a))
-        for e in examples.items
-        for a in range(0, e.seconds, _VALIDATION_SECONDS)
+    chunks = [
+        (stretch, slice(begin, min(begin + _VALIDATION_SECONDS, stretch.seconds)))
+        for stretch in examples.stretches
+        for begin in range(0, stretch.seconds, _VALIDATION_SECONDS)
     ]
     logits, targets, ahead = [], [], settings.look_ahead
-    for first in range(0, len(spans), _VALIDATION_BATCH):
-        part = spans[first : first + _VALIDATION_BATCH]
-        longest = max(n for _, n in part)
-        logs, present, labels = padded(examples, part, longest, settings.features.range[1] + 1)
+    for first in range(0, len(chunks), _VALIDATION_BATCH):
+        batch = chunks[first : first + _VALIDATION_BATCH]
+        longest = max(part.stop - part.start for _, part in batch)
+        logs, present, labels = padded(batch, longest, settings.features.range[1] + 1)
         here = torch.from_numpy(present).to(adjacency.device)
         x = torch.from_numpy(log_features(logs, settings.features)).to(adjacency.device)
         by_node, _ = network(x, adjacency, present=here, masked=False)
@@ -240,7 +228,7 @@ def checkpoint_path(out: Path, settings: TrainSettings) -> Path:
 def _identity(settings: TrainSettings, *sides: Examples) -> str:
     """Return settings and data, both by content, as text: another data set is another training."""
     keys = [[example.task.key for example in side.items] for side in sides]
-    return f"{settings.fingerprint()} {hashlib.sha256(repr(keys).encode()).hexdigest()}"
+    return f"{settings.trained_by()} {hashlib.sha256(repr(keys).encode()).hexdigest()}"
 
 
 def _save_checkpoint(path: Path, state: _State, identity: str) -> None:

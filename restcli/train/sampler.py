@@ -12,7 +12,7 @@ from torch import Tensor
 
 from restcli.signal.features import log_features
 from restcli.train.settings import TrainSettings
-from restcli.train.store import UNKNOWN, Examples, Float32Array
+from restcli.train.store import UNKNOWN, Examples, Float32Array, Stretch
 
 _FROM_SEIZURE = 0.6  # of the chunks come from stretches with a seizure
 _MOST_DROPPED = 3  # nodes
@@ -36,9 +36,9 @@ class Sampler:
     """Draws batches from the training side."""
 
     def __init__(self, examples: Examples, settings: TrainSettings) -> None:
-        self.examples, self.settings = examples, settings
-        with_seizure = np.array([len(ictal) > 0 for ictal in examples.ictal])
-        weight = examples.seconds.astype(np.float64)
+        self.stretches, self.settings = examples.stretches, settings
+        with_seizure = np.array([stretch.ictal.any() for stretch in self.stretches])
+        weight = np.array([stretch.seconds for stretch in self.stretches], dtype=np.float64)
         self._ictal = np.flatnonzero(with_seizure)
         self._quiet = np.flatnonzero(~with_seizure) if not with_seizure.all() else np.arange(len(with_seizure))
         self._quiet_weight = weight[self._quiet] / weight[self._quiet].sum()
@@ -48,12 +48,9 @@ class Sampler:
         """Return the batch of one step."""
         settings = self.settings
         rng = np.random.default_rng([settings.seed, step])
-        spans = []
-        for _ in range(settings.batch):
-            index, start = self._place(rng)
-            example = self.examples.items[index]
-            spans.append((example.start + start, min(settings.chunk, example.seconds - start)))
-        spectra, present, labels = padded(self.examples, spans, settings.chunk, settings.features.range[1] + 1)
+        places = [self._place(rng) for _ in range(settings.batch)]
+        chunks = [(self.stretches[index], slice(start, start + settings.chunk)) for index, start in places]
+        spectra, present, labels = padded(chunks, settings.chunk, settings.features.range[1] + 1)
         self._augment(spectra, present, rng)
         x = log_features(spectra, settings.features)
         return Batch(torch.from_numpy(x), torch.from_numpy(present), torch.from_numpy(labels))
@@ -63,13 +60,13 @@ class Sampler:
         chunk = self.settings.chunk
         if rng.random() < _FROM_SEIZURE:
             index = int(rng.choice(self._ictal))
-            last = max(0, int(self.examples.seconds[index]) - chunk)
+            last = max(0, self.stretches[index].seconds - chunk)
             if rng.random() < _ON_ICTAL:
-                second = int(rng.choice(self.examples.ictal[index]))
+                second = int(rng.choice(np.flatnonzero(self.stretches[index].ictal)))
                 return index, int(np.clip(second - rng.integers(chunk), 0, last))
         else:
             index = int(rng.choice(self._quiet, p=self._quiet_weight))
-            last = max(0, int(self.examples.seconds[index]) - chunk)
+            last = max(0, self.stretches[index].seconds - chunk)
         return index, int(rng.integers(last + 1))
 
     def _augment(self, spectra: Float32Array, present: Float32Array, rng: np.random.Generator) -> None:
@@ -87,17 +84,18 @@ class Sampler:
 
 
 def padded(
-    examples: Examples, spans: Sequence[tuple[int, int]], length: int, n_bins: int
+    chunks: Sequence[tuple[Stretch, slice]], length: int, n_bins: int
 ) -> tuple[Float32Array, Float32Array, NDArray[np.int64]]:
-    """Return spectra, good nodes and labels of spans (start, seconds) in the store, each padded to `length`."""
-    n_nodes = examples.spectra.shape[1]
-    spectra = np.zeros((len(spans), length, n_nodes, n_bins), dtype=np.float32)
-    present = np.zeros((len(spans), length, n_nodes), dtype=np.float32)
-    labels = np.full((len(spans), length), UNKNOWN, dtype=np.int64)
-    for row, (start, n) in enumerate(spans):
-        spectra[row, :n] = examples.spectra[start : start + n, :, :n_bins]
-        present[row, :n] = examples.present[start : start + n]
-        labels[row, :n] = examples.labels[start : start + n]
+    """Return spectra, good nodes and labels of parts of stretches, each padded to `length` seconds."""
+    n_nodes = chunks[0][0].present.shape[1]
+    spectra = np.zeros((len(chunks), length, n_nodes, n_bins), dtype=np.float32)
+    present = np.zeros((len(chunks), length, n_nodes), dtype=np.float32)
+    labels = np.full((len(chunks), length), UNKNOWN, dtype=np.int64)
+    for row, (stretch, part) in enumerate(chunks):
+        n = len(stretch.labels[part])
+        spectra[row, :n] = stretch.spectra[part, :, :n_bins]
+        present[row, :n] = stretch.present[part]
+        labels[row, :n] = stretch.labels[part]
     return spectra, present, labels
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from restcli.errors import UsageError, WeightsError
 from restcli.nn.config import RestConfig
@@ -16,7 +17,7 @@ from restcli.train.store import TYPES
 # Two bands z-scored apart: muscle over a seizure fills the upper one and leaves the rhythm in the lower one alone.
 TWO_BANDS = FeatureConfig(bands=((1, 13), (14, 40)))
 # They change neither the parameters nor what they are trained on.
-_NOT_TRAINED = (
+_NOT_TRAINED = {
     "resume",
     "overwrite",
     "workers",
@@ -27,7 +28,7 @@ _NOT_TRAINED = (
     "smooth",
     "prior",
     "name",
-)
+}
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,13 @@ class TrainSettings:
         """Return the settings of one member's training."""
         return replace(self, member=k, seed=self.seed * self.network.members + k)
 
-    def fingerprint(self) -> str:
-        """Return what must be equal to go on from a checkpoint, as text without any path."""
+    def trained_by(self) -> dict[str, Any]:
+        """Return what must be equal to go on from a checkpoint, in plain values without any path."""
         table = {key: value for key, value in asdict(self).items() if key not in _NOT_TRAINED}
         if self.start_from is not None:
             table["start_from"] = load_weights(self.start_from).sha256
-        return json.dumps(table, sort_keys=True, default=str)
+        plain: dict[str, Any] = json.loads(json.dumps(table, sort_keys=True))
+        return plain
 
 
 def adopt(settings: TrainSettings) -> TrainSettings:

@@ -54,15 +54,12 @@ def build_examples(
 ) -> Examples:
     """Make the examples of tasks, or fetch them from the store in `cache`."""
     store = Store(cache, settings.nodes)
-    with store.locked():
-        missing = [task for task in {task.key: task for task in tasks}.values() if task.key not in store.index]
-        done = len(tasks) - len(missing)
-        for task, stretches in _compute(missing, settings):
-            store.append(task.key, stretches)
-            done += 1
-            if on_progress is not None:
-                on_progress(done, len(tasks), {})
-        return store.examples(tasks)
+    missing = [task for task in {task.key: task for task in tasks}.values() if not store.path(task).exists()]
+    for done, (task, stretches) in enumerate(_compute(missing, settings), start=len(tasks) - len(missing) + 1):
+        store.add(task, stretches)
+        if on_progress is not None:
+            on_progress(done, len(tasks), {})
+    return store.examples(tasks)
 
 
 def _real_tasks(path: Path, settings: TrainSettings) -> list[Task]:
@@ -160,7 +157,8 @@ def _recorded_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
             groups.append([])
         groups[-1].append(_stretch(block.data, block.saturated, labels, montage=montage, nodes=nodes))
         end = block.start + len(labels)
-    return [_join(group) for group in groups]
+    parts = [zip(*((part.spectra, part.present, part.labels) for part in group), strict=True) for group in groups]
+    return [Stretch(*map(np.concatenate, arrays)) for arrays in parts]
 
 
 def _stretch(
@@ -186,11 +184,3 @@ def _second_labels(events: Events, start: float, n_seconds: int) -> Labels:
     for event in events:
         labels[(middle >= event.onset) & (middle < event.stop)] = type_label(event.label)
     return labels
-
-
-def _join(parts: Sequence[Stretch]) -> Stretch:
-    return Stretch(
-        np.concatenate([part.spectra for part in parts]),
-        np.concatenate([part.present for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-    )

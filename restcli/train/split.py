@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
 from restcli.errors import UsageError
 from restcli.train.settings import TrainSettings
 from restcli.train.store import BACKGROUND, SEIZURE, Examples, Task, content_key
 
 Side = Literal["train", "validation", "neither"]
+_USED: tuple[Side, ...] = ("train", "validation")
 _OFFICIAL: dict[str, Side] = {"train": "train", "dev": "validation", "eval": "neither"}
 
 
@@ -51,11 +50,21 @@ def _official_sides(tasks: Sequence[Task]) -> dict[str, Side]:
 def check_split(tasks: Sequence[Task], settings: TrainSettings) -> dict[str, Side]:
     """Return the sides after checking, before anything is computed, that both can have seizures and background."""
     sides = sides_of(tasks, settings)
-    for side in ("train", "validation"):
+    fault = _fault(tasks, sides)
+    if fault:
+        others = range(settings.folds if settings.split == "patient" else 0)
+        better = [fold for fold in others if not _fault(tasks, sides_of(tasks, replace(settings, fold=fold)))]
+        raise _one_sided(*fault, better)
+    return sides
+
+
+def _fault(tasks: Sequence[Task], sides: Mapping[str, Side]) -> tuple[Side, str] | None:
+    """Return a side that lacks something, and what."""
+    for side in _USED:
         lacks = _lacks([task for task in tasks if sides[task.patient] == side])
         if lacks:
-            raise _one_sided(side, lacks, _better_folds(tasks, settings))
-    return sides
+            return side, lacks
+    return None
 
 
 def _lacks(tasks: Sequence[Task]) -> str:
@@ -69,18 +78,6 @@ def _lacks(tasks: Sequence[Task]) -> str:
     return "" if any(s < events.duration for s, events in zip(labelled, marks, strict=True)) else "background"
 
 
-def _better_folds(tasks: Sequence[Task], settings: TrainSettings) -> list[int]:
-    """Return the folds whose both sides have seizures and background."""
-    if settings.split == "official":
-        return []
-    better = []
-    for fold in range(settings.folds):
-        sides = sides_of(tasks, replace(settings, fold=fold))
-        if not any(_lacks([t for t in tasks if sides[t.patient] == side]) for side in ("train", "validation")):
-            better.append(fold)
-    return better
-
-
 def _one_sided(side: str, lacks: str, folds: Sequence[int]) -> UsageError:
     remedy = "Give recordings of more patients, or fewer --folds"
     if folds:
@@ -91,12 +88,9 @@ def _one_sided(side: str, lacks: str, folds: Sequence[int]) -> UsageError:
 
 def split_examples(examples: Examples, sides: Mapping[str, Side]) -> tuple[Examples, Examples]:
     """Return the training and the validation side."""
-    return _part(examples, sides, "train"), _part(examples, sides, "validation")
-
-
-def _part(examples: Examples, sides: Mapping[str, Side], side: Side) -> Examples:
-    part = examples.subset(lambda task: sides[task.patient] == side)
-    labels = np.concatenate([np.zeros(0, np.int8), *(part.labels_of(example) for example in part.items)])
-    if not (labels >= SEIZURE).any() or not (labels == BACKGROUND).any():
-        raise _one_sided(side, "background" if (labels >= SEIZURE).any() else "seizure", ())
-    return part
+    parts = {side: examples.subset(lambda task, side=side: sides[task.patient] == side) for side in _USED}  # type: ignore[misc]
+    for side, part in parts.items():
+        labels = part.labels()
+        if not (labels >= SEIZURE).any() or not (labels == BACKGROUND).any():
+            raise _one_sided(side, "background" if (labels >= SEIZURE).any() else "seizure", ())
+    return parts["train"], parts["validation"]

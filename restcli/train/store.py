@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import UsageError
 from restcli.events import Events
-from restcli.files import make_folder
+from restcli.files import make_folder, replacing
 from restcli.signal.sequences import true_runs
 
 SFREQ = 200.0
@@ -29,7 +25,7 @@ TYPES = ("sz_foc", "sz_gen", "sz_gen_nm_typical", "sz_gen_m_tonicClonic")
 # Labels of a second: SEIZURE is one of unknown type, SEIZURE + 1 + k one of type TYPES[k].
 UNKNOWN, BACKGROUND, SEIZURE = -1, 0, 1
 
-_STORE_VERSION = 1
+_STORE_VERSION = 2
 
 Float16Array = NDArray[np.float16]
 Float32Array = NDArray[np.float32]
@@ -52,68 +48,65 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """An unbroken stretch of one recording, as computed."""
+    """An unbroken stretch of one recording."""
 
     spectra: Float16Array  # (T, N, 100), natural logarithm of the magnitudes
     present: NDArray[np.uint8]  # (T, N), 1 where a node is good
     labels: Labels  # (T,)
 
+    @property
+    def seconds(self) -> int:
+        """Its length."""
+        return len(self.labels)
 
-@dataclass(frozen=True)
+    @cached_property
+    def ictal(self) -> NDArray[np.bool_]:
+        """Whether each second is one of a seizure, (T,)."""
+        return np.asarray(self.labels >= SEIZURE)
+
+
+@dataclass(frozen=True, eq=False)
 class Example:
-    """Where an unbroken stretch lies in the store."""
+    """A stretch to learn from, in a memory-mapped file of the store."""
 
     task: Task
-    start: int
-    seconds: int
-
-    @property
-    def rows(self) -> slice:
-        """Its seconds in the arrays of the store."""
-        return slice(self.start, self.start + self.seconds)
+    stretch: Stretch
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Stretches of recordings in the arrays of the whole store, seconds one after another."""
+    """The stretches of several recordings."""
 
     items: tuple[Example, ...]
-    spectra: Float16Array  # (S, N, 100), memory-mapped
-    present: NDArray[np.uint8]  # (S, N)
-    labels: Labels  # (S,)
+
+    @property
+    def stretches(self) -> list[Stretch]:
+        """Return them without their tasks."""
+        return [example.stretch for example in self.items]
+
+    def labels(self) -> Labels:
+        """Join the labels of all stretches."""
+        return np.concatenate([np.zeros(0, np.int8), *(stretch.labels for stretch in self.stretches)])
 
     def subset(self, keep: Callable[[Task], bool]) -> Examples:
         """Return the examples whose task is to be kept."""
-        return Examples(tuple(e for e in self.items if keep(e.task)), self.spectra, self.present, self.labels)
-
-    def labels_of(self, example: Example) -> Labels:
-        """Return the labels of one stretch, shape (T,)."""
-        return self.labels[example.rows]
-
-    @cached_property
-    def ictal(self) -> tuple[NDArray[np.int64], ...]:
-        """For each stretch, its ictal seconds (indices within it)."""
-        return tuple(np.flatnonzero(self.labels_of(e) >= SEIZURE) for e in self.items)
-
-    @cached_property
-    def seconds(self) -> NDArray[np.int64]:
-        """Length of each stretch, shape (n,)."""
-        return np.array([e.seconds for e in self.items], dtype=np.int64)
+        return Examples(tuple(example for example in self.items if keep(example.task)))
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Count recordings, patients, hours, seizures and ictal seconds of each source."""
-        return {source: self._count(source) for source in dict.fromkeys(e.task.source for e in self.items)}
+        sources = dict.fromkeys(example.task.source for example in self.items)
+        return {source: _count([e for e in self.items if e.task.source == source]) for source in sources}
 
-    def _count(self, source: str) -> dict[str, float]:
-        own = [example for example in self.items if example.task.source == source]
-        ictal = [self.labels_of(example) >= SEIZURE for example in own]
-        return {
-            "recordings": len({example.task.key for example in own}),
-            "patients": len({example.task.patient for example in own}),
-            "hours": round(sum(example.seconds for example in own) / 3600, 3),
-            "seizures": sum(len(true_runs(mask)) for mask in ictal),
-            "ictal_seconds": sum(int(mask.sum()) for mask in ictal),
-        }
+
+def _count(examples: Sequence[Example]) -> dict[str, float]:
+    ictal = [example.stretch.ictal for example in examples]
+    return {
+        "recordings": len({example.task.key for example in examples}),
+        "patients": len({example.task.patient for example in examples}),
+        "hours": round(sum(len(mask) for mask in ictal) / 3600, 3),
+        "seizures": sum(len(true_runs(mask)) for mask in ictal),
+        "ictal_seconds": sum(int(mask.sum()) for mask in ictal),
+    }
 
 
 def content_key(*parts: object) -> str:
@@ -135,68 +128,45 @@ def type_label(name: str) -> int:
     return SEIZURE + 1 + max(matching, key=lambda k: len(TYPES[k])) if matching else SEIZURE
 
 
-@dataclass
+@dataclass(frozen=True)
 class Store:
-    """Three growing binary files and an index; another set of nodes is another store.
-
-    What an interruption left without a line in the index is cut off when the store is opened again.
-    """
+    """One file for each recording: a table of seconds, written whole or not at all and read by memory mapping."""
 
     folder: Path
     nodes: tuple[str, ...]
-    index: dict[str, list[tuple[int, int]]] = field(default_factory=dict, init=False)  # start and seconds, by key
 
     def __post_init__(self) -> None:
         make_folder(self.folder)
-        self._stem = f"spectra-{content_key(_STORE_VERSION, self.nodes, N_BINS)[:12]}"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes out while the store grows, and read its index."""
-        with self._path("lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._load()
-            yield
+    def path(self, task: Task) -> Path:
+        """Return the file of a recording; with other nodes it is another one."""
+        return self.folder / f"{content_key(_STORE_VERSION, self.nodes, N_BINS, task.key)}.npy"
 
-    def _path(self, suffix: str) -> Path:
-        return self.folder / f"{self._stem}.{suffix}"
-
-    def _load(self) -> None:
-        self.index = {}
-        if self._path("jsonl").exists():
-            for line in self._path("jsonl").read_text().splitlines():
-                entry = json.loads(line)
-                self.index[entry["key"]] = [(int(a), int(b)) for a, b in entry["pieces"]]
-        self._end = max((a + n for spans in self.index.values() for a, n in spans), default=0)
-        widths = {"f16": len(self.nodes) * N_BINS * 2, "present": len(self.nodes), "labels": 1}  # bytes of a second
-        for suffix, width in widths.items():
-            with self._path(suffix).open("ab") as file:
-                file.truncate(self._end * width)
-
-    def append(self, key: str, stretches: Sequence[Stretch]) -> None:
-        """Add the stretches of one recording."""
-        spans = []
-        for stretch in stretches:
-            arrays: dict[str, NDArray[Any]] = {
-                "f16": stretch.spectra,
-                "present": stretch.present,
-                "labels": stretch.labels,
-            }
-            for suffix, array in arrays.items():
-                with self._path(suffix).open("ab") as file:
-                    file.write(np.ascontiguousarray(array).tobytes())
-            spans.append((self._end, len(stretch.labels)))
-            self._end += len(stretch.labels)
-        self.index[key] = spans
-        with self._path("jsonl").open("a") as file:
-            file.write(json.dumps({"key": key, "pieces": spans}) + "\n")
+    def add(self, task: Task, stretches: Sequence[Stretch]) -> None:
+        """Write the stretches of one recording."""
+        n_nodes = len(self.nodes)
+        columns = [("spectra", np.float16, (n_nodes, N_BINS)), ("present", np.uint8, (n_nodes,))]
+        numbers = [("labels", np.int8), ("stretch", np.int16)]
+        table = np.zeros(sum(stretch.seconds for stretch in stretches), np.dtype([*columns, *numbers], align=True))
+        begin = 0
+        for number, stretch in enumerate(stretches):
+            rows = table[begin : begin + stretch.seconds]
+            rows["spectra"], rows["present"], rows["labels"] = stretch.spectra, stretch.present, stretch.labels
+            rows["stretch"] = number
+            begin += stretch.seconds
+        with replacing(self.path(task)) as file:
+            np.save(file, table)
 
     def examples(self, tasks: Sequence[Task]) -> Examples:
         """Return the examples of these tasks, all of which are in the store."""
-        items = tuple(Example(task, start, n) for task in tasks for start, n in self.index[task.key])
+        items = [Example(task, stretch) for task in tasks for stretch in _read(self.path(task))]
         if not items:
             raise UsageError("DATA", "no recording gives enough nodes", "recordings of the 10-20 system")
-        n_nodes = len(self.nodes)
-        spectra = np.memmap(self._path("f16"), np.float16, "r", shape=(self._end, n_nodes, N_BINS))
-        present = np.fromfile(self._path("present"), dtype=np.uint8).reshape(-1, n_nodes)
-        return Examples(items, spectra, present, np.fromfile(self._path("labels"), dtype=np.int8))
+        return Examples(tuple(items))
+
+
+def _read(path: Path) -> list[Stretch]:
+    table = np.load(path, mmap_mode="r")
+    ends = np.flatnonzero(np.diff(np.array(table["stretch"]), append=-1)) + 1
+    parts = np.split(table, ends)[:-1]
+    return [Stretch(rows["spectra"], rows["present"], np.array(rows["labels"])) for rows in parts]

@@ -15,7 +15,7 @@ from restcli.nn.readout import mean_over_nodes
 from restcli.nn.rest import Rest
 from restcli.nn.windows import Inputs, Windows, run_windows
 from restcli.signal.features import FeatureConfig, log_features, rms
-from restcli.train.store import SEIZURE, SFREQ, UNKNOWN, Example, Examples, Float32Array, Labels
+from restcli.train.store import SFREQ, UNKNOWN, Examples, Float32Array, Labels, Stretch
 
 _WINDOWS_AT_ONCE = 512
 
@@ -44,32 +44,25 @@ class Reader:
     look_ahead: int = 3  # s
     min_nodes: int = 8  # fewer good nodes give no score
 
-    def _logs(self, examples: Examples, example: Example) -> Float32Array:
-        return np.asarray(examples.spectra[example.rows, :, : self.features.range[1] + 1], dtype=np.float32)
-
-    def _present(self, examples: Examples, example: Example) -> Tensor:
-        """Return 1 where a node is good, (N, T)."""
-        return torch.from_numpy(examples.present[example.rows].astype(np.float32)).to(self.adjacency.device).T
-
-    def _inputs(self, logs: Float32Array, present: Tensor) -> Inputs:
+    def _inputs(self, stretch: Stretch) -> tuple[Float32Array, Tensor, Inputs]:
+        """Return log spectra, good nodes, (N, T), and what the network takes of them."""
+        logs = np.asarray(stretch.spectra[..., : self.features.range[1] + 1], dtype=np.float32)
+        present = torch.from_numpy(stretch.present.astype(np.float32)).to(self.adjacency.device).T
         x = torch.from_numpy(log_features(logs, self.features)).to(self.adjacency.device)
-        return Inputs(self.network.l1(x * present.T[..., None]).transpose(0, 1).contiguous(), present)
+        return logs, present, Inputs(self.network.l1(x * present.T[..., None]).transpose(0, 1).contiguous(), present)
 
     @torch.no_grad()
-    def states(self, examples: Examples, example: Example) -> Tensor:
+    def states(self, stretch: Stretch) -> Tensor:
         """Return the mean state over the good nodes after each second, (T, H)."""
-        present = self._present(examples, example)
-        inputs = self._inputs(self._logs(examples, example), present)
-        state = run_windows(self.network, inputs, self.adjacency, Windows(range(example.seconds), self.window))
+        _, present, inputs = self._inputs(stretch)
+        state = run_windows(self.network, inputs, self.adjacency, Windows(range(stretch.seconds), self.window))
         return mean_over_nodes(state, present[..., None], 0)
 
     @torch.no_grad()
-    def trace(self, examples: Examples, example: Example, *, n_passes: int = 0) -> Trace:
+    def trace(self, stretch: Stretch, *, n_passes: int = 0) -> Trace:
         """Read one stretch: windows that end at each second, without mask, and masked passes beside."""
-        logs, present = self._logs(examples, example), self._present(examples, example)
-        inputs = self._inputs(logs, present)
-        labels = examples.labels_of(example)
-        usable = examples.present[example.rows].sum(axis=1) >= self.min_nodes
+        logs, present, inputs = self._inputs(stretch)
+        usable = stretch.present.sum(axis=1) >= self.min_nodes
         logit, types = self._read_out(inputs, present)
         passes = [
             self._judged(self._read_out(replace(inputs, gate=gate), present)[0], usable)
@@ -77,17 +70,17 @@ class Reader:
         ]
         return Trace(
             logit=self._judged(logit, usable),
-            amplitude=median_amplitude(logs, examples.present[example.rows], self.features),
+            amplitude=median_amplitude(logs, stretch.present, self.features),
             types=None if types is None else _shifted(types, self.look_ahead),
-            labels=np.where(usable, labels, UNKNOWN).astype(np.int8),
-            marks=labels >= SEIZURE,
-            bands=stretch_bands(examples, example),
+            labels=np.where(usable, stretch.labels, UNKNOWN).astype(np.int8),
+            marks=stretch.ictal,
+            bands=stretch_bands(stretch),
             passes=np.stack(passes, axis=1) if passes else None,
         )
 
     def traces(self, examples: Examples, *, n_passes: int = 0) -> tuple[Trace, ...]:
         """Read every stretch."""
-        return tuple(self.trace(examples, example, n_passes=n_passes) for example in examples.items)
+        return tuple(self.trace(stretch, n_passes=n_passes) for stretch in examples.stretches)
 
     def _read_out(self, inputs: Inputs, present: Tensor) -> tuple[Float32Array, Float32Array | None]:
         """Return the mean logit, (T,), and the probability of each type, (T, C), at the second read out."""
@@ -133,10 +126,10 @@ def median_amplitude(logs: Float32Array, present: NDArray[np.uint8], features: F
     return result
 
 
-def stretch_bands(examples: Examples, example: Example) -> NDArray[np.float64]:
+def stretch_bands(stretch: Stretch) -> NDArray[np.float64]:
     """Return the band powers of one stretch as a detector sees them, (T, 10); NaN where no node is good."""
-    present = examples.present[example.rows].astype(np.float32)
-    logs = np.asarray(examples.spectra[example.rows], dtype=np.float32)  # of |rFFT|, 0 where a node is absent
+    present = stretch.present.astype(np.float32)
+    logs = np.asarray(stretch.spectra, dtype=np.float32)  # of |rFFT|, 0 where a node is absent
     count = present.sum(axis=1, keepdims=True)
     mean = np.where(count > 0, (logs * present[..., None]).sum(axis=1) / np.maximum(count, 1), np.nan)
     return band_powers(2 * (mean - np.log(SFREQ / 2)) / np.log(10))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from restcli.detect.windows import one_thread_each
 from restcli.errors import OutputError, UsageError
 from restcli.files import make_folder, write_atomically
 from restcli.nn.baselines import BandPowerBaseline
@@ -23,12 +23,12 @@ from restcli.nn.golden import golden_logits
 from restcli.nn.rest import Rest, join_networks
 from restcli.nn.weights import Calibration, Weights, save_weights
 from restcli.train.card import card_text
-from restcli.train.loop import Row, adjacency_of, build_network, checkpoint_path, fit, one_thread
+from restcli.train.loop import Row, adjacency_of, build_network, checkpoint_path, fit
 from restcli.train.settings import TrainSettings, adopt
 from restcli.train.sources import Progress, build_examples, find_tasks
 from restcli.train.split import check_split, split_examples
 from restcli.train.store import TYPES, Examples
-from restcli.train.traces import Reader, Trace
+from restcli.train.traces import Reader
 from restcli.train.types import fit_types
 from restcli.train.validation import (
     choose_rule,
@@ -75,16 +75,22 @@ def train(
     begin = time.perf_counter()
     networks, rows = _fit_members(train_side, validation, settings, out, on_progress=on_progress)
     if settings.network.n_types:
-        with one_thread():
+        with one_thread_each():
             fit_types(networks, _reader(networks, settings), train_side)
     seconds = time.perf_counter() - begin
     weights = finish(networks, validation, settings, baseline=baseline)
+    # No clock time and no path of this machine, so that bytes can be compared.
     provenance = {
         "data": [item if item.startswith("sim:") else Path(item).name for item in data],
         "training": train_side.summary(),
         "validation": validation.summary(),
+        "settings": {key: value for key, value in settings.trained_by().items() if key != "member"},
+        "false_alarms_per_day_asked": settings.false_alarms_per_day,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
     }
-    weights = _with_provenance(weights, provenance, settings)
+    weights = replace(weights, provenance=provenance)
+    weights = replace(weights, golden=golden_logits(weights))
     return _write(out, weights, rows, settings, seconds)
 
 
@@ -140,15 +146,14 @@ def finish(
 ) -> Weights:
     """Calibrate trained members on validation, choose their rule and measure it there."""
     reader = _reader(networks, settings)
-    with one_thread():
-        traces = reader.traces(validation, n_passes=_PASSES if settings.network.has_intervals else 0)
+    intervals = settings.network.has_intervals
+    with one_thread_each():
+        traces = reader.traces(validation, n_passes=_PASSES if intervals else 0)
     # Stretches of two minutes stand for parts of long recordings, whose usual amplitude is their own: with a prior as
     # long as they are, they would be compared with 15 µV instead.
-    typical = float(np.median([len(trace.labels) for trace in traces]))
-    short = min(settings.prior, typical / 2)
-    calibration = fit_calibration(
-        traces, Calibration(amplitude=settings.fusion, smooth=settings.smooth, prior_seconds=short)
-    )
+    short = min(settings.prior, float(np.median([len(trace.labels) for trace in traces])) / 2)
+    start = Calibration(amplitude=settings.fusion, smooth=settings.smooth, prior_seconds=short)
+    calibration = fit_calibration(traces, start)
     in_use = replace(calibration, prior_seconds=settings.prior)
     found = probabilities(traces, calibration)
     rule = choose_rule(traces, found, settings.false_alarms_per_day)
@@ -158,11 +163,11 @@ def finish(
         "calibrated_with_prior": short,
         "reliability": reliability(traces, found),
     }
-    if settings.network.has_intervals:
+    if intervals:
         metrics["intervals"] = measure_intervals(traces, found, calibration, rule)
     types = TYPES[: settings.network.n_types]
     if types:
-        metrics["types"] = _type_metrics(traces)
+        metrics["types"] = {"names": list(types), "seizures": confusion_of_types(traces, len(types)).tolist()}
     return Weights(
         name=settings.name,
         config=settings.network,
@@ -180,32 +185,14 @@ def finish(
     )
 
 
-def _type_metrics(traces: Sequence[Trace]) -> dict[str, Any]:
-    return {"names": list(TYPES), "seizures": confusion_of_types(traces, len(TYPES)).tolist()}
-
-
 def _stack(networks: Sequence[Rest]) -> dict[str, NDArray[np.float32]]:
     """Return the parameters of one network, or those of several along a first axis."""
     parts = [{k: v.detach().cpu().numpy().astype(np.float32) for k, v in n.state_dict().items()} for n in networks]
     return parts[0] if len(parts) == 1 else {key: np.stack([part[key] for part in parts]) for key in parts[0]}
 
 
-def _with_provenance(weights: Weights, provenance: dict[str, Any], settings: TrainSettings) -> Weights:
-    """Say how the weights came to be; no clock time and no path of this machine, so that bytes can be compared."""
-    table = json.loads(settings.fingerprint())
-    table.pop("member")
-    provenance |= {
-        "settings": table,
-        "false_alarms_per_day_asked": settings.false_alarms_per_day,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-    weights = replace(weights, provenance=provenance)
-    return replace(weights, golden=golden_logits(weights))
-
-
 def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSettings, seconds: float) -> TrainResult:
-    """Write weights, log, curves and card; the checkpoint has done its work."""
+    """Write weights, log, pictures and card; the checkpoints have done their work."""
     path, card, log, curves, reliable = _outputs(out, settings)
     weights = replace(weights, sha256=save_weights(weights, path))
     table = io.StringIO()
@@ -214,28 +201,21 @@ def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSett
     writer.writerows(rows)
     write_atomically(log, table.getvalue())
     write_atomically(card, card_text(weights))
-    _draw_curves(curves, rows, settings)
-    _draw_reliability(reliable, weights)
+    _draw(curves, reliable, weights, rows, settings)
     for k in range(settings.network.members):
         checkpoint_path(out, settings.of_member(k)).unlink(missing_ok=True)
     return TrainResult(weights, path, log, card, curves, tuple(rows), seconds)
 
 
-def _draw_curves(path: Path, rows: Sequence[Row], settings: TrainSettings) -> None:
-    from restcli.output.plots.curves import plot_curves
+def _draw(curves: Path, reliable: Path, weights: Weights, rows: Sequence[Row], settings: TrainSettings) -> None:
+    from restcli.output.plots.curves import plot_curves, plot_reliability
     from restcli.output.plots.save import save_figure
 
     members = settings.network.members
     table = {name: np.array([row[name] for row in rows]).reshape(members, -1) for name in rows[0]}
-    curves = {name: table[name].mean(axis=0) for name in ("loss", "validation_loss", "auroc")}
+    means = {name: table[name].mean(axis=0) for name in ("loss", "validation_loss", "auroc")}
     title = f"Training of {settings.name}" + (f", mean of {members} members" if members > 1 else "")
     footer = f"seed {settings.seed}, {settings.loss}"
-    save_figure(plot_curves(table["step"][0], curves, title=title, footer=footer), path)
-
-
-def _draw_reliability(path: Path, weights: Weights) -> None:
-    from restcli.output.plots.curves import plot_reliability
-    from restcli.output.plots.save import save_figure
-
+    save_figure(plot_curves(table["step"][0], means, title=title, footer=footer), curves)
     footer = f"{weights.name} ({weights.sha256[:8]}) · seconds of validation, never trained on"
-    save_figure(plot_reliability(weights.metrics["reliability"], title="Reliability", footer=footer), path)
+    save_figure(plot_reliability(weights.metrics["reliability"], title="Reliability", footer=footer), reliable)

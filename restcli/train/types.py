@@ -43,14 +43,13 @@ def _typed_states(reader: Reader, examples: Examples) -> tuple[Float64Array, NDA
     """Return the mean states after seconds of known type (S, H), the types (S,) and their recordings (S,)."""
     states = [np.zeros((0, reader.network.config.hidden))]
     kinds, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for number, example in enumerate(examples.items):
-        labels = examples.labels_of(example)
-        typed = np.flatnonzero(labels > SEIZURE)
-        typed = typed[typed + reader.look_ahead < len(labels)]
+    for number, stretch in enumerate(examples.stretches):
+        typed = np.flatnonzero(stretch.labels > SEIZURE)
+        typed = typed[typed + reader.look_ahead < stretch.seconds]
         if len(typed):
-            mean = reader.states(examples, example).cpu().numpy().astype(np.float64)
+            mean = reader.states(stretch).cpu().numpy().astype(np.float64)
             states.append(mean[typed + reader.look_ahead])
-            kinds.append(labels[typed].astype(np.int64) - SEIZURE - 1)
+            kinds.append(stretch.labels[typed].astype(np.int64) - SEIZURE - 1)
             owners.append(np.full(len(typed), number))
     return np.concatenate(states), np.concatenate(kinds), np.concatenate(owners)
 

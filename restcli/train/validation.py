@@ -26,8 +26,7 @@ BASE_RULE = EventRule(threshold=0.5, release=float(1 / (1 + np.exp(1.0))))
 
 def fit_baseline(examples: Examples) -> BandPowerBaseline:
     """Fit the regression on band power to the training side."""
-    features = np.concatenate([stretch_bands(examples, example) for example in examples.items])
-    labels = np.concatenate([examples.labels_of(example) for example in examples.items])
+    features, labels = np.concatenate([stretch_bands(stretch) for stretch in examples.stretches]), examples.labels()
     known = labels != UNKNOWN
     return fit_band_power(features[known], labels[known] >= SEIZURE)
 
@@ -96,7 +95,7 @@ def choose_rule(
 
     When none of those tried is strict enough it has the highest one.
     """
-    peaks = np.concatenate([smooth_scores(p, max(1, round(base.smooth))) for p in found])
+    peaks = np.concatenate([smooth_scores(p, base.width(1.0)) for p in found])
     known = peaks[np.isfinite(peaks)]
     grid = np.unique(np.clip(np.round(np.quantile(known, np.linspace(0.5, 0.9995, 60)), 4), 0.02, 0.999))
     for threshold in grid:
@@ -152,9 +151,7 @@ def reliability(traces: Sequence[Trace], found: Sequence[Float32Array]) -> list[
     """Compare probabilities with how often they were right, in equal bins; empty ones are left out."""
     labels = np.concatenate([trace.labels for trace in traces])
     score = np.where(labels != UNKNOWN, np.concatenate(found), np.nan)
-    bins = measures.reliability(score, labels >= SEIZURE)
-    columns = (bins.predicted.tolist(), bins.observed.tolist(), bins.counts.tolist())
-    return [{"probability": p, "ictal": ictal, "n": n} for p, ictal, n in zip(*columns, strict=True) if n]
+    return measures.reliability(score, labels >= SEIZURE).rows()
 
 
 def measure_intervals(
