@@ -24,7 +24,7 @@ from restcli.errors import OutputError
 from restcli.evaluation.scoring import Case
 from restcli.events import Event, EventRule, Events, Scores, Span
 from restcli.output.pictures import PICTURES
-from restcli.output.plots.columns import column_extremes, column_means
+from restcli.output.plots.columns import Columns
 from restcli.output.plots.curves import plot_curves, plot_reliability, plot_threshold_curve
 from restcli.output.plots.eeg import sensitivity
 from restcli.output.plots.event import EventSheet, most_involved
@@ -235,7 +235,8 @@ def test_extremes_lose_nothing():
     values[rng.uniform(size=values.shape) < 0.3] = np.nan
     time = np.arange(5000) + 0.5
     edges = np.linspace(0, 5000, 118)
-    low, high = column_extremes(time, values, edges, step=1.0)
+    columns = Columns(edges, time, 1.0)
+    low, high = columns.lowest(values), columns.highest(values)
     for second in range(5000):
         column = min(np.searchsorted(edges, time[second], side="right") - 1, 116)
         for node in np.flatnonzero(np.isfinite(values[second])):
@@ -247,7 +248,7 @@ def test_extremes_lose_nothing():
 def test_columns_finer_than_the_scores_have_no_holes_and_gaps_stay_empty():
     time = np.array([0.5, 1.5, 2.5, 10.25, 11.25])
     edges = np.linspace(0, 12, 241)
-    _, high = column_extremes(time, np.arange(5.0), edges, step=1.0)
+    high = Columns(edges, time, 1.0).highest(np.arange(5.0))
     centres = (edges[1:] + edges[:-1]) / 2
     known = (centres < 3) | ((centres > 9.75) & (centres < 11.75))
     np.testing.assert_array_equal(np.isfinite(high), known)
@@ -256,7 +257,7 @@ def test_columns_finer_than_the_scores_have_no_holes_and_gaps_stay_empty():
 
 def test_means_ignore_what_is_unknown():
     values = np.array([[1.0, np.nan], [3.0, np.nan], [5.0, 2.0], [np.nan, 4.0]])
-    means = column_means(np.arange(4) + 0.5, values, np.array([0.0, 2.0, 4.0, 6.0]), step=1.0)
+    means = Columns(np.array([0.0, 2.0, 4.0, 6.0]), np.arange(4) + 0.5, 1.0).means(values)
     np.testing.assert_array_equal(means, [[2.0, np.nan], [5.0, 3.0], [np.nan, np.nan]])
 
 

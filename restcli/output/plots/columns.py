@@ -15,45 +15,42 @@ from restcli.output.plots.style import HATCHES, UNSCORED
 from restcli.signal.sequences import true_runs
 
 
-def column_extremes(
-    time: FloatArray, values: FloatArray, edges: FloatArray, *, step: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find the lowest and highest value in each column between `edges`: (B,) or (B, N) to (K,) or (K, N).
+class Columns:
+    """What columns of pixels between `edges`, (K + 1,), show of values, (B,) or (B, N); NaN where none is known.
 
-    Each value stands for `step` seconds around its time. Columns without a known value are NaN.
+    Each value stands for `step` seconds around its time and shows in every column that these reach into.
 
-    >>> low, high = column_extremes(np.arange(6) + 0.5, np.array([0, 1, 0, 0, 0.5, 0]), np.array([0.0, 3, 6]), step=1)
-    >>> high.tolist()
+    >>> columns = Columns(np.array([0.0, 3, 6]), np.arange(6) + 0.5, step=1)
+    >>> columns.highest(np.array([0, 1, 0, 0, 0.5, 0])).tolist()
     [1.0, 0.5]
     """
-    low = _reduce(np.fmin, time, values, edges=edges, step=step, empty=np.nan)
-    return low, column_highest(time, values, edges, step=step)
 
+    def __init__(self, edges: FloatArray, time: FloatArray, step: float) -> None:
+        half = step / 2 - 1e-6 * step  # touching is not reaching into
+        first = np.searchsorted(time, edges[:-1] - half, side="left")
+        last = np.maximum(first, np.searchsorted(time, edges[1:] + half, side="right"))
+        self.edges, self._empty = edges, last <= first
+        self._bounds = np.stack([first, last], axis=1).ravel()
 
-def column_highest(time: FloatArray, values: FloatArray, edges: FloatArray, *, step: float) -> NDArray[np.float64]:
-    """Find the highest value in each column, as in `column_extremes`."""
-    return _reduce(np.fmax, time, values, edges=edges, step=step, empty=np.nan)
+    def lowest(self, values: FloatArray) -> NDArray[np.float64]:
+        """Return the lowest value in each column, (K,) or (K, N)."""
+        return self._reduce(np.fmin, values, np.nan)
 
+    def highest(self, values: FloatArray) -> NDArray[np.float64]:
+        """Return the highest value in each column."""
+        return self._reduce(np.fmax, values, np.nan)
 
-def column_means(time: FloatArray, values: FloatArray, edges: FloatArray, *, step: float) -> NDArray[np.float64]:
-    """Average the known values in each column, as in `column_extremes`."""
-    finite = np.isfinite(values)
-    total = _reduce(np.add, time, np.where(finite, values, 0.0), edges=edges, step=step, empty=0.0)
-    known = _reduce(np.add, time, finite, edges=edges, step=step, empty=0.0)
-    return np.where(known > 0, total / np.maximum(known, 1), np.nan)
+    def means(self, values: FloatArray) -> NDArray[np.float64]:
+        """Average the known values in each column."""
+        known = np.isfinite(values)
+        total, count = (self._reduce(np.add, part, 0.0) for part in (np.where(known, values, 0.0), known))
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
-
-def _reduce(
-    rule: np.ufunc, time: FloatArray, values: NDArray[Any], *, edges: FloatArray, step: float, empty: float
-) -> NDArray[np.float64]:
-    """Apply `rule` to the values that reach into each column; touching is not reaching into."""
-    half = step / 2 - 1e-6 * step
-    first = np.searchsorted(time, edges[:-1] - half, side="left")
-    last = np.maximum(first, np.searchsorted(time, edges[1:] + half, side="right"))
-    padded = np.concatenate([values, np.full((1, *values.shape[1:]), empty, dtype=np.float32)])
-    reduced = rule.reduceat(padded, np.stack([first, last], axis=1).ravel(), axis=0, dtype=float)[::2]
-    nothing = (last <= first).reshape(-1, *[1] * (values.ndim - 1))
-    return np.asarray(np.where(nothing, empty, reduced), dtype=np.float64)
+    def _reduce(self, rule: np.ufunc, values: NDArray[Any], empty: float) -> NDArray[np.float64]:
+        padded = np.concatenate([values, np.full((1, *values.shape[1:]), empty, dtype=np.float32)])
+        reduced = rule.reduceat(padded, self._bounds, axis=0, dtype=float)[::2]
+        nothing = self._empty.reshape(-1, *[1] * (values.ndim - 1))
+        return np.asarray(np.where(nothing, empty, reduced), dtype=np.float64)
 
 
 def hatch_columns(axes: Axes, masks: Sequence[NDArray[np.bool_]], edges: FloatArray) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from restcli.detect.rule import smooth_scores
 from restcli.events import Event, EventRule, Events, Scores
 from restcli.output.plots import style
-from restcli.output.plots.columns import column_highest, draw_steps, hatch_columns
+from restcli.output.plots.columns import Columns, draw_steps, hatch_columns
 from restcli.output.plots.eeg import (
     CLIP_ROWS,
     TRACE_BOTTOM,
@@ -131,7 +131,7 @@ def _draw_strip(axes: Axes, scores: Scores, rule: EventRule, page: tuple[float, 
     width = rule.width(scores.step)
     edges = np.linspace(*page, round(TRACE_WIDTH * style.DPI / 2) + 1)
     near = slice(*np.searchsorted(scores.time, [page[0] - width * scores.step, page[1] + width * scores.step]))
-    high = column_highest(scores.time[near], smooth_scores(scores.probability[near], width), edges, step=scores.step)
+    high = Columns(edges, scores.time[near], scores.step).highest(smooth_scores(scores.probability[near], width))
     inside = (edges[:-1] >= 0) & (edges[1:] <= scores.duration + scores.step)
     hatch_columns(axes, [~np.isfinite(high) & inside], edges)
     draw_steps(axes, high, edges, color=style.BLUE, zorder=4)

@@ -17,14 +17,7 @@ from numpy.typing import NDArray
 from restcli.detect.rule import smooth_scores
 from restcli.events import EventRule, Events, FloatArray, Scores
 from restcli.output.plots import style
-from restcli.output.plots.columns import (
-    column_extremes,
-    column_highest,
-    column_means,
-    draw_steps,
-    event_bar,
-    hatch_columns,
-)
+from restcli.output.plots.columns import Columns, draw_steps, event_bar, hatch_columns
 from restcli.output.plots.head import head_order
 from restcli.output.plots.style import DPI, PAGE, beside, margin_label, say, time_ticks, wrap, write
 from restcli.output.text import unscored_reasons
@@ -64,15 +57,18 @@ def plot_overview(result: Result, *, title: str, footer: str) -> Figure:
     if result.recording.repairs:
         repaired = _repairs_in_a_line(result.recording.repairs, 180)
         write(figure, style.LEFT, PAGE[1] - 0.57, repaired, fontsize=style.FONT_SMALL, weight="bold")
-    _draw_probability(panels["probability"], scores, rule, edges)
+    columns = Columns(edges, scores.time, scores.step)
+    _draw_probability(panels["probability"], scores, rule, columns)
     _draw_events(panels, events, scores, edges)
-    _draw_nodes(panels["nodes"], scores, rule, edges)
-    _draw_spectrum(panels["spectrum"], trend, edges)
-    _draw_amplitude(panels["amplitude"], trend, edges)
-    unscored = _unscored_columns(scores, edges)
+    _draw_nodes(panels["nodes"], scores, rule, columns)
+    trend_step = float(np.median(np.diff(trend.time))) if len(trend.time) > 1 else 1.0
+    trend_columns = Columns(edges, trend.time, trend_step)
+    _draw_spectrum(panels["spectrum"], trend, trend_columns)
+    _draw_amplitude(panels["amplitude"], trend, trend_columns)
+    unscored = _unscored_columns(scores, columns)
     for axes in panels.values():
         axes.set_xlim(0, duration)
-        hatch_columns(axes, [columns for _, columns in unscored.values()], edges)
+        hatch_columns(axes, [hidden for _, hidden in unscored.values()], edges)
     _draw_time(figure, panels, duration, events.start)
     _draw_reasons(figure, scores, unscored)
     return figure
@@ -98,13 +94,14 @@ def _repairs_in_a_line(repairs: Sequence[str], width: int) -> str:
     return wrap(line, width, most=1)
 
 
-def _draw_probability(axes: Axes, scores: Scores, rule: EventRule, edges: FloatArray) -> None:
-    width, column = rule.width(scores.step), float(edges[1] - edges[0])
-    high = column_highest(scores.time, smooth_scores(scores.probability, width), edges, step=scores.step)
+def _draw_probability(axes: Axes, scores: Scores, rule: EventRule, columns: Columns) -> None:
+    width, edges = rule.width(scores.step), columns.edges
+    column = float(edges[1])
+    high = columns.highest(smooth_scores(scores.probability, width))
     shown = [f"{rule.smooth:g}-s mean"] if width > 1 else []
     shown += [f"highest in each {duration_in_words(column)}"] if column > scores.step else []
     if scores.interval is not None:
-        band = column_highest(scores.time, smooth_scores(scores.interval, width), edges, step=scores.step)
+        band = columns.highest(smooth_scores(scores.interval, width))
         label = "5–95 % of masked passes"
         draw_steps(axes, band[:, 1], edges, baseline=band[:, 0], color=style.BLUE_PALE, label=label)
     else:
@@ -157,10 +154,9 @@ def number_labels(centres: Sequence[float], *, pixel: float) -> list[tuple[float
     return labels
 
 
-def _draw_nodes(axes: Axes, scores: Scores, rule: EventRule, edges: FloatArray) -> None:
+def _draw_nodes(axes: Axes, scores: Scores, rule: EventRule, columns: Columns) -> None:
     """Heat map: one row a node in head order, with space between the groups."""
-    by_node = smooth_scores(scores.by_node, rule.width(scores.step))
-    high = column_highest(scores.time, by_node, edges, step=scores.step)
+    edges, high = columns.edges, columns.highest(smooth_scores(scores.by_node, rule.width(scores.step)))
     rows = {name: high[:, i] for i, name in enumerate(scores.nodes)}
     absent = np.full(len(edges) - 1, np.nan)
     places: dict[str, float] = {}
@@ -200,26 +196,22 @@ def _colour_bar(image: AxesImage, label: str) -> None:
     beside(bar, label, (1, 0.5), (22, 0), rotation=90, ha="left", fontsize=style.FONT_SMALL)
 
 
-def _draw_spectrum(axes: Axes, trend: Trend, edges: FloatArray) -> None:
+def _draw_spectrum(axes: Axes, trend: Trend, columns: Columns) -> None:
     margin_label(axes, "Spectrum\n(Hz)")
     axes.set_facecolor(style.PALE)
     decibels = trend.spectrum[:, _HIGHEST : _LOWEST - 1 : -1] * 10
     if not np.isfinite(decibels).any():
         say(axes, "no spectrum")
         return
-    power = column_means(trend.time, decibels, edges, step=_trend_step(trend))
+    power = columns.means(decibels)
     low, high = np.nanpercentile(power, [2, 99.5])
-    extent = (edges[0], edges[-1], _LOWEST - 0.5, _HIGHEST + 0.5)
+    extent = (columns.edges[0], columns.edges[-1], _LOWEST - 0.5, _HIGHEST + 0.5)
     image = axes.imshow(power.T, extent=extent, cmap=style.POWER_COLOURS, vmin=low, vmax=max(high, low + 1.0), zorder=2)
     axes.set_yticks([10, 20, 30, 40])
     _colour_bar(image, "power (dB)")
 
 
-def _trend_step(trend: Trend) -> float:
-    return float(np.median(np.diff(trend.time))) if len(trend.time) > 1 else 1.0
-
-
-def _draw_amplitude(axes: Axes, trend: Trend, edges: FloatArray) -> None:
+def _draw_amplitude(axes: Axes, trend: Trend, columns: Columns) -> None:
     margin_label(axes, "Amplitude\n(µV RMS)")
     positive = np.where(trend.amplitude > 0, trend.amplitude, np.nan)
     known = positive[np.isfinite(positive)]
@@ -237,27 +229,24 @@ def _draw_amplitude(axes: Axes, trend: Trend, edges: FloatArray) -> None:
     if not known.size:
         say(axes, "no amplitude")
         return
-    step = _trend_step(trend)
-    low, high = column_extremes(trend.time, positive, edges, step=step)
-    draw_steps(axes, high, edges, baseline=low, color=style.FAINT)
-    means = np.exp(column_means(trend.time, np.log(positive), edges, step=step))
-    draw_steps(axes, means, edges, color=style.INK)
+    draw_steps(axes, columns.highest(positive), columns.edges, baseline=columns.lowest(positive), color=style.FAINT)
+    draw_steps(axes, np.exp(columns.means(np.log(positive))), columns.edges, color=style.INK)
 
 
-def _unscored_columns(scores: Scores, edges: FloatArray) -> dict[str, tuple[float, NDArray[np.bool_]]]:
+def _unscored_columns(scores: Scores, columns: Columns) -> dict[str, tuple[float, NDArray[np.bool_]]]:
     """Seconds and columns (K,) by reason: columns mostly inside spans that were not scored, or without any score."""
     reasons = list(unscored_reasons(scores))
     if len(reasons) > _MAX_REASONS:
         reasons[_MAX_REASONS - 1 :] = [_OTHER]
-    seconds, width = np.zeros(len(reasons)), np.diff(edges)
+    edges, seconds = columns.edges, np.zeros(len(reasons))
+    width = np.diff(edges)
     covered = np.zeros((len(reasons) + 1, len(width)))  # the last row stays zero
     for span in scores.unscored:
         row = reasons.index(span.reason if span.reason in reasons else _OTHER)
         seconds[row] += span.stop - span.start
         covered[row] += np.diff(np.clip(edges, span.start, max(span.start, span.stop)))
-    high = column_highest(scores.time, scores.probability, edges, step=scores.step)
     main, total = covered.argmax(axis=0), covered.sum(axis=0)
-    hidden = (total > 0.5 * width) | ~np.isfinite(high)
+    hidden = (total > 0.5 * width) | ~np.isfinite(columns.highest(scores.probability))
     result = {name: (float(seconds[row]), hidden & (main == row) & (total > 0)) for row, name in enumerate(reasons)}
     left = hidden & (total <= 0)
     if left.any():
