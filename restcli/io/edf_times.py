@@ -210,7 +210,7 @@ def _report(
     gaps = first[steps[first] > limits[first]]
     drift = float(lag[-1] - lag[0] - steps[gaps].sum())
     if abs(drift) > _REPORTED_DRIFT:
-        how = "times follow the samples" if continuous else f"followed in steps of {_DRIFT} s"
+        how = "times follow the samples" if continuous or abs(drift) <= _DRIFT else f"followed in steps of {_DRIFT} s"
         repairs.append(f"time stamps drift by {drift:.2f} s from the sampling rate; {how}")
     runs = np.split(lag, first[1:])
     overlap = max(float(np.max(np.maximum.accumulate(run) - run)) for run in runs)
