@@ -138,7 +138,7 @@ def _draw_events(panels: Mapping[str, Axes], events: Events, scores: Scores, edg
 def number_labels(centres: Sequence[float], *, pixel: float) -> list[tuple[float, str]]:
     """Give events their numbers from 1, joining neighbours whose numbers would touch (``4–7``).
 
-    >>> number_labels([10, 12, 900], pixel=1.0)
+    >>> number_labels([10.0, 12.0, 900.0], pixel=1.0)
     [(11.0, '1–2'), (900.0, '3')]
     """
     labels: list[tuple[float, str]] = []
