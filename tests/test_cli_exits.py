@@ -235,3 +235,12 @@ def test_an_error_of_the_system_names_its_file(edf: Path, tmp_path: Path, monkey
 
     monkeypatch.setattr("restcli.io.registry.open_recording", vanish)
     check_refused(restcli("info", edf), 3, "gone.edf: could not be read or written (No such file or directory).")
+
+
+def test_a_closed_stdout_is_an_error_and_a_closed_stderr_is_not(edf: Path) -> None:
+    command = f'"{sys.executable}" -c "from restcli.cli.app import main; main()" info "{edf}"'
+    closed = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, text=True, check=False)
+    assert closed.returncode == 3 and "standard output: could not be written" in closed.stderr
+    assert "Traceback" not in closed.stderr and closed.stderr.count("restcli:") == 1
+    quiet = subprocess.run(["sh", "-c", f"{command} 2>&-"], capture_output=True, text=True, check=False)
+    assert quiet.returncode == 0 and "usable" in quiet.stdout

@@ -137,7 +137,7 @@ class _Job:
         problem = as_rest_error(str(path), error)
         with suppress(OSError):  # a name too long to be there
             if (self.out / f"{path.stem}_run.json").exists():
-                note(f"restcli: the outputs of {path.stem} in {self.out} are those of an earlier run")
+                note(f"restcli: the files {path.stem}_* in {self.out} are from an earlier run and were not updated")
         if self.as_json:
             print_json(failure_report(path, problem))
         if alone or isinstance(problem, UsageError):
@@ -203,7 +203,7 @@ def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
     pictures = written.report["pictures_failed"].items()
     lines += [f"the picture '{picture}' could not be drawn ({reason})" for picture, reason in pictures]
     if written.earlier:
-        lines.append(f"left as an earlier run wrote them: {', '.join(written.earlier)}")
+        lines.append(f"left from an earlier run: {', '.join(written.earlier)}")
     lines.append(f"written: {written.files[-1].parent}/{result.recording.path.stem}_* ({len(written.files)} files)")
     for line in lines:
         note(line)

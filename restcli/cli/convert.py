@@ -1,4 +1,4 @@
-"""``restcli convert``: any recording as EDF+ without a patient."""
+"""``restcli convert``: any recording as EDF+ without patient data."""
 
 from __future__ import annotations
 

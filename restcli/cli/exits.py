@@ -33,7 +33,7 @@ class Stopped(BaseException):
 
 def run(command: Callable[[], object]) -> int:
     """Run a command and return its exit code; an error is printed as one line on stderr."""
-    stdout, stderr = _Stream(sys.stdout, data=True), _Stream(sys.stderr, data=False)
+    stdout, stderr = _Stream(sys.stdout or _closed(), data=True), _Stream(sys.stderr or _closed(), data=False)
     with redirect_stdout(stdout), redirect_stderr(stderr), stop_signals(_stop):
         try:
             return _run(command)
@@ -41,6 +41,11 @@ def run(command: Callable[[], object]) -> int:
             if stopped.number != signal.SIGPIPE:
                 note("restcli: stopped")
             return stopped.exit_code
+
+
+def _closed() -> TextIO:
+    """Stand for a stream that was closed before the start (``>&-``): nothing can be written."""
+    return Path(os.devnull).open(encoding="utf-8")
 
 
 def _run(command: Callable[[], object]) -> int:
@@ -82,7 +87,7 @@ def check_stdout() -> None:
     try:
         os.write(descriptor, b"")  # enough for a closed or full device
     except OSError as error:
-        raise OutputError("standard output", f"could not be written ({error.strerror})") from error
+        raise OutputError("standard output", f"could not be written ({error.strerror or 'it is closed'})") from error
 
 
 def note(text: str) -> None:
@@ -140,7 +145,9 @@ class _Stream:
             if self._data and isinstance(error, BrokenPipeError):
                 raise Stopped(signal.SIGPIPE) from None
             if self._data:
-                raise OutputError("standard output", f"could not be written ({error.strerror})") from error
+                raise OutputError(
+                    "standard output", f"could not be written ({error.strerror or 'it is closed'})"
+                ) from error
 
     def _close(self) -> None:
         """Let the interpreter's own flush at the end succeed."""

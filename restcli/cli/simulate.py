@@ -17,7 +17,7 @@ app = typer.Typer()
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="New or empty folder for the BIDS data set.")],
-    recordings: Annotated[int, typer.Option("--recordings", "-n", min=1, help="Each of another person.")] = 10,
+    recordings: Annotated[int, typer.Option("--recordings", "-n", min=1, help="One person each.")] = 10,
     hours: Annotated[float, typer.Option(min=1 / 60, help="Length of each recording.")] = 0.5,
     seizures_per_day: Annotated[float, typer.Option(min=0, max=2000, help="Mean number of seizures in 24 h.")] = 24.0,
     seed: Annotated[int, typer.Option(help="The same options and seed give the same bytes.")] = 0,

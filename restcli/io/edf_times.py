@@ -140,7 +140,7 @@ def place(
     if useless:
         return Timeline(origin=origin, repairs=(f"{useless}; ignored because the header says continuous",))
     if continuous and len(first) - 1 > max(10, len(lag) // 10):
-        note = "time stamps do not fit the duration of records; taken as continuous"
+        note = "time stamps do not fit the record duration; taken as continuous"
         return Timeline(origin=origin, repairs=(note,))
     repairs += _report(lag, first, limits, continuous=continuous)
     if not -_JITTER < origin < 1.0:

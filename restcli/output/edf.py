@@ -1,4 +1,4 @@
-"""A recording as an EDF+ file without a patient: gaps kept, events as annotations."""
+"""A recording as an EDF+ file without patient data: gaps kept, events as annotations."""
 
 from __future__ import annotations
 
