@@ -174,6 +174,51 @@ def test_an_unknown_type_that_may_be_a_seizure_does_not_vanish(tmp_path: Path, k
         read_events(table(tmp_path, "a.tsv", HEADER + rows))
 
 
+DOUBTFUL = (
+    "seizure, no motor signs|seizure not visible on EEG|previous seizure continues|last seizure before meds|"
+    "non-convulsive seizure|nonconvulsive status|seziure|siezure|sez|attack|epileptic attack|IS|TC|status|CPS 2|"
+    "SPS left|TCS?|GTCS 1|NCSE?|CSE|ESz 3|status epilepticus ongoing|no seizure onset on EEG|post-seizure sz|"
+    "no seizure, then seizure|seizure without aura|non-motor seizure|pre-surgical seizure|no seizure end seen"
+)
+
+
+@pytest.mark.parametrize("kind", DOUBTFUL.split("|"))
+def test_a_denial_of_something_else_hides_no_seizure(tmp_path: Path, kind: str) -> None:
+    rows = f"0\t180\tbckg\tn/a\tn/a\tn/a\t180\n130\t8\t{kind}\tn/a\tn/a\tn/a\t180\n"
+    with pytest.raises(AnnotationError, match=r"a\.tsv, line 3: an unknown event type that may mean a seizure"):
+        read_events(table(tmp_path, "a.tsv", HEADER + rows))
+
+
+DENIED = (
+    "no seizure|No seizures|not a seizure|without seizure|seizure-free|seizure free|non-epileptic|PNES|no ictal|"
+    "non-epileptic seizure|psychogenic non-epileptic seizure|no ictal activity|no further seizures|post-seizure|"
+    "interictal|inter-ictal|postictal|pseudo-seizure|history of seizures|absence of seizures|3 cps spike-wave|non-ictal"
+)
+
+
+@pytest.mark.parametrize("kind", DENIED.split("|"))
+def test_a_denied_seizure_is_ignored(tmp_path: Path, kind: str) -> None:
+    rows = f"0\t180\tbckg\tn/a\tn/a\tn/a\t180\n130\t8\t{kind}\tn/a\tn/a\tn/a\t180\n"
+    found = read_events(table(tmp_path, "a.tsv", HEADER + rows))
+    assert len(found) == 0 and len(found.ignored) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("CPS", "sz_foc_ia"),
+        ("SPS", "sz_foc_a"),
+        ("TCS", "sz_gen_m_tonicClonic"),
+        ("NCSE", "sz"),
+        ("status epilepticus", "sz"),
+        ("ESz", "sz"),
+    ],
+)
+def test_abbreviations_of_seizure_types(tmp_path: Path, kind: str, label: str) -> None:
+    rows = f"0\t180\tbckg\tn/a\tn/a\tn/a\t180\n130\t8\t{kind}\tn/a\tn/a\tn/a\t180\n"
+    assert [event.label for event in read_events(table(tmp_path, "a.tsv", HEADER + rows))] == [label]
+
+
 def test_a_seizure_without_length_does_not_vanish(tmp_path: Path) -> None:
     rows = "50\t4\tsz\tn/a\tn/a\tn/a\t180\n130\t0\tsz\tn/a\tn/a\tn/a\t180\n0\t180\tbckg\tn/a\tn/a\tn/a\t180\n"
     with pytest.raises(AnnotationError, match="line 3: the seizure has no length"):

@@ -39,12 +39,33 @@ _CLINICAL = {  # SeizeIT, Siena and common abbreviations
     **dict.fromkeys(("fia", "fias", "ias"), "sz_foc_ia"),
     **dict.fromkeys(("fa", "fas", "wias"), "sz_foc_a"),
     **dict.fromkeys(("f_btc", "fbtc", "fbtcs"), "sz_foc_f2b"),
-    **dict.fromkeys(("gtc", "gtcs"), "sz_gen_m_tonicClonic"),
+    **dict.fromkeys(("gtc", "gtcs", "tcs"), "sz_gen_m_tonicClonic"),
+    **dict.fromkeys(("ncse", "status epilepticus", "esz"), "sz"),
+    "cps": "sz_foc_ia",
+    "sps": "sz_foc_a",
 }
 _KNOWN = {**_OFFICIAL, **TUSZ_TYPES, **_CLINICAL, BACKGROUND: BACKGROUND, "background": BACKGROUND}
-_NAMED = re.compile(r"(?<![a-z])(sz|s(ei|ie|e|i)[zs]u?r|seiz|f ?btcs?\b|gtcs?\b)", re.IGNORECASE)
-_SUSPECT = re.compile(r"(?<![a-z])(ictal|convuls|absence|spasm|a?tonic|(myo)?clonic|anfall|cris[ei])", re.IGNORECASE)
-_DENIED = re.compile(r"\b(no|not|non|inter|pre|post|pseudo\w*|psychogenic|without|previous|history|last)\b", re.I)
+_NAMED = re.compile(
+    r"(?<![a-z])("
+    r"sz|s(ei|ie|e|i)(z[iu]{0,2}|su?)r|seiz|siez|sezi?u|sez\b|esz\b|"
+    r"f ?btcs?\b|gtcs?\b|b?tcs\b|n?cse\b|(?<!\d)(?<!\d )(cps|sps)\b|status epilep)",
+    re.IGNORECASE,
+)
+_SUSPECT = re.compile(
+    r"(?<![a-z])(ictal|(non)?convuls|absence|spasm|a?tonic|(myo)?clonic|anfall|cris[ei]|atta(ck|que)|focal status)"
+    r"|^\W*(is|tc|es|fits?|status)\W*$",
+    re.IGNORECASE,
+)
+# Denials right before a word for a seizure or after it; "no motor signs" beside a seizure denies nothing.
+_DENIED = re.compile(
+    r"\b(((no|not|without|absence of)"
+    r"( an?\b| any| further| more| other| definite| epileptic| electrographic| clinical)*"
+    r"|inter|pre|post|pseudo|history of|panic|((psychogenic|non ?epileptic|dissociative) ?)+) *"
+    rf"({_NAMED.pattern}|ictal|convuls|absence|spasm|attack)\w*"
+    rf"|non ({_NAMED.pattern}|ictal)\w*"
+    rf"|{_NAMED.pattern}[a-z]* free)\b(?! *(onset|offset|start|begin|end|stop))",
+    re.IGNORECASE,
+)
 
 
 def known_type(text: str) -> str | None:
@@ -60,11 +81,15 @@ def known_type(text: str) -> str | None:
 
 def names_seizure(text: str) -> bool:
     """Whether a free text speaks of a seizure, as 'sezure 2' does and 'post-seizure slowing' does not."""
-    words = re.sub(r"[_-]", " ", text)
-    return bool(_NAMED.search(words)) and not _DENIED.search(words)
+    return bool(_NAMED.search(_affirmed(text)))
 
 
 def resembles_seizure(text: str) -> bool:
     """Whether an unknown name of an event type may mean a seizure."""
-    words = re.sub(r"[_-]", " ", text)
-    return bool(_NAMED.search(words) or _SUSPECT.search(words)) and not _DENIED.search(words)
+    words = _affirmed(text)
+    return bool(_NAMED.search(words) or _SUSPECT.search(words))
+
+
+def _affirmed(text: str) -> str:
+    """Return a text without the seizures that it denies."""
+    return _DENIED.sub("; ", " ".join(re.sub(r"[_-]", " ", text).split()))
