@@ -155,6 +155,23 @@ def test_broken_brainvision_header_is_refused_without_its_words(tmp_path: Path, 
     assert "Erika" not in message and "Schmidt" not in message
 
 
+@pytest.mark.parametrize("number", ["99999999", "3", "-2", "4097"])
+def test_brainvision_number_of_channels_is_checked_before_memory_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    path, _ = write_brainvision(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace("Channels=2", f"Channels={number}"), encoding="utf-8")
+    monkeypatch.setattr("mne.io.read_raw_brainvision", None)
+    refused(path, "channels")
+
+
+def test_brainvision_of_thousands_of_channels(tmp_path: Path) -> None:
+    path, _ = write_brainvision(tmp_path)
+    text = path.read_text(encoding="utf-8").replace("Channels=2", "Channels=4097")
+    path.write_text(text + "".join(f"Ch{k}=E{k},,0.1,µV\n" for k in range(3, 4098)), encoding="utf-8")
+    refused(path, "channels")
+
+
 @pytest.mark.parametrize("kind", [KeyError, configparser.Error, Exception, MemoryError])
 def test_any_error_of_a_foreign_reader_is_wrapped(
     tmp_path: Path, kind: type[Exception], monkeypatch: pytest.MonkeyPatch

@@ -190,6 +190,24 @@ def test_header_may_spell_its_files_in_another_case(tmp_path: Path) -> None:
         assert open_recording(tmp_path / f"A{path.suffix}").repairs == ()
 
 
+@pytest.mark.parametrize("ending", [".vhdr", ".VHDR"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(("stem", "encoding"), [("E", "utf-8"), ("Ä", "utf-8"), ("E µ", "utf-8"), ("E", "latin-1")])
+def test_brainvision_header_that_names_its_files_in_capitals(
+    tmp_path: Path, ending: str, newline: str, stem: str, encoding: str
+) -> None:
+    path, values = write_brainvision(tmp_path, markers="Mk2=New Segment,,301,1,0,20210302151516000000\n")
+    text = path.read_text(encoding="utf-8").replace("a.eeg", f"{stem}.EEG").replace("a.vmrk", f"{stem}.VMRK")
+    path.unlink()
+    path = tmp_path / f"{stem}{ending}"
+    path.write_text(text.replace("UTF-8", encoding), encoding=encoding, newline=newline)
+    (tmp_path / "a.eeg").rename(tmp_path / f"{stem}.EEG")
+    (tmp_path / "a.vmrk").rename(tmp_path / f"{stem}.VMRK")
+    recording = open_recording(path)
+    assert recording.repairs == () and len(recording.segments) == 2 and recording.start is not None
+    np.testing.assert_allclose(recording.read([0, 1], 0, 1.5), values[:, :300], rtol=1e-5)
+
+
 def test_files_that_differ_in_case_alone_are_not_guessed(tmp_path: Path) -> None:
     path, _ = write_persyst(tmp_path)
     shutil.copyfile(tmp_path / "a.dat", tmp_path / "a.Dat")

@@ -6,7 +6,7 @@ import configparser
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +26,17 @@ from restcli.text import count
 
 # Units that MNE turns into volts; it leaves values in others as they are.
 _IN_VOLTS = ("V", "mV", "µV", "uV", "nV")
+_MOST_CHANNELS = 4096
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What restcli needs of a BrainVision header before MNE reads it."""
+
+    samples: str  # name of its file
+    markers: str  # name of its file, empty without one
+    n_channels: int
+    units: dict[int, str]  # of channels by their number, from 1
 
 
 def is_brainvision(raw: bytes) -> bool:
@@ -37,17 +48,17 @@ def is_brainvision(raw: bytes) -> bool:
 
 def brainvision_files(path: Path) -> tuple[Path, ...]:
     """Return the files of samples and of markers that a BrainVision header names."""
-    samples, markers, _ = _brainvision_header(path)
-    files = [named_beside(path, samples, endings=(".eeg", ".dat"))]
+    header = _brainvision_header(path)
+    files = [named_beside(path, header.samples, endings=(".eeg", ".dat"))]
     if files[0] is None:
         raise RecordingError(str(path), "its file of samples is not beside it", WHOLE, "Copy all files")
-    if markers:
-        files.append(named_beside(path, markers, endings=(".vmrk",)))
+    if header.markers:
+        files.append(named_beside(path, header.markers, endings=(".vmrk",)))
     return tuple(file for file in files if file is not None)
 
 
-def _brainvision_header(path: Path) -> tuple[str, str, dict[int, str]]:
-    """Return the names of the files of samples and of markers, and the units of channels by their number."""
+def _brainvision_header(path: Path) -> _Header:
+    """Read the names of the files of samples and of markers, and the units of channels."""
     text = decode(read_header(path)).partition("\n")[2].split("[Comment]")[0]
     settings = configparser.ConfigParser(interpolation=None)
     try:
@@ -55,6 +66,7 @@ def _brainvision_header(path: Path) -> tuple[str, str, dict[int, str]]:
         sections = {name.lower(): settings[name] for name in settings}
         infos = sections["common infos"]
         samples, markers = (name.replace("$b", path.stem) for name in (infos["DataFile"], infos.get("MarkerFile", "")))
+        n_channels = int(infos.get("NumberOfChannels", "0"))
         fields = {
             int(key[2:]): [*value.split(","), "", "", ""]
             for key, value in dict(sections.get("channel infos", {})).items()
@@ -62,19 +74,28 @@ def _brainvision_header(path: Path) -> tuple[str, str, dict[int, str]]:
     except (configparser.Error, KeyError, ValueError) as error:
         what = f"its header cannot be read ({type(error).__name__})"
         raise RecordingError(str(path), what, "a BrainVision header (.vhdr)") from None
-    return samples, markers, {number: values[3].strip() or "µV" for number, values in fields.items()}
+    units = {number: values[3].strip() or "µV" for number, values in fields.items()}
+    return _Header(samples, markers, n_channels, units)
 
 
 def open_brainvision(files: tuple[Path, ...]) -> Recording:
     """Open a BrainVision header; dates of new segments say how long pauses were."""
     path = files[0]
-    samples, markers, header_units = _brainvision_header(path)
-    wanted = (f"{path.stem}.vhdr", samples, markers)[: len(files)]
-    source = MneSource("read_raw_brainvision", files, wanted, stamps_of(files))
+    header = _brainvision_header(path)
+    described = min(len(header.units), _MOST_CHANNELS)
+    if not 0 < header.n_channels <= described:  # MNE takes memory for as many as the header says
+        what = "the header gives an impossible number of channels"
+        raise RecordingError(str(path), what, f"1 to {_MOST_CHANNELS} channels, each with its line")
+    text, markers = b"", header.markers
+    if len(files) == 3 and not markers.endswith(".vmrk"):  # MNE takes no other ending
+        markers = "markers.vmrk"  # in ASCII, for the header may be in any encoding
+        text = _naming_markers(read_header(path), markers)
+    wanted = (f"{path.stem}.vhdr", header.samples, markers)[: len(files)]
+    source = MneSource("read_raw_brainvision", files, wanted, stamps_of(files), text)
     with source.raw() as (raw, repairs):
-        texts = [header_units.get(number + 1, "µV") for number in range(len(raw.ch_names))]
+        texts = [header.units.get(number + 1, "µV") for number in range(len(raw.ch_names))]
         units = ["V" if unit in _IN_VOLTS else unit for unit in texts]
-        noted = (*repairs, *renamed(path, samples, files[1]))
+        noted = (*repairs, *renamed(path, header.samples, files[1]))
         recording = of_raw(raw, source, "BrainVision", units, repairs=noted)
     if len(files) < 3:
         return recording
@@ -83,6 +104,17 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
     known = [date for date in dates if date is not None]
     seconds = [math.nan if date is None else (date - known[0]).total_seconds() for date in dates]
     return at_joins(recording, edges, np.array(seconds) - edges)
+
+
+def _naming_markers(header: bytes, name: str) -> bytes:
+    """Return the bytes of a header with another name for its file of markers."""
+    return re.sub(
+        rb"^([ \t]*MarkerFile[ \t]*[=:])[^\r\n]*",
+        lambda found: found[1] + name.encode(),
+        header,
+        count=1,
+        flags=re.MULTILINE | re.IGNORECASE,
+    )
 
 
 def _new_segments(text: str) -> tuple[list[int], list[datetime | None]]:

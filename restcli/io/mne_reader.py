@@ -53,6 +53,7 @@ class MneSource:
     files: tuple[Path, ...]  # the one that MNE is given, and its companions
     names: tuple[str, ...]  # by which MNE looks for them
     stamps: tuple[tuple[int, int], ...]  # size and time of each
+    header: bytes = b""  # what MNE is given in place of the first file, where it cannot read that as it is
     to_unit: tuple[float, ...] = ()  # for each channel
     rate: Fraction = Fraction(0)
 
@@ -79,7 +80,7 @@ class MneSource:
 
         where = str(self.files[0])
         with ExitStack() as stack:
-            path = stack.enter_context(_under_names(self.files, self.names))
+            path = stack.enter_context(_under_names(self.files, self.names, self.header))
             with foreign(where, "the file cannot be read by its format") as repairs:
                 raw = getattr(mne.io, self.reader)(path, preload=False, verbose="warning")
                 names = [Path(name).resolve() for name in raw.filenames if name is not None]
@@ -144,15 +145,18 @@ def _in_our_words(warning: warnings.WarningMessage) -> str:
 
 
 @contextmanager
-def _under_names(files: Sequence[Path], names: Sequence[str]) -> Iterator[Path]:
+def _under_names(files: Sequence[Path], names: Sequence[str], header: bytes) -> Iterator[Path]:
     """Give the first of some files in a folder where all of them have these names: links, where they have others."""
-    if all(file.name == name for file, name in zip(files, names, strict=True)):
+    if not header and all(file.name == name for file, name in zip(files, names, strict=True)):
         yield files[0]
         return
     with tempfile.TemporaryDirectory(prefix="restcli-") as folder:
         links = [Path(folder, name) for name in names]
         for file, link in zip(files, links, strict=True):
-            _link(file.resolve(), link)
+            if header and link == links[0]:
+                link.write_bytes(header)
+            else:
+                _link(file.resolve(), link)
         yield links[0]
 
 
