@@ -22,7 +22,8 @@ _TIMES = "time stamps in order, without overlap"
 _RE_EXPORT = "Export the recording again from the EEG system"
 # Times closer than this to where they belong are rounding: less than one sample at 200 Hz.
 _JITTER = 0.005
-# Clocks that run away from the samples by at most this fraction drift; a larger step is a gap.
+# Clocks that run away from the samples by at most this fraction drift; a larger step is a gap. A steady drift between
+# the two is a wrong rate: following it would cut the signal so often that seizures are lost.
 _FASTEST_DRIFT = 0.005
 _WRONG_RATE = 0.02
 # Times follow the stamps when the samples are this far away from them, seconds.
@@ -128,6 +129,11 @@ def place(
     intervals = np.diff(places, prepend=places[0])
     # Where most steps are alike, they are a wrong sampling rate and not one gap after the other.
     usual = float(np.median(np.abs(np.diff(lag)) / intervals[1:])) if len(lag) > 6 * _FEW else 0.0
+    if not continuous and _FASTEST_DRIFT < usual < _WRONG_RATE:
+        what = (
+            f"the time stamps run away from the samples by {usual:.1%}: the header's rate or record duration is wrong"
+        )
+        raise RecordingError(where, what, _TIMES, _RE_EXPORT)
     limits = np.clip(max(_FASTEST_DRIFT, 2 * usual if usual < _WRONG_RATE else 0.0) * intervals, _JITTER, _DRIFT)
     lag, wrong, repairs = _without_wrong_stamps(lag, limits)
     origin = float(lag[0])
