@@ -142,6 +142,9 @@ def test_simulate_writes_a_dataset_that_evaluate_reads(toy_weights: Path, tmp_pa
     for path in (tmp_path / "again").rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / "sim" / path.relative_to(tmp_path / "again")).read_bytes()
+    ward = restcli("simulate", tmp_path / "ward", *arguments, "--profile", "ward")
+    assert ward.returncode == 0, ward.stderr
+    assert "profile ward" in json.loads((tmp_path / "ward" / "dataset_description.json").read_text())["Name"]
     report = json.loads(restcli("evaluate", tmp_path / "sim", "--weights", toy_weights, "--json").stdout)
     assert report["n_recordings"] == 2
     check_refused(restcli("simulate", tmp_path / "sim", *arguments), 3, "not empty")

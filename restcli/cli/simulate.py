@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from restcli.cli.exits import Stopped, note, say
 from restcli.text import count
 
 app = typer.Typer()
+Profile = Literal["training", "ward"]
 
 
 @app.command()
@@ -20,13 +21,18 @@ def simulate(
     recordings: Annotated[int, typer.Option("--recordings", "-n", min=1, help="One person each.")] = 10,
     hours: Annotated[float, typer.Option(min=1 / 60, help="Length of each recording.")] = 0.5,
     seizures_per_day: Annotated[float, typer.Option(min=0, max=2000, help="Mean number of seizures in 24 h.")] = 24.0,
+    profile: Annotated[
+        Profile,
+        typer.Option(help="How often states, artefacts and mimics occur: as in training (dense), or as on a ward."),
+    ] = "training",
     seed: Annotated[int, typer.Option(help="The same options and seed give the same bytes.")] = 0,
     plot: Annotated[int, typer.Option(min=0, help="Number of example pages to draw.")] = 0,
 ) -> None:
     """Write simulated recordings with known seizures as a BIDS-EEG data set."""
     from restcli.simulate.bids import DatasetSettings, write_dataset
+    from restcli.simulate.profiles import PROFILES
 
-    settings = DatasetSettings(recordings=recordings, hours=hours, seizures_per_day=seizures_per_day, seed=seed)
+    settings = DatasetSettings(recordings, hours, seizures_per_day, seed, PROFILES[profile])
     try:
         with progress_bar("simulate") as on_progress:
             written = write_dataset(out, settings, on_progress=on_progress)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from restcli.simulate.head import ELECTRODES_21, any_electrode, direction, electrode_map, local_map, positions
+from restcli.simulate.profiles import Profile
 from restcli.simulate.scene import Scene
 from restcli.simulate.waves import SFREQ, Float32Array, Wave, WaveGenerator, edges, play
 
@@ -13,40 +16,24 @@ _MUSCLE_SITES = ("T3", "T4", "F7", "F8", "FP1", "FP2", "T5", "T6", "O1", "O2", "
 _MUSCLE_WEIGHTS = np.array([4, 4, 4, 4, 3, 3, 2, 2, 1.5, 1.5, 1.5, 1.5, 0.5, 0.5, 1, 1])
 
 
-def add_artefacts(scene: Scene, state: str, age: float, *, amount: float = 1.0) -> None:
+def add_artefacts(scene: Scene, state: str, age: float, profile: Profile, *, amount: float = 1.0) -> None:
     """Add what a body and a room add to a recording; a drawn level, times `amount`, scales how often."""
     # µV at the electrode after Barlow, Artifact Processing in EEG Data Processing, 1986, and Tatum et al., Artifact and
     # recording concepts in EEG, J Clin Neurophysiol 2011.
-    rng, body = scene.rng("artefacts"), scene.rng("body")
-    level = amount * rng.uniform(0.2, 1.2)
+    rng = scene.rng("artefacts")
+    level = amount * rng.uniform(0.3, 1.7)
     scene.note("artefact_level", level=level)
-    asleep, young = state in ("n2", "n3"), age < 8
-    open_eyes = 0.0 if asleep else 1.6 if state == "awake" else 1.0
-    moving = 0.15 if asleep else 1.0
-    for source, chance, add in (
-        (rng, 0.6 * open_eyes, _add_blinks),
-        (rng, 0.0 if asleep else 0.15, _add_flutter),
-        (rng, 0.4 * open_eyes, _add_saccades),
-        (rng, 0.7, _add_muscle),
-        (rng, 0.3, _add_pops),
-        (rng, 0.2, _add_bad_electrode),
-        (rng, 0.35, _add_movement),
-        (rng, 0.2, _add_rhythmic_movement),
-        (rng, 0.4, _add_heart),
-        (rng, 0.25, _add_sweat),
-        (body, (0.45 if young else 0.15) * moving, _add_restlessness),
-        (body, (0.3 if young else 0.15) * moving, _add_chewing),
-        (body, 0.15 * moving, _add_talk),
-        (body, 0.25 if young else 0.12, _add_percussion),
-        (body, 0.2 * moving, _add_strain),
-        (body, 0.12, _add_pulse),
-        (body, 0.12, _add_breath),
-        (body, 0.04 * moving, _add_nystagmus),
-        (body, 0.3 * (1.0 - moving) + 0.08, _add_rolling_eyes),
-        (body, 0.05, _add_tremor),
-    ):
-        if source.random() < chance * level:
-            add(scene, source)
+    hours = scene.seconds / 3600
+    for name, (add, asleep, young) in _ARTEFACTS.items():
+        often = level * (asleep if state in ("n2", "n3") else 1.0) * (young if age < 8 else 1.0)
+        goes_on = name in profile.traits
+        count = (
+            int(rng.random() < profile.traits[name] * often)
+            if goes_on
+            else rng.poisson(profile.spells[name] * hours * often)
+        )
+        for _ in range(count):
+            add(scene, rng)
 
 
 def muscle_burst(scene: Scene, rng: WaveGenerator, onset: float, envelope: Float32Array, *, level: float) -> None:
@@ -314,3 +301,28 @@ def _add_tremor(scene: Scene, rng: WaveGenerator) -> None:
     wave = play(rng.cycle_table("sharp"), phase) * envelope
     scene.add(local_map(direction("O1+O2"), rng.uniform(0.3, 0.9)), onset, wave, rng.log_uniform(5, 60))
     scene.mark("movement", onset, n / SFREQ)
+
+
+# Maker, and factors on how often: in sleep, below eight years.
+_ARTEFACTS: dict[str, tuple[Callable[[Scene, WaveGenerator], None], float, float]] = {
+    "blinks": (_add_blinks, 0.0, 1.0),
+    "flutter": (_add_flutter, 0.0, 1.0),
+    "saccades": (_add_saccades, 0.0, 1.0),
+    "muscle": (_add_muscle, 0.6, 1.0),
+    "pops": (_add_pops, 1.0, 1.0),
+    "bad_electrode": (_add_bad_electrode, 1.0, 1.0),
+    "movement": (_add_movement, 0.5, 1.0),
+    "rhythmic_movement": (_add_rhythmic_movement, 0.5, 1.0),
+    "heart": (_add_heart, 1.0, 1.0),
+    "sweat": (_add_sweat, 1.0, 1.0),
+    "pulse": (_add_pulse, 1.0, 1.0),
+    "breath": (_add_breath, 1.0, 1.0),
+    "rolling_eyes": (_add_rolling_eyes, 4.0, 1.0),
+    "restlessness": (_add_restlessness, 0.5, 2.0),
+    "chewing": (_add_chewing, 0.0, 2.0),
+    "talk": (_add_talk, 0.0, 1.0),
+    "percussion": (_add_percussion, 1.0, 2.0),
+    "strain": (_add_strain, 0.2, 1.0),
+    "nystagmus": (_add_nystagmus, 0.2, 1.0),
+    "tremor": (_add_tremor, 0.2, 1.0),
+}

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from restcli.simulate.head import MIRROR, dipole_map, dipole_maps, direction, local_map, mix, random_direction
+from restcli.simulate.profiles import TRAINING, Profile
 from restcli.simulate.scene import Scene
 from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, edges, overlap
 
-# Share of recordings, youngest and oldest (years), factor on the amplitude. Children and infants have thin skulls and
-# high voltages; the old have slightly lower ones (Niedermeyer, ch. on maturation and ageing).
+# Youngest and oldest (years), factor on the amplitude. Children and infants have thin skulls and high voltages; the old
+# have slightly lower ones (Niedermeyer, ch. on maturation and ageing).
 _AGES = {
-    "infant": (0.10, 0.25, 1.5, 1.9),
-    "child": (0.20, 1.5, 12.0, 1.7),
-    "young": (0.12, 12.0, 20.0, 1.0),
-    "adult": (0.38, 20.0, 65.0, 0.8),
-    "old": (0.20, 65.0, 90.0, 0.75),
+    "infant": (0.25, 1.5, 1.9),
+    "child": (1.5, 12.0, 1.7),
+    "young": (12.0, 20.0, 1.0),
+    "adult": (20.0, 65.0, 0.8),
+    "old": (65.0, 90.0, 0.75),
 }
-# Vigilance at the beginning of a recording; encephalopathic people stay so, the others wander from state to state.
-_VIGILANCE = {"awake": 0.52, "drowsy": 0.2, "n2": 0.18, "n3": 0.1}
+# Vigilance five minutes later; encephalopathic people stay so.
 _NEXT = {
-    "awake": {"awake": 0.7, "drowsy": 0.3},
+    "awake": {"awake": 0.85, "drowsy": 0.15},
     "drowsy": {"awake": 0.45, "drowsy": 0.25, "n2": 0.3},
     "n2": {"awake": 0.15, "drowsy": 0.15, "n2": 0.4, "n3": 0.3},
     "n3": {"awake": 0.15, "n2": 0.45, "n3": 0.4},
@@ -46,18 +46,18 @@ class Brain:
     alpha: float  # frequency of the posterior rhythm, Hz
     alpha_amplitude: float  # at the occiput, in units of `base`
     unrest: float  # spread (ln) of the background's amplitude from second to second
+    breach: bool  # whether the skull has a hole
 
 
-def draw_brain(rng: WaveGenerator) -> Brain:
+def draw_brain(rng: WaveGenerator, profile: Profile = TRAINING) -> Brain:
     """Draw a person."""
     # Slope 1.75 +- .3 in adults, steeper in the young and in slow waves: Donoghue et al., Nature Neuroscience 2020.
     maps = _draw_sources(rng)
     count = maps.shape[1]
-    group = rng.pick({name: row[0] for name, row in _AGES.items()})
-    _, youngest, oldest, factor = _AGES[group]
+    youngest, oldest, factor = _AGES[rng.pick(profile.ages)]
     age = rng.log_uniform(youngest, oldest)
-    sick = rng.random() < (0.22 if age > 1.5 else 0.1)  # in intensive care, or encephalopathic
-    vigilance = rng.pick(_VIGILANCE)
+    sick = rng.random() < profile.sick["older" if age > 1.5 else "younger"]
+    vigilance = rng.pick(profile.vigilance)
     steep = rng.normal(1.75, 0.3) + (0.5 if age < 2 else 0.25 if age < 12 else 0.0) + (0.4 if sick else 0.0)
     slope = np.clip(steep + rng.normal(0, 0.15, count), 0.7, 3.2)
     knee = rng.log_uniform(0.3, 3.0) * np.exp(rng.normal(0, 0.2, count))
@@ -67,7 +67,9 @@ def draw_brain(rng: WaveGenerator) -> Brain:
     base = rng.log_uniform(3.5, 25) * factor * (1.2 if sick else 1.0)
     state = "encephalopathic" if sick else vigilance
     strength = rng.log_uniform(0.3, 3.5) * (0.3 if sick else 1.0)
-    return Brain(age, base, state, maps, slope, knee, alpha, strength, rng.uniform(0.08, 0.35))
+    return Brain(
+        age, base, state, maps, slope, knee, alpha, strength, rng.uniform(0.08, 0.35), rng.random() < profile.breach
+    )
 
 
 def _draw_sources(rng: WaveGenerator) -> Float32Array:
@@ -114,7 +116,7 @@ def add_background(scene: Scene, brain: Brain, state: str) -> None:
         _add_slow_sources(scene, brain, rng, may_burst=not infant)
     if rng.random() < 0.15:
         _add_focal_delta(scene, brain, rng)
-    if rng.random() < 0.06:
+    if brain.breach:
         _add_breach(scene, brain, rng)
     unrest = rng.slow_curve(scene.n, brain.unrest, rng.uniform(0.8, 3))
     scene.data *= unrest * rng.slow_curve(scene.n, 0.6 * brain.unrest, rng.uniform(8, 30))

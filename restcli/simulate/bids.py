@@ -21,7 +21,8 @@ from restcli.marks.registry import write_events
 from restcli.marks.szcore import SIMULATED_COLUMNS
 from restcli.signal.montage import DOUBLE_BANANA
 from restcli.signal.sequences import true_runs
-from restcli.simulate.draw import VERSION, Simulated, draw_long
+from restcli.simulate.draw import VERSION, Simulated, SimulateOptions, draw_long
+from restcli.simulate.profiles import TRAINING, Profile
 from restcli.simulate.waves import SFREQ, Float32Array, generator
 
 # What amplifiers store: 100 Hz (old ambulatory) to 2,000 Hz (long-term monitoring); 200, 250, 256 and 500 lead.
@@ -47,6 +48,7 @@ class DatasetSettings:
     hours: float  # of each
     seizures_per_day: float = 24.0  # mean number of episodes in 24 h
     seed: int = 0
+    profile: Profile = TRAINING
 
     def __post_init__(self) -> None:
         if self.recordings < 1 or self.hours * 3600 < 60 or not 0 <= self.seizures_per_day <= 2000:
@@ -118,7 +120,8 @@ def _write_recording(root: Path, settings: DatasetSettings, index: int) -> tuple
     seed = int(np.random.SeedSequence([settings.seed, index]).generate_state(1, np.uint64)[0] >> 1)
     storage = _draw_storage(seed)
     seconds = float(round(settings.hours * 3600))
-    segments = draw_long(seed, seconds=seconds, seizures_per_day=settings.seizures_per_day)
+    options = SimulateOptions(profile=settings.profile)
+    segments = draw_long(seed, seconds=seconds, seizures_per_day=settings.seizures_per_day, options=options)
     path = folder / f"{stem}_eeg.edf"
     with replacing(path) as stream:  # pyedflib opens the same file by its name
         written = _write_edf(stream.name, segments, storage)
@@ -251,7 +254,7 @@ def _write_description(root: Path, settings: DatasetSettings) -> None:
     _write_json(
         root / "dataset_description.json",
         {
-            "Name": f"Simulated EEG with seizures, seed {settings.seed}",
+            "Name": f"Simulated EEG with seizures, profile {settings.profile.name}, seed {settings.seed}",
             "BIDSVersion": "1.8.0",
             "DatasetType": "raw",
             "HEDVersion": "score_1.1.0",

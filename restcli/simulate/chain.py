@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -10,6 +11,7 @@ import numpy as np
 from scipy import signal
 
 from restcli.simulate.head import ELECTRODES_21, INDEX, electrode_map
+from restcli.simulate.profiles import Profile
 from restcli.simulate.scene import Scene
 from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, Wave, WaveGenerator, overlap, scaled
 
@@ -90,14 +92,20 @@ class Switchboard:
         self.signal[:, inside] += gains[:, None] * scaled(wave, size)[None, part]
 
 
-def operate(scene: Scene, chain: Chain) -> Switchboard:
+def operate(scene: Scene, chain: Chain, profile: Profile) -> Switchboard:
     """Draw what technologist and machine do: calibration, impedance check, disconnection, shock, interference."""
     # Calibration: square waves of 20-200 µV at .5-2 Hz or sines of about 10 Hz; impedances: 1-63 Hz; a shock saturates
     # every channel, which recovers exponentially (ACNS Guideline 1, 2016; Tatum et al. 2011).
     board, rng = Switchboard(scene.n), scene.rng("machine")
-    disconnect = partial(_disconnect, mains=chain.mains_frequency)
-    for act in (_calibrate, _check_impedances, disconnect, _shock, _interfere):
-        if rng.random() < (0.04 if act is _interfere else 0.05):
+    acts: dict[str, Callable[[Scene, Switchboard, WaveGenerator], None]] = {
+        "calibration": _calibrate,
+        "impedance_check": _check_impedances,
+        "disconnection": partial(_disconnect, mains=chain.mains_frequency),
+        "shock": _shock,
+        "interference": _interfere,
+    }
+    for name, act in acts.items():
+        for _ in range(rng.poisson(profile.machine[name] * scene.seconds / 3600)):
             act(scene, board, rng)
     return board
 

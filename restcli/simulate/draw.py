@@ -15,13 +15,14 @@ from restcli.simulate.background import Brain, add_background, draw_brain, next_
 from restcli.simulate.chain import Chain, Recorder, draw_chain, operate
 from restcli.simulate.discharge import Seizure
 from restcli.simulate.mimics import add_mimics
+from restcli.simulate.profiles import TRAINING, Profile
 from restcli.simulate.scene import Scene
 from restcli.simulate.seizures import add_seizure, draw_kind, draw_seizures
 from restcli.simulate.waves import SFREQ, BoolArray, Float32Array, WaveGenerator
 
 SEGMENT = 300.0  # s: what a long recording is made of; bounds the memory
 _OVERLAP = 2.0  # s: segments are faded into each other before anything is recorded
-VERSION = 4  # to be raised whenever the same seed gives other bytes
+VERSION = 5  # to be raised whenever the same seed gives other bytes
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class SimulateOptions:
     healthy: bool = False  # no encephalopathy and no mimics
     artefacts: float = 1.0  # factor on how many there are
     chain: Chain | None = None
+    profile: Profile = TRAINING  # how often people, states, artefacts and patterns occur
 
     def __post_init__(self) -> None:
         if not 0 <= self.seizure_share <= 1:
@@ -60,11 +62,11 @@ def draw(seed: int, *, seconds: float = 120.0, options: SimulateOptions | None =
     person = scene.rng("person")
     brain = _draw_person(person, options)
     has_seizure = person.random() < options.seizure_share
-    seizures = draw_seizures(person, seconds, draw_kind(person, brain.age)) if has_seizure else []
+    seizures = draw_seizures(person, seconds, draw_kind(person, brain.age, options.profile)) if has_seizure else []
     events = _fill(scene, brain, options, seizures)
     chain = options.chain or draw_chain(scene.rng("chain"))
     recorder = Recorder(chain, scene.rng("noise"))
-    data = recorder.record(scene.data, operate(scene, chain))
+    data = recorder.record(scene.data, operate(scene, chain, options.profile))
     drawn = {"version": VERSION, "seed": seed, "seconds": seconds, "chain": asdict(chain), "scene": scene.drawn}
     return Simulated(seed, recorder.labels, data, Events(events, seconds), drawn, scene.states)
 
@@ -73,7 +75,7 @@ def _draw_person(rng: WaveGenerator, options: SimulateOptions) -> Brain:
     """Draw people until one fits the options."""
     youngest, oldest = options.ages or (0.0, np.inf)
     for _ in range(1000):
-        brain = draw_brain(rng)
+        brain = draw_brain(rng, options.profile)
         fits = youngest <= brain.age <= oldest and options.state in (None, brain.state)
         if fits and not (options.healthy and brain.state == "encephalopathic"):
             return brain
@@ -87,9 +89,9 @@ def _fill(scene: Scene, brain: Brain, options: SimulateOptions, seizures: list[S
         _change_state(scene, brain)
     if not options.healthy:
         focus = seizures[0].place if seizures else None
-        add_mimics(scene, brain, brain.state, has_seizure=bool(seizures), focus=focus)
+        add_mimics(scene, brain, options.profile, has_seizure=bool(seizures), focus=focus)
     events = tuple(add_seizure(scene, brain, seizure) for seizure in seizures)
-    add_artefacts(scene, brain.state, brain.age, amount=options.artefacts)
+    add_artefacts(scene, brain.state, brain.age, options.profile, amount=options.artefacts)
     return events
 
 
@@ -108,14 +110,17 @@ def _change_state(scene: Scene, brain: Brain) -> None:
     scene.note("change", to=other, at=middle)
 
 
-def draw_long(seed: int, *, seconds: float, seizures_per_day: float) -> Iterator[Simulated]:
+def draw_long(
+    seed: int, *, seconds: float, seizures_per_day: float, options: SimulateOptions | None = None
+) -> Iterator[Simulated]:
     """Draw a long recording of one person in segments of at most `SEGMENT` + 60 s, timed from its own start."""
     # Segments fade into each other as potentials, and filters keep their state: no seam is recorded.
+    options = options or SimulateOptions()
     whole = Scene((seed,), 0)
     rng = whole.rng("course")
-    brain = draw_brain(whole.rng("person"))
-    kind, looks = draw_kind(rng, brain.age), int(rng.integers(2**31))
-    chain = draw_chain(whole.rng("chain"))
+    brain = _draw_person(whole.rng("person"), options)
+    kind, looks = draw_kind(rng, brain.age, options.profile), int(rng.integers(2**31))
+    chain = options.chain or draw_chain(whole.rng("chain"))
     recorder = Recorder(chain, whole.rng("noise"))
     drift, start, tail = 0.0, 0.0, None
     while start < seconds:
@@ -124,15 +129,16 @@ def draw_long(seed: int, *, seconds: float, seizures_per_day: float) -> Iterator
         scene = Scene((seed, 1 + int(start)), round((length + overlap) * SFREQ))
         seizures = _draw_episode(rng, length, seizures_per_day / 86400, kind, looks)
         drift = 0.9 * drift + rng.normal(0, 0.06)
-        events = _fill(scene, replace(brain, base=brain.base * float(np.exp(drift))), SimulateOptions(), seizures)
-        brain = replace(brain, state=next_state(rng, brain.state))
+        events = _fill(scene, replace(brain, base=brain.base * float(np.exp(drift))), options, seizures)
+        if options.state is None:
+            brain = replace(brain, state=next_state(rng, brain.state))
         n = round(length * SFREQ)
         if tail is not None:  # powers add up
             fade = min(tail.shape[1], scene.n)
             turn = np.linspace(0, np.pi / 2, fade).astype(np.float32)
             scene.data[:, :fade] = tail[:, :fade] * np.cos(turn) + scene.data[:, :fade] * np.sin(turn)
         tail = scene.data[:, n:].copy()
-        data = recorder.record(scene.data[:, :n], operate(scene, chain))
+        data = recorder.record(scene.data[:, :n], operate(scene, chain, options.profile))
         drawn = {"start": start, "chain": asdict(chain), "scene": scene.drawn}
         states = {name: mask[: int(length)] for name, mask in scene.states.items()}
         yield Simulated(seed, recorder.labels, data, Events(events, length), drawn, states)

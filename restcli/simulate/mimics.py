@@ -10,26 +10,24 @@ import numpy as np
 from restcli.simulate.artefacts import muscle_burst
 from restcli.simulate.background import Brain
 from restcli.simulate.head import dipole_map, direction, mirrored, patch_maps, random_direction
+from restcli.simulate.profiles import Profile
 from restcli.simulate.scene import Scene
 from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, edges, play
 
 Maker = Callable[[Scene, Brain, WaveGenerator], None]
 
 
-def add_mimics(scene: Scene, brain: Brain, state: str, *, has_seizure: bool, focus: FloatArray | None = None) -> None:
-    """Add patterns, fewer beside a seizure, variants that fit age and state, and interictal spikes at a focus."""
-    rng = scene.rng("mimics")
-    count = int(rng.choice(3, p=[0.55, 0.3, 0.15])) if has_seizure else int(rng.choice(4, p=[0.25, 0.35, 0.25, 0.15]))
-    weights = {name: weight for name, (weight, _) in _MIMICS.items()}
-    if state in ("n2", "n3", "encephalopathic"):
-        del weights["hyperventilation"], weights["photic"]
-    for _ in range(count):
-        _MIMICS[rng.pick(weights)][1](scene, brain, rng)
-    rng = scene.rng("variants")
-    eligible = {name: weight for name, (weight, _, fits) in _VARIANTS.items() if fits(brain.age, state)}
-    for _ in range(int(rng.choice(3, p=[0.5, 0.35, 0.15]))):
-        if eligible:
-            _VARIANTS[rng.pick(eligible)][1](scene, brain, rng)
+def add_mimics(
+    scene: Scene, brain: Brain, profile: Profile, *, has_seizure: bool, focus: FloatArray | None = None
+) -> None:
+    """Add patterns that fit age and state, fewer beside a seizure, and interictal spikes at a focus."""
+    rng, state = scene.rng("mimics"), brain.state
+    rates = profile.mimics_of_sick if state == "encephalopathic" else profile.mimics
+    hours = scene.seconds / 3600 * (0.5 if has_seizure else 1.0)
+    for name, (add, fits) in _MIMICS.items():
+        if fits(brain.age, state):
+            for _ in range(rng.poisson(rates[name] * hours)):
+                add(scene, brain, rng)
     if focus is not None and rng.random() < 0.5:
         _add_spikes_at(scene, brain, rng, focus)
 
@@ -39,6 +37,12 @@ def _span(scene: Scene, rng: WaveGenerator, shortest: float, longest: float) -> 
     duration = rng.log_uniform(shortest, longest)
     onset = rng.uniform(-0.3 * duration, max(scene.seconds - 0.3 * duration, 1.0))
     return onset, max(20, round(duration * SFREQ))
+
+
+def _moments(scene: Scene, rng: WaveGenerator, low: float, high: float) -> list[float]:
+    """Draw the onsets (s) of events of a spell of one to five minutes, `low` to `high` of them a minute."""
+    start, n = _span(scene, rng, 60, 300)
+    return [start + time for time in rng.poisson_times(rng.uniform(low, high) / 60, n / SFREQ)]
 
 
 def _mark(scene: Scene, kind: str, onset: float, n: int, **drawn: object) -> None:
@@ -112,12 +116,13 @@ def _add_spikes(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
 
 def _add_spikes_at(scene: Scene, brain: Brain, rng: WaveGenerator, place: FloatArray) -> None:
     """Add isolated interictal spikes of a focus, in a quarter of its mirror too: 1-40 a minute, 1.5-8 x base."""
+    onset, n = _span(scene, rng, 60, 600)
     rate = rng.log_uniform(1, 40) / 60
     amplitude = brain.base * rng.log_uniform(1.5, 8)
     for spot in (place, mirrored(place))[: 2 if rng.random() < 0.25 else 1]:
-        wave = rng.sharp_waves(rng.poisson_times(rate, scene.seconds), scene.n, rng.uniform(0.15, 0.5))
-        scene.add(dipole_map(rng, spot), 0, wave, amplitude)
-    _mark(scene, "spikes", 0, scene.n, rate=rate * 60, amplitude=amplitude)
+        wave = rng.sharp_waves(rng.poisson_times(rate, n / SFREQ), n, rng.uniform(0.15, 0.5))
+        scene.add(dipole_map(rng, spot), onset, wave, amplitude)
+    _mark(scene, "spikes", onset, n, rate=rate * 60, amplitude=amplitude)
 
 
 def _add_hyperventilation(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
@@ -159,7 +164,7 @@ def _add_bursts(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     """Add bursts of a rhythm that does not evolve: 2-12 Hz, .7-6 s, 1-4 x base."""
     field_map = dipole_map(rng, random_direction(rng, -0.1))
     frequency = rng.uniform(2, 12)
-    for onset in scene.moments(rng, 1, 5):
+    for onset in _moments(scene, rng, 1, 5):
         n = rng.samples(0.7, 6)
         wave = rng.train(n, (frequency,), shape={"sine": 1.0, "sharp": 1.0}, jitter=0.06)
         amplitude = brain.base * rng.log_uniform(1, 4)
@@ -169,7 +174,7 @@ def _add_bursts(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
 
 def _add_brief_spike_wave(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     """Add generalised spike-wave of less than 2 s, 2-8 x base: interictal by common use."""
-    for onset in scene.moments(rng, 0.5, 5):
+    for onset in _moments(scene, rng, 0.5, 5):
         n = round(rng.uniform(0.3, 1.9) * SFREQ)
         wave = rng.train(n, (rng.uniform(2.5, 5),), shape="spike_wave", jitter=0.05) * edges(n, 0.1, 0.2)
         amplitude = brain.base * rng.log_uniform(2, 8)
@@ -194,7 +199,7 @@ class _Trains:
         frequency = rng.uniform(*self.hertz)
         table = rng.cycle_table(rng.pick({"sharp": 3, "triangle": 1, "sine": 1}))
         amplitude = brain.base * rng.log_uniform(*self.size)
-        for onset in scene.moments(rng, *self.rate):
+        for onset in _moments(scene, rng, *self.rate):
             n = max(20, rng.samples(*self.length))
             phase = rng.gliding_phase(n, (frequency * np.exp(rng.normal(0, 0.04)),), jitter=0.04)
             wave = play(table, phase) * rng.per_cycle(phase, 0.2) * np.hanning(n).astype(np.float32) ** 0.5
@@ -222,16 +227,16 @@ def _add_temporal_theta(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
 
 def _add_lambda(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     """Add lambda waves: single occipital sharp waves while the eyes scan a scene, 10-60 a minute, .7-3 x base."""
-    times = scene.moments(rng, 10, 60)
-    wave = rng.sharp_waves(times, scene.n, rng.uniform(0.15, 0.3))
+    onset, n = _span(scene, rng, 20, 200)
+    wave = rng.sharp_waves(rng.poisson_times(rng.uniform(10, 60) / 60, n / SFREQ), n, rng.uniform(0.15, 0.3))
     amplitude = brain.base * rng.log_uniform(0.7, 3)
-    scene.add(dipole_map(rng, direction("O1+O2"), spread=0.1), 0, wave, amplitude)
+    scene.add(dipole_map(rng, direction("O1+O2"), spread=0.1), onset, wave, amplitude)
     scene.note("mimic", kind="lambda", amplitude=amplitude)
 
 
 def _add_arousal(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     """Add arousals: a large vertex complex, then 3-15 s of rhythm (3-5 Hz in children, alpha in adults) and muscle."""
-    for onset in scene.moments(rng, 0.4, 2.5):
+    for onset in _moments(scene, rng, 0.4, 2.5):
         field_map = dipole_map(rng, direction("FZ+CZ"), spread=0.2, depth=(0.4, 0.6))
         scene.add(field_map, onset, rng.k_complex(brain.base * rng.uniform(2, 6)))
         n = rng.samples(3, 15)
@@ -259,15 +264,6 @@ def _add_waxing_delta(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
         _mark(scene, "waxing_delta", onset, n, amplitude=amplitude)
 
 
-_MIMICS: dict[str, tuple[float, Maker]] = {
-    "periodic": (0.22, _add_periodic),
-    "rhythmic_delta": (0.2, _add_rhythmic_delta),
-    "spikes": (0.18, _add_spikes),
-    "hyperventilation": (0.12, _add_hyperventilation),
-    "photic": (0.06, _add_photic),
-    "bursts": (0.12, _add_bursts),
-    "brief_spike_wave": (0.1, _add_brief_spike_wave),
-}
 # Reiher and Lebel 1977: arched trains over a temple.
 _WICKET = _Trains("wicket", ("T3", "T4", "F7+T3", "F8+T4"), hertz=(6, 11), length=(0.3, 2), size=(1, 5), rate=(1, 10))
 # Positive occipital sharp transients of sleep.
@@ -279,16 +275,26 @@ _SYNCHRONY = _Trains(
 # Ciganek 1961.
 _MIDLINE_THETA = _Trains("midline_theta", ("CZ", "FZ+CZ"), hertz=(4, 7), length=(3, 20), size=(0.7, 3), rate=(0.5, 3))
 
-_DROWSY = ("drowsy", "n2")
-# Share, and who shows them in which state (Niedermeyer, ch. on benign variants).
-_VARIANTS: dict[str, tuple[float, Maker, Callable[[float, str], bool]]] = {
-    "temporal_theta": (0.2, _add_temporal_theta, lambda age, state: state in _DROWSY and age > 10),
-    "wicket": (0.12, _WICKET.add, lambda age, state: state in _DROWSY and age > 25),
-    "fourteen_six": (0.06, _add_fourteen_six, lambda age, state: state in _DROWSY and 4 < age < 35),
-    "occipital_sharp": (0.12, _POSTS.add, lambda age, state: state == "n2" and 4 < age < 60),
-    "hypersynchrony": (0.3, _SYNCHRONY.add, lambda age, state: state in _DROWSY and age < 14),
-    "arousal": (0.25, _add_arousal, lambda _, state: state in (*_DROWSY, "n3")),
-    "midline_theta": (0.1, _MIDLINE_THETA.add, lambda age, state: state in ("awake", "drowsy") and age > 4),
-    "waxing_delta": (0.15, _add_waxing_delta, lambda _, state: state == "encephalopathic"),
-    "lambda": (0.12, _add_lambda, lambda age, state: state == "awake" and age > 1),
+_SLEEPY = ("drowsy", "n2")
+_Fits = Callable[[float, str], bool]
+_EVER: _Fits = lambda age, state: True  # noqa: ARG005, E731
+_ALERT: _Fits = lambda age, state: age > 1 and state in ("awake", "drowsy")  # noqa: E731
+# Who shows it in which state (Niedermeyer, ch. on benign variants).
+_MIMICS: dict[str, tuple[Maker, _Fits]] = {
+    "periodic": (_add_periodic, _EVER),
+    "rhythmic_delta": (_add_rhythmic_delta, _EVER),
+    "spikes": (_add_spikes, _EVER),
+    "hyperventilation": (_add_hyperventilation, _ALERT),
+    "photic": (_add_photic, _ALERT),
+    "bursts": (_add_bursts, _EVER),
+    "brief_spike_wave": (_add_brief_spike_wave, _EVER),
+    "temporal_theta": (_add_temporal_theta, lambda age, state: state in _SLEEPY and age > 10),
+    "wicket": (_WICKET.add, lambda age, state: state in _SLEEPY and age > 25),
+    "fourteen_six": (_add_fourteen_six, lambda age, state: state in _SLEEPY and 4 < age < 35),
+    "occipital_sharp": (_POSTS.add, lambda age, state: state == "n2" and 4 < age < 60),
+    "hypersynchrony": (_SYNCHRONY.add, lambda age, state: state in _SLEEPY and age < 14),
+    "arousal": (_add_arousal, lambda _, state: state in (*_SLEEPY, "n3")),
+    "midline_theta": (_MIDLINE_THETA.add, lambda age, state: state in ("awake", "drowsy") and age > 4),
+    "waxing_delta": (_add_waxing_delta, lambda _, state: state == "encephalopathic"),
+    "lambda_waves": (_add_lambda, lambda age, state: state == "awake" and age > 1),
 }

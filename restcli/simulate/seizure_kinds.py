@@ -22,9 +22,8 @@ Maker = Callable[[Scene, Brain, Seizure, WaveGenerator, WaveGenerator], Made]
 
 @dataclass(frozen=True)
 class Kind:
-    """How often a kind of seizure occurs, how long it lasts (s), in whom (years), and how to add it."""
+    """How long a kind of seizure lasts (s), in whom it is typical (years), and how to add it."""
 
-    share: float
     shortest: float
     longest: float
     youngest: float
@@ -230,16 +229,16 @@ def _spasm(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, r
 # Kinds: Fisher et al., Epilepsia 2017. Durations: Jenssen et al., Epilepsia 2006 (focal 10-180 s, tonic-clonic about
 # 60 s); Sadleir et al., Neurology 2006 (absences 3-30 s).
 KINDS = {
-    "focal": Kind(0.24, 5.0, 180.0, 0.0, 99.0, _focal),
-    "temporal": Kind(0.17, 10.0, 180.0, 8.0, 99.0, _focal),
-    "absence": Kind(0.12, 3.0, 30.0, 3.0, 25.0, _absence),
-    "tonic_clonic": Kind(0.08, 25.0, 150.0, 1.0, 99.0, _tonic_clonic),
-    "decrement": Kind(0.06, 3.0, 60.0, 0.0, 99.0, _decrement),
-    "nonconvulsive": Kind(0.12, 10.0, 180.0, 12.0, 99.0, _nonconvulsive),
-    "fast": Kind(0.04, 3.0, 60.0, 3.0, 99.0, _fast),
-    "slow_spike_wave": Kind(0.05, 4.0, 60.0, 2.0, 30.0, _absence),
-    "polymorphic": Kind(0.06, 3.0, 60.0, 1.0, 30.0, _polymorphic),
-    "spasms": Kind(0.04, 1.0, 2.5, 0.2, 2.0, _spasm),
-    "tonic": Kind(0.03, 3.0, 25.0, 1.0, 40.0, _tonic),
-    "clonic": Kind(0.04, 6.0, 90.0, 0.0, 99.0, _clonic),
+    "focal": Kind(5.0, 180.0, 0.0, 99.0, _focal),
+    "temporal": Kind(10.0, 180.0, 8.0, 99.0, _focal),
+    "absence": Kind(3.0, 30.0, 3.0, 25.0, _absence),
+    "tonic_clonic": Kind(25.0, 150.0, 1.0, 99.0, _tonic_clonic),
+    "decrement": Kind(3.0, 60.0, 0.0, 99.0, _decrement),
+    "nonconvulsive": Kind(10.0, 180.0, 12.0, 99.0, _nonconvulsive),
+    "fast": Kind(3.0, 60.0, 3.0, 99.0, _fast),
+    "slow_spike_wave": Kind(4.0, 60.0, 2.0, 30.0, _absence),
+    "polymorphic": Kind(3.0, 60.0, 1.0, 30.0, _polymorphic),
+    "spasms": Kind(1.0, 2.5, 0.2, 2.0, _spasm),
+    "tonic": Kind(3.0, 25.0, 1.0, 40.0, _tonic),
+    "clonic": Kind(6.0, 90.0, 0.0, 99.0, _clonic),
 }

@@ -9,6 +9,7 @@ from restcli.simulate.artefacts import movement_wave, muscle_burst
 from restcli.simulate.background import Brain
 from restcli.simulate.discharge import Seizure
 from restcli.simulate.head import ELECTRODES_21, dipole_map, random_direction
+from restcli.simulate.profiles import Profile
 from restcli.simulate.scene import Scene
 from restcli.simulate.seizure_kinds import KINDS
 from restcli.simulate.waves import SFREQ, Float32Array, WaveGenerator, edges, generator
@@ -16,10 +17,10 @@ from restcli.simulate.waves import SFREQ, Float32Array, WaveGenerator, edges, ge
 _OWN_MUSCLE = frozenset({"tonic_clonic", "tonic", "clonic", "spasms"})
 
 
-def draw_kind(rng: WaveGenerator, age: float) -> str:
+def draw_kind(rng: WaveGenerator, age: float, profile: Profile) -> str:
     """Draw what kind of seizures a person has; outside its typical ages a kind has a fifth of its share."""
     weights = {
-        name: kind.share * (1.0 if kind.youngest <= age <= kind.oldest else 0.2)
+        name: profile.seizures[name] * (1.0 if kind.youngest <= age <= kind.oldest else 0.2)
         for name, kind in KINDS.items()
         if name != "spasms" or age <= 3
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -99,7 +99,7 @@ class WaveGenerator(Generator):
         """Draw from a log-uniform distribution."""
         return float(np.exp(self.uniform(np.log(low), np.log(high))))
 
-    def pick(self, weights: dict[str, float]) -> str:
+    def pick(self, weights: Mapping[str, float]) -> str:
         """Draw one key; weights need not add up to one."""
         names = list(weights)
         cumulated = np.cumsum([weights[name] for name in names])
