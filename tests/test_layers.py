@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    *("cli", "archive", "train", "output", "evaluation", "simulate", "detect", "marks", "nn", "io", "events"),
+    *("cli", "review", "archive", "train", "output", "evaluation", "simulate", "detect", "marks", "nn", "io", "events"),
     *("signal", "files", "text", "profiling", "errors"),
 )
 HEAVY = {
@@ -22,7 +22,7 @@ HEAVY = {
     "dask": ("archive",),
     "distributed": ("archive",),
     "mne": ("io", "detect.result"),
-    "tornado": ("archive",),
+    "tornado": ("archive", "review"),
     "sklearn": ("nn", "evaluation", "simulate", "train"),
     "timescoring": ("evaluation",),
     "pyarrow": ("archive",),

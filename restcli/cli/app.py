@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from restcli import __version__
-from restcli.cli import annotate, batch, convert, evaluate, exits, formats, info, simulate, train
+from restcli.cli import annotate, batch, convert, evaluate, exits, formats, info, review, simulate, train
 
 COMMANDS = (
     annotate,
     info,
     batch,
+    review,
     evaluate,
     train,
     simulate,

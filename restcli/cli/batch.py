@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from restcli.cli import options
 from restcli.cli.display import console, print_json
@@ -28,19 +27,10 @@ _LOG_EVERY = 30.0  # s
 _MOST_RUNNING = 8  # lines of the display
 
 
-class _RunsByDefault(TyperGroup):
-    """``restcli batch ARCHIVE OUT`` means ``restcli batch run ARCHIVE OUT``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer()
 batch_app = typer.Typer(
     name="batch",
-    cls=_RunsByDefault,
+    cls=options.runs_by_default("run"),
     no_args_is_help=True,
     help="Annotate a whole archive: restcli batch ARCHIVE OUT; the options are in restcli batch run --help.",
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from restcli.output.pictures import PICTURES
 
@@ -79,6 +80,18 @@ def takes(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
         return run
 
     return decorate
+
+
+def runs_by_default(command: str) -> type[TyperGroup]:
+    """Return a group of commands in which one need not be named: ``batch ARCHIVE OUT`` is ``batch run ARCHIVE OUT``."""
+
+    class RunsByDefault(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+                args = [command, *args]
+            return super().parse_args(ctx, args)
+
+    return RunsByDefault
 
 
 def read_settings(*, channel_map: Path | None, **chosen: Any) -> Settings:

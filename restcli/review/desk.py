@@ -1,0 +1,241 @@
+"""What a review works on: stored results with their journals, as the browser asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from restcli import __version__
+from restcli.errors import UsageError
+from restcli.events import Event
+from restcli.review.controls import control_stretches
+from restcli.review.entries import Entry
+from restcli.review.journal import JOURNAL_END, Journal, of_result
+from restcli.review.montages import NAMES, View, channel_kind, region_of, views_of
+from restcli.review.pages import PageRequest, read_page
+from restcli.review.stored import StoredResult, read_result
+from restcli.review.strip import sample_trend, strip_of
+from restcli.review.verdicts import Review, named_events, review_of
+from restcli.text import count
+
+_SENSITIVITIES = (7, 10, 15, 20, 30, 50, 70, 100)  # µV/mm, of EEG machines
+_ROOM = 12.0  # mm that all but the largest waves may take
+_LOOKS = 8  # stretches of 10 s that the sensitivity is chosen by
+
+
+@dataclass(eq=False)
+class Case:
+    """One recording on the desk."""
+
+    id: str
+    name: str
+    result: StoredResult
+    blind: bool = False
+    sample: bool = False  # drawn at random among those without events
+    _guard: Lock = field(default_factory=Lock)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The journal beside the outputs."""
+        return Journal(self.result.folder / f"{self.result.stem}{JOURNAL_END}")
+
+    @cached_property
+    def shown(self) -> dict[str, Event]:
+        """Every event that a verdict may speak of, by id: detected ones and control stretches."""
+        return named_events(self.result.found) | control_stretches(self.result)
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        """What ids are called in the browser: in blind mode nothing that tells an event from a control stretch."""
+        if not self.blind:
+            return {name: name for name in self.shown if name.startswith("e")}
+        mixed = {name: hashlib.sha256(f"{self.result.digest}{name}".encode()).hexdigest()[:8] for name in self.shown}
+        return {name: f"x{digest}" for name, digest in mixed.items()}
+
+    def entries(self, after: int = 0) -> tuple[Entry, ...]:
+        """Return the journal's entries on these events."""
+        return of_result(self.journal.entries(after), self.result.digest)[0]
+
+    def review(self, reviewer: str | None = None) -> Review:
+        """Return the state of the review."""
+        return review_of(self.entries(), self.shown, reviewer=reviewer)
+
+    def outward(self, entry: Entry) -> dict[str, Any]:
+        """Return an entry as the browser knows it."""
+        return entry.to_dict() | {"event": self._aliases.get(entry.event, entry.event)}
+
+    def append(self, content: Mapping[str, Any]) -> Entry:
+        """Write a verdict that the browser sent; the hash must be that of the events shown."""
+        known = {alias: name for name, alias in self._aliases.items()}
+        entry = {name: value for name, value in content.items() if name not in {"after", "seq", "time"}}
+        after = content.get("after", 0)
+        if type(after) is not int or after < 0:
+            raise UsageError("verdict", "'after' is not a number of an entry", "the last seq that is known")
+        name = entry.get("event")
+        if entry.get("action") not in {"add", "undo"}:
+            is_own = isinstance(name, str) and name.startswith("a")
+            if not isinstance(name, str) or (name not in known and not is_own):
+                raise UsageError("verdict", "speaks of an event that is not shown", "the id of an event")
+            entry["event"] = known.get(name, name)
+        stop = entry.get("stop")
+        if isinstance(stop, int | float) and stop > self.result.duration + 1e-3:
+            raise UsageError("verdict", "ends after the recording", f"at most {self.result.duration:.2f} s")
+        return self.journal.append(entry, after=after)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the line of the queue."""
+        review, events = self.review(), self.result.found
+        sure = [event.confidence for event in events if not math.isnan(event.confidence)]
+        near = min((abs(value - self.result.rule.threshold) for value in sure), default=None)
+        report = self.result.report["scored"]
+        return {
+            "id": self.id,
+            "name": self.name,
+            "n_events": len(self._aliases),
+            "n_judged": sum(review.items[name].state != "pending" for name in self._aliases),
+            "duration": self.result.duration,
+            "scored": report["fraction"],
+            "top_confidence": None if self.blind or not sure else max(sure),
+            "uncertain": None if self.blind or near is None else round(near, 6),
+            "reviewers": list(review.reviewers),
+            "sample": self.sample,
+        }
+
+    @cached_property
+    def views(self) -> dict[str, View]:
+        """The montages that can be shown."""
+        channel_map = dict(self.result.report["settings"]["channel_map"])
+        return views_of(self.result.recording, self.result.report["montage"]["nodes"], channel_map)
+
+    @cached_property
+    def default_sensitivity(self) -> int:
+        """The finest usual sensitivity, µV/mm and at least 7, at which 95 % of all samples have room."""
+        view = next(iter(self.views.values()))
+        known = []
+        for place in np.linspace(0, max(0.0, self.result.duration - 10.0), _LOOKS):
+            page = self.result.recording.read(view.channels, float(place), float(place) + 10.0)
+            signal = np.einsum("tc,cn->tn", view.matrix(), page)[[t.kind == "eeg" for t in view.traces]]
+            finite = (
+                np.abs(signal - np.nanmedian(signal, axis=1, keepdims=True)) if np.isfinite(signal).any() else signal
+            )
+            known.append(finite[np.isfinite(finite)])
+        values = np.concatenate(known)
+        wanted = float(np.percentile(values, 95)) / _ROOM if values.size else 0.0
+        return next((step for step in _SENSITIVITIES if step >= wanted), _SENSITIVITIES[-1])
+
+    def details(self) -> dict[str, Any]:
+        """Return everything but signals and strip."""
+        result, recording = self.result, self.result.recording
+        entries, n_foreign = of_result(self.journal.entries(), result.digest)
+        channel_map = dict(result.report["settings"]["channel_map"])
+        rates = [channel.sfreq for channel in recording.channels]
+        return {
+            "id": self.id,
+            "name": self.name,
+            "duration": result.duration,
+            "clock": None if recording.clock is None else f"{recording.clock:%H:%M:%S}",
+            "sfreq_max": max(rates, default=0.0),
+            "channels": [
+                {
+                    "label": channel.label,
+                    "unit": channel.unit,
+                    "sfreq": channel.sfreq,
+                    "kind": channel_kind(recording, index, channel_map),
+                    "problem": channel.problem,
+                }
+                for index, channel in enumerate(recording.channels)
+            ],
+            "montages": [
+                {"id": name, "name": NAMES[name], "traces": [trace.to_dict() for trace in view.traces]}
+                for name, view in self.views.items()
+            ],
+            "segments": [[segment.start, segment.stop] for segment in recording.segments],
+            "threshold": None if self.blind else result.rule.threshold,
+            "rule": result.rule.describe(),
+            "weights": {name: result.report["weights"][name] for name in ("name", "sha256")},
+            "hash": result.digest,
+            "step": float(result.report["settings"]["step"]),
+            "unscored": [[span.start, span.stop, span.reason] for span in result.unscored],
+            "default_sensitivity": self.default_sensitivity,
+            "detections": self._detections(),
+            "verdicts": [self.outward(entry) for entry in entries],
+            "note": self._note(n_foreign),
+        }
+
+    def _detections(self) -> list[dict[str, Any]]:
+        shown = [(alias, self.shown[name]) for name, alias in self._aliases.items()]
+        return [
+            {
+                "id": alias,
+                "onset": event.onset,
+                "stop": event.stop,
+                "label": "sz" if self.blind else event.label,
+                "confidence": None if self.blind or math.isnan(event.confidence) else event.confidence,
+                "channels": [] if self.blind else list(event.channels),
+                "side": "" if self.blind else region_of(event.channels),
+            }
+            for alias, event in sorted(shown, key=lambda pair: pair[1].onset)
+        ]
+
+    def _note(self, n_foreign: int) -> str:
+        notes = []
+        if n_foreign:
+            notes.append(
+                f"{count(n_foreign, 'verdict')} in the journal are on other events or weights and do not apply"
+            )
+        if self.journal.n_damaged:
+            notes.append(
+                f"{count(self.journal.n_damaged, 'line')} of the journal could not be read and are left as they are"
+            )
+        return "; ".join(notes)
+
+    @cached_property
+    def _strip(self) -> dict[str, Any]:
+        trend = sample_trend(self.result.recording, self.result.montage)
+        return strip_of(self.result, trend, blind=self.blind)
+
+    def strip(self) -> dict[str, Any]:
+        """Return the strip of the whole recording, made once."""
+        with self._guard:
+            return self._strip
+
+    def page(self, montage: str, asked: PageRequest) -> bytes:
+        """Return a page of signal."""
+        if montage not in self.views:
+            raise UsageError("montage", "is not one of this recording", f"one of {', '.join(self.views)}")
+        return read_page(self.result.recording, self.views[montage], asked)
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """All recordings of a review."""
+
+    cases: Mapping[str, Case]
+    reviewer: str
+    blind: bool = False
+
+    def session(self) -> dict[str, Any]:
+        """Return the queue."""
+        return {
+            "recordings": [case.summary() for case in self.cases.values()],
+            "reviewer": self.reviewer,
+            "blind": self.blind,
+            "version": __version__,
+        }
+
+
+def open_desk(reports: Mapping[str, Path], *, reviewer: str, blind: bool) -> Desk:
+    """Put stored results on the desk: run reports by the names that people see."""
+    cases = {
+        str(number): Case(str(number), name, read_result(path), blind)
+        for number, (name, path) in enumerate(reports.items())
+    }
+    return Desk(cases, reviewer, blind)

@@ -1,0 +1,149 @@
+"""The journal of a review, X_review.jsonl: one line for each decision, appended and on the disk before it counts."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from restcli.errors import OutputError, RestError
+from restcli.review.entries import Entry, parse_entry
+
+JOURNAL_END = "_review.jsonl"
+
+
+class ConflictError(RestError):
+    """A verdict on something else than what there is now; `entries` is what the writer does not know yet."""
+
+    entries: tuple[Entry, ...] = ()
+
+
+class Journal:
+    """The entries of one journal, as far as they were read; every process and thread may append to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.n_damaged = 0  # lines that are no entry, such as the last one of a process that was killed
+        self._entries: list[Entry] = []
+        self._read = 0  # bytes
+        self._guard = Lock()
+
+    def entries(self, after: int = 0) -> tuple[Entry, ...]:
+        """Return the entries after a `seq`, as the file is now; a line that is not finished yet is left for later."""
+        with self._guard:
+            try:
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                self._forget()
+            except OSError as error:
+                raise self._failed("read", error) from error
+            else:
+                try:
+                    self._update(descriptor)
+                finally:
+                    os.close(descriptor)
+            return tuple(entry for entry in self._entries if entry.seq > after)
+
+    def append(self, content: Mapping[str, Any], *, after: int) -> Entry:
+        """Write one entry, completed by `seq`, time and, for ``add``, `event`; ConflictError if `after` is not last.
+
+        It is on the disk when this returns.
+        """
+        with self._guard, self._locked() as descriptor:
+            self._end_torn_line(descriptor)
+            self._update(descriptor)
+            last = self._entries[-1].seq if self._entries else 0
+            later = tuple(entry for entry in self._entries if entry.seq > after and entry.hash == content.get("hash"))
+            if later or after > last:
+                what = "another window has written meanwhile"
+                conflict = ConflictError(self.path.name, what, "verdicts on all of it")
+                conflict.entries = later
+                raise conflict
+            entry = self._complete(content, last + 1)
+            line = json.dumps(entry.to_dict(), ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+            written = 0
+            while written < len(line):
+                written += os.write(descriptor, line[written:])
+            os.fsync(descriptor)
+            self._update(descriptor)
+        return entry
+
+    def _complete(self, content: Mapping[str, Any], seq: int) -> Entry:
+        filled = dict(content) | {"seq": seq, "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        if filled.get("action") == "add":
+            numbers = [int(entry.event[1:]) for entry in self._entries if entry.event.startswith("a")]
+            filled["event"] = f"a{max(numbers, default=0) + 1}"
+        return parse_entry(filled, str(self.path))
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Open the journal, made if it is missing, and hold its lock, which ends with the process at the latest."""
+        try:
+            is_new = not self.path.exists()
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if is_new:
+                    _sync_folder(self.path.parent)
+                yield descriptor
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._failed("written", error) from error
+
+    def _end_torn_line(self, descriptor: int) -> None:
+        """End a last line that a killed process left unfinished: what it holds stays, and nothing is glued to it."""
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            os.write(descriptor, b"\n")
+
+    def _update(self, descriptor: int) -> None:
+        """Read the whole lines that were appended since."""
+        size = os.fstat(descriptor).st_size
+        if size < self._read:  # another file in its place
+            self._forget()
+        new = os.pread(descriptor, size - self._read, self._read)
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.split(b"\n"):
+            entry = _parse_line(line)
+            if entry is None:
+                self.n_damaged += bool(line.strip())
+            elif not self._entries or entry.seq > self._entries[-1].seq:
+                self._entries.append(entry)
+            else:  # a copy of a line, or two journals joined
+                self.n_damaged += 1
+
+    def _forget(self) -> None:
+        self._entries, self._read, self.n_damaged = [], 0, 0
+
+    def _failed(self, done: str, error: OSError) -> OutputError:
+        what = f"the journal could not be {done} ({error.strerror or error})"
+        return OutputError(str(self.path), what, "a file in a folder that can be written to")
+
+
+def _parse_line(line: bytes) -> Entry | None:
+    try:
+        return parse_entry(json.loads(line.decode("utf-8")), "journal")
+    except (ValueError, RecursionError, RestError):
+        return None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def of_result(entries: tuple[Entry, ...], digest: str) -> tuple[tuple[Entry, ...], int]:
+    """Return the entries on the events with this hash, and how many are on others and must not be applied."""
+    own = tuple(entry for entry in entries if entry.hash == digest)
+    return own, len(entries) - len(own)

@@ -1,0 +1,189 @@
+"""The montages that a reader may choose, and which channels and weights make each trace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.detect.settings import usable_labels
+from restcli.io.recording import Recording
+from restcli.signal.montage import ELECTRODES_19, derive, parse_label
+
+_LEFT_TEMPORAL, _LEFT, _MIDLINE, _RIGHT, _RIGHT_TEMPORAL = (
+    "left temporal",
+    "left parasagittal",
+    "midline",
+    "right parasagittal",
+    "right temporal",
+)
+_LONGITUDINAL = {
+    _LEFT_TEMPORAL: "FP1-F7 F7-T3 T3-T5 T5-O1",
+    _LEFT: "FP1-F3 F3-C3 C3-P3 P3-O1",
+    _MIDLINE: "FZ-CZ CZ-PZ",
+    _RIGHT: "FP2-F4 F4-C4 C4-P4 P4-O2",
+    _RIGHT_TEMPORAL: "FP2-F8 F8-T4 T4-T6 T6-O2",
+}
+_TRANSVERSE = {
+    "frontal pole": "F7-FP1 FP1-FP2 FP2-F8",
+    "frontal": "F7-F3 F3-FZ FZ-F4 F4-F8",
+    "central": "A1-T3 T3-C3 C3-CZ CZ-C4 C4-T4 T4-A2",
+    "parietal": "T5-P3 P3-PZ PZ-P4 P4-T6",
+    "occipital": "T5-O1 O1-O2 O2-T6",
+}
+_ELECTRODES = {
+    _LEFT_TEMPORAL: "F7 T3 T5",
+    _LEFT: "FP1 F3 C3 P3 O1",
+    _MIDLINE: "FZ CZ PZ",
+    _RIGHT: "FP2 F4 C4 P4 O2",
+    _RIGHT_TEMPORAL: "F8 T4 T6",
+}
+NAMES = {
+    "longitudinal": "Longitudinal bipolar",
+    "transverse": "Transverse bipolar",
+    "average": "Average reference",
+    "cz": "Cz reference",
+    "ears": "Ear reference",
+    "recorded": "As recorded",
+}
+_KINDS = {
+    "ecg": re.compile(r"\b(ECG|EKG)\d*\b|\bECG", re.IGNORECASE),
+    "eog": re.compile(r"\b(EOG|LOC|ROC|E[12])\b|\bEOG", re.IGNORECASE),
+    "emg": re.compile(r"\b(EMG|CHIN|DELT|DELTOID)\d*\b|\bEMG", re.IGNORECASE),
+}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One row of a page: the sum of some channels, each with a weight."""
+
+    label: str
+    group: str
+    kind: str  # eeg, ecg, eog, emg or other
+    channels: tuple[int, ...]
+    weights: tuple[float, ...]
+    node: str | None = None  # what detected events call it
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return what the page needs to know."""
+        return {"label": self.label, "group": self.group, "kind": self.kind, "node": self.node}
+
+
+@dataclass(frozen=True)
+class View:
+    """A montage of traces."""
+
+    id: str
+    traces: tuple[Trace, ...]
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Indices of the channels that are read for it."""
+        return tuple(sorted({channel for trace in self.traces for channel in trace.channels}))
+
+    def matrix(self) -> NDArray[np.float32]:
+        """Return the weights, (traces, channels)."""
+        column = {channel: place for place, channel in enumerate(self.channels)}
+        matrix = np.zeros((len(self.traces), len(column)), dtype=np.float32)
+        for row, trace in enumerate(self.traces):
+            for channel, weight in zip(trace.channels, trace.weights, strict=True):
+                matrix[row, column[channel]] = weight
+        return matrix
+
+
+def channel_kind(recording: Recording, index: int, channel_map: Mapping[str, str]) -> str:
+    """Say what a channel records, by its label."""
+    channel = recording.channels[index]
+    name = channel_map.get(channel.label, channel.label)
+    if parse_label(name) is not None and channel.unit == "µV":
+        return "eeg"
+    return next((kind for kind, pattern in _KINDS.items() if pattern.search(name)), "other")
+
+
+def views_of(recording: Recording, nodes: Sequence[str], channel_map: Mapping[str, str]) -> dict[str, View]:
+    """Return the montages that the channels of a recording allow; ECG, EOG and EMG stand below each of them."""
+    kinds = [channel_kind(recording, index, channel_map) for index in range(len(recording.channels))]
+    own = [
+        Trace(channel.label, kind, kind, (index,), (1.0,), _electrode(channel.label, channel_map))
+        for index, (channel, kind) in enumerate(zip(recording.channels, kinds, strict=True))
+        if not channel.problem
+    ]
+    below = tuple(trace for trace in own if trace.kind in _KINDS)
+    plans = {
+        "longitudinal": _LONGITUDINAL,
+        "transverse": _TRANSVERSE,
+        "average": _ELECTRODES,
+        "cz": {group: _against(names, "CZ") for group, names in _ELECTRODES.items()},
+        "ears": {group: _to_ears(names) for group, names in _ELECTRODES.items()},
+    }
+    views = {}
+    for name, groups in plans.items():
+        traces = _derived(recording, groups, channel_map, set(nodes), referential=name in {"average", "cz", "ears"})
+        if traces:
+            views[name] = View(name, (*traces, *below))
+    order = {kind: place for place, kind in enumerate(("eeg", *_KINDS, "other"))}
+    return views | {"recorded": View("recorded", tuple(sorted(own, key=lambda trace: order[trace.kind])))}
+
+
+def _against(names: str, reference: str) -> str:
+    return " ".join(f"{name}-{reference}" for name in names.split() if name != reference)
+
+
+def _to_ears(names: str) -> str:
+    """Take each electrode against the ear of its side; the midline against the left one."""
+    return " ".join(f"{name}-{'A2' if name[-1] in '2468' else 'A1'}" for name in names.split())
+
+
+def _derived(
+    recording: Recording,
+    groups: Mapping[str, str],
+    channel_map: Mapping[str, str],
+    nodes: set[str],
+    *,
+    referential: bool,
+) -> tuple[Trace, ...]:
+    """Derive the traces of a montage; those that the channels do not allow are left out."""
+    wanted = {name: group for group, names in groups.items() for name in names.split()}
+    montage = derive(usable_labels(recording), tuple(wanted), channel_map=channel_map)
+    found = []
+    for row, name in enumerate(montage.nodes):
+        used = np.flatnonzero(montage.matrix[row]).tolist()
+        channels = tuple(montage.channels[column] for column in used)
+        weights = tuple(float(montage.matrix[row, column]) for column in used)
+        electrode = name.split("-")[0]
+        node = name if name in nodes else electrode if referential and electrode in nodes else None
+        found.append(Trace(name, wanted[name], "eeg", channels, weights, node))
+    return tuple(found)
+
+
+def _electrode(label: str, channel_map: Mapping[str, str]) -> str | None:
+    """Return the node that a channel as recorded stands for, if it is one."""
+    ends = parse_label(channel_map.get(label, label))
+    if ends is None:
+        return None
+    name = ends[0] if ends[1].startswith("ref:") else "-".join(ends)
+    return name if "-" in name or name in ELECTRODES_19 else None
+
+
+def region_of(channels: Sequence[str]) -> str:
+    """Say in words where most of an event's nodes lie; empty when they are unknown.
+
+    >>> region_of(["F7-T3", "T3-T5", "FP1-F7"]), region_of(["C3-P3", "C4-P4"]), region_of(["all"])
+    ('left temporal', 'both sides', 'both sides')
+    """
+    if not channels:
+        return ""
+    chains = [
+        next((g for g, names in table.items() if node in names.split()), "")
+        for node in channels
+        for table in (_ELECTRODES if "-" not in node else _LONGITUDINAL,)
+    ]
+    known = [chain for chain in chains if chain]
+    for side in ("left", "right", "midline"):
+        own = [chain for chain in known if chain.startswith(side)]
+        if known and len(own) > 2 / 3 * len(known):
+            return max(dict.fromkeys(own), key=own.count)
+    return "both sides"

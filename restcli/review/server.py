@@ -1,0 +1,256 @@
+"""The web server of a review: on this machine alone, for one browser that knows the token."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import mimetypes
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from restcli.errors import InternalError, OutputError, RestError, UsageError, as_rest_error
+from restcli.review.desk import Case, Desk
+from restcli.review.journal import ConflictError
+from restcli.review.pages import PageRequest
+
+_ADDRESS = "127.0.0.1"
+_LARGEST_BODY = 65_536
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+_DEFAULTS = {
+    "seconds": "10",
+    "montage": "longitudinal",
+    "high_pass": "0",
+    "low_pass": "0",
+    "notch": "0",
+    "width": "1600",
+}
+
+
+@dataclass(eq=False)
+class Server:
+    """A desk on a port; `address` opens it in a browser."""
+
+    desk: Desk
+    port: int = 0  # 0 takes a free one
+    token: str = field(default_factory=partial(secrets.token_urlsafe, 24))
+
+    def __post_init__(self) -> None:
+        self._sockets = self._bind()
+        self.port = self._sockets[0].getsockname()[1]
+        self._workers = ThreadPoolExecutor(4, thread_name_prefix="restcli-review")
+
+    def _bind(self) -> list[Any]:
+        try:
+            return bind_sockets(self.port, _ADDRESS)
+        except OSError as error:
+            what = f"port {self.port} cannot be used ({error.strerror or error})"
+            raise OutputError(_ADDRESS, what, "a free port", "Leave --port out to take any") from error
+
+    @property
+    def address(self) -> str:
+        """The first address, with the token."""
+        return f"http://{_ADDRESS}:{self.port}/?token={self.token}"
+
+    async def serve(self) -> None:
+        """Answer until the task is cancelled."""
+        shared = {"server": self}
+        application = Application(
+            [
+                (r"/", _Static, shared),
+                (r"/page/(.*)", _Static, shared),
+                (r"/api/session", _Session, shared),
+                (r"/api/recordings/(\d{1,9})", _Details, shared),
+                (r"/api/recordings/(\d{1,9})/strip", _Strip, shared),
+                (r"/api/recordings/(\d{1,9})/page", _Page, shared),
+                (r"/api/recordings/(\d{1,9})/verdicts", _Verdicts, shared),
+            ],
+            default_handler_class=_Unknown,
+            default_handler_args=shared,
+            log_function=lambda _: None,  # addresses hold the token
+        )
+        http = HTTPServer(application, max_body_size=_LARGEST_BODY, max_header_size=16_384, max_buffer_size=2**20)
+        http.add_sockets(self._sockets)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            http.stop()
+            self._workers.shutdown(wait=False, cancel_futures=True)
+
+    async def work(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Run what takes long in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *given)
+
+
+class _Handler(RequestHandler):
+    """Checks every request before it is looked at, and turns errors into one sentence."""
+
+    needs_token = True
+
+    def initialize(self, server: Server) -> None:
+        self.server = server
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        for name, value in _HEADERS.items():
+            self.set_header(name, value)
+
+    def prepare(self) -> None:
+        own = {f"{host}:{self.server.port}" for host in (_ADDRESS, "localhost")}
+        origin = self.request.headers.get("Origin")
+        foreign = origin is not None and origin not in {f"http://{host}" for host in own}
+        site = self.request.headers.get("Sec-Fetch-Site", "none")
+        if self.request.host not in own or foreign or site not in {"same-origin", "none"}:
+            self._refuse(403, "comes from another site", "requests of this page alone")
+        elif self.needs_token and not hmac.compare_digest(
+            self.request.headers.get("X-Token", "").encode(), self.server.token.encode()
+        ):
+            self._refuse(403, "does not carry the token", "the address that restcli review printed")
+
+    def _refuse(self, status: int, what: str, expected: str) -> None:
+        self.set_status(status)
+        self.finish({"error": str(RestError("request", what, expected))})
+
+    def case(self, name: str) -> Case:
+        """Return the recording with this id."""
+        case = self.server.desk.cases.get(name)
+        if case is None:
+            raise _NoSuchError("recordings", f"there is none with id {name}")
+        return case
+
+    def content(self) -> Mapping[str, Any]:
+        """Return the body, an object in JSON; only this content type, which no plain form of another site can send."""
+        if self.request.headers.get("Content-Type", "").split(";")[0].strip() != "application/json":
+            raise UsageError("request", "its content type is not JSON", "application/json")
+        try:
+            content = json.loads(self.request.body.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise UsageError("request", "is not valid JSON", "an object") from error
+        if not isinstance(content, dict):
+            raise UsageError("request", "holds something else than an object", "an object")
+        return content
+
+    def send(self, value: Any) -> None:
+        """Answer with JSON; NaN must not get that far."""
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.finish(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with the one sentence of an error, whatever it is."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, Exception) and not hasattr(error, "status_code"):
+            problem = as_rest_error("review", error)
+            self.set_status(_status_of(problem))
+            self.finish(json.dumps({"error": str(problem)}, ensure_ascii=False))
+        else:
+            self.finish({"error": str(RestError("request", f"cannot be answered ({status_code})"))})
+
+    def log_exception(self, *_: Any) -> None:
+        """Log nothing: what is wrong is in the answer."""
+
+
+class _NoSuchError(RestError):
+    """Something that is not there."""
+
+
+def _status_of(problem: RestError) -> int:
+    kinds = {_NoSuchError: 404, ConflictError: 409, UsageError: 400, InternalError: 500}
+    return next((status for kind, status in kinds.items() if isinstance(problem, kind)), 500)
+
+
+class _Unknown(_Handler):
+    def prepare(self) -> None:
+        super().prepare()
+        if not self._finished:
+            self._refuse(404, "asks for something that is not here", "an address of this page")
+
+
+class _Static(_Handler):
+    """The page itself, which holds no data: files of the package by their exact names."""
+
+    needs_token = False
+
+    def get(self, name: str = "index.html") -> None:
+        path = _page_files().get(name)
+        if path is None:
+            raise _NoSuchError("page", "there is no such file")
+        self.set_header("Content-Type", f"{mimetypes.guess_type(path.name)[0] or 'text/plain'}; charset=UTF-8")
+        self.finish(path.read_bytes())
+
+
+def _page_files() -> dict[str, Path]:
+    """Return the files of the page by their names."""
+    folder = Path(str(files("restcli.review"))) / "page"
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+class _Session(_Handler):
+    async def get(self) -> None:
+        self.send(await self.server.work(self.server.desk.session))
+
+
+class _Details(_Handler):
+    async def get(self, name: str) -> None:
+        self.send(await self.server.work(self.case(name).details))
+
+
+class _Strip(_Handler):
+    async def get(self, name: str) -> None:
+        self.send(await self.server.work(self.case(name).strip))
+
+
+class _Page(_Handler):
+    async def get(self, name: str) -> None:
+        case = self.case(name)
+        given = {key: self.get_query_argument(key, default) for key, default in _DEFAULTS.items()}
+        try:
+            numbers = {key: float(given[key]) for key in ("seconds", "high_pass", "low_pass", "notch")}
+            asked = PageRequest(float(self.get_query_argument("start", "0")), width=int(given["width"]), **numbers)
+        except ValueError as error:
+            raise UsageError("page", "a number cannot be read", "seconds, hertz and pixels") from error
+        self.set_header("Content-Type", "application/octet-stream")
+        self.finish(await self.server.work(case.page, given["montage"], asked))
+
+
+class _Verdicts(_Handler):
+    async def get(self, name: str) -> None:
+        case, after = self.case(name), self.get_query_argument("after", "0")
+        if not after.isdecimal() or len(after) > 15:
+            raise UsageError("verdicts", "'after' is not a number", "the last seq that is known")
+        entries = await self.server.work(case.entries, int(after))
+        self.send({"entries": [case.outward(entry) for entry in entries]})
+
+    async def post(self, name: str) -> None:
+        case, content = self.case(name), self.content()
+        if content.get("hash") != case.result.digest:
+            raise ConflictError("verdict", "is on other events than those of this result", remedy="Reload the page")
+        content = {"reviewer": self.server.desk.reviewer, **content}
+        try:
+            entry = await self.server.work(case.append, content)
+        except ConflictError as conflict:
+            self.set_status(409)
+            self.send({"error": str(conflict), "entries": [case.outward(each) for each in conflict.entries]})
+        else:
+            self.send({"entry": case.outward(entry)})

@@ -1,0 +1,168 @@
+"""A result as it lies in a folder of outputs: run report, scores and events that belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from restcli.detect.settings import usable_labels
+from restcli.errors import OutputError, RestError
+from restcli.events import Event, EventRule, Events, Scores, Span
+from restcli.files import sha256_of
+from restcli.io.recording import Recording
+from restcli.io.registry import open_recording
+from restcli.signal.montage import Montage, derive
+
+REPORT_END = "_run.json"
+_WHOLE = "the outputs of one run of restcli, unchanged"
+_AGAIN = "Annotate the recording again"
+
+
+@dataclass(frozen=True, eq=False)
+class StoredResult:
+    """What an earlier run left of a recording."""
+
+    folder: Path
+    stem: str  # what the names of the outputs begin with
+    report: Mapping[str, Any]  # the run report
+
+    @property
+    def path(self) -> Path:
+        """Path of the run report."""
+        return self.folder / f"{self.stem}{REPORT_END}"
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the recording."""
+        return float(self.report["recording"]["duration_s"])
+
+    @property
+    def rule(self) -> EventRule:
+        """The rule that turned scores into events."""
+        return EventRule(**self.report["rule"])
+
+    @property
+    def unscored(self) -> tuple[Span, ...]:
+        """What was not scored."""
+        return tuple(Span(**span) for span in self.report["scored"]["not_scored"])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the events with the weights that found them: what a verdict speaks of."""
+        named = {
+            "weights": self.report["weights"]["sha256"],
+            "duration": self.duration,
+            "events": self.report["events"],
+        }
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def recording(self) -> Recording:
+        """The recording, opened; OutputError when it is another one than the report describes."""
+        source = Path(self.report["recording"]["path"])
+        if not source.is_absolute() and not source.exists():
+            source = self.folder / source
+        recording = open_recording(source)
+        described = self.report["recording"]
+        same = (
+            abs(recording.duration - self.duration) < 1e-3
+            and len(recording.channels) == described["n_channels"]
+            and len(recording.segments) == len(described["segments"])
+        )
+        if not same:
+            what = f"describes another recording than {source.name} as it is now"
+            raise OutputError(str(self.path), what, _WHOLE, _AGAIN)
+        return recording
+
+    @cached_property
+    def found(self) -> tuple[Event, ...]:
+        """The events that were detected, without opening the recording."""
+        return tuple(_event(item) for item in self.report["events"])
+
+    @property
+    def events(self) -> Events:
+        """The events that were detected."""
+        return Events(self.found, self.duration, self.recording.clock, self.unscored)
+
+    @cached_property
+    def montage(self) -> Montage:
+        """How the nodes follow from the channels."""
+        channel_map = dict(self.report["settings"]["channel_map"])
+        return derive(usable_labels(self.recording), self.report["montage"]["nodes"], channel_map=channel_map)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """The scores, from their table; OutputError when it was changed."""
+        import pandas as pd
+
+        path = self._unchanged(f"{self.stem}_scores.csv")
+        table = pd.read_csv(path, dtype=np.float32, converters=None).astype({"time": np.float64})
+        fixed = [name for name in table.columns if name == "time" or name.startswith(("probability", "type_"))]
+        nodes = [name for name in table.columns if name not in fixed]
+        types = [name for name in fixed if name.startswith("type_")]
+        has_interval = "probability_low" in fixed
+        return Scores(
+            time=table["time"].to_numpy(),
+            probability=table["probability"].to_numpy(),
+            by_node=table[nodes].to_numpy(),
+            nodes=tuple(nodes),
+            window=float(self.report["weights"]["window_s"]),
+            step=float(self.report["settings"]["step"]),
+            duration=self.duration,
+            unscored=self.unscored,
+            interval=table[["probability_low", "probability_high"]].to_numpy() if has_interval else None,
+            types=tuple(name.removeprefix("type_") for name in types),
+            by_type=table[types].to_numpy() if types else None,
+        )
+
+    def check(self) -> None:
+        """Raise OutputError when tables are missing or were changed since the run report was written."""
+        for name in self.report["outputs"]:
+            if name.endswith((".csv", ".tsv")):
+                self._unchanged(name)
+
+    def _unchanged(self, name: str) -> Path:
+        path = self.folder / name
+        digest = self.report["outputs"].get(name)
+        if digest is None or not path.is_file() or sha256_of(path) != digest:
+            raise OutputError(str(path), "is missing or does not belong to the run report beside it", _WHOLE, _AGAIN)
+        return path
+
+
+def read_result(path: Path) -> StoredResult:
+    """Read a run report, ``X_run.json``; what it describes is read when it is asked for."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        result = StoredResult(path.parent, path.name.removesuffix(REPORT_END), report)
+        names = [Path(name).name == name for name in report["outputs"]]
+        events = result.found
+        complete = bool(result.rule and result.digest and all(names)) and isinstance(report["recording"]["path"], str)
+    except OSError as error:
+        raise OutputError(str(path), f"cannot be read ({error.strerror or error})", "a run report") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RestError) as error:
+        what = "is not a run report of this version of restcli"
+        raise OutputError(str(path), what, _WHOLE, _AGAIN) from error
+    if not complete or any(event.stop > result.duration + 1e-3 for event in events):
+        raise OutputError(str(path), "holds events or names that cannot be its own", _WHOLE, _AGAIN)
+    return result
+
+
+def find_results(place: Path) -> tuple[Path, ...]:
+    """Return the run reports in a folder and below it, in order of their names."""
+    found = (path for path in place.rglob(f"*{REPORT_END}") if not any(p.startswith(".") for p in path.parts[1:]))
+    return tuple(sorted(path for path in found if path.is_file() and not path.is_symlink()))
+
+
+def _event(item: Mapping[str, Any]) -> Event:
+    """Return an event of a run report; null is unknown."""
+    unknown = [math.nan if item[name] is None else float(item[name]) for name in ("confidence", "typeConfidence")]
+    onset, duration = float(item["onset"]), float(item["duration"])
+    return Event(onset, duration, str(item["eventType"]), unknown[0], tuple(map(str, item["channels"])), unknown[1])

@@ -1,0 +1,32 @@
+"""A small result on disk, as the tests of the review need it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edf_writer import noise, write_edf
+
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings
+from restcli.events import Event, Events
+from restcli.io.registry import open_recording
+from restcli.nn.weights import load_weights
+from restcli.output.bundle import Bundle
+
+EVENTS = (
+    Event(40.0, 20.0, "sz", 0.9, ("F7-T3", "T3-T5")),
+    Event(150.0, 10.0, "sz", 0.7, ("all",)),
+    Event(250.0, 5.0, "sz", 0.8),
+)
+
+
+def write_result(
+    folder: Path, weights: Path, *, name: str = "night", events: tuple[Event, ...] = EVENTS, seconds: int = 300
+) -> Path:
+    """Write a recording of noise, a result with these events beside it, and return the run report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = write_edf(folder / f"{name}.edf", noise(19, seconds, 200), 200)
+    found = Detector(load_weights(weights), "cpu").annotate(open_recording(path), Settings(weights=str(weights)))
+    own = Events(events, found.recording.duration, found.recording.clock, found.scores.unscored)
+    return Bundle(folder, name, plot="none").write(replace(found, events=own)).files[-1]

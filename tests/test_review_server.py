@@ -1,0 +1,286 @@
+"""The server of a review: what the browser gets, and what everybody else is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from edf_bytes import EdfFile
+from edf_writer import noise, write_edf
+from review_files import EVENTS, write_result
+
+from restcli.errors import OutputError
+from restcli.io.registry import open_recording
+from restcli.review.desk import open_desk
+from restcli.review.montages import views_of
+from restcli.review.pages import PageRequest, read_page
+from restcli.review.server import Server
+from restcli.review.stored import read_result
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
+
+
+class Answer:
+    """Status, headers and body of an answer."""
+
+    def __init__(self, raw: bytes) -> None:
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        self.status = int(first.split()[1])
+        self.headers = dict(line.lower().split(": ", 1) for line in lines)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Browser:
+    """Speaks raw HTTP, so that every header can be wrong."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def __call__(self, path: str, body: object = None, *, method: str = "", **headers: str) -> Answer:
+        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Host": f"127.0.0.1:{self.server.port}", "X-Token": self.server.token, "Connection": "close"}
+        sent |= {"Content-Length": str(len(content)), "Content-Type": "application/json"} if content else {}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{method or ('POST' if content else 'GET')} {path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in sent.items() if value]
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=30) as connection:
+            connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+            raw = b"".join(iter(lambda: connection.recv(65536), b""))
+        return Answer(raw)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, toy_weights: Path) -> Path:
+    return write_result(tmp_path_factory.mktemp("review"), toy_weights).parent
+
+
+def _serving(server: Server) -> Iterator[Browser]:
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(server.serve())
+    thread = Thread(target=lambda: loop.run_until_complete(asyncio.gather(task, return_exceptions=True)))
+    thread.start()
+    yield Browser(server)
+    loop.call_soon_threadsafe(task.cancel)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def browser(folder: Path) -> Iterator[Browser]:
+    (folder / "night_review.jsonl").unlink(missing_ok=True)
+    yield from _serving(Server(open_desk({"<b>night": folder / "night_run.json"}, reviewer="r1", blind=False)))
+
+
+@pytest.fixture
+def blind(folder: Path) -> Iterator[Browser]:
+    (folder / "night_review.jsonl").unlink(missing_ok=True)
+    yield from _serving(Server(open_desk({"night": folder / "night_run.json"}, reviewer="r1", blind=True)))
+
+
+def unpack(content: bytes) -> tuple[dict[str, Any], np.ndarray]:
+    length = int.from_bytes(content[:4], "little")
+    head = json.loads(content[4 : 4 + length])
+    data = np.frombuffer(content[4 + length :], dtype="<i2").reshape(len(head["traces"]), head["n"])
+    return head, np.where(data == -32768, np.nan, data * np.array(head["scale"])[:, None])
+
+
+def test_the_browser_gets_what_the_contract_says(browser: Browser) -> None:
+    session = browser("/api/session").json
+    assert session["reviewer"] == "r1"
+    assert session["recordings"][0] | {"scored": 0} == {
+        "id": "0",
+        "name": "<b>night",
+        "n_events": 3,
+        "n_judged": 0,
+        "duration": 300.0,
+        "scored": 0,
+        "top_confidence": 0.9,
+        "uncertain": 0.2,
+        "reviewers": [],
+        "sample": False,
+    }
+    details = browser("/api/recordings/0").json
+    assert [event["id"] for event in details["detections"]] == ["e1", "e2", "e3"]
+    assert details["detections"][0]["side"] == "left temporal"
+    assert {view["id"] for view in details["montages"]} >= {"longitudinal", "transverse", "average", "cz", "recorded"}
+    assert details["segments"] == [[0.0, 300.0]]
+    strip = browser("/api/recordings/0/strip").json
+    assert len(strip["time"]) == len(strip["probability"]) == len(strip["amplitude"]) == 300
+    assert len(base64.b64decode(strip["spectrum"]["data"])) == strip["spectrum"]["rows"] * 40
+    head, data = unpack(browser("/api/recordings/0/page?start=40&seconds=10&montage=longitudinal&width=1600").body)
+    assert (head["sfreq"], head["n"], head["traces"][0]) == (200.0, 2000, "FP1-F7")
+    assert np.isfinite(data).all()
+
+
+def test_verdicts_are_kept_and_conflicts_told(browser: Browser, folder: Path) -> None:
+    digest = browser("/api/recordings/0").json["hash"]
+    verdict = {"hash": digest, "action": "accept", "event": "e1", "comment": "<script>", "after": 0}
+    entry = browser("/api/recordings/0/verdicts", verdict).json["entry"]
+    assert (entry["seq"], entry["reviewer"], entry["comment"]) == (1, "r1", "<script>")
+    conflict = browser("/api/recordings/0/verdicts", verdict | {"action": "reject"})
+    assert (conflict.status, conflict.json["entries"]) == (409, [entry])
+    assert browser("/api/recordings/0/verdicts?after=0").json["entries"] == [entry]
+    assert browser("/api/recordings/0/verdicts", verdict | {"hash": "0" * 64, "after": 1}).status == 409
+    assert browser("/api/session").json["recordings"][0]["n_judged"] == 1
+    assert len((folder / "night_review.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1:1"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"X_Token": ""},
+        {"X_Token": "wrong"},
+        {"X_Token": "wr\u00f6ng"},
+    ],
+)
+def test_other_sites_and_other_users_are_refused(browser: Browser, folder: Path, wrong: dict[str, str]) -> None:
+    digest = browser("/api/recordings/0").json["hash"]
+    for path in ("/api/session", "/api/recordings/0", "/api/recordings/0/page", "/api/nothing"):
+        answer = browser(path, **wrong)
+        assert answer.status in (400, 403), path
+        assert b"night" not in answer.body
+    verdict = {"hash": digest, "action": "accept", "event": "e1", "after": 0}
+    assert browser("/api/recordings/0/verdicts", verdict, **wrong).status in (400, 403)
+    assert not (folder / "night_review.jsonl").exists()
+
+
+def test_every_answer_forbids_what_the_page_does_not_need(browser: Browser) -> None:
+    for answer in (browser("/"), browser("/api/session"), browser("/page/none.js"), browser("/x", X_Token="")):
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in answer.headers
+        assert "tornado" not in str(answer.headers)
+
+
+@pytest.mark.parametrize(
+    "path", ["/page/../stored.py", "/page/%2e%2e/stored.py", "/page//etc/passwd", "/page/..%2fstored.py", "/page/"]
+)
+def test_nothing_but_the_files_of_the_page_is_served(browser: Browser, path: str) -> None:
+    assert browser(path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/recordings/7", None, 404),
+        ("/api/recordings/../0", None, 404),
+        ("/api/recordings/0/page?start=nan", None, 400),
+        ("/api/recordings/0/page?seconds=1e9", None, 400),
+        ("/api/recordings/0/page?width=-1", None, 400),
+        ("/api/recordings/0/page?montage=../x", None, 400),
+        ("/api/recordings/0/verdicts?after=-1", None, 400),
+        ("/api/recordings/0/verdicts", b"[1]", 400),
+        ("/api/recordings/0/verdicts", b"{" * 60_000, 400),
+        ("/api/recordings/0/verdicts", b"\xff", 400),
+        ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "accept", "event": "e9", "after": 0}, 400),
+        ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "accept", "event": "c1", "after": 0}, 400),
+        ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "add", "onset": 1, "stop": 301, "after": 0}, 400),
+        ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "accept", "event": "e1", "after": "0"}, 400),
+        ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "accept", "event": "e1", "time": "x" * 60000}, 200),
+        ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "accept", "event": "e1", "x": 1}, 400),
+    ],
+)
+def test_nonsense_is_answered_in_a_sentence(browser: Browser, path: str, body: Any, status: int) -> None:
+    if isinstance(body, dict):
+        body = body | {"hash": browser("/api/recordings/0").json["hash"]}
+    answer = browser(path, body)
+    assert answer.status == status, answer.body
+    assert status == 200 or ("error" in answer.json and "unexpected" not in answer.json["error"])
+
+
+def test_huge_bodies_and_plain_forms_are_refused(browser: Browser) -> None:
+    with pytest.raises((AssertionError, ConnectionError, IndexError, ValueError)):
+        assert browser("/api/recordings/0/verdicts", b"x" * 2_000_000).status == 200
+    assert browser("/api/recordings/0/verdicts", b"{}", Content_Type="text/plain").status == 400
+    assert browser("/api/session").status == 200
+
+
+def test_blind_readers_cannot_tell_events_from_control_stretches(blind: Browser, folder: Path) -> None:
+    details = blind("/api/recordings/0").json
+    shown = details["detections"]
+    assert len(shown) > len(EVENTS)
+    assert {(event["label"], event["confidence"], event["side"]) for event in shown} == {("sz", None, "")}
+    assert {len(event["id"]) for event in shown} == {9}
+    assert details["threshold"] is None
+    assert blind("/api/recordings/0/strip").json["probability"] is None
+    assert blind("/api/session").json["recordings"][0]["top_confidence"] is None
+    for after, event in enumerate(shown):
+        verdict = {"hash": details["hash"], "action": "reject", "event": event["id"], "after": after}
+        assert blind("/api/recordings/0/verdicts", verdict).json["entry"]["event"] == event["id"]
+    written = [json.loads(line)["event"] for line in (folder / "night_review.jsonl").read_text().splitlines()]
+    assert {"e1", "e2", "e3", "c1"} <= set(written)
+
+
+def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path, toy_weights: Path) -> None:
+    report = write_result(tmp_path, toy_weights, seconds=30, events=())
+    read_result(report).check()
+    with (tmp_path / "night_scores.csv").open("a") as table:
+        table.write("30.5,0.9\n")
+    with pytest.raises(OutputError, match="does not belong"):
+        read_result(report).check()
+    write_edf(tmp_path / "night.edf", noise(19, 31, 200), 200)
+    with pytest.raises(OutputError, match="another recording"):
+        read_result(report).recording  # noqa: B018
+    report.write_text(report.read_text().replace('"rule"', '"role"'))
+    with pytest.raises(OutputError, match="not a run report"):
+        read_result(report)
+
+
+def test_gaps_are_gaps_and_filters_stop_at_them(tmp_path: Path) -> None:
+    onsets = [f"+{second}" for second in (0, 1, *range(11, 29))]
+    labels = [f"EEG {name}-REF" for name in ELECTRODES_19]
+    file = EdfFile(labels, [200] * 19, 20, kind="EDF+D", onsets=onsets)
+    recording = open_recording(file.write(tmp_path / "gap.edf"))
+    view = views_of(recording, DOUBLE_BANANA, {})["average"]
+    _, data = unpack(read_page(recording, view, PageRequest(0, 20, 0.5, 70, 50, 1600)))
+    lost = np.isnan(data)
+    assert lost[:, 200 * 2 : 200 * 11].all()
+    assert not lost[:, 200 * 11 :].any()
+    assert not lost[:, : 200 * 2].any()
+
+
+def test_a_page_is_thinned_out_without_folding_high_frequencies(tmp_path: Path) -> None:
+    time = np.arange(60 * 1000) / 1000
+    tone = np.repeat(100 * np.sin(2 * np.pi * 480 * time)[None], 19, axis=0) * np.linspace(0.5, 1, 19)[:, None]
+    recording = open_recording(write_edf(tmp_path / "fast.edf", tone.astype(np.float32), 1000))
+    view = views_of(recording, DOUBLE_BANANA, {})["recorded"]
+    head, data = unpack(read_page(recording, view, PageRequest(10, 30, 0, 0, 0, 500)))
+    assert head["n"] <= 4 * 500
+    assert np.abs(data).max() < 2
+    whole, data = unpack(read_page(recording, view, PageRequest(10, 1, 0, 0, 0, 500)))
+    assert (whole["sfreq"], round(float(np.abs(data[-1]).max()))) == (1000.0, 100)
+
+
+@pytest.mark.slow
+def test_the_command_serves_and_ends_with_ctrl_c(folder: Path) -> None:
+    program = "from restcli.cli.app import main; main()"
+    command = [sys.executable, "-c", program, "review", str(folder), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        address = running.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:")
+        os.kill(running.pid, signal.SIGINT)
+        assert running.wait(20) == 130
