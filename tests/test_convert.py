@@ -139,15 +139,22 @@ def test_raw_with_fraction_of_a_second_and_odd_rate(tmp_path: Path) -> None:
     raw = mne.io.RawArray(noise(19, 20, 199.98) * 1e-6, mne.create_info(list(ELECTRODES_19), 199.98, "eeg"))
     raw.set_meas_date(datetime.fromisoformat("2020-01-02T03:04:05.250+00:00"))
     recording, out = restcli.open_recording(raw), tmp_path / "out.edf"
-    with pytest.raises(restcli.errors.RestError, match="shorter than a record"):
-        convert(recording, out)  # 199.98 Hz needs records of 50 s
-    longer = mne.concatenate_raws([raw.copy() for _ in range(6)], verbose="error")
-    longer.set_annotations(None)
-    (remark,) = convert(restcli.open_recording(longer), out, keep_date=True)
-    assert "s at the ends of segments left out: less than a record of 50 s" in remark
+    assert convert(recording, out, keep_date=True) == ()  # whole records of 200 samples, not of 50 s
     back = restcli.open_recording(out)
-    assert back.start == recording.start and back.channels[0].sfreq == pytest.approx(199.98, abs=1e-9)
-    assert back.duration == 100
+    assert back.start == recording.start and back.channels[0].sfreq == pytest.approx(199.98, rel=1e-6)
+    assert back.channels[0].n_samples == raw.n_times == 4000
+
+
+@pytest.mark.parametrize(("rate", "record", "length"), [(256, 1, 600), (200, 10, 600), (1000, 0.1, 100)])
+def test_the_true_rate_of_a_drifting_clock_comes_back(rate: int, record: float, length: int, tmp_path: Path) -> None:
+    n = round(length / record)
+    onsets = [f"+{1.0049 * k * record:.3f}" for k in range(n)]
+    file = EdfFile(kind="EDF+D", onsets=onsets, n_records=n, duration=str(record), counts=(round(rate * record),) * 2)
+    source = restcli.open_recording(file.write(tmp_path / "a.edf"))
+    convert(source, tmp_path / "b.edf")
+    back = restcli.open_recording(tmp_path / "b.edf")
+    assert back.channels[0].sfreq == pytest.approx(source.channels[0].sfreq, rel=1e-6)
+    assert back.duration == pytest.approx(source.duration, abs=1.1 * max(record, 1)) and back.repairs == ()
 
 
 def test_wide_ranges_long_names_and_nan_are_reported(tmp_path: Path) -> None:

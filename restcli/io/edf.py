@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -66,6 +67,9 @@ def from_records(
     path: Path, header: edf_header.EdfHeader, times: edf_times.Timeline, *, source: RecordSource
 ) -> Recording:
     """Make a recording of equal records: their header, their times, and where they lie."""
+    if times.pace != 1:
+        header = replace(header, record_duration=header.record_duration * times.pace)
+        source = replace(source, header=header)
     step = header.record_duration
     edges = [*times.first, header.n_records]
     # Where the clock went back, samples that share their times with the next run are left out.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,14 @@ _TIMES = "time stamps in order, without overlap"
 _RE_EXPORT = "Export the recording again from the EEG system"
 # Times closer than this to where they belong are rounding: less than one sample at 200 Hz.
 _JITTER = 0.005
-# Clocks that run away from the samples by at most this fraction drift; a larger step is a gap. A steady drift between
-# the two is a wrong rate: following it would cut the signal so often that seizures are lost.
+# A shorter pause, seconds, is no gap: cutting there would cost more than a splice of a few samples.
+_SHORTEST_GAP = 0.02
+# Clocks that run away steadily from the samples by at most this fraction drift; beyond, the rate in the header or the
+# stamps are wrong.
 _FASTEST_DRIFT = 0.005
-_WRONG_RATE = 0.02
-# Times follow the stamps when the samples are this far away from them, seconds.
+# Stamps at least so far apart, seconds, that leave more than this fraction between them may have a pause after each.
+_SPARSE, _PAUSES = 60.0, 0.05
+# Drift in all, seconds, from which times follow the stamps; a wandering clock is followed in steps of it.
 _DRIFT = 0.5
 _REPORTED_DRIFT = 0.1
 # A clock set back by more, seconds, has two stretches of signal at the same times.
@@ -73,6 +77,7 @@ class Timeline:
     first: tuple[int, ...] = (0,)  # first record of each run
     start: tuple[float, ...] = (0.0,)  # its time, seconds after the first record of the file
     origin: float = 0.0  # time of the first record after the header's start time, seconds
+    pace: Fraction = Fraction(1)  # seconds by the stamps for each second by the header's rate
     repairs: tuple[str, ...] = ()
 
 
@@ -96,7 +101,9 @@ def timeline(onsets: NDArray[np.float64], step: float, kind: str, *, where: str)
     nearest = np.maximum.accumulate(np.where(known, np.arange(len(onsets)), int(np.argmax(known))))
     places = np.arange(len(onsets), dtype=np.float64) * step
     stamps: NDArray[np.float64] = places + (onsets - places)[nearest]
-    found = place(places, stamps, continuous=not interrupted, where=where)
+    if not interrupted and len(stamps) > 1 and (stamps == stamps[0]).all() and abs(stamps[0]) <= _LONGEST_GAPS:
+        return Timeline(repairs=("all records bear the same time stamp; taken as continuous",))
+    found = place(places, stamps, continuous=not interrupted, sampled=True, where=where)
     if n_unknown:
         note = f"{n_unknown} record time stamps are unreadable; taken as following the one before"
         return replace(found, repairs=(note, *found.repairs))
@@ -115,43 +122,123 @@ def _misplaced(onsets: NDArray[np.float64], where: str) -> RecordingError:
 
 
 def place(
-    places: NDArray[np.float64], stamps: NDArray[np.float64], *, continuous: bool = False, where: str
+    places: NDArray[np.float64],
+    stamps: NDArray[np.float64],
+    *,
+    continuous: bool = False,
+    sampled: bool = False,
+    where: str,
 ) -> Timeline:
     """Cut a signal into runs by the times stamped at some places of it, both in seconds; `first` counts the stamps.
 
     What a stamp and its place differ by is their lag. A few that leave the others and come back are wrong stamps, a
-    rise is a gap, small steps are drift, and a fall is a clock that was set back. A `continuous` signal has no drift.
+    rise is a gap, a steady change is drift, and a fall is a clock that was set back. Stamps `sampled` along the signal,
+    instead of noted at its pauses, tell its true rate; a `continuous` signal keeps the header's.
     """
     lag = stamps - places
     if abs(float(lag[0])) > _LONGEST_GAPS:
         what = "the first record is stamped weeks away from the header's start"
         raise RecordingError(where, what, _TIMES, _RE_EXPORT)
-    intervals = np.diff(places, prepend=places[0])
-    # Where most steps are alike, they are a wrong sampling rate and not one gap after the other.
-    usual = float(np.median(np.abs(np.diff(lag)) / intervals[1:])) if len(lag) > 6 * _FEW else 0.0
-    if not continuous and _FASTEST_DRIFT < usual < _WRONG_RATE:
-        what = (
-            f"the time stamps run away from the samples by {usual:.1%}: the header's rate or record duration is wrong"
-        )
-        raise RecordingError(where, what, _TIMES, _RE_EXPORT)
-    limits = np.clip(max(_FASTEST_DRIFT, 2 * usual if usual < _WRONG_RATE else 0.0) * intervals, _JITTER, _DRIFT)
+    usual = _usual_drift(places, lag) if sampled else 0.0
+    if sampled:
+        _refuse_other_rate(places, stamps, usual, continuous=continuous, where=where)
+    usual = usual if abs(usual) <= _FASTEST_DRIFT else 0.0
+    lag -= usual * places
+    limits = _limits(places, lag)
     lag, wrong, repairs = _without_wrong_stamps(lag, limits)
+    if not wrong and continuous and _is_shuffled(places, lag + usual * places):
+        wrong = "time stamps run backwards again and again: records are shuffled"
+    if wrong:
+        raise RecordingError(where, wrong, _TIMES, _RE_EXPORT)
+    slope = usual + _slope(places, lag, limits) if sampled and not continuous else 0.0
+    lag += usual * places
+    drift, pace = slope * float(places[-1] - places[0]), Fraction(1)
+    if abs(drift) > _DRIFT:
+        pace += Fraction(slope).limit_denominator(10**6)
+        places, lag = places * float(pace), lag - places * float(pace - 1)
+        repairs.append(
+            f"time stamps drift steadily by {drift:.2f} s from the sampling rate; the signal is taken as sampled at "
+            f"{float(1 / pace):.6f} times that rate"
+        )
+    found = _runs(places, lag, limits, continuous=continuous, where=where)
+    return replace(found, pace=pace, repairs=(*repairs, *found.repairs))
+
+
+def _runs(
+    places: NDArray[np.float64],
+    lag: NDArray[np.float64],
+    limits: NDArray[np.float64],
+    *,
+    continuous: bool,
+    where: str,
+) -> Timeline:
+    """Cut at gaps, where a clock was set back, and where it wandered away."""
     origin = float(lag[0])
     first = _cuts(lag, limits, np.inf if continuous else _DRIFT)
     start = lag[first] - origin + places[first] - places[0]
-    useless = wrong or _why_useless(lag, places, start)
+    useless = _why_useless(lag, places, start)
     if useless and not continuous:
         remedy = "Export the signal before and after it as two files" if "set back" in useless else _RE_EXPORT
         raise RecordingError(where, useless, _TIMES, remedy)
     if useless:
         return Timeline(origin=origin, repairs=(f"{useless}; ignored because the header says continuous",))
     if continuous and len(first) - 1 > max(10, len(lag) // 10):
-        note = "time stamps do not fit the record duration; taken as continuous"
-        return Timeline(origin=origin, repairs=(note,))
-    repairs += _report(lag, first, limits, continuous=continuous)
+        what = f"time stamps show {len(first) - 1} gaps among {len(lag)} records, but the header says continuous"
+        raise RecordingError(where, what, "stamps that follow each other, or EDF+D", _RE_EXPORT)
+    repairs = _report(lag, first, limits, continuous=continuous)
     if not -_JITTER < origin < 1.0:
         repairs.append(f"the first record is stamped {origin:.3f} s after the header's start; time 0 is there")
-    return Timeline(tuple(map(int, first)), tuple(map(float, start)), origin, tuple(repairs))
+    return Timeline(tuple(map(int, first)), tuple(map(float, start)), origin, repairs=tuple(repairs))
+
+
+def _usual_drift(places: NDArray[np.float64], lag: NDArray[np.float64]) -> float:
+    """Return by what fraction most stamps run ahead of their places; 0 where there are too few of them."""
+    return float(np.median(np.diff(lag) / np.diff(places))) if len(lag) > _FEW else 0.0
+
+
+def _limits(places: NDArray[np.float64], lag: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far a stamp may be from where the one before puts it: rounding, scatter and changes of drift."""
+    scatter = 3 * float(np.median(np.abs(np.diff(lag)))) if len(lag) > 6 * _FEW else 0.0
+    drift = 1.2 * _FASTEST_DRIFT * np.diff(places, prepend=places[0])
+    return np.clip(drift, min(_DRIFT, max(_SHORTEST_GAP, scatter)), _DRIFT)
+
+
+def _refuse_other_rate(
+    places: NDArray[np.float64], stamps: NDArray[np.float64], usual: float, *, continuous: bool, where: str
+) -> None:
+    """Refuse stamps that agree with each other on another rate than the header's."""
+    if len(stamps) <= _FEW:
+        return
+    intervals = np.diff(places)
+    alike = np.abs(np.diff(stamps) - (1 + usual) * intervals) <= _SHORTEST_GAP + 0.1 * _FASTEST_DRIFT * intervals
+    overall = float((stamps[-1] - stamps[0]) / (places[-1] - places[0])) - 1
+    if min(abs(usual), abs(overall)) <= _FASTEST_DRIFT or alike.mean() < 0.75 or usual <= -1:
+        return
+    if not continuous and usual > _PAUSES and np.median(intervals) >= _SPARSE:
+        return
+    interval = float(np.median(intervals))
+    what = (
+        "its time stamps contradict the sampling rate or record duration in its header: by the stamps, signal of "
+        f"{interval:.6g} s takes {(1 + usual) * interval:.6g} s"
+    )
+    remedy = "Correct the header if the stamps are right, or export the recording again"
+    raise RecordingError(where, what, f"a difference of at most {_FASTEST_DRIFT:.1%}", remedy)
+
+
+def _is_shuffled(places: NDArray[np.float64], lag: NDArray[np.float64]) -> bool:
+    """Tell stamps that run backwards more than once, or that are those of a continuous signal in another order."""
+    n_back = int(np.count_nonzero(np.diff(lag) < -_SETBACK))
+    in_order = np.sort(lag + places)
+    moved = in_order - in_order[0] - (places - places[0])
+    return n_back > 1 or (n_back == 1 and float(np.abs(moved).max()) < _SETBACK)
+
+
+def _slope(places: NDArray[np.float64], lag: NDArray[np.float64], limits: NDArray[np.float64]) -> float:
+    """Return by what fraction stamps run ahead within runs that have neither gaps nor set-backs."""
+    smooth = median_filter(lag, 2 * _FEW + 1, mode="nearest") if len(lag) > 6 * _FEW else lag
+    run = np.cumsum(np.abs(np.diff(smooth, prepend=smooth[0])) > limits)
+    x, y = (values - (np.bincount(run, values) / np.bincount(run))[run] for values in (places, lag))
+    return float(x @ y / (x @ x)) if x.any() else 0.0
 
 
 def _without_wrong_stamps(
@@ -213,11 +300,12 @@ def _report(
     """Say what times were not taken as they are."""
     repairs = []
     steps = np.diff(lag, prepend=lag[0])
-    gaps = first[steps[first] > limits[first]]
+    gaps = first[np.abs(steps[first]) > limits[first]]
     drift = float(lag[-1] - lag[0] - steps[gaps].sum())
-    if abs(drift) > _REPORTED_DRIFT:
-        how = "times follow the samples" if continuous or abs(drift) <= _DRIFT else f"followed in steps of {_DRIFT} s"
-        repairs.append(f"time stamps drift by {drift:.2f} s from the sampling rate; {how}")
+    if len(gaps) < len(first) - 1:
+        repairs.append(f"the clock does not run steadily against the samples; followed in steps of {_DRIFT} s")
+    elif abs(drift) > _REPORTED_DRIFT:
+        repairs.append(f"time stamps drift by {drift:.2f} s from the sampling rate; times follow the samples")
     runs = np.split(lag, first[1:])
     overlap = max(float(np.max(np.maximum.accumulate(run) - run)) for run in runs)
     if overlap > _JITTER:

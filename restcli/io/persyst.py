@@ -182,5 +182,5 @@ def sample_times(header: LayHeader, n_samples: int, where: str) -> Timeline:
     samples, seconds = (np.array(column) for column in zip(*noted, strict=True))
     # Times of the day begin anew at midnight.
     seconds = seconds + 86_400.0 * np.cumsum(np.diff(seconds, prepend=seconds[0]) < -43_200)
-    found = place(samples / float(header.sfreq), seconds - seconds[0], where=where)
+    found = place(samples / float(header.sfreq), seconds - seconds[0], sampled=True, where=where)
     return replace(found, first=tuple(int(samples[stamp]) for stamp in found.first))

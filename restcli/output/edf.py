@@ -81,7 +81,7 @@ def write_edf(
     texts = _annotations(runs, duration, fraction, marks)
     kind = "EDF+C" if len(runs) == 1 and runs[0].start == 0 else "EDF+D"
     header = _file_fields(begin if known else begin.replace(1985, 1, 1), named=known)
-    header += _pad(256 * (len(signals) + 2), 8) + _pad(kind, 44) + _pad(len(texts), 8) + _pad(_decimal(duration), 8)
+    header += _pad(256 * (len(signals) + 2), 8) + _pad(kind, 44) + _pad(len(texts), 8) + _pad(_header_text(duration), 8)
     with replacing(path) as file:
         file.write(header + _signal_fields(signals, len(texts[0]) // 2))
         _write_records(recording, signals, runs, texts, file)
@@ -94,8 +94,9 @@ def _lay_out(recording: Recording, usable: Sequence[int]) -> tuple[Fraction, lis
     choices = [*_DURATIONS, *(Fraction(math.lcm(*(rate.denominator for rate in rates)) * k) for k in (1, 10))]
     if isinstance(recording.source, RecordSource):
         choices.insert(0, recording.source.header.record_duration)
+    choices += [round(rate) / rate for rate in rates if rate >= 1]
     possible = [
-        step for step in choices if _fits(_decimal(step)) and all((rate * step).denominator == 1 for rate in rates)
+        step for step in choices if _header_text(step) and all((rate * step).denominator == 1 for rate in rates)
     ]
     if not possible:
         raise OutputError(str(recording.path), "EDF cannot express its sampling rates", "records of a common length")
@@ -315,6 +316,12 @@ def _fits(text: str) -> bool:
 def _ascii(text: str, width: int) -> str:
     plain = text.replace("µ", "u").encode("ascii", "replace").decode()
     return "".join(c if c.isprintable() else " " for c in plain).strip()[:width].rstrip()
+
+
+def _header_text(seconds: Fraction) -> str:
+    """Write the length of a record in eight characters; empty where that is off by 0.1 s a day or more."""
+    text = f"{float(seconds):.{max(1, 7 - len(str(int(seconds))))}f}".rstrip("0").rstrip(".")
+    return text if _fits(text) and abs(Fraction(text) / seconds - 1) < 1e-6 else ""
 
 
 def _decimal(value: Fraction) -> str:
