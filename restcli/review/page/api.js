@@ -1,0 +1,49 @@
+// Requests to the server that this page came from.
+
+const given = new URLSearchParams(location.search).get("token");
+if (given) {
+  sessionStorage.setItem("token", given);
+  history.replaceState(null, "", location.pathname + location.hash);
+}
+const token = sessionStorage.getItem("token") ?? "";
+const PATIENCE = 20_000; // ms after which a server that does not answer counts as gone
+
+export class Failure extends Error {
+  constructor(status, body) {
+    super(body.error ?? `The server answered with ${status}`);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+async function request(path, options = {}) {
+  const headers = { "X-Token": token, ...(options.body ? { "Content-Type": "application/json" } : {}) };
+  const reply = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  if (!reply.ok) throw new Failure(reply.status, await reply.json().catch(() => ({})));
+  return reply;
+}
+
+export async function get(path) {
+  return (await request(path)).json();
+}
+
+export async function post(path, body) {
+  return (await request(path, { method: "POST", body: JSON.stringify(body) })).json();
+}
+
+// One page of signal: header fields and one Int16Array for each trace; -32768 is no signal.
+export async function getPage(path) {
+  const buffer = await (await request(path)).arrayBuffer();
+  const length = new DataView(buffer).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  const first = Math.ceil((4 + length) / 4) * 4;
+  const data = header.traces.map((_, k) => new Int16Array(buffer, first + 2 * k * header.n, header.n));
+  return { ...header, data, bytes: buffer.byteLength };
+}
+
+export function inWords(fault) {
+  if (fault instanceof Failure && fault.status === 403) {
+    return "The server does not know this window. Open the address that restcli review printed last.";
+  }
+  return fault instanceof Failure ? fault.message : "The server cannot be reached";
+}

@@ -1,0 +1,472 @@
+// Ties the page together: what is shown, verdicts, keys, dialogs.
+
+import { get, inWords, post } from "./api.js";
+import { onTheme } from "./colors.js";
+import { clockAt, elapsed, parseTime } from "./format.js";
+import { Journal } from "./journal.js";
+import { Pages } from "./pages.js";
+import { byId, listed, make, onFields, option, queued, showEvent, showList, showQueue } from "./panel.js";
+import { Strip } from "./strip.js";
+import { COARSER, Traces } from "./traces.js";
+
+const CARD = 85.6; // mm, the width of a bank card
+const PIXELS_PER_MM = 96 / 25.4; // of a screen that was not calibrated
+const SENSITIVITIES = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100]; // µV/mm
+const KEPT = "restcli_review="; // a cookie: unlike other stores it is the same for every port of this address
+
+const settings = { montage: "longitudinal", page: "10", high: "0.5", low: "70", notch: "0", mm: null, ...readSettings() };
+const view = { start: 0, seconds: 10, sensitivity: null, events: [], selected: null, page: null, path: "", montage: null };
+const pages = new Pages();
+const journals = new Map(); // recording -> journal; one that still saves goes on when another recording is shown
+let session = null;
+let journal = null;
+let sensitivity = null; // as a person chose it
+let asked = 0; // counts pages and recordings asked for, so that a late answer does not replace a newer one
+let trouble = ""; // why the last page or recording could not be shown
+
+const traces = new Traces(byId("traces"), {
+  add: addEvent,
+  edit: (id, limits) => change(limits, view.events.find((event) => event.id === id)),
+  select: (id) => select(id, false),
+  measured: (words) => {
+    showPressed();
+    if (words) byId("facts").textContent = words;
+  },
+});
+const strip = new Strip(byId("strip"), (time) => show(time - view.seconds / 2));
+
+function readSettings() {
+  const found = document.cookie.split("; ").find((part) => part.startsWith(KEPT));
+  try {
+    return JSON.parse(decodeURIComponent(found.slice(KEPT.length)));
+  } catch {
+    return {};
+  }
+}
+
+// --- the page of signal
+
+function pathOf(start) {
+  const query = new URLSearchParams({
+    start: start.toFixed(3),
+    seconds: view.seconds.toFixed(3),
+    montage: view.montage.id,
+    high_pass: settings.high,
+    low_pass: settings.low,
+    notch: settings.notch,
+    width: Math.ceil((traces.plotWidth * devicePixelRatio) / 400) * 400, // a slightly different window needs no other page
+  });
+  return `/api/recordings/${view.recording.id}/page?${query}`;
+}
+
+const clamp = (start) => Math.min(Math.max(0, start), Math.max(0, view.recording.duration - view.seconds));
+
+async function show(start) {
+  const since = performance.now();
+  const mine = ++asked;
+  view.start = clamp(start);
+  const path = pathOf(view.start);
+  let page = pages.get(path);
+  if (!page) {
+    byId("traces").ariaBusy = "true";
+    page = await pages.load(path).catch((fault) => fault);
+    if (mine !== asked) return;
+    byId("traces").ariaBusy = "false";
+  }
+  trouble = page instanceof Error ? `This page could not be read. ${inWords(page)}.` : "";
+  showState();
+  if (trouble) return;
+  Object.assign(view, { page, path });
+  draw();
+  history.replaceState(null, "", `#${view.recording.id}/${view.start}`);
+  requestAnimationFrame(() => setTimeout(() => afterPaint(path, since)));
+}
+
+// Says that the page is on the screen, and reads its neighbours.
+function afterPaint(path, since) {
+  Object.assign(byId("traces").dataset, { shown: path, start: view.page.start, ms: (performance.now() - since).toFixed(1) });
+  const near = [1, -1, 0.5, -0.5, 2].map((step) => view.page.start + step * view.seconds);
+  const order = listed(view.events);
+  const place = order.findIndex((event) => event.id === view.selected?.id);
+  const events = [order[place + 1], order[place - 1]].filter(Boolean).map(startFor);
+  const starts = [...near.slice(0, 2), ...events, ...near.slice(2)].map((start) => pathOf(clamp(start)));
+  pages.readAhead([...new Set(starts)]);
+}
+
+function draw() {
+  traces.draw();
+  strip.frame();
+  showPlace();
+}
+
+// What the page shows, in words; also for those who do not see it.
+function showPlace() {
+  const { recording, page, seconds, montage } = view;
+  if (!page) return;
+  const end = Math.min(page.start + seconds, recording.duration);
+  const onPage = ([start, stop]) => start < end && stop > page.start;
+  const place = `${elapsed(page.start, page.start % 1 ? 1 : 0)} of ${elapsed(recording.duration)}`;
+  byId("place").textContent = recording.clock ? `${place} · clock ${clockAt(recording.clock, page.start)}` : place;
+  byId("facts").textContent = factsOfPage();
+  const unscored = recording.unscored.filter(onPage).map(([from, to, why]) => `${elapsed(from)}–${elapsed(to)} not scored (${why})`);
+  const sum = recording.unscored.reduce((total, [start, stop]) => total + stop - start, 0);
+  const whole = sum ? `Not scored in the whole recording: ${elapsed(sum)} of ${elapsed(recording.duration)}.` : "All was scored.";
+  byId("unscored").textContent = [unscored.length ? `This page: ${unscored.join("; ")}.` : "", whole, recording.note].join(" ").trim();
+  const events = view.events.filter((event) => onPage([event.onset, event.stop]));
+  const what = events.map((event) => `event from ${elapsed(event.onset, 1)} to ${elapsed(event.stop, 1)}`);
+  byId("traces").ariaLabel = [`EEG from ${elapsed(page.start)} to ${elapsed(end)}, ${montage.name}`, ...what, ...unscored].join("; ");
+  const slider = { ariaValueNow: Math.round(page.start), ariaValueMax: Math.round(recording.duration), ariaValueText: elapsed(page.start) };
+  Object.assign(byId("strip"), slider);
+}
+
+function factsOfPage() {
+  const kinds = new Set(view.montage.traces.map((trace) => trace.kind));
+  const coarser = [...kinds].filter((kind) => COARSER[kind] > 1);
+  const band = [Number(settings.high) ? `${settings.high} Hz` : "no high-pass", Number(settings.low) ? `${settings.low} Hz` : "no low-pass"];
+  const parts = [`${view.sensitivity} µV/mm`, ...coarser.map((kind) => `${kind.toUpperCase()} ${view.sensitivity * COARSER[kind]} µV/mm`)];
+  parts.push(band.join(" to "), `${(traces.plotWidth / view.seconds / view.mm).toFixed(0)} mm/s`, "negative up");
+  if (!settings.mm) parts.push("screen not calibrated: mm are approximate");
+  return parts.join(" · ");
+}
+
+// --- settings
+
+function layOut() {
+  view.mm = settings.mm ?? PIXELS_PER_MM;
+  view.montage = view.recording.montages.find(({ id }) => id === settings.montage) ?? view.recording.montages[0];
+  const speed = settings.page.endsWith("mm") ? parseFloat(settings.page) : 0;
+  view.seconds = speed ? traces.plotWidth / (speed * view.mm) : Number(settings.page);
+}
+
+function fillToolbar() {
+  const hertz = (values) => [option(0, "off"), ...values.map((value) => option(value, `${value} Hz`))];
+  const speeds = settings.mm ? [15, 30, 60].map((speed) => option(`${speed}mm`, `${speed} mm/s`)) : [];
+  const choices = {
+    montage: view.recording.montages.map(({ id, name }) => option(id, name)),
+    page: [...[5, 10, 15, 20, 30, 60].map((seconds) => option(seconds, `${seconds} s`)), ...speeds],
+    sensitivity: SENSITIVITIES.map((value) => option(value, `${value} µV/mm`)),
+    high: hertz([0.1, 0.3, 0.5, 1, 1.6, 5]),
+    low: hertz([15, 30, 35, 50, 70, 100]),
+    notch: hertz([50, 60]),
+  };
+  const values = { ...settings, montage: view.montage.id, sensitivity: view.sensitivity };
+  for (const [name, options] of Object.entries(choices)) {
+    byId(name).replaceChildren(...options);
+    byId(name).value = values[name];
+  }
+}
+
+function changeSetting(name, value) {
+  if (name === "sensitivity") {
+    view.sensitivity = sensitivity = Number(value);
+    byId(name).value = value;
+    return draw();
+  }
+  settings[name] = value;
+  document.cookie = `${KEPT}${encodeURIComponent(JSON.stringify(settings))}; max-age=31536000; path=/; SameSite=Strict`;
+  layOut();
+  return show(view.start);
+}
+
+function stepSensitivity(coarser) {
+  const next = coarser
+    ? SENSITIVITIES.find((value) => value > view.sensitivity)
+    : SENSITIVITIES.findLast((value) => value < view.sensitivity);
+  if (next) changeSetting("sensitivity", next);
+}
+
+// --- events and verdicts
+
+function refresh() {
+  view.events = journal.events();
+  const id = journal.resolve(view.selected?.id);
+  view.selected = view.events.find((event) => event.id === id) ?? null;
+  showList(view, select);
+  showEvent(view);
+  showState();
+  byId("read").ariaPressed = String(journal.hasRead);
+  strip.draw();
+  draw();
+}
+
+function showState() {
+  const all = [...journals.values()];
+  const waiting = all.reduce((sum, each) => sum + each.waiting, 0);
+  const fault = all.map((each) => each.fault).find(Boolean) ?? "";
+  const saved = byId("saved");
+  saved.dataset.state = !waiting ? "saved" : fault ? "failed" : "saving";
+  saved.textContent = { saved: "All saved", failed: `${waiting} NOT SAVED`, saving: "Saving…" }[saved.dataset.state];
+  const refused = all.flatMap((each) => each.refused);
+  const words = refused.map((entry) => `Not saved: ${entry.action} at ${elapsed(entry.onset ?? 0, 1)}. ${entry.why}`);
+  if (waiting && fault) words.push(`${waiting} of your verdicts wait to be saved; keep this window open.`);
+  if (fault) words.push(`${fault}; trying again.`);
+  alarm([...words, trouble].filter(Boolean).join(" "));
+  const forget = () => all.forEach((each) => each.forgetRefused());
+  if (refused.length) byId("alarm").append(" ", make("button", { textContent: "I have noted this", onclick: forget }));
+}
+
+function alarm(words) {
+  if (byId("alarm").textContent !== words) byId("alarm").textContent = words;
+  byId("alarm").hidden = !words;
+}
+
+// The page on which an event is seen with what comes before it.
+function startFor({ onset, stop }) {
+  return Math.floor(onset - Math.max(1, Math.min(view.seconds * 0.3, view.seconds - (stop - onset) - 1)));
+}
+
+function select(id, go = true) {
+  view.selected = view.events.find((event) => event.id === id) ?? null;
+  refresh();
+  if (view.selected && go) show(startFor(view.selected));
+}
+
+// The next event that the list shows; without one selected, the next in time.
+function step(direction, toJudge = false) {
+  const rows = listed(view.events).filter((event) => !toJudge || !event.verdict || event.id === view.selected?.id);
+  const here = rows.findIndex((event) => event.id === view.selected?.id);
+  const later = rows.findIndex((event) => event.onset >= view.start);
+  const next = rows[here >= 0 ? here + direction : later < 0 ? rows.length - 1 : later];
+  if (next) select(next.id);
+}
+
+function record(action, event, fields = {}) {
+  const { id, onset, stop, label, side } = event;
+  const entry = journal.record(action, { event: id, onset, stop, label, side, ...fields });
+  refresh();
+  return entry;
+}
+
+function judge(verdict, goOn = false) {
+  if (view.selected) record(verdict, view.selected);
+  if (view.selected && goOn) step(1, true);
+}
+
+const round = (seconds) => Math.round(seconds * 100) / 100;
+
+function change(fields, event = view.selected) {
+  const { onset, stop } = { ...event, ...fields };
+  record("edit", event, { ...fields, onset: round(onset), stop: round(stop) });
+}
+
+function addEvent(onset, stop) {
+  const { uid } = record("add", { onset: round(onset), stop: round(stop), label: "sz", side: "" });
+  showPressed();
+  select(journal.resolve(`+${uid}`), false);
+}
+
+function startAdding() {
+  const again = traces.adding;
+  traces.cancel();
+  traces.adding = !again;
+  showPressed();
+  if (again) addEvent(view.page.start, Math.min(view.page.start + view.seconds, view.recording.duration));
+  else byId("facts").textContent = "Drag across the event, or press I again to mark the whole page; Esc leaves.";
+}
+
+function showPressed() {
+  byId("add").ariaPressed = String(traces.adding);
+  byId("measure").ariaPressed = String(traces.measuring);
+}
+
+function startMeasuring() {
+  if (traces.measuring) return leave();
+  traces.startMeasuring();
+  showPressed();
+  byId("facts").textContent = "Arrows move the second point, Enter makes it the first; Esc leaves.";
+  return byId("traces").focus();
+}
+
+function leave() {
+  traces.cancel();
+  showPressed();
+  showPlace();
+  byId("traces").focus();
+}
+
+// --- recordings
+
+async function open(id, start = null) {
+  const mine = ++asked;
+  const recording = await get(`/api/recordings/${id}`).catch((fault) => fault);
+  if (mine !== asked) return;
+  trouble = recording instanceof Error ? `This recording could not be opened. ${inWords(recording)}.` : "";
+  if (trouble) return showState();
+  journal?.stop();
+  if (!journals.has(id)) journals.set(id, new Journal(recording, session.reviewer, refresh));
+  journal = journals.get(id);
+  Object.assign(view, { recording, page: null, selected: null, sensitivity: sensitivity ?? recording.default_sensitivity });
+  traces.view = strip.view = view;
+  strip.data = null;
+  byId("goto-clock").disabled = !recording.clock;
+  byId("name").textContent = document.title = recording.name;
+  layOut();
+  fillToolbar();
+  showQueue(session, id, open);
+  refresh();
+  journal.watch();
+  const first = view.events.find((event) => !event.verdict) ?? view.events[0];
+  if (first && start === null) select(first.id);
+  else show(start ?? 0);
+  const data = await get(`/api/recordings/${id}/strip`).catch(() => null);
+  if (view.recording !== recording) return;
+  strip.data = data;
+  strip.draw();
+}
+
+function stepRecording(direction) {
+  const rows = queued(session.recordings);
+  const next = rows[rows.findIndex((each) => each.id === view.recording.id) + direction];
+  if (next) open(next.id);
+}
+
+async function apply() {
+  byId("applied").textContent = "Writing…";
+  const reply = await post("/api/apply", { recording: view.recording.id }).catch((fault) => fault);
+  byId("applied").textContent = reply instanceof Error ? inWords(reply) : `Written: ${reply.files.join(", ")}`;
+}
+
+// --- keys: [as the browser names them, as people do, what they do, how]; the help lists the same table
+
+const turn = (share) => show(view.start + share * view.seconds);
+const focusOn = (id) => () => byId(id).focus();
+const KEYS = [
+  ["PageDown| ", "Page down, Space", "next page", () => turn(1)],
+  ["PageUp", "Page up", "previous page", () => turn(-1)],
+  ["ArrowRight", "→", "half a page on", () => turn(0.5)],
+  ["ArrowLeft", "←", "half a page back", () => turn(-0.5)],
+  ["Shift+ArrowRight", "Shift →", "one second on", () => show(view.start + 1)],
+  ["Shift+ArrowLeft", "Shift ←", "one second back", () => show(view.start - 1)],
+  ["Home", "Home", "start of the recording", () => show(0)],
+  ["End", "End", "end of the recording", () => show(Infinity)],
+  ["ArrowUp|+", "↑ or +", "larger traces", () => stepSensitivity(false)],
+  ["ArrowDown|-", "↓ or −", "smaller traces", () => stepSensitivity(true)],
+  ["g", "G", "go to a time", () => byId("goto-dialog").showModal()],
+  ["m", "M", "measure amplitude and frequency", startMeasuring],
+  ["n", "N", "next event", () => step(1)],
+  ["p", "P", "previous event", () => step(-1)],
+  ["a", "A", "accept", () => judge("accept")],
+  ["r", "R", "reject", () => judge("reject")],
+  ["u", "U", "unsure", () => judge("unsure")],
+  ["A", "Shift A, R, U", "the same, then the next event to judge", () => judge("accept", true)],
+  ["R", "", "", () => judge("reject", true)],
+  ["U", "", "", () => judge("unsure", true)],
+  ["o", "O", "edit the onset (↑ ↓ by 0.1 s, Shift 1 s)", focusOn("onset")],
+  ["e", "E", "edit the end (Enter saves)", focusOn("stop")],
+  ["t", "T", "choose the type", focusOn("label")],
+  ["s", "S", "choose the side", focusOn("side")],
+  ["c", "C", "comment", focusOn("comment")],
+  ["v", "V", "back to the selected event", () => view.selected && show(startFor(view.selected))],
+  ["i", "I", "add an event", startAdding],
+  ["x", "X", "remove an added event", () => view.selected?.by && record("remove", view.selected)],
+  ["z", "Z", "undo", () => journal.undo() && refresh()],
+  ["d", "D", "whole recording read", () => record("read", { id: "" })],
+  ["N", "Shift N", "next recording of the queue", () => stepRecording(1)],
+  ["P", "Shift P", "previous recording", () => stepRecording(-1)],
+  ["?", "?", "this help", () => byId("help-dialog").showModal()],
+  ["Escape", "Esc", "leave what was begun", leave],
+];
+const RUN = new Map(KEYS.flatMap(([keys, , , run]) => keys.split("|").map((key) => [key, run])));
+
+function onKey(event) {
+  const { target, key } = event;
+  if (event.ctrlKey || event.metaKey || event.altKey || !view.page || document.querySelector("dialog[open]")) return;
+  if (key !== "Escape") {
+    if (target.matches("input") || (target.matches("select") && !key.startsWith("Page"))) return;
+    if (target.matches("button, summary") && [" ", "Enter"].includes(key)) return;
+  }
+  const run = moves(event) ?? RUN.get(event.shiftKey && key.startsWith("Arrow") ? `Shift+${key}` : key);
+  if (!run) return;
+  event.preventDefault();
+  run();
+}
+
+// What a key does to the caliper, if there is one.
+function moves({ key, shiftKey }) {
+  const far = shiftKey ? 10 : 1;
+  const ways = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far], Enter: [0, 0, true] };
+  if (!traces.measuring || !ways[key]) return undefined;
+  return () => {
+    traces.moveCaliper(...ways[key]);
+    byId("facts").textContent = traces.measured();
+  };
+}
+
+// --- dialogs and wires
+
+function goTo() {
+  const time = parseTime(byId("goto-elapsed").value);
+  const clock = parseTime(byId("goto-clock").value);
+  const since = clock - parseTime(view.recording.clock ?? "0");
+  if (time !== null) show(time);
+  else if (clock !== null) show(since < 0 ? since + 86400 : since);
+}
+
+function wireDialogs() {
+  const named = KEYS.filter(([, name]) => name);
+  byId("keys").append(...named.flatMap(([, dt, dd]) => [make("dt", { textContent: dt }), make("dd", { textContent: dd })]));
+  const onClose = (id, run) =>
+    byId(id).addEventListener("close", ({ target }) => {
+      if (target.returnValue) run();
+      target.returnValue = "";
+    });
+  onClose("goto-dialog", goTo);
+  const width = byId("card-width");
+  const resize = () => (byId("card").style.width = `${width.value}px`);
+  width.addEventListener("input", resize);
+  width.value = Math.round(CARD * (settings.mm ?? PIXELS_PER_MM));
+  resize();
+  onClose("calibrate-dialog", () => {
+    settings.mm = Number(width.value) / CARD;
+    changeSetting("page", "30mm");
+    fillToolbar();
+  });
+}
+
+function wire() {
+  document.addEventListener("keydown", onKey);
+  const buttons = { first: "PageUp", back: "ArrowLeft", on: "ArrowRight", next: "PageDown", goto: "g", measure: "m", add: "i" };
+  for (const [id, key] of Object.entries({ ...buttons, help: "?", undo: "z", remove: "x", read: "d" })) byId(id).onclick = RUN.get(key);
+  byId("apply").onclick = apply;
+  byId("calibrate").onclick = () => byId("calibrate-dialog").showModal();
+  for (const button of document.querySelectorAll("[data-verdict]")) button.onclick = () => judge(button.dataset.verdict);
+  for (const name of ["montage", "page", "sensitivity", "high", "low", "notch"]) {
+    byId(name).onchange = ({ target }) => {
+      changeSetting(name, target.value);
+      if (!target.matches(":focus-visible")) byId("traces").focus(); // who chose with the mouse goes on with the page's keys
+    };
+  }
+  byId("filter").onchange = byId("order").onchange = () => showList(view, select);
+  byId("queue-order").onchange = () => showQueue(session, view.recording.id, open);
+  const comment = (text) => record("comment", view.selected, { comment: text });
+  onFields({ selected: () => view.selected, end: () => view.recording.duration, change, comment, alarm });
+  wireDialogs();
+  addEventListener("beforeunload", (event) => [...journals.values()].some((each) => each.waiting) && event.preventDefault());
+  new ResizeObserver(resized).observe(byId("traces"));
+  onTheme(resized);
+}
+
+function resized() {
+  if (!view.page) return;
+  layOut();
+  draw();
+  strip.draw();
+  if (pathOf(view.start) !== view.path) show(view.start);
+}
+
+async function refreshSession() {
+  session = await get("/api/session");
+  if (view.recording) showQueue(session, view.recording.id, open);
+}
+
+async function begin() {
+  wire();
+  await refreshSession();
+  byId("blind").hidden = !session.blind;
+  const [id, start] = location.hash.slice(1).split("/");
+  const known = session.recordings.some((each) => each.id === id);
+  await open(known ? id : session.recordings[0].id, known ? Number(start) || 0 : null);
+  setInterval(() => refreshSession().catch(() => {}), 15_000); // who has judged what meanwhile
+}
+
+begin().catch((fault) => alarm(inWords(fault)));
