@@ -112,6 +112,7 @@ def test_the_browser_gets_what_the_contract_says(browser: Browser) -> None:
         "top_confidence": 0.9,
         "uncertain": 0.2,
         "reviewers": [],
+        "read": [],
         "sample": False,
     }
     details = browser("/api/recordings/0").json
@@ -138,6 +139,25 @@ def test_verdicts_are_kept_and_conflicts_told(browser: Browser, folder: Path) ->
     assert browser("/api/recordings/0/verdicts", verdict | {"hash": "0" * 64, "after": 1}).status == 409
     assert browser("/api/session").json["recordings"][0]["n_judged"] == 1
     assert len((folder / "night_review.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_verdict_that_is_sent_again_after_a_lost_answer_is_written_once(browser: Browser, folder: Path) -> None:
+    digest = browser("/api/recordings/0").json["hash"]
+    verdict = {"hash": digest, "action": "add", "onset": 1, "stop": 2, "uid": "0af", "after": 0}
+    first = browser("/api/recordings/0/verdicts", verdict).json["entry"]
+    again = browser("/api/recordings/0/verdicts", verdict | {"after": 0})
+    assert (again.status, again.json["entry"]) == (200, first)
+    assert len((folder / "night_review.jsonl").read_text().splitlines()) == 1
+    assert browser("/api/recordings/0/verdicts", verdict | {"uid": "../x", "after": 1}).status == 400
+
+
+def test_a_recording_read_to_its_end_is_told_until_that_is_undone(browser: Browser) -> None:
+    digest = browser("/api/recordings/0").json["hash"]
+    assert browser("/api/recordings/0/verdicts", {"hash": digest, "action": "read", "after": 0}).status == 200
+    assert browser("/api/session").json["recordings"][0]["read"] == ["r1"]
+    undo = {"hash": digest, "action": "undo", "undoes": 1, "after": 1}
+    assert browser("/api/recordings/0/verdicts", undo).status == 200
+    assert browser("/api/session").json["recordings"][0]["read"] == []
 
 
 @pytest.mark.parametrize(
@@ -232,6 +252,16 @@ def test_blind_readers_cannot_tell_events_from_control_stretches(blind: Browser,
         assert blind("/api/recordings/0/verdicts", verdict).json["entry"]["event"] == event["id"]
     written = [json.loads(line)["event"] for line in (folder / "night_review.jsonl").read_text().splitlines()]
     assert {"e1", "e2", "e3", "c1"} <= set(written)
+
+
+def test_blind_readers_do_not_see_what_others_decided(blind: Browser) -> None:
+    details = blind("/api/recordings/0").json
+    secret = {"hash": details["hash"], "reviewer": "r2", "action": "comment", "comment": "spikes", "after": 0}
+    assert blind("/api/recordings/0/verdicts", secret | {"event": details["detections"][0]["id"]}).status == 200
+    for answer in (blind("/api/recordings/0"), blind("/api/recordings/0/verdicts?after=0")):
+        assert b"spikes" not in answer.body
+        assert b"r2" not in answer.body
+    assert [entry["seq"] for entry in blind("/api/recordings/0/verdicts?after=0").json["entries"]] == [1]
 
 
 def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path, toy_weights: Path) -> None:

@@ -19,15 +19,29 @@ from restcli.events import Event
 from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import JOURNAL_END, Journal, of_result
-from restcli.review.montages import NAMES, View, channel_kind, region_of, views_of
+from restcli.review.montages import NAMES, SIDES, View, channel_kind, region_of, views_of
 from restcli.review.pages import PageRequest, read_page
 from restcli.review.stored import StoredResult, read_result
 from restcli.review.strip import sample_trend, strip_of
-from restcli.review.verdicts import Review, named_events, review_of
+from restcli.review.verdicts import Review, in_force, named_events, review_of
 from restcli.text import count
 
 _SENSITIVITIES = (7, 10, 15, 20, 30, 50, 70, 100)  # µV/mm, of EEG machines
 _ROOM = 12.0  # mm that all but the largest waves may take
+# The types that a reader may choose: SzCORE names, and words.
+_TYPES = (
+    ("sz", "seizure"),
+    ("sz_foc", "focal"),
+    ("sz_foc_a", "focal, aware"),
+    ("sz_foc_ia", "focal, impaired awareness"),
+    ("sz_foc_f2b", "focal to bilateral"),
+    ("sz_gen", "generalised"),
+    ("sz_gen_nm", "absence"),
+    ("sz_gen_m_tonicClonic", "tonic-clonic"),
+    ("sz_gen_m_tonic", "tonic"),
+    ("sz_gen_m_spasms", "spasms"),
+    ("sz_uo", "unknown onset"),
+)
 _LOOKS = 8  # stretches of 10 s that the sensitivity is chosen by
 
 
@@ -38,6 +52,7 @@ class Case:
     id: str
     name: str
     result: StoredResult
+    reviewer: str
     blind: bool = False
     sample: bool = False  # drawn at random among those without events
     _guard: Lock = field(default_factory=Lock)
@@ -69,7 +84,9 @@ class Case:
         return review_of(self.entries(), self.shown, reviewer=reviewer)
 
     def outward(self, entry: Entry) -> dict[str, Any]:
-        """Return an entry as the browser knows it."""
+        """Return an entry as the browser knows it; in blind mode nothing of what other reviewers decided."""
+        if self.blind and entry.reviewer != self.reviewer:
+            return Entry(entry.seq, entry.time, "", entry.hash, "hidden").to_dict()
         return entry.to_dict() | {"event": self._aliases.get(entry.event, entry.event)}
 
     def append(self, content: Mapping[str, Any]) -> Entry:
@@ -80,7 +97,7 @@ class Case:
         if type(after) is not int or after < 0:
             raise UsageError("verdict", "'after' is not a number of an entry", "the last seq that is known")
         name = entry.get("event")
-        if entry.get("action") not in {"add", "undo"}:
+        if entry.get("action") not in {"add", "read", "undo"}:
             is_own = isinstance(name, str) and name.startswith("a")
             if not isinstance(name, str) or (name not in known and not is_own):
                 raise UsageError("verdict", "speaks of an event that is not shown", "the id of an event")
@@ -106,6 +123,7 @@ class Case:
             "top_confidence": None if self.blind or not sure else max(sure),
             "uncertain": None if self.blind or near is None else round(near, 6),
             "reviewers": list(review.reviewers),
+            "read": sorted({entry.reviewer for entry in in_force(self.entries()) if entry.action == "read"}),
             "sample": self.sample,
         }
 
@@ -162,6 +180,8 @@ class Case:
             "rule": result.rule.describe(),
             "weights": {name: result.report["weights"][name] for name in ("name", "sha256")},
             "hash": result.digest,
+            "types": _TYPES,
+            "sides": SIDES,
             "step": float(result.report["settings"]["step"]),
             "unscored": [[span.start, span.stop, span.reason] for span in result.unscored],
             "default_sensitivity": self.default_sensitivity,
@@ -235,7 +255,7 @@ class Desk:
 def open_desk(reports: Mapping[str, Path], *, reviewer: str, blind: bool) -> Desk:
     """Put stored results on the desk: run reports by the names that people see."""
     cases = {
-        str(number): Case(str(number), name, read_result(path), blind)
+        str(number): Case(str(number), name, read_result(path), reviewer, blind)
         for number, (name, path) in enumerate(reports.items())
     }
     return Desk(cases, reviewer, blind)

@@ -11,10 +11,11 @@ from typing import Any
 from restcli.errors import UsageError
 from restcli.marks.types import SZCORE_TYPE
 
-ACTIONS = ("accept", "reject", "unsure", "edit", "add", "remove", "comment", "undo")
+ACTIONS = ("accept", "reject", "unsure", "edit", "add", "remove", "comment", "read", "undo")
 REVIEWER = re.compile(r"[\w.-]{1,40}")
 _EVENT = re.compile(r"[eac]\d{1,6}")  # detected, added, control stretch
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_UID = re.compile(r"[0-9a-f]{1,40}")
 _TIME = re.compile(r"[0-9T:.Z+-]{1,40}")
 _LONGEST_COMMENT, _LONGEST_SIDE = 2000, 60
 
@@ -28,13 +29,14 @@ class Entry:
     reviewer: str  # pseudonym
     hash: str  # of the events and weights that were shown
     action: str  # one of ACTIONS
-    event: str = ""  # e1: detected; a1: added by a person; c1: control stretch; empty for undo
+    event: str = ""  # e1: detected; a1: added by a person; c1: control stretch; empty for read and undo
     onset: float | None = None  # seconds; of an event that is edited or added
     stop: float | None = None
     label: str = ""  # SzCORE type; empty where it is not changed
     side: str = ""
     comment: str = ""
     undoes: int | None = None  # seq of the entry that an undo takes back
+    uid: str = ""  # made by the writer, so that one decision that is sent twice is written once
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -54,6 +56,7 @@ def parse_entry(content: Any, where: str) -> Entry:
     for name, pattern in (("reviewer", REVIEWER), ("hash", _DIGEST), ("time", _TIME)):
         _check(isinstance(given.get(name), str) and pattern.fullmatch(given[name]), where, name)
     _check(given.get("action") in ACTIONS, where, "action")
+    _check(not given.get("uid") or (isinstance(given["uid"], str) and _UID.fullmatch(given["uid"])), where, "uid")
     _check("seq" in given, where, "seq")
     for name in ("seq", "undoes"):
         _check(name not in given or (type(given[name]) is int and 0 < given[name] < 2**53), where, name)
@@ -72,6 +75,7 @@ def _check_action(given: Mapping[str, Any], where: str) -> None:
     action, has_limits = given["action"], "onset" in given and "stop" in given
     if action == "undo":
         _check("undoes" in given, where, "undoes")
+    if action in {"read", "undo"}:
         return
     _check(_EVENT.fullmatch(given.get("event", "")), where, "event")
     _check(("onset" in given) == ("stop" in given), where, "stop")

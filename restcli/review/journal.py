@@ -53,11 +53,13 @@ class Journal:
     def append(self, content: Mapping[str, Any], *, after: int) -> Entry:
         """Write one entry, completed by `seq`, time and, for ``add``, `event`; ConflictError if `after` is not last.
 
-        It is on the disk when this returns.
+        It is on the disk when this returns. An entry whose `uid` is there already is returned as it was written.
         """
         with self._guard, self._locked() as descriptor:
             self._end_torn_line(descriptor)
             self._update(descriptor)
+            if known := [entry for entry in self._entries if entry.uid and entry.uid == content.get("uid")]:
+                return known[0]
             last = self._entries[-1].seq if self._entries else 0
             later = tuple(entry for entry in self._entries if entry.seq > after and entry.hash == content.get("hash"))
             if later or after > last:

@@ -27,6 +27,7 @@ _LONGITUDINAL = {
     _RIGHT: "FP2-F4 F4-C4 C4-P4 P4-O2",
     _RIGHT_TEMPORAL: "FP2-F8 F8-T4 T4-T6 T6-O2",
 }
+SIDES = ("left", _LEFT_TEMPORAL, _LEFT, "right", _RIGHT_TEMPORAL, _RIGHT, _MIDLINE, "both sides")
 _TRANSVERSE = {
     "frontal pole": "F7-FP1 FP1-FP2 FP2-F8",
     "frontal": "F7-F3 F3-FZ FZ-F4 F4-F8",
@@ -66,10 +67,11 @@ class Trace:
     channels: tuple[int, ...]
     weights: tuple[float, ...]
     node: str | None = None  # what detected events call it
+    unit: str = "µV"
 
     def to_dict(self) -> dict[str, str | None]:
         """Return what the page needs to know."""
-        return {"label": self.label, "group": self.group, "kind": self.kind, "node": self.node}
+        return {"label": self.label, "group": self.group, "kind": self.kind, "node": self.node, "unit": self.unit}
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def views_of(recording: Recording, nodes: Sequence[str], channel_map: Mapping[st
     """Return the montages that the channels of a recording allow; ECG, EOG and EMG stand below each of them."""
     kinds = [channel_kind(recording, index, channel_map) for index in range(len(recording.channels))]
     own = [
-        Trace(channel.label, kind, kind, (index,), (1.0,), _electrode(channel.label, channel_map))
+        Trace(channel.label, kind, kind, (index,), (1.0,), _electrode(channel.label, channel_map), channel.unit)
         for index, (channel, kind) in enumerate(zip(recording.channels, kinds, strict=True))
         if not channel.problem
     ]

@@ -64,11 +64,12 @@ def strip_of(result: StoredResult, trend: Trend, *, blind: bool) -> dict[str, An
         probability = _rounded(_highest(result.scores.time, smooth, edges), 4)
     rows = max(1, min(_MOST_ROWS, len(trend.time)))
     power = _means(trend.time, trend.spectrum[:, 1 : _BINS + 1], np.linspace(0.0, edges[-1], rows + 1))
+    data = base64.b64encode(_as_bytes(power)).decode("ascii")
     return {
         "time": np.round((edges[:-1] + edges[1:]) / 2, 3).tolist(),
         "probability": probability,
         "amplitude": _rounded(_means(trend.time, trend.amplitude[:, None], edges)[:, 0], 2),
-        "spectrum": {"rows": rows, "bins": _BINS, "data": base64.b64encode(_as_bytes(power)).decode("ascii")},
+        "spectrum": {"rows": rows, "bins": _BINS, "low": 1, "high": _BINS, "data": data},
     }
 
 

@@ -61,7 +61,7 @@ export class Journal {
     const undone = cancelled(this.entries);
     const mine = this.entries.filter((entry) => entry.reviewer === this.reviewer && entry.action !== "undo");
     const entry = mine.findLast((each) => !undone.has(each.uid));
-    if (entry) this.record("undo", { event: entry.event ?? "", undoesUid: entry.uid });
+    if (entry) this.record("undo", { event: "", undoesUid: entry.uid });
     return entry;
   }
 

@@ -120,7 +120,7 @@ export class Strip {
     for (let k = 0; k < rows * bins; k += 1) {
       const at = 4 * ((bins - 1 - (k % bins)) * rows + Math.floor(k / bins));
       const mixed = from.map((value, part) => value + ((to[part] - value) * bytes[k]) / 255);
-      image.data.set([...mixed, 255], at);
+      image.data.set([...mixed, bytes[k] ? 255 : 0], at); // 0 is unknown
     }
     const picture = Object.assign(document.createElement("canvas"), { width: rows, height: bins });
     picture.getContext("2d").putImageData(image, 0, 0);
