@@ -8,6 +8,7 @@ from pathlib import Path
 from edf_writer import noise, write_edf
 
 from restcli.detect.detector import Detector
+from restcli.detect.result import Result
 from restcli.detect.settings import Settings
 from restcli.events import Event, Events
 from restcli.io.registry import open_recording
@@ -21,12 +22,23 @@ EVENTS = (
 )
 
 
+_SCORED: dict[int, Result] = {}
+
+
+def _scored(path: Path | None, weights: Path, seconds: int) -> Result:
+    """Score noise of each length once: it is the same in every recording."""
+    if path is not None:
+        settings = Settings(weights=str(weights))
+        _SCORED[seconds] = Detector(load_weights(weights), "cpu").annotate(open_recording(path), settings)
+    return _SCORED[seconds]
+
+
 def write_result(
     folder: Path, weights: Path, *, name: str = "night", events: tuple[Event, ...] = EVENTS, seconds: int = 300
 ) -> Path:
     """Write a recording of noise, a result with these events beside it, and return the run report."""
     folder.mkdir(parents=True, exist_ok=True)
     path = write_edf(folder / f"{name}.edf", noise(19, seconds, 200), 200)
-    found = Detector(load_weights(weights), "cpu").annotate(open_recording(path), Settings(weights=str(weights)))
+    found = replace(_scored(path if seconds not in _SCORED else None, weights, seconds), recording=open_recording(path))
     own = Events(events, found.recording.duration, found.recording.clock, found.scores.unscored)
     return Bundle(folder, name, plot="none").write(replace(found, events=own)).files[-1]

@@ -79,6 +79,7 @@ def test_annotate_writes_outputs_and_prints_a_table(edf: Path, toy_weights: Path
     assert "90.0 % of 0:00:30 scored" in done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "night_events.tsv",
+        "night_burden.tsv",
         "night_scores.csv",
         "night_overview.png",
         "night_event01.png",

@@ -119,6 +119,7 @@ def test_earlier_formats_stay_and_pages_of_events_that_are_no_more_go(result: Re
     edited.write_text(edited.read_text() + "by hand")
     written = write(replace(result, events=Events((), 40.0)), tmp_path)
     assert names(tmp_path) == [
+        "ward 7_burden.tsv",
         "ward 7_events.csv",
         "ward 7_events.csv_bi",
         "ward 7_events.tsv",
@@ -252,7 +253,9 @@ def test_a_picture_that_fails_costs_no_table(result: Result, tmp_path: Path, mon
 
     monkeypatch.setattr("restcli.output.plots.overview.plot_overview", fail)
     written = write(result, tmp_path)
-    assert names(tmp_path) == [f"ward 7_{end}" for end in ("event01.png", "events.tsv", "run.json", "scores.csv")]
+    assert names(tmp_path) == [
+        f"ward 7_{end}" for end in ("burden.tsv", "event01.png", "events.tsv", "run.json", "scores.csv")
+    ]
     report = json.loads((tmp_path / "ward 7_run.json").read_text())
     assert report["pictures_failed"] == written.report["pictures_failed"] == {"overview": "ValueError"}
 
@@ -293,22 +296,22 @@ def test_leftovers_of_a_killed_process_are_completed_or_removed(result: Result, 
         (workshop / "ward 7_events.tsv").rename(tmp_path / "ward 7_events.tsv")
     Bundle(tmp_path, "another").check()
     assert names(tmp_path) == (
-        [f"ward 7_{end}" for end in ("events.tsv", "run.json", "scores.csv")] if complete else []
+        [f"ward 7_{end}" for end in ("burden.tsv", "events.tsv", "run.json", "scores.csv")] if complete else []
     )
     write(result, tmp_path)
 
 
-@pytest.mark.parametrize(("moment", "expected"), [("draw_pictures", 0), ("_complete", 4)])
+@pytest.mark.parametrize(("moment", "expected"), [("draw_pictures", 0), ("_complete", 5)])
 def test_an_interrupted_run_leaves_all_or_nothing(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, expected: int
 ) -> None:
     real, calls = getattr(bundle, moment), []
 
-    def interrupt(*arguments: Any) -> Any:
+    def interrupt(*arguments: Any, **more: Any) -> Any:
         calls.append(arguments)
         if len(calls) == (2 if moment == "_complete" else 1):
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **more)
 
     monkeypatch.setattr(bundle, moment, interrupt)
     with pytest.raises(KeyboardInterrupt):

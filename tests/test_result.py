@@ -80,6 +80,7 @@ def test_save_writes_what_the_command_writes(result: restcli.Result, tmp_path: P
     files = result.save(tmp_path / "py", formats=("edf", "json"), plot="none")
     assert [path.name for path in files] == [
         *(f"absence_events.{kind}" for kind in ("tsv", "edf", "json")),
+        "absence_burden.tsv",
         "absence_scores.csv",
         "absence_run.json",
     ]

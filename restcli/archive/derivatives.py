@@ -17,6 +17,9 @@ scores, pictures and a run report, for which BIDS has no place; .bidsignore name
 """
 # What BIDS has no place for: beside tables, and in the root when the ledger is kept there.
 _NOT_BIDS = """*_scores.csv
+*_burden.tsv
+*_reviewed.*
+*_review.jsonl
 *_run.json
 *_overview.*
 *_event[0-9]*.*

@@ -6,14 +6,20 @@ import asyncio
 import subprocess
 import sys
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from restcli.cli import options
-from restcli.cli.exits import note, say
-from restcli.errors import OutputError, RestError, UsageError
+from restcli.cli.display import print_json, print_table
+from restcli.cli.exits import DONE, SOME_FAILED, note, raise_stop_behind, say
+from restcli.errors import OutputError, RestError, UsageError, as_rest_error
+from restcli.text import visible
+
+if TYPE_CHECKING:
+    from restcli.review.apply import Applied
 
 app = typer.Typer()
 review_app = typer.Typer(
@@ -49,7 +55,7 @@ def open_(
 
     if not REVIEWER.fullmatch(reviewer):
         raise UsageError("--reviewer", f"{reviewer!r}", "up to 40 letters, digits, '.', '-' and '_'")
-    reports = _reports(path, out)
+    reports = _reports(path, out, annotate=True)
     from restcli.review.desk import open_desk
     from restcli.review.server import Server
 
@@ -61,8 +67,107 @@ def open_(
     asyncio.run(server.serve())
 
 
-def _reports(path: Path, out: Path) -> dict[str, Path]:
-    """Return run reports by the names that people see; a recording without one is annotated first."""
+@review_app.command("apply")
+def apply_(
+    path: PathArgument,
+    out: OutOption = Path(),
+    formats: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="Event tables, as for annotate.", show_default="those of the run"),
+    ] = None,
+    plot: Annotated[
+        Literal["png", "pdf", "none"] | None, typer.Option(help="Pictures.", show_default="as in the run")
+    ] = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Apply the verdicts of this reviewer alone.", show_default="the last word counts")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write event tables, pictures, burden and report after review (X_..._reviewed); detected tables stay as they were.
+
+    In a folder, every recording with verdicts. Exit code: 0 done; 1 some of several recordings failed.
+    """
+    from restcli.review.apply import apply_verdicts
+    from restcli.review.journal import JOURNAL_END
+    from restcli.review.stored import REPORT_END, read_result
+
+    reports = _reports(path, out, annotate=False)
+    judged = {
+        name: report
+        for name, report in reports.items()
+        if report.with_name(report.name.removesuffix(REPORT_END) + JOURNAL_END).exists()
+    }
+    if not judged:
+        raise OutputError(str(path), "holds no journal of verdicts", "what restcli review writes", "Judge events first")
+    kinds = None if formats is None else options.split_list(formats)
+    applied: dict[str, Applied] = {}
+    for name, report in judged.items():
+        try:
+            applied[name] = apply_verdicts(read_result(report), formats=kinds, plot=plot, reviewer=reviewer)
+        except Exception as error:
+            raise_stop_behind(error)
+            problem = as_rest_error(name, error)
+            if len(judged) == 1 or isinstance(problem, UsageError):
+                raise problem from error
+            note(f"restcli: {visible(problem)}")
+    if path.is_dir():
+        _update_index(path)
+    _report_applied(applied, as_json=as_json)
+    raise typer.Exit(DONE if len(applied) == len(judged) else SOME_FAILED)
+
+
+def _update_index(out: Path) -> None:
+    """Show the verdicts in the index page of an archive."""
+    from restcli.archive.walk import LEDGER_PATTERN
+
+    if any(out.glob(LEDGER_PATTERN)):
+        from restcli.archive.index import write_index
+
+        write_index(out)
+
+
+def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
+    """Print what became of the detections, recording by recording and in all."""
+    from restcli.review.agreement import Counts
+
+    total = sum((each.counts for each in applied.values()), Counts())
+    if as_json:
+        rows = {
+            name: {"files": [str(f) for f in each.written.files], **each.written.report["review"]}
+            for name, each in applied.items()
+        }
+        print_json({"recordings": rows, "all": total.to_dict()})
+        return
+    header = ("recording", "accepted", "rejected", "unsure", "not judged", "added")
+    names = ("accepted", "rejected", "unsure", "not_judged", "added")
+    print_table(header, [(visible(k), *(str(getattr(v.counts, name)) for name in names)) for k, v in applied.items()])
+    facts = total.to_dict()
+    for name in ("sensitivity", "precision", "false_alarms_per_day"):
+        value, low, high = (facts[name][key] for key in ("value", "low", "high"))
+        shown = "undefined" if value is None else f"{value:.3g} ({low:.3g} to {high:.3g})"
+        say(f"{name.replace('_', ' ')}: {shown}")
+    note(f"by {facts['rule']}; {facts['intervals']}. {facts['caveat']}")
+    for name, each in applied.items():
+        for pair in each.written.report["review"]["between_reviewers"]:
+            note(f"{visible(name)}: {_pair_text(pair)}")
+        for remark in (*each.remarks, *each.written.report["remarks"]):
+            note(f"{visible(name)}: {remark}")
+
+
+def _pair_text(pair: Mapping[str, Any]) -> str:
+    """Say how two reviewers agree."""
+
+    def text(found: Mapping[str, Any], unit: str) -> str:
+        if found["agreement"] is None:
+            return f"no {unit} judged by both"
+        kappa = "undefined" if found["kappa"] is None else f"{found['kappa']:.2f}"
+        return f"{100 * found['agreement']:.1f} % of {found['n']} {unit} alike, kappa {kappa}"
+
+    return f"{' and '.join(pair['reviewers'])}: {text(pair['events'], 'events')}; {text(pair['seconds'], 'seconds')}"
+
+
+def _reports(path: Path, out: Path, *, annotate: bool) -> dict[str, Path]:
+    """Return run reports by the names that people see; a recording without one is annotated first, or refused."""
     from restcli.review.stored import REPORT_END, find_results
 
     if path.is_dir():
@@ -73,8 +178,11 @@ def _reports(path: Path, out: Path) -> dict[str, Path]:
     if path.name.endswith(REPORT_END):
         return {path.name.removesuffix(REPORT_END): path}
     report = out / f"{path.stem}{REPORT_END}"
-    if not report.is_file():
+    if not report.is_file() and annotate:
         _annotate(path, out)
+    if not report.is_file():
+        remedy = "Name the folder of its outputs with --out"
+        raise OutputError(str(report), "does not exist", "the run report of this recording", remedy)
     _check_source(report, path)
     return {path.name: report}
 

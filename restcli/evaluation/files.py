@@ -22,6 +22,8 @@ _NO_MARKS = (
     "_sessions",
     "_scores",
     "_run",
+    "_burden",
+    "_reviewed",
     "dataset_description",
 )
 

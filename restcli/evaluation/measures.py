@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,3 +112,47 @@ def nan_mean(values: FloatArray) -> float:
     """Return the mean of what is defined; NaN when nothing is."""
     known = np.asarray(values, dtype=float)[np.isfinite(values)]
     return float(known.mean()) if known.size else math.nan
+
+
+def binomial_interval(k: int, n: int) -> tuple[float, float]:
+    """Return the exact 95 % interval (Clopper and Pearson, 1934) of a fraction; NaN when `n` is 0.
+
+    >>> [round(bound, 3) for bound in binomial_interval(9, 10)]
+    [0.555, 0.997]
+    """
+    from scipy.special import betaincinv
+
+    if n == 0:
+        return math.nan, math.nan
+    low = float(betaincinv(k, n - k + 1, 0.025)) if k else 0.0
+    high = float(betaincinv(k + 1, n - k, 0.975)) if k < n else 1.0
+    return low, high
+
+
+def poisson_interval(k: int, exposure: float) -> tuple[float, float]:
+    """Return the exact 95 % interval (Garwood, 1936) of a rate of `k` in `exposure`; NaN without exposure.
+
+    >>> [round(bound, 3) for bound in poisson_interval(0, 2.0)]
+    [0.0, 1.844]
+    """
+    from scipy.special import gammaincinv
+
+    if exposure <= 0:
+        return math.nan, math.nan
+    low = float(gammaincinv(k, 0.025)) if k else 0.0
+    return low / exposure, float(gammaincinv(k + 1, 0.975)) / exposure
+
+
+def agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> tuple[float, float]:
+    """Return the fraction of equal judgements and Cohen's kappa (1960), which is NaN when only one word was used.
+
+    >>> agreement("aabb", "aaba")
+    (0.75, 0.5)
+    """
+    n = len(first)
+    if n == 0:
+        return math.nan, math.nan
+    counts = Counter(first), Counter(second)
+    observed = sum(a == b for a, b in zip(first, second, strict=True)) / n
+    expected = sum(counts[0][word] * counts[1][word] for word in counts[0]) / n**2
+    return observed, (observed - expected) / (1 - expected) if expected < 1 else math.nan

@@ -21,6 +21,7 @@ from restcli.errors import OutputError, UsageError
 from restcli.events import Scores
 from restcli.files import replacing, sha256_of, write_atomically
 from restcli.marks.registry import WRITABLE, write_events
+from restcli.output.burden import burden_of
 from restcli.output.pictures import PLOTS, draw_pictures
 from restcli.output.run_report import run_report
 from restcli.profiling import StageClock
@@ -28,7 +29,8 @@ from restcli.profiling import StageClock
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
-_LONGEST_STEM = 255 - len("_overview.png.part")
+REVIEWED = "_reviewed"
+_LONGEST_STEM = 255 - len("_overview_reviewed.png")
 _CSV_ROWS = 2000
 _WRITABLE = "a folder that can be written to, with room on the disk"
 _LOCK = "lock"
@@ -54,6 +56,7 @@ class Bundle:
     plot: str = "png"  # one of PLOTS
     overwrite: bool = False  # replace files even if they are not unchanged outputs of restcli
     owned: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of further files that are ours
+    mark: str = ""  # "", or REVIEWED: after a person's verdicts, beside the outputs that they leave as they were
 
     def __post_init__(self) -> None:
         check_formats(self.formats, self.plot)
@@ -69,23 +72,31 @@ class Bundle:
     @property
     def report_name(self) -> str:
         """File name of the run report."""
-        return f"{self.stem}_run.json"
+        return f"{self.stem}_run{self.mark}.json"
 
     def check(self) -> None:
         """Refuse, before anything is scored, what could not be written or would replace files that are not ours."""
         clear_leftovers(self.folder)
         if not self.overwrite:
-            pages = [] if self.plot == "none" else [f"{name}.{self.plot}" for name in ("overview", "event01")]
-            ends = [*(f"events.{kind}" for kind in ("tsv", *self.formats)), "scores.csv", *pages, "run.json"]
-            self._check_ours([f"{self.stem}_{end}" for end in ends])
+            pages = (
+                [] if self.plot == "none" else [f"{name}{self.mark}.{self.plot}" for name in ("overview", "event01")]
+            )
+            tables = [f"events{self.mark}.{kind}" for kind in ("tsv", *self.formats)] + [f"burden{self.mark}.tsv"]
+            scores = [] if self.mark else ["scores.csv"]
+            self._check_ours([*(f"{self.stem}_{end}" for end in [*tables, *scores, *pages]), self.report_name])
         _check_writable(self.folder)
 
-    def write(self, result: Result, *, clock: StageClock | None = None) -> Written:
-        """Write tables, scores, pictures and the run report; on an error earlier outputs stay as they were."""
+    def write(
+        self, result: Result, *, clock: StageClock | None = None, report: Mapping[str, Any] | None = None
+    ) -> Written:
+        """Write tables, scores, pictures and the run report; on an error earlier outputs stay as they were.
+
+        `report` takes the place of the description of a run, where a result was not made by one.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _workshop(self.folder, self.stem) as workshop:
-                report = self._make(result, workshop, clock or StageClock())
+                report = self._make(result, workshop, clock or StageClock(), report)
                 names = [*report["outputs"], self.report_name]
                 if not self.overwrite:
                     self._check_ours(names)
@@ -104,24 +115,29 @@ class Bundle:
             raise self._failed(error.what) from error
         return Written(tuple(self.folder / name for name in names), report, tuple(earlier))
 
-    def _make(self, result: Result, workshop: Path, clock: StageClock) -> dict[str, Any]:
+    def _make(
+        self, result: Result, workshop: Path, clock: StageClock, given: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
         """Make everything but the run report, which is returned."""
         names, remarks = [], list[str]()
         with clock("tables"):
             for kind in dict.fromkeys(("tsv", *self.formats)):
-                names.append(f"{self.stem}_events.{kind}")
+                names.append(f"{self.stem}_events{self.mark}.{kind}")
                 remark = write_events(result.events, workshop / names[-1], kind)
                 remarks += [f"{names[-1]}: {remark}"] if remark else []
-            names.append(f"{self.stem}_scores.csv")
-            with replacing(workshop / names[-1]) as file:
-                file.writelines(line.encode() for line in scores_csv(result.scores))
+            names.append(f"{self.stem}_burden{self.mark}.tsv")
+            write_atomically(workshop / names[-1], burden_of(result.events, result.scores.announced).to_table())
+            if not self.mark:
+                names.append(f"{self.stem}_scores.csv")
+                with replacing(workshop / names[-1]) as file:
+                    file.writelines(line.encode() for line in scores_csv(result.scores))
         failed: dict[str, str] = {}
         if self.plot != "none":
             with clock("pictures"):
-                pictures, failed = draw_pictures(result, workshop, self.stem, self.plot)
+                pictures, failed = draw_pictures(result, workshop, self.stem, self.plot, mark=self.mark)
             names += pictures
-        report = run_report(result)
-        report["settings"] |= {"formats": list(self.formats), "plot": self.plot}
+        report = run_report(result) if given is None else dict(given)
+        report["settings"] = report["settings"] | {"formats": list(self.formats), "plot": self.plot}
         outputs = {name: sha256_of(workshop / name) for name in names}
         return report | {"remarks": remarks, "pictures_failed": failed, "outputs": outputs}
 
@@ -139,7 +155,7 @@ class Bundle:
 
     def _earlier(self, made: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """Find earlier outputs that are not made again: unchanged pictures of this kind, to remove, and the rest."""
-        page = re.compile(re.escape(f"{self.stem}_") + r"[a-z]+\d*\." + re.escape(self.plot))
+        page = re.compile(re.escape(f"{self.stem}_") + r"[a-z]+\d*" + re.escape(f"{self.mark}.{self.plot}"))
         stale, left = [], {}
         for name, digest in (dict(self.owned) | _listed_outputs(self.folder / self.report_name)).items():
             path = self.folder / name
@@ -226,7 +242,7 @@ def _lock(place: Path, *, wait: bool = True) -> BinaryIO:
 
 def _complete(workshop: Path) -> None:
     """Move outputs to their places if they are complete, that is if there is a run report; empty the folder."""
-    for report in list(workshop.glob("*_run.json")):
+    for report in [*workshop.glob("*_run.json"), *workshop.glob(f"*_run{REVIEWED}.json")]:
         (workshop.parent / report.name).unlink(missing_ok=True)
         for name in [*_listed_outputs(report), report.name]:
             if (workshop / name).exists():

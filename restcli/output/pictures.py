@@ -23,21 +23,24 @@ PICTURES = {
 }
 
 
-def draw_pictures(result: Result, folder: Path, stem: str, kind: str) -> tuple[list[str], dict[str, str]]:
+def draw_pictures(
+    result: Result, folder: Path, stem: str, kind: str, *, mark: str = ""
+) -> tuple[list[str], dict[str, str]]:
     """Draw every picture into a folder; returns the names of the files, and why a picture could not be drawn."""
     from restcli.output.text import DISCLAIMER, rule_text
 
     names: list[str] = []
     failed: dict[str, str] = {}
-    page = {"title": re.sub(r"[\x00-\x1f\x7f]+", " ", stem), "footer": f"{rule_text(result)} · {DISCLAIMER}"}
+    title = re.sub(r"[\x00-\x1f\x7f]+", " ", stem) + (" · after review" if mark else "")
+    page = {"title": title, "footer": f"{rule_text(result)} · {DISCLAIMER}"}
     writing: list[Future[Path]] = []
     with ThreadPoolExecutor(1) as pool:  # packs and writes one page while the next is drawn
         for picture in PICTURES:
             try:
                 begin_save = import_module("restcli.output.plots.save").begin_save
                 for name, figure in import_module(f"restcli.output.plots.{picture}").draw(result, **page):
-                    write = begin_save(figure, folder / f"{stem}_{name}.{kind}")
-                    names.append(f"{stem}_{name}.{kind}")
+                    write = begin_save(figure, folder / f"{stem}_{name}{mark}.{kind}")
+                    names.append(f"{stem}_{name}{mark}.{kind}")
                     writing.append(pool.submit(write))
             except Exception as error:  # a picture must not cost a table, whatever is wrong with matplotlib
                 failed[picture] = type(error).__name__  # its text may quote a file

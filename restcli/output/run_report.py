@@ -14,6 +14,7 @@ from restcli import __version__
 from restcli.errors import RestError
 from restcli.io.recording import Recording
 from restcli.marks.json import event_to_dict
+from restcli.output.burden import burden_of
 from restcli.output.text import DISCLAIMER, quality_warnings, usual_amplitude
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def run_report(result: Result) -> dict[str, Any]:
             ],
         },
         "events": [event_to_dict(event) for event in result.events],
+        "burden": burden_of(result.events, result.scores.announced).to_dict(),
         "runtime_s": {stage: round(seconds, 4) for stage, seconds in result.stages.items()},
     }
 

@@ -20,6 +20,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from restcli.errors import InternalError, OutputError, RestError, UsageError, as_rest_error
+from restcli.review.apply import apply_verdicts
 from restcli.review.desk import Case, Desk
 from restcli.review.journal import ConflictError
 from restcli.review.pages import PageRequest
@@ -86,6 +87,7 @@ class Server:
                 (r"/api/recordings/(\d{1,9})/strip", _Strip, shared),
                 (r"/api/recordings/(\d{1,9})/page", _Page, shared),
                 (r"/api/recordings/(\d{1,9})/verdicts", _Verdicts, shared),
+                (r"/api/apply", _Apply, shared),
             ],
             default_handler_class=_Unknown,
             default_handler_args=shared,
@@ -254,3 +256,11 @@ class _Verdicts(_Handler):
             self.send({"error": str(conflict), "entries": [case.outward(each) for each in conflict.entries]})
         else:
             self.send({"entry": case.outward(entry)})
+
+
+class _Apply(_Handler):
+    async def post(self) -> None:
+        name = self.content().get("recording")
+        case = self.case(name if isinstance(name, str) else "")
+        applied = await self.server.work(apply_verdicts, case.result)
+        self.send({"files": [path.name for path in applied.written.files]})

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from restcli.detect.rule import smooth_scores
 from restcli.events import EventRule, Events, FloatArray, Scores
+from restcli.output.burden import burden_of
 from restcli.output.plots import style
 from restcli.output.plots.columns import Columns, draw_steps, event_bar, hatch_columns
 from restcli.output.plots.head import head_order
@@ -76,10 +77,12 @@ def plot_overview(result: Result, *, title: str, footer: str) -> Figure:
 
 def _summary(scores: Scores, events: Events) -> str:
     total = sum(event.duration for event in events)
-    found = f"{count(len(events), 'event')} detected" + (f", {duration_in_words(total)} in all" if total else "")
+    found = f"{count(len(events), 'event')}" + (f", {duration_in_words(total)} in all" if total else "")
     start = "" if events.start is None else f"starts {events.start:%H:%M:%S} · "
     missing = scores.announced - scores.duration
     cut_off = f"cut off, {duration_in_words(missing)} are missing · " if missing > 0 else ""
+    burden = burden_of(events, scores.announced)
+    found += f" · ACNS: {burden.whole.word}; electrographic status: {burden.status}"
     return f"{start}lasts {elapsed(scores.duration)} · {cut_off}{found if scores.n_scored else 'nothing was scored'}"
 
 

@@ -1,0 +1,119 @@
+"""How detections and reviewers agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from restcli.evaluation.measures import agreement, binomial_interval, poisson_interval
+from restcli.evaluation.scoring import RULES, Case, Tally, plain, score_events, second_mask
+from restcli.events import Event, Events
+from restcli.review.entries import Entry
+from restcli.review.verdicts import ACCEPTED, PENDING, REJECTED, UNSURE, Review, review_of, reviewed_events
+
+CAVEAT = (
+    "Sensitivity counts the seizures that the reviewers added: where nobody looked, missed ones are unknown. "
+    "Events that nobody judged, or of which the reviewers are unsure, are left out."
+)
+_INTERVALS = "95 % exact (binomial, Poisson), events taken as independent"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the detected events; add first, divide last."""
+
+    accepted: int = 0
+    rejected: int = 0
+    unsure: int = 0
+    not_judged: int = 0
+    added: int = 0  # by the reviewers, control stretches in which they saw a seizure among them
+    edited: int = 0  # of the accepted ones
+    tally: Tally = field(default_factory=Tally)  # SzCORE events
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return counts and measures with their intervals, null where undefined."""
+        tally, days = self.tally, self.tally.seconds / 86400
+        measures = {
+            "sensitivity": (tally.sensitivity, *binomial_interval(tally.found, tally.expert)),
+            "precision": (tally.precision, *binomial_interval(tally.found, tally.found + tally.false)),
+            "false_alarms_per_day": (tally.false_per_day, *poisson_interval(tally.false, days)),
+        }
+        counts = {name: value for name, value in vars(self).items() if name != "tally"}
+        return {
+            **counts,
+            "szcore": tally.to_dict(),
+            **{
+                name: {"value": plain(value), "low": plain(low), "high": plain(high)}
+                for name, (value, low, high) in measures.items()
+            },
+            "rule": RULES["event"],
+            "intervals": _INTERVALS,
+            "caveat": CAVEAT,
+        }
+
+
+def count_verdicts(review: Review, detected: Events) -> Counts:
+    """Count the verdicts on one recording, and compare its detections with what the reviewers confirmed."""
+    found = review.of("e")
+    case = judged_case(review, detected)
+    return Counts(
+        accepted=sum(item.state == ACCEPTED for item in found),
+        rejected=sum(item.state == REJECTED for item in found),
+        unsure=sum(item.state == UNSURE for item in found),
+        not_judged=sum(item.state == PENDING for item in found),
+        added=sum(not item.id.startswith("e") for item in review.confirmed),
+        edited=sum(item.edited and item.state == ACCEPTED for item in found),
+        tally=score_events(case.expert, case.detected),
+    )
+
+
+def judged_case(review: Review, detected: Events, *, name: str = "", patient: str = "") -> Case:
+    """Set the confirmed seizures against the detections that somebody has judged."""
+    states = [review.items[f"e{number}"].state for number in range(1, len(detected) + 1)]
+    judged = tuple(event for event, state in zip(detected, states, strict=True) if state not in (PENDING, UNSURE))
+    return Case(name, patient, reviewed_events(review, detected), replace(detected, events=judged))
+
+
+def compare_reviewers(entries: Sequence[Entry], shown: Mapping[str, Event], detected: Events) -> list[dict[str, Any]]:
+    """Compare each two reviewers on the events that both judged, and on the seconds that both leave decided."""
+    names = list(dict.fromkeys(entry.reviewer for entry in entries))
+    found = []
+    for pair in combinations(names, 2):
+        one, other = (review_of(entries, shown, reviewer=name) for name in pair)
+        both = [
+            (item.state, other.items[name].state)
+            for name, item in one.items.items()
+            if name in other.items and PENDING not in (item.state, other.items[name].state)
+        ]
+        events = agreement([a for a, _ in both], [b for _, b in both])
+        seconds = _second_by_second(one, other, detected)
+        found.append(
+            {
+                "reviewers": list(pair),
+                "events": {"n": len(both), "agreement": plain(events[0]), "kappa": plain(events[1])},
+                "seconds": {"n": seconds[0], "agreement": plain(seconds[1]), "kappa": plain(seconds[2])},
+            }
+        )
+    return found
+
+
+def _second_by_second(one: Review, other: Review, detected: Events) -> tuple[int, float, float]:
+    events = [reviewed_events(review, detected) for review in (one, other)]
+    masks = [second_mask(each) for each in events]
+    middles = np.arange(len(masks[0])) + 0.5
+    decided = np.ones(len(middles), dtype=bool)
+    for each in events:
+        for span in each.unscored:
+            decided &= ~((middles >= span.start) & (middles < span.stop))
+    if not decided.any():
+        return 0, math.nan, math.nan
+    first, second = (mask[decided].tolist() for mask in masks)
+    return int(decided.sum()), *agreement(first, second)

@@ -1,0 +1,180 @@
+"""From verdicts to outputs: tables, pictures, burden and report after review, beside what was detected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from restcli.detect.result import Result, Trend
+from restcli.detect.settings import Settings
+from restcli.errors import OutputError
+from restcli.events import Events
+from restcli.files import sha256_of
+from restcli.marks.json import event_to_dict
+from restcli.nn.config import RestConfig
+from restcli.nn.weights import Weights
+from restcli.output.bundle import REVIEWED, Bundle, Written
+from restcli.output.burden import burden_of
+from restcli.review.agreement import Counts, compare_reviewers, count_verdicts
+from restcli.review.controls import control_stretches
+from restcli.review.entries import Entry
+from restcli.review.journal import JOURNAL_END, Journal, of_result
+from restcli.review.stored import StoredResult
+from restcli.review.strip import sample_trend
+from restcli.review.verdicts import Item, Review, named_events, review_of, reviewed_events
+from restcli.signal.features import SPECTRUM_BINS, FeatureConfig
+from restcli.text import count
+
+# Of a run report: what a review does not change.
+_KEPT = "restcli disclaimer recording weights device settings rule montage quality scored".split()
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """The verdicts on one stored result."""
+
+    result: StoredResult
+    entries: tuple[Entry, ...]  # on its events
+    n_foreign: int  # on other events or weights; they are not applied
+    n_damaged: int  # lines of the journal that are no entries
+
+    @classmethod
+    def of(cls, result: StoredResult) -> Verdicts:
+        """Read the journal beside a result."""
+        journal = Journal(result.folder / f"{result.stem}{JOURNAL_END}")
+        entries, n_foreign = of_result(journal.entries(), result.digest)
+        return cls(result, entries, n_foreign, journal.n_damaged)
+
+    def review(self, reviewer: str | None = None) -> Review:
+        """Return what the verdicts, or those of one reviewer, amount to."""
+        shown = named_events(self.result.found) | control_stretches(self.result)
+        return review_of(self.entries, shown, reviewer=reviewer)
+
+    def check(self) -> None:
+        """Refuse to apply verdicts that there are not, or that speak of other events."""
+        path = str(self.result.folder / f"{self.result.stem}{JOURNAL_END}")
+        if not self.entries and self.n_foreign:
+            what = f"its {count(self.n_foreign, 'verdict')} are on other events or weights than the result beside it"
+            raise OutputError(
+                path, what, remedy="Judge the events of this result, or bring back the one that was judged"
+            )
+        if not self.entries:
+            raise OutputError(path, "holds no verdicts", "what restcli review writes", "Judge the events first")
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """What applying verdicts left on disk, and what they say."""
+
+    written: Written
+    counts: Counts
+    remarks: tuple[str, ...]
+
+
+def apply_verdicts(
+    result: StoredResult, *, formats: Sequence[str] | None = None, plot: str | None = None, reviewer: str | None = None
+) -> Applied:
+    """Write the outputs of one recording after review; what was detected is left as it was.
+
+    Event tables and pictures are those of the run unless others are asked for.
+    """
+    verdicts = Verdicts.of(result)
+    verdicts.check()
+    result.check()
+    review = verdicts.review(reviewer)
+    detected = result.events
+    events = reviewed_events(review, detected)
+    formats = result.report["settings"]["formats"] if formats is None else formats
+    plot = result.report["settings"]["plot"] if plot is None else plot
+    bundle = Bundle(result.folder, result.stem, ("json", *formats), plot, mark=REVIEWED)
+    bundle.check()
+    counts = count_verdicts(review, detected)
+    report = _report(verdicts, review, events, counts)
+    written = bundle.write(_as_result(result, events, with_trend=plot != "none"), report=report)
+    return Applied(written, counts, _remarks(verdicts, review))
+
+
+def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) -> dict[str, Any]:
+    result = verdicts.result
+    journal = f"{result.stem}{JOURNAL_END}"
+    return {name: result.report[name] for name in _KEPT} | {
+        "events": [event_to_dict(event) for event in events],
+        "burden": burden_of(events, result.scores.announced).to_dict(),
+        "review": {
+            "reviewers": list(review.reviewers),
+            "of": {"report": sha256_of(result.path), "events": result.digest},
+            "journal": {
+                "name": journal,
+                "sha256": sha256_of(result.folder / journal),
+                "verdicts": len(verdicts.entries),
+            },
+            "left_out": {"other_events": verdicts.n_foreign, "damaged_lines": verdicts.n_damaged},
+            "verdicts": [_describe(item) for item in review.items.values() if item.reviewer or item.id[0] == "e"],
+            "open": [vars(span) for span in events.unscored if span not in result.unscored],
+            "agreement": counts.to_dict(),
+            "between_reviewers": compare_reviewers(
+                verdicts.entries, named_events(result.found) | control_stretches(result), result.events
+            ),
+        },
+    }
+
+
+def _describe(item: Item) -> dict[str, Any]:
+    """Return a verdict as plain values; comments stay in the journal."""
+    return {
+        "event": item.id,
+        "verdict": item.state,
+        "reviewer": item.reviewer or None,
+        "edited": item.edited,
+        "side": item.side or None,
+        **event_to_dict(item.event),
+    }
+
+
+def _remarks(verdicts: Verdicts, review: Review) -> tuple[str, ...]:
+    remarks = []
+    if verdicts.n_foreign:
+        remarks.append(f"{count(verdicts.n_foreign, 'verdict')} on other events or weights were not applied")
+    if verdicts.n_damaged:
+        remarks.append(f"{count(verdicts.n_damaged, 'line')} of the journal could not be read")
+    n_open = len(review.of("e")) - review.judged
+    if n_open:
+        remarks.append(f"{count(n_open, 'event')} that nobody judged: neither seizure nor background in the outputs")
+    return tuple(remarks)
+
+
+def _as_result(result: StoredResult, events: Events, *, with_trend: bool) -> Result:
+    """Put together what pictures and tables are made from; the network's parameters are not needed for them."""
+    report = result.report
+    features = dict(report["weights"]["features"])
+    features["bands"] = tuple((int(low), int(high)) for low, high in features["bands"])
+    described = FeatureConfig(**features)
+    weights = Weights(
+        report["weights"]["name"],
+        RestConfig(n_features=described.n_features),
+        described,
+        result.scores.nodes,
+        {},
+        rule=result.rule,
+        sha256=report["weights"]["sha256"],
+    )
+    settings = {name: report["settings"][name] for name in ("weights", "step", "threshold", "channel_map")}
+    settings["channel_map"] = tuple(tuple(pair) for pair in settings["channel_map"])
+    empty = Trend(np.zeros(0), np.zeros(0, np.float32), np.zeros((0, SPECTRUM_BINS), np.float32))
+    return Result(
+        recording=result.recording,
+        montage=result.montage,
+        weights=weights,
+        settings=Settings(**settings),
+        rule=result.rule,
+        scores=result.scores,
+        events=events,
+        trend=sample_trend(result.recording, result.montage) if with_trend else empty,
+        bad_seconds={},
+        band_limit=None,
+        device=report["device"],
+        stages={},
+    )

@@ -1,0 +1,132 @@
+"""After review: tables, burden and report follow the verdicts, and what was detected stays as it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from review_files import EVENTS, write_result
+from typer.testing import CliRunner
+
+from restcli.cli.app import app
+from restcli.errors import OutputError
+from restcli.files import sha256_of
+from restcli.marks.registry import read_events
+from restcli.review.apply import apply_verdicts
+from restcli.review.journal import Journal
+from restcli.review.stored import read_result
+
+
+def judge(report: Path, *actions: dict[str, Any], reviewer: str = "r1") -> Journal:
+    result = read_result(report)
+    journal = Journal(report.with_name(f"{result.stem}_review.jsonl"))
+    for action in actions:
+        entries = journal.entries()
+        content = {"reviewer": reviewer, "hash": result.digest} | action
+        journal.append(content, after=entries[-1].seq if entries else 0)
+    return journal
+
+
+ACCEPT, REJECT = {"action": "accept", "event": "e1"}, {"action": "reject", "event": "e2"}
+ADD = {"action": "add", "onset": 200.0, "stop": 215.5, "label": "sz_foc"}
+
+
+@pytest.fixture
+def report(tmp_path: Path, toy_weights: Path) -> Path:
+    return write_result(tmp_path, toy_weights)
+
+
+def test_outputs_follow_the_verdicts_and_detected_ones_stay(report: Path) -> None:
+    before = {path: sha256_of(path) for path in report.parent.iterdir()}
+    judge(report, ACCEPT | {"onset": 41.0, "stop": 62.0}, REJECT, ADD)
+    applied = apply_verdicts(read_result(report), formats=("csv",), plot="png")
+    assert {path: sha256_of(path) for path in before} == before
+    assert {path.name for path in applied.written.files} == {
+        *(f"night_events_reviewed.{kind}" for kind in ("tsv", "json", "csv")),
+        "night_burden_reviewed.tsv",
+        "night_overview_reviewed.png",
+        "night_event01_reviewed.png",
+        "night_event02_reviewed.png",
+        "night_run_reviewed.json",
+    }
+    folder = report.parent
+    for kind in ("tsv", "json", "csv"):
+        events = read_events(folder / f"night_events_reviewed.{kind}")
+        assert [(event.onset, event.stop, event.label) for event in events] == [(41, 62, "sz"), (200, 215.5, "sz_foc")]
+    unscored = read_events(folder / "night_events_reviewed.json").unscored
+    assert (250.0, 255.0) in [(span.start, span.stop) for span in unscored], "nobody judged the third"
+    content = json.loads((folder / "night_run_reviewed.json").read_text())
+    assert content["pictures_failed"] == {}
+    facts = content["review"]["agreement"]
+    counts = ("accepted", "rejected", "unsure", "not_judged", "added", "edited")
+    assert [facts[name] for name in counts] == [1, 1, 0, 1, 1, 1]
+    assert (facts["szcore"]["found"], facts["szcore"]["expert"], facts["szcore"]["false"]) == (1, 2, 1)
+    assert facts["sensitivity"]["low"] < 0.5 < facts["sensitivity"]["high"]
+    assert content["burden"]["seizure_s"] == pytest.approx(36.5)
+    assert content["burden"]["not_scored_s"] >= 5
+    again = apply_verdicts(read_result(report), formats=(), plot="png")
+    assert again.written.earlier == ("night_events_reviewed.csv",)
+
+
+def test_verdicts_on_other_events_are_never_applied(report: Path, toy_weights: Path) -> None:
+    judge(report, ACCEPT)
+    text = (report.parent / "night_review.jsonl").read_text()
+    report = write_result(report.parent, toy_weights, events=EVENTS[:2])
+    with pytest.raises(OutputError, match="its 1 verdict are on other events"):
+        apply_verdicts(read_result(report), plot="none")
+    judge(report, REJECT)
+    applied = apply_verdicts(read_result(report), plot="none")
+    assert (applied.counts.accepted, applied.counts.rejected) == (0, 1)
+    assert any("not applied" in remark for remark in applied.remarks)
+    assert (report.parent / "night_review.jsonl").read_text().startswith(text)
+
+
+def test_no_verdicts_make_no_reviewed_table(report: Path) -> None:
+    with pytest.raises(OutputError, match="holds no verdicts"):
+        apply_verdicts(read_result(report), plot="none")
+    assert not list(report.parent.glob("*_reviewed*"))
+
+
+def test_two_reviewers_are_compared(report: Path) -> None:
+    judge(report, ACCEPT, REJECT, {"action": "reject", "event": "e3"})
+    judge(report, ACCEPT, {"action": "accept", "event": "e2"}, {"action": "reject", "event": "e3"}, reviewer="r2")
+    applied = apply_verdicts(read_result(report), plot="none")
+    (pair,) = applied.written.report["review"]["between_reviewers"]
+    assert pair["reviewers"] == ["r1", "r2"]
+    assert (pair["events"]["n"], pair["events"]["agreement"]) == (3, pytest.approx(2 / 3))
+    assert pair["events"]["kappa"] == pytest.approx(0.4)
+    assert pair["seconds"]["n"] == 297
+    assert pair["seconds"]["agreement"] == pytest.approx(287 / 297)
+    assert applied.counts.accepted == 2, "the last word counts"
+    alone = apply_verdicts(read_result(report), plot="none", reviewer="r1")
+    assert alone.counts.accepted == 1
+
+
+def test_a_users_own_file_is_not_replaced(report: Path) -> None:
+    judge(report, ACCEPT)
+    (report.parent / "night_events_reviewed.tsv").write_text("mine")
+    with pytest.raises(OutputError, match="not an unchanged output"):
+        apply_verdicts(read_result(report), plot="none")
+
+
+def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy_weights: Path) -> None:
+    reports = [write_result(tmp_path / "out", toy_weights, name=name, seconds=300) for name in ("a", "b", "c")]
+    run = CliRunner()
+    assert run.invoke(app, ["review", "apply", str(tmp_path / "out")]).exit_code != 0
+    judge(reports[0], ACCEPT, REJECT)
+    judge(reports[1], ACCEPT)
+    done = run.invoke(app, ["review", "apply", str(tmp_path / "out"), "--plot", "none", "--json"])
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert set(facts["recordings"]) == {"a", "b"}
+    assert (facts["all"]["accepted"], facts["all"]["rejected"], facts["all"]["not_judged"]) == (2, 1, 3)
+    (tmp_path / "out" / "b_scores.csv").write_text("time\n")
+    done = run.invoke(app, ["review", "apply", str(tmp_path / "out"), "--plot", "none"])
+    assert done.exit_code == 1
+    assert "does not belong" in done.output
+    recording = str(tmp_path / "out" / "a.edf")
+    done = run.invoke(app, ["review", "apply", recording, "--out", str(tmp_path / "out"), "--plot", "none"])
+    assert done.exit_code == 0
+    assert "precision" in done.output
