@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.errors import RestError
+from restcli.errors import RestError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -283,6 +284,12 @@ def _join(first: Event, second: Event) -> Event:
         channels,
         float(np.fmax(first.label_confidence, second.label_confidence)) if same else float("nan"),
     )
+
+
+def check_threshold(threshold: object, where: str) -> None:
+    """Refuse what cannot be a threshold; `where` names the option or argument."""
+    if not (isinstance(threshold, Real) and 0 < float(threshold) <= 1):
+        raise UsageError(where, f"{threshold!r}", "a probability above 0 and at most 1")
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ INTRACRANIAL = {
     "with an ECG and DC channels": [*electrodes("A C F O P T", 12), "ECG", *electrodes("DC", 8)],
     "with three scalp electrodes": [*electrodes("A C F O P T", 12), "FZ", "CZ", "PZ"],
     "with two scalp electrodes": [*electrodes("A C F O P T", 12), "FP1", "FP2"],
+    "every other contact": [f"{family}{k}" for family in "ACFOPT" for k in range(1, 16, 2)],
+    "against a contact": [f"{label}-B7" for label in electrodes("A C F O P T", 12)],
     "BioSemi 64": electrodes("A B", 32),
     "BioSemi 128": [*electrodes("A B C D", 32), *electrodes("EXG", 8), "Status"],
     "BioSemi 256": electrodes("A B C D E F G H", 32),
@@ -67,6 +69,11 @@ SCALP_SETS = {
     "with DC, X and EMG channels": [*SCALP, *electrodes("DC X EMG", 8)],
     "without midline, with DC and X channels": [*SCALP[:16], *electrodes("DC X", 8)],
     "with names of the 10-10 system": "FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T7 T8 P7 P8 FZ CZ PZ M1 M2".split(),
+    "with unused inputs": [*SCALP, "A1", "A2", "T1", "T2", *(f"C{k}" for k in range(25, 60))],
+    "with unused inputs against a reference": [f"EEG {x}-Ref" for x in (*SCALP, *(f"C{k}" for k in range(33, 129)))],
+    "without midline, with unused inputs": [*SCALP[:16], *(f"{family}{k}" for family in "CF" for k in (27, 29, 30))],
+    "against CS2": [f"{label}-CS2" for label in (*SCALP, "C2", "C6", "CP2", "CP4", "CP6")],
+    "against a contact": [f"{label}-LA3" for label in (*SCALP, *electrodes("LA", 10))],
     "128 electrodes": [*TEN_TEN, "F11", "F12", "FT11", "FT12", "P11", "P12", "CB1", "CB2"],
 }
 
@@ -82,6 +89,17 @@ def test_scalp_electrodes_stay(kind: str) -> None:
     montage = derive(labels, DOUBLE_BANANA)
     assert montage.contacts == ()
     assert len(montage.nodes) == (16 if "without midline" in kind else 18)
+
+
+def test_a_grid_named_like_unused_inputs_is_left_out_with_its_family() -> None:
+    for contacts in (electrodes("C", 64), [f"C{k}" for k in (3, 4, 9, 10, *range(25, 60))]):
+        montage = derive([*(x for x in SCALP if x not in {"C3", "C4"}), *contacts], DOUBLE_BANANA)
+        assert not any("C3" in node or "C4" in node for node in montage.nodes)
+
+
+def test_what_was_computed_from_several_electrodes_is_no_common_reference() -> None:
+    assert derive([f"{label}-CSD" for label in SCALP], DOUBLE_BANANA).nodes == ()
+    assert derive([f"{label}-X" for label in SCALP[:5]], DOUBLE_BANANA).nodes == ()
 
 
 def test_the_scalp_electrodes_of_an_implanted_patient_stay_and_what_is_left_out_is_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -364,9 +365,16 @@ def test_progress_is_reported(recording_path: Path, detector: Detector) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"step": 0}, {"threshold": 0.0}, {"threshold": 1.5}, {"passes": 1}, {"passes": -1}, {"allow_missing": -1}]
+    "bad",
+    [
+        *({"step": value} for value in (0, 1.5, "1", math.nan, [1])),
+        *({"threshold": value} for value in (0.0, 1.5, "a", math.nan, [0.5])),
+        *({"passes": value} for value in (1, -1, "5", 2.5)),
+        *({"allow_missing": value} for value in (-1, "2", math.inf)),
+        {"seed": "x"},
+    ],
 )
-def test_senseless_settings_are_refused(bad: dict[str, float]) -> None:
+def test_senseless_settings_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="--"):
         Settings(**bad)  # type: ignore[arg-type]
 

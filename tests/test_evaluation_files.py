@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from restcli.errors import AnnotationError, UsageError
-from restcli.evaluation.files import evaluate
+from restcli.evaluation.files import _cases, evaluate
 from restcli.evaluation.scoring import Tally
-from restcli.events import Event, Events
+from restcli.events import Event, Events, Span
 from restcli.marks.registry import write_events
 
 HOUR = 3600.0
@@ -135,6 +135,12 @@ def test_events_in_memory() -> None:
         evaluate(events(), Path("detected.tsv"))
     with pytest.raises(AnnotationError, match=r"recording of 60.00 s"):
         evaluate(events(), events(duration=60.0))
+
+
+def test_what_was_not_scored_stays_when_lengths_differ_by_less_than_a_second() -> None:
+    detected = Events((Event(50.0, 4.0),), 180.4, unscored=(Span(90.0, 100.0, "gap"), Span(170.0, 180.4, "flat")))
+    (case,), _ = _cases(Events((Event(50.0, 4.0),), 180.0), detected, False)
+    assert [(span.start, span.stop) for span in case.detected.unscored] == [(90.0, 100.0), (170.0, 180.0)]
 
 
 def test_types_that_are_not_about_seizures_are_listed(tmp_path: Path) -> None:

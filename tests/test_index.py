@@ -38,7 +38,7 @@ def out(tmp_path: Path) -> Path:
         ledger.note("hash", {ids["c.edf"]: "h", ids[EVIL]: "h"})
         ledger.pair(run)
         good = {"worker": "w:1", "stages": "{}", "seconds": 1.5, "size": 10, "mtime_ns": 5, "scored": 0.9}
-        good["missing"] = 0.0
+        good |= {"missing": 0.0, "notes": "repaired: 2 of 9 stamps\nusual amplitude 3 µV"}
         outputs = {"a 1/b#_events.tsv": "0", "a 1/b#_overview.png": "1", "a 1/b#_run.json": "2"}
         events = [event(100.0, "a 1/b#_event01.png"), event(9.0)]
         ledger.finish(
@@ -102,10 +102,19 @@ def test_recording_that_lacks_its_end_is_not_a_clean_row(out: Path) -> None:
     assert page.count("incomplete: 8 s are missing") == 1 and "1</b> recordings are incomplete" in page
 
 
+def test_repairs_and_doubts_are_told(out: Path) -> None:
+    assert [(entry["reason"], entry["n"]) for entry in survey(out)["notes"]] == [
+        ("repaired: # of # stamps", 2),
+        ("usual amplitude # µV", 2),
+    ]
+    page = write_index(out).read_text(encoding="utf-8")
+    assert "repaired: 2 of 9 stamps; usual amplitude 3 µV" in page and "<td>repaired: # of # stamps</td>" in page
+
+
 def test_page_is_cut_when_it_would_stall_a_browser(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("restcli.archive.index.MOST_ROWS", 3)
     page = write_index(out).read_text(encoding="utf-8")
-    assert page.count("<tr>") == 4 + 2 + 3 + 1 + 1 and "2 more: <code>restcli batch export" in page
+    assert page.count("<tr>") == 5 + 2 + 2 + 3 + 1 + 1 and "2 more: <code>restcli batch export" in page
 
 
 def test_page_in_a_browser(out: Path, tmp_path: Path) -> None:

@@ -226,6 +226,23 @@ def test_header_that_was_copied_from_another_recording_is_refused(tmp_path: Path
         open_recording(other)
 
 
+@pytest.mark.parametrize("kind_name", ["BrainVision", "Persyst"])
+def test_two_headers_that_name_one_file_of_samples_are_refused(tmp_path: Path, kind_name: str) -> None:
+    path, *others = files_of(KINDS[kind_name][0](tmp_path))
+    text = path.read_bytes()
+    for file in others:
+        text = text.replace(file.name.encode(), b"c" + file.suffix.encode())
+        file.rename(tmp_path / f"c{file.suffix}")
+    path.unlink()
+    for name in ("a", "B"):
+        (tmp_path / f"{name}{path.suffix}").write_bytes(text)
+        if name == "a":
+            assert len(open_recording(path).repairs) == 1
+    for name in ("a", "B"):
+        with pytest.raises(RecordingError, match="names the same file"):
+            open_recording(tmp_path / f"{name}{path.suffix}")
+
+
 @pytest.mark.parametrize("kind_name", ["BrainVision", "Persyst", "EEGLAB"])
 def test_renamed_files_are_reported(tmp_path: Path, kind_name: str) -> None:
     path = KINDS[kind_name][0](tmp_path)

@@ -74,10 +74,10 @@ def test_blank_unit_is_taken_as_microvolts_and_said(tmp_path: Path) -> None:
 
 
 def test_other_units_keep_their_name_and_values(tmp_path: Path) -> None:
-    file = EdfFile(labels=["SPO2", "PLET"], units=["%", "au"])
+    file = EdfFile(labels=["SPO2", "PLET"], units=["%", "Schmidt"])
     recording = open_recording(file.write(tmp_path / "a.edf"))
-    assert [channel.unit for channel in recording.channels] == ["%", "au"]
-    assert recording.repairs == ("channel 'PLET': unit 'au' unknown; left out",)
+    assert [channel.unit for channel in recording.channels] == ["%", "unknown"]
+    assert recording.repairs == ("channel 'PLET': unit unknown; left out",)
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,14 @@ def write_index(out: str | Path) -> Path:
 
 
 def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[_Table]:
-    failures = [(entry["n"], entry["reason"], entry["example"]) for entry in facts["failures"]]
+    failures, notes = (
+        [(entry["n"], entry["reason"], entry["example"]) for entry in facts[kind]] for kind in ("failures", "notes")
+    )
     skipped = [(item["path"], item["reason"]) for item in facts["skipped"]]
     if failures:
         yield _Table("failures", "Failures by reason", ("count", "reason", "example"), failures, len(failures))
+    if notes:
+        yield _Table("notes", "Repairs and doubts", ("count", "what", "example"), notes, len(notes))
     if skipped:
         yield _Table("skipped", "Not walked", ("path", "reason"), skipped, len(skipped))
     headings = ("recording", "#", "onset s", "duration s", "type", "confidence", "where", "page")
@@ -92,6 +96,7 @@ def _recording_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         note = row["error"] or (f"same content as {row['same_as_path']}" if row["same_as_path"] else "")
         return (row["path"], row["state"], "", "", "", "", "", note)
     outputs = json.loads(row["outputs"])
+    missing = [f"incomplete: {duration_in_words(row['missing'])} are missing"] if row["missing"] > 0 else []
     overview = next((name for name in outputs if Path(name).stem.endswith("_overview")), None)
     table = next((name for name in outputs if name.endswith("_events.tsv")), None)
     return (
@@ -102,7 +107,7 @@ def _recording_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         row["n_events"],
         _link(place + overview, "overview") if overview else "",
         _link(place + table, "table") if table else "",
-        f"incomplete: {duration_in_words(row['missing'])} are missing" if row["missing"] > 0 else "",
+        "; ".join([*missing, *row["notes"].splitlines()]),
     )
 
 

@@ -116,6 +116,7 @@ def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
         "scored": result.scores.scored,
         "missing": result.recording.missing,
         "n_events": len(result.events),
+        "notes": "\n".join(_notes(result)),
         "outputs": outputs,
         "events": _events(result, list(outputs)),
     }
@@ -187,6 +188,13 @@ def _stamp(source: str) -> tuple[int, int]:
 def _check_unchanged(source: str, before: tuple[int, int]) -> None:
     if _stamp(source) != before:
         raise RecordingError(source, "changed while it was read", remedy="Run the batch again when it is closed")
+
+
+def _notes(result: Result) -> list[str]:
+    """Return what was repaired and what makes the result doubtful, in words."""
+    from restcli.output.text import quality_warnings
+
+    return [*(f"repaired: {repair}" for repair in result.recording.repairs), *quality_warnings(result)]
 
 
 def _events(result: Result, outputs: Sequence[str]) -> list[dict[str, Any]]:

@@ -327,6 +327,7 @@ class Ledger:
         """Enter the outcome of `restcli.archive.job.annotate_one`: quarantined if it holds an ``error``, else done."""
         known = {name: outcome[name] for name in ("hash", "size", "mtime_ns") if name in outcome}
         facts = {name: outcome.get(name) for name in _FACTS} | known | vars(keys) | {"finished": now()}
+        facts["notes"] = outcome.get("notes", "")
         facts["state"] = DONE if facts["error"] is None else QUARANTINED
         columns = ", ".join(f"{name} = :{name}" for name in facts)
         with self._together():

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 
-VERSION = 3
+VERSION = 4
 APPLICATION = 0x52455354  # "REST"
 
 # Types and ranges are part of the schema, and the schema of a ledger is compared with this one when it is opened.
@@ -26,6 +26,7 @@ CREATE TABLE recordings (
     error_class TEXT, error TEXT CHECK (error IS NOT NULL OR state != 'quarantined'),
     duration REAL CHECK (duration BETWEEN 0 AND 1e10), scored REAL CHECK (scored BETWEEN 0 AND 1),
     missing REAL CHECK (missing BETWEEN 0 AND 1e10), n_events INTEGER CHECK (n_events >= 0),
+    notes TEXT NOT NULL DEFAULT '', -- repairs and doubts, one a line
     weights TEXT, settings TEXT, rendering TEXT, made_stem TEXT,
     CHECK (state != 'done' OR (duration IS NOT NULL AND scored IS NOT NULL AND missing IS NOT NULL
         AND n_events IS NOT NULL AND made_stem IS NOT NULL AND hash IS NOT NULL))

@@ -77,6 +77,7 @@ def sum_up(book: Book) -> dict[str, Any]:
     counts = dict.fromkeys(STATES, 0)
     seconds, scored, missing, n_incomplete, n_events, n_with_events = 0.0, 0.0, 0.0, 0, 0, 0
     failures: dict[str, dict[str, Any]] = {}
+    notes: dict[str, dict[str, Any]] = {}
     for row in book.recordings():
         counts[row["state"]] += 1
         if row["state"] == DONE:
@@ -86,10 +87,10 @@ def sum_up(book: Book) -> dict[str, Any]:
             n_incomplete += row["missing"] > 0
             n_events += row["n_events"]
             n_with_events += row["n_events"] > 0
+            for text in row["notes"].splitlines():
+                _count(notes, _without_numbers(text), row["path"])
         elif row["state"] == QUARANTINED:
-            reason = plain_reason(row)
-            entry = failures.setdefault(reason, {"reason": reason, "n": 0, "example": row["path"]})
-            entry["n"] += 1
+            _count(failures, plain_reason(row), row["path"])
     skipped = book.skipped()
     hidden = any(item["may_hide"] for item in skipped)
     return {
@@ -105,9 +106,18 @@ def sum_up(book: Book) -> dict[str, Any]:
         "n_events": n_events,
         "n_with_events": n_with_events,
         "failures": sorted(failures.values(), key=lambda entry: -entry["n"]),
+        "notes": sorted(notes.values(), key=lambda entry: -entry["n"]),
         "skipped": skipped,
         "complete": book.run.get("finished") is not None and is_complete(counts, hidden),
     }
+
+
+def _count(entries: dict[str, dict[str, Any]], reason: str, path: str) -> None:
+    entries.setdefault(reason, {"reason": reason, "n": 0, "example": path})["n"] += 1
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"(?<![A-Za-z\d])\d+(\.\d+)?", "#", text)
 
 
 def plain_reason(row: Mapping[str, Any]) -> str:
@@ -119,4 +129,4 @@ def plain_reason(row: Mapping[str, Any]) -> str:
     text = str(row["error"])
     name = str(row["path"]).rpartition("/")[2]
     tail = text.partition(f"{name}: ")[2] or text
-    return re.sub(r"\d+(\.\d+)?", "#", re.split(r"; |\.(?: |$)", tail)[0])
+    return _without_numbers(re.split(r"; |\.(?: |$)", tail)[0])

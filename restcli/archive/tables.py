@@ -16,8 +16,8 @@ from restcli.files import make_folder, replacing
 
 _TEXT, _WHOLE, _REAL = "string", "Int64", "Float64"
 RECORDING_COLUMNS = (
-    "path state same_as size mtime_ns hash duration scored missing n_events attempts worker started finished seconds "
-    "error_class error weights settings outputs"
+    "path state same_as size mtime_ns hash duration scored missing n_events notes attempts worker started finished "
+    "seconds error_class error weights settings outputs"
 ).split()
 EVENT_COLUMNS = "path number onset duration label confidence channels picture hash weights".split()
 _KINDS = dict.fromkeys(("size", "mtime_ns", "n_events", "attempts", "number"), _WHOLE) | dict.fromkeys(

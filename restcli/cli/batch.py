@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LOG_EVERY = 30.0  # s
 _MOST_RUNNING = 8  # lines of the display
+_NOTED = 10  # kinds of repairs and doubts in the status
 
 
 app = typer.Typer()
@@ -218,6 +219,10 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"events       {facts['n_events']} in {facts['n_with_events']} recordings"
     for failure in facts["failures"]:
         yield f"failed       {failure['n']} x {failure['reason']}, e.g. {visible(failure['example'])}"
+    for entry in facts["notes"][:_NOTED]:
+        yield f"noted        {entry['n']} x {entry['reason']}, e.g. {visible(entry['example'])}"
+    if len(facts["notes"]) > _NOTED:
+        yield f"noted        {len(facts['notes']) - _NOTED} more repairs and doubts: see index.html"
     if others := facts["other_files"]:
         endings = ", ".join(f"{n} {visible(ending) or 'without ending'}" for ending, n in others.items())
         yield f"passed over  {sum(others.values())} other files: {endings}"

@@ -22,16 +22,15 @@ _OWN = "the weights' own"
 
 Weights = Annotated[str, typer.Option("--weights", "-w", help="Name of shipped weights, or path of a weights file.")]
 Step = Annotated[int, typer.Option(min=1, help="Seconds between scores.")]
-Threshold = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Probability that an event must reach.", show_default=_OWN)
-]
+_THRESHOLD_HELP = "Probability that an event must reach, above 0 and at most 1."
+Threshold = Annotated[float | None, typer.Option(help=_THRESHOLD_HELP, show_default=_OWN)]
 Passes = Annotated[int, typer.Option(min=0, help="Masked passes for an interval around each probability; 0 for none.")]
 Seed = Annotated[int, typer.Option(help="Seed of the masked passes.")]
 AllowMissing = Annotated[int | None, typer.Option(min=0, help="Nodes that a recording may lack.", show_default=_OWN)]
 ChannelMap = Annotated[Path | None, typer.Option(help='TOML file, one line for each channel: "their label" = "F3".')]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU if it can.")]
 Format = Annotated[
-    str, typer.Option("--format", "-f", help="Event tables, comma-separated: tsv, csv_bi, edf, xml, csv, json.")
+    str, typer.Option("--format", "-f", help="Event tables, comma-separated; restcli formats lists their names.")
 ]
 _PLOT_HELP = f"Format of the pictures: {'; '.join(PICTURES.values())}."
 Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help=_PLOT_HELP)]

@@ -71,12 +71,16 @@ def train(
 
     A recording without expert marks is an error; it is never taken as background.
     """
+    from restcli.marks.layouts import passed_over
     from restcli.train.settings import TrainSettings, adopt
+    from restcli.train.sources import SIMULATED
     from restcli.train.training import train as run
 
     settings = adopt(TrainSettings(**vars(chosen)))
     if given := {name: value for name, value in vars(shape).items() if value is not None}:
         settings = replace(settings, config=replace(settings.network, **given))
+    for line in (line for item in data if not item.startswith(SIMULATED) for line in passed_over(item)):
+        note(line)
     with _hint_to_resume(out, settings), progress_bar("train") as bar:
         result = run(data, out, settings, on_progress=bar or _log)
     say(str(result.path))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.events import Event, EventRule, Events, FloatArray, Scores
+from restcli.events import Event, EventRule, Events, FloatArray, Scores, check_threshold
 from restcli.signal.sequences import running_mean, true_runs
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ def rescore(found: Result | Scores, threshold: float | None = None, *, rule: Eve
     >>> len(rescore(scores)), len(rescore(scores, threshold=0.7))
     (1, 0)
     """
+    if threshold is not None:
+        check_threshold(threshold, "threshold")
     if isinstance(found, Scores):
         scores, start, rule = found, None, rule or EventRule()
     else:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.events import EventRule
+from restcli.events import EventRule, check_threshold
 from restcli.io.recording import Channel, Recording
 from restcli.nn.weights import DEFAULT_NAME, Weights
 from restcli.signal.contacts import contact_families, families_in_words, other_kind
-from restcli.signal.montage import Montage, derive, parse_label
+from restcli.signal.montage import Montage, derive, parse_label, parse_labels
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,17 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.step < 1 or int(self.step) != self.step:
-            raise UsageError("--step", f"{self.step} s", "a whole number of seconds, 1 or more")
-        if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise UsageError("--threshold", f"{self.threshold}", "a probability above 0 and at most 1")
-        if self.passes < 0 or self.passes == 1:
-            raise UsageError("--passes", f"{self.passes}", "0, or at least 2 passes")
-        if self.allow_missing is not None and self.allow_missing < 0:
-            raise UsageError("--allow-missing", f"{self.allow_missing}", "a number of nodes, 0 or more")
+        missing = self.allow_missing
+        if not _is_whole(self.step) or self.step < 1:
+            raise UsageError("--step", f"{self.step!r} s", "a whole number of seconds, 1 or more")
+        if self.threshold is not None:
+            check_threshold(self.threshold, "--threshold")
+        if not _is_whole(self.passes) or self.passes < 0 or self.passes == 1:
+            raise UsageError("--passes", f"{self.passes!r}", "0, or at least 2 passes")
+        if missing is not None and not (_is_whole(missing) and missing >= 0):
+            raise UsageError("--allow-missing", f"{missing!r}", "a number of nodes, 0 or more")
+        if not _is_whole(self.seed):
+            raise UsageError("--seed", f"{self.seed!r}", "a whole number")
 
     @classmethod
     def of(cls, **options: Any) -> Settings:
@@ -76,6 +81,10 @@ class Settings:
         if "weights" in options:
             options["weights"] = str(options["weights"])
         return cls(**options)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value) and float(value).is_integer()
 
 
 def needed_nodes(weights: Weights, settings: Settings) -> int:
@@ -100,7 +109,9 @@ def _unusable(channel: Channel, highest: float) -> str:
     if channel.problem:
         return channel.problem
     if channel.unit != "µV":
-        return f"its unit '{channel.unit}' is not a voltage" if channel.unit.strip() else "it has no unit"
+        if channel.unit in ("", "unknown"):
+            return "its unit is unknown" if channel.unit else "it has no unit"
+        return f"its unit '{channel.unit}' is not a voltage"
     if channel.sfreq < 2 * highest:
         return f"it is sampled at {channel.sfreq:g} Hz, too slowly for the {highest:g} Hz that the weights look at"
     return ""
@@ -167,8 +178,8 @@ def _why_too_few(recording: Recording, montage: Montage, n_nodes: int, highest: 
     text = f"{kind}; {text}" if kind else text
     unusable = [
         (channel.label, reason)
-        for channel in recording.channels
-        if (reason := _unusable(channel, highest)) and parse_label(channel.label) is not None
+        for channel, ends in zip(recording.channels, parse_labels(labels), strict=True)
+        if (reason := _unusable(channel, highest)) and ends is not None
     ]
     if not unusable:
         return text
@@ -179,7 +190,8 @@ def _why_too_few(recording: Recording, montage: Montage, n_nodes: int, highest: 
 def _remedy(labels: Sequence[str], montage: Montage, settings: Settings) -> str:
     """Say what may help: a map if a usable channel has no known name, fewer nodes if there are any."""
     mapped = dict(settings.channel_map)
-    unnamed = any(label and parse_label(mapped.get(label, label)) is None for label in labels)
+    read = zip(labels, parse_labels([mapped.get(label, label) for label in labels]), strict=True)
+    unnamed = any(label and ends is None for label, ends in read)
     ways = ["name the channels with --channel-map"] if unnamed or montage.contacts else []
     if montage.nodes:
         ways.append("accept fewer with --allow-missing")

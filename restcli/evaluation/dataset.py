@@ -15,7 +15,7 @@ from restcli.evaluation.cases import evaluate_cases
 from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import Case, Float
 from restcli.io.registry import open_recording
-from restcli.marks.layouts import Item, find_items
+from restcli.marks.layouts import Item, find_items, passed_over
 from restcli.nn.baselines import AMPLITUDE, BAND_POWER, amplitude_baseline, band_powers
 from restcli.nn.weights import load_weights
 
@@ -42,7 +42,7 @@ def evaluate_dataset(
     if not cases:
         raise RestError(str(data), f"no recording could be scored ({failed[0]})")
     weights = detector.weights
-    notes = [f"not scored, counted nowhere: {text}" for text in failed]
+    notes = [*(f"not scored, counted nowhere: {text}" for text in failed), *passed_over(data)]
     model = f"{weights.name} ({weights.sha256[:8]})"
     return evaluate_cases(cases, rule=rule_in_force(weights, settings), model=model, seed=seed, notes=notes)
 

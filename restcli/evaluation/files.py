@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from restcli.errors import AnnotationError, UsageError
@@ -178,5 +179,8 @@ def _pair(
         note = f"{name}: expert's {expert.duration:.2f} s used, detections say {detected.duration:.2f} s"
         notes.append(f"{note} (szcore-evaluation would drop all detections)")
     if detected.duration != expert.duration:
-        detected = merge_events(detected.events, expert.duration, detected.start)
+        merged = merge_events(detected.events, expert.duration, detected.start)
+        unscored = tuple(replace(s, stop=min(s.stop, expert.duration)) for s in detected.unscored)
+        unscored = tuple(span for span in unscored if span.stop > span.start)
+        detected = replace(merged, unscored=unscored, ignored=detected.ignored)
     return Case(name, patient, expert, detected), notes

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from restcli.errors import RecordingError
+from restcli.io.edf_header import decode
 
 ANY_FORMAT = "an EDF, BDF, BrainVision, Nihon Kohden, Persyst or EEGLAB recording"
 # Headers of other makers are text of some kilobytes; Persyst adds comments.
@@ -114,9 +115,19 @@ def named_beside(header: Path, name: str, *, endings: Iterable[str]) -> Path | N
         what = "it names a file other than the one beside it that has its own name"
     elif own is None and (theirs := sibling(named, (header.suffix,))) is not None and not theirs.samefile(header):
         what = "it names a file of another recording, whose header lies beside it"
+    elif own is None and _is_named_twice(header, named):
+        what = "another header beside it names the same file of samples"
     if what:
         raise RecordingError(str(header), what, "the file that belongs to it", "Correct the header or the names")
     return named
+
+
+def _is_named_twice(header: Path, named: Path) -> bool:
+    """Tell whether a file that bears the name of no header is named by another header of the same kind."""
+    others = (
+        file for file in header.parent.iterdir() if file.suffix.lower() == header.suffix.lower() and file != header
+    )
+    return any(named.name.lower() in decode(read_header(file)).lower() for file in others)
 
 
 def renamed(header: Path, name: str, found: Path) -> tuple[str, ...]:

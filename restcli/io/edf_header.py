@@ -43,7 +43,7 @@ class EdfSignal:
     """One signal of an EDF or BDF file; ``value = digital * scale + shift`` in `unit`."""
 
     label: str
-    unit: str  # "µV" when the header names a voltage, else the text in the header
+    unit: str  # see `known_unit`
     scale: float  # NaN, as `shift`, when there is a problem
     shift: float
     digital_min: int
@@ -129,6 +129,17 @@ def microvolts(unit: str) -> float | None:
     (1000.0, None)
     """
     return _MICROVOLTS.get(unit.lower().rstrip("."))
+
+
+def known_unit(text: str) -> str:
+    """Return "µV" for a voltage, another known unit as it is, and "unknown" for other text, which may name a patient.
+
+    >>> known_unit("mV"), known_unit("mmHg"), known_unit("Schmidt"), known_unit("")
+    ('µV', 'mmHg', 'unknown', '')
+    """
+    if microvolts(text) is not None:
+        return "µV"
+    return text if not text or text.lower() in _OTHER_UNITS else "unknown"
 
 
 def names(labels: Iterable[str], limit: int = 6) -> str:
@@ -274,9 +285,9 @@ def _signals(columns: list[list[bytes]], fields: _Fields, family: str) -> list[E
                 assumed.append(name)
                 text = "µV"
             elif factor is None and text.lower() not in _OTHER_UNITS:
-                odd.append((name, text))
+                odd.append(name)
             scale, shift, problem = _calibration(numbers, 1.0 if factor is None else factor)
-            text = text if factor is None else "µV"
+            text = known_unit(text)
         if n_samples == 0:
             problem = "it holds no samples"
         low, high = (
@@ -287,8 +298,7 @@ def _signals(columns: list[list[bytes]], fields: _Fields, family: str) -> list[E
     if assumed:
         fields.repairs.append(f"{names(assumed)}: no unit that can be read in the header; microvolts assumed")
     if odd:
-        units = ", ".join(f"'{unit}'" for unit in sorted({unit for _, unit in odd})[:6])
-        fields.repairs.append(f"{names(name for name, _ in odd)}: unit {units} unknown; left out")
+        fields.repairs.append(f"{names(odd)}: unit unknown; left out")
     return signals
 
 

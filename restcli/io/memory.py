@@ -22,7 +22,7 @@ from restcli.errors import RecordingError, UsageError
 from restcli.io.edf_header import check_length
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.signal import resampling
-from restcli.signal.montage import parse_label
+from restcli.signal.montage import parse_labels
 from restcli.signal.quality import FLAT_STD
 from restcli.signal.resampling import Signal
 from restcli.signal.sequences import true_runs
@@ -220,7 +220,7 @@ def _recording(
 
 def _usual_spread(memory: MemorySource, names: Sequence[str]) -> float:
     """Return the standard deviation within a second, µV, of the liveliest EEG channel; 0 when there is none."""
-    eeg = [row for row, name in enumerate(names) if parse_label(name) is not None]
+    eeg = [row for row, ends in enumerate(parse_labels(names)) if ends is not None]
     n_samples = memory.n_samples
     length = min(n_samples, max(2, round(float(memory.rate))))
     if not eeg:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import ANY_FORMAT, named_beside, read_header, renamed, sibling
-from restcli.io.edf_header import check_length, decode, microvolts
+from restcli.io.edf_header import check_length, decode, known_unit, microvolts
 from restcli.io.edf_times import place
 from restcli.io.mne_reader import WHOLE, MneSource, foreign, stamps_of
 from restcli.io.recording import Channel, Recording, Segment
@@ -174,7 +174,7 @@ def of_raw(raw: Any, source: MneSource, kind: str, units: Sequence[str], *, repa
     channels, factors = [], []
     for label, unit in zip(raw.ch_names, units, strict=True):
         factor = microvolts(unit)
-        channels.append(Channel(label, unit if factor is None else "µV", float(rate), n_samples, math.nan, math.nan))
+        channels.append(Channel(label, known_unit(unit), float(rate), n_samples, math.nan, math.nan))
         factors.append(1.0 if factor is None else factor)
     clock = raw.info["meas_date"]
     return Recording(

@@ -35,7 +35,7 @@ class Channel:
     """A stored signal."""
 
     label: str  # as in the file, without padding
-    unit: str  # of what `Recording.blocks` gives: "µV", or the file's own unit when that is not a voltage
+    unit: str  # of what `Recording.blocks` gives: "µV", or another unit, see `known_unit`
     sfreq: float  # stored sampling rate, Hz
     n_samples: int
     minimum: float  # value at the digital limit, in `unit`; NaN when unknown

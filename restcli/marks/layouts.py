@@ -12,8 +12,9 @@ from pathlib import Path
 
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
+from restcli.io.companions import ANY_FORMAT
 from restcli.io.recording import Recording
-from restcli.io.registry import is_recording, open_recording
+from restcli.io.registry import COMPRESSED, is_recording, open_recording, why_no_recording
 from restcli.marks.chbmit import read_summary
 from restcli.marks.registry import ENDINGS, may_hold_events, read_events
 from restcli.marks.siena import read_list
@@ -83,7 +84,7 @@ def find_items(path: str | Path) -> tuple[Item, ...]:
         raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings")
     recordings = [root] if root.is_file() else list(_walk(root))
     if not recordings:
-        raise RecordingError(str(root), "holds no recordings", "EDF, BDF, BrainVision, EEGLAB or Persyst files")
+        raise RecordingError(str(root), "holds no recordings", ANY_FORMAT)
     found = {recording: _find(recording, root) for recording in recordings}
     missing = [str(recording) for recording, item in found.items() if item is None]
     if missing:
@@ -97,13 +98,20 @@ def find_items(path: str | Path) -> tuple[Item, ...]:
     return tuple(item for item in found.values() if item is not None)
 
 
+def passed_over(path: str | Path) -> tuple[str, ...]:
+    """Name the recordings that `find_items` leaves out because they are compressed."""
+    reasons = ((file, why_no_recording(file)) for file in _files(Path(path)))
+    return tuple(f"left out: {file} {reason}" for file, reason in reasons if reason == COMPRESSED)
+
+
 def _walk(root: Path) -> Iterator[Path]:
+    return (path for path in _files(root) if is_recording(path))
+
+
+def _files(root: Path) -> Iterator[Path]:
     for folder, inside, names in os.walk(root):
         inside[:] = sorted(name for name in inside if not name.startswith(".") and name != "derivatives")
-        for name in sorted(names):
-            path = Path(folder, name)
-            if is_recording(path):
-                yield path
+        yield from (Path(folder, name) for name in sorted(names))
 
 
 def _find(recording: Path, root: Path) -> Item | None:

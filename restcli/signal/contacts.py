@@ -10,6 +10,8 @@ _HIGHEST = {"FP": 2, "A": 2, "M": 2, "O": 2, "I": 2, "OI": 2, "SP": 2, "PG": 2, 
 _HIGHEST |= {"C": 6, "FC": 6, "CP": 6} | dict.fromkeys("AF F FT FTT T TP TTP P PO POO PPO".split(), 12)
 # Families in which scalp recordings have O9 and O10 beyond that.
 _OUTLYING = frozenset({("O", 9), ("O", 10), ("I", 9), ("I", 10)})
+# Contacts of the longest depth electrode. Amplifiers name unused inputs by higher numbers: C25 to C59.
+_LONGEST_ELECTRODE = 18
 # Scalp recordings have T1 to T6, and a few lone positions may follow each other elsewhere.
 _SCALP_RUN = {"T": 6}
 _SHORT_RUN = 4
@@ -37,10 +39,13 @@ def contact_families(labels: Sequence[str]) -> dict[str, list[int]]:
             names.add(name)
             if family and family.rstrip("'") not in _AUXILIARY:
                 families.setdefault(family, set()).add(number)
+    frontal = {"FP1", "FP2"} <= names
+    if frontal or names & _MIDLINE:
+        families = {family: _without_inputs(family, numbers) for family, numbers in families.items()}
     sure = {family for family, numbers in families.items() if _beyond_scalp(family, numbers)}
     runs = {family for family, numbers in families.items() if _is_run(family, numbers)}
     foreign = {family for family in runs if family not in _HIGHEST}
-    on_scalp = bool(names & _MIDLINE) or ({"FP1", "FP2"} <= names and "FP" not in sure | runs)
+    on_scalp = bool(names & _MIDLINE) or (frontal and "FP" not in sure | runs)
     dense_cap = on_scalp and bool({"FC", "CP", "AF"} & families.keys())
     if not on_scalp and (sure or len(foreign) >= 2 or len(runs) >= 3):
         found = set(families)
@@ -93,6 +98,12 @@ def _parts(label: str) -> Iterator[tuple[str, str, int]]:
             yield f"{family}{int(found[3])}", family, int(found[3])
         elif end:
             yield end, "", 0
+
+
+def _without_inputs(family: str, numbers: set[int]) -> set[int]:
+    """Leave out unused inputs of an amplifier, which a wide hole separates from the electrodes of the family."""
+    electrodes = {number for number in numbers if number <= _LONGEST_ELECTRODE}
+    return electrodes if electrodes and max(electrodes) <= _HIGHEST.get(family, 0) else numbers
 
 
 def _beyond_scalp(family: str, numbers: set[int]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 
@@ -62,6 +62,11 @@ _OTHER_ELECTRODES = frozenset(
 # What may stand after the hyphen of a referential label: the name of a reference, not an electrode.
 _REFERENCES = frozenset("REF LE AR AVG AVE AV CAR REFERENCE G1 G2 GND 0 LER A1A2 A1+A2 M1M2 LINKED MW MOY".split())
 
+# So many electrodes against one name of another kind show that it is a common reference, such as CS2 in "F7-CS2",
+# unless it names what was computed from several electrodes.
+_MANY = 6
+_COMPUTED = frozenset("CSD LAP LAPL LAPLACE LAPLACIAN HJORTH SL".split())
+
 _KERNEL_CUTOFF = 0.9
 
 
@@ -85,6 +90,26 @@ def parse_label(label: str) -> tuple[str, str] | None:
     >>> [parse_label(label) for label in ("EEG T7-REF", "FP1-F7", "Fp2", "EEG C3P-REF")]
     [('T3', 'ref:REF'), ('FP1', 'F7'), ('FP2', 'ref:'), None]
     """
+    return _parse(label, _REFERENCES)
+
+
+def parse_labels(labels: Sequence[str]) -> list[tuple[str, str] | None]:
+    """Read the labels of a recording as `parse_label` does, where many electrodes share a reference of any name.
+
+    >>> parse_labels(["F3-CS2", "F4-CS2", "C3-CS2", "C4-CS2", "O1-CS2", "O2-CS2", "X-CS2"])[4:]
+    [('O1', 'ref:CS2'), ('O2', 'ref:CS2'), None]
+    """
+    ends = [tokens for label in labels if len(tokens := _tokens(label)) == 2]
+    electrodes: dict[str, set[str | None]] = {}
+    for first, second in ends:
+        if _electrode(first) is not None and _electrode(second) is None:
+            electrodes.setdefault(second, set()).add(_electrode(first))
+    common = {name for name, found in electrodes.items() if len(found) >= _MANY} - _COMPUTED
+    return [_parse(label, _REFERENCES | common) for label in labels]
+
+
+def _tokens(label: str) -> list[str]:
+    """Return the ends of a channel in capitals, without what stands before and after them."""
     text = re.sub(r"[\x00\s]+", " ", label).strip().upper()
     text = re.sub(r"^(?:EEG|POL)(?:[ _:.]+|(?=[A-Z]))", "", text)
     text = re.sub(r"^\d+ +(?=[A-Z])", "", text)  # a running number before the name
@@ -92,6 +117,11 @@ def parse_label(label: str) -> tuple[str, str] | None:
     tokens = [token.strip() for token in re.split(r"\s*[-–/_]\s*|\s+", text) if token.strip()]
     if len(tokens) == 3 and tokens[2] in {"0", "1", "2", "3"} and _electrode(tokens[1]) is not None:
         tokens = tokens[:2]
+    return tokens
+
+
+def _parse(label: str, references: Set[str]) -> tuple[str, str] | None:
+    tokens = _tokens(label)
     if not 1 <= len(tokens) <= 2:
         return None
     electrode = _electrode(tokens[0])
@@ -102,7 +132,7 @@ def parse_label(label: str) -> tuple[str, str] | None:
     other = _electrode(tokens[1])
     if other is not None:
         return (electrode, other) if other != electrode else None
-    if tokens[1] in _REFERENCES:
+    if tokens[1] in references:
         return electrode, f"ref:{tokens[1]}"
     return None
 
@@ -207,9 +237,8 @@ def _contacts(labels: Sequence[str], channel_map: Mapping[str, str]) -> tuple[in
     if not families:
         return ()
     doubted = set(open_to_doubt)
-    return tuple(
-        i for i, label in enumerate(labels) if label in doubted and is_contact(label, families) and parse_label(label)
-    )
+    read = zip(labels, parse_labels(labels), strict=True)
+    return tuple(i for i, (label, ends) in enumerate(read) if ends and label in doubted and is_contact(label, families))
 
 
 Edge = tuple[str, str, int]
@@ -220,8 +249,8 @@ def _channel_edges(labels: Sequence[str], channel_map: Mapping[str, str]) -> tup
     edges: list[Edge] = []
     seen: set[tuple[str, str]] = set()
     duplicates = []
-    for index, label in enumerate(labels):
-        ends = parse_label(channel_map.get(label, channel_map.get(label.strip(), label)))
+    mapped = [channel_map.get(label, channel_map.get(label.strip(), label)) for label in labels]
+    for index, ends in enumerate(parse_labels(mapped)):
         if ends is None:
             continue
         if ends in seen:
