@@ -74,7 +74,8 @@ def test_tables_hold_everything(out: Path) -> None:
     import pyarrow.parquet as parquet
 
     paths = export_tables(out, out / "export")
-    assert [path.name for path in paths] == ["recordings.csv", "recordings.parquet", "events.csv", "events.parquet"]
+    tables = ("recordings", "events", "reviewed_events")
+    assert [path.name for path in paths] == [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]
     with paths[0].open(newline="", encoding="utf-8") as stream:
         recordings = {row["path"]: row for row in csv.DictReader(stream)}
     assert len(recordings) == 5 and recordings["c.edf"]["same_as"] == EVIL

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from restcli.archive.ledger import DONE
+from restcli.archive.reviews import Reviews
 from restcli.archive.survey import Book, sum_up
 from restcli.archive.walk import outputs_folder
 from restcli.files import replacing
@@ -19,6 +20,7 @@ from restcli.text import duration_in_words, visible
 
 # A browser sorts this many rows in about a second; whoever has more wants `restcli batch export`.
 MOST_ROWS = 20_000
+_VERDICTS = ("accepted", "rejected", "unsure", "not_judged", "added")
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,12 @@ def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[_Table
         yield _Table("notes", "Repairs and doubts", ("count", "what", "example"), notes, len(notes))
     if skipped:
         yield _Table("skipped", "Not walked", ("path", "reason"), skipped, len(skipped))
-    headings = ("recording", "#", "onset s", "duration s", "type", "confidence", "where", "page")
-    events = (_event_cells(row, place) for row in book.events())
+    reviews = Reviews.of(book)
+    headings = ("recording", "#", "onset s", "duration s", "type", "confidence", "where", "page", "verdict")
+    events = (_event_cells(row | reviews.verdict(row), place) for row in book.events())
     yield _Table("events", "Events", headings, events, facts["n_events"])
-    headings = ("recording", "state", "duration s", "scored %", "events", "overview", "table", "note")
-    recordings = (_recording_cells(row, place) for row in book.recordings())
+    headings = ("recording", "state", "duration s", "scored %", "events", "overview", "table", "review", "note")
+    recordings = (_recording_cells(row | reviews.columns(row), place) for row in book.recordings())
     yield _Table("recordings", "Recordings", headings, recordings, sum(facts["counts"].values()))
 
 
@@ -88,13 +91,14 @@ def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         "" if row["confidence"] is None else f"{row['confidence']:.2f}",
         row["channels"].replace(",", ", "),
         _link(place + row["picture"], "page") if row["picture"] else "",
+        f"{row['verdict']} ({row['reviewer']})" if row.get("reviewer") else "",
     )
 
 
 def _recording_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
     if row["state"] != DONE:
         note = row["error"] or (f"same content as {row['same_as_path']}" if row["same_as_path"] else "")
-        return (row["path"], row["state"], "", "", "", "", "", note)
+        return (row["path"], row["state"], "", "", "", "", "", "", note)
     outputs = json.loads(row["outputs"])
     missing = [f"incomplete: {duration_in_words(row['missing'])} are missing"] if row["missing"] > 0 else []
     overview = next((name for name in outputs if Path(name).stem.endswith("_overview")), None)
@@ -107,8 +111,18 @@ def _recording_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         row["n_events"],
         _link(place + overview, "overview") if overview else "",
         _link(place + table, "table") if table else "",
+        _review_cell(row),
         "; ".join([*missing, *row["notes"].splitlines()]),
     )
+
+
+def _review_cell(row: Mapping[str, Any]) -> str:
+    """Say what reviewers made of a recording, or that they speak of an earlier result."""
+    if not row.get("reviewers"):
+        return ""
+    counts = ", ".join(f"{row[f'n_{name}']} {name.replace('_', ' ')}" for name in _VERDICTS if row[f"n_{name}"])
+    outdated = "" if row["review"] == "current" else f" ({row['review']})"
+    return f"{row['reviewers'].replace(',', ', ')}: {counts or 'nothing to judge'}{outdated}"
 
 
 def _link(target: str, text: str) -> dict[str, str]:

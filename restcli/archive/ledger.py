@@ -378,7 +378,7 @@ class Ledger:
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events of the recordings of the last walk that are done, in order of path and onset."""
         for row in self._rows(
-            "SELECT r.path, r.hash, r.weights, e.* FROM recordings r JOIN events e ON e.recording = r.id "
+            "SELECT r.path, r.hash, r.weights, r.made_stem, e.* FROM recordings r JOIN events e ON e.recording = r.id "
             "WHERE r.seen = (SELECT MAX(id) FROM runs) AND r.state = 'done' ORDER BY r.path, e.number"
         ):
             if row["picture"] is not None and not is_output_of(row["path"], row["picture"]):

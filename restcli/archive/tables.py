@@ -11,29 +11,37 @@ from typing import Any
 
 import pandas as pd
 
+from restcli.archive.reviews import Reviews
 from restcli.archive.survey import Book
 from restcli.files import make_folder, replacing
 
 _TEXT, _WHOLE, _REAL = "string", "Int64", "Float64"
 RECORDING_COLUMNS = (
     "path state same_as size mtime_ns hash duration scored missing n_events notes attempts worker started finished "
-    "seconds error_class error weights settings outputs"
+    "seconds error_class error weights settings outputs review reviewers n_accepted n_rejected n_unsure "
+    "n_not_judged n_added"
 ).split()
-EVENT_COLUMNS = "path number onset duration label confidence channels picture hash weights".split()
-_KINDS = dict.fromkeys(("size", "mtime_ns", "n_events", "attempts", "number"), _WHOLE) | dict.fromkeys(
+EVENT_COLUMNS = "path number onset duration label confidence channels picture hash weights verdict reviewer".split()
+REVIEWED_COLUMNS = "path number onset duration label confidence channels review reviewers".split()
+_COUNTS = tuple(name for name in RECORDING_COLUMNS if name.startswith("n_"))
+_KINDS = dict.fromkeys(("size", "mtime_ns", "attempts", "number", *_COUNTS), _WHOLE) | dict.fromkeys(
     ("duration", "scored", "missing", "seconds", "onset", "confidence"), _REAL
 )
 _AT_ONCE = 5_000
 
 
 def export_tables(out: str | Path, folder: str | Path) -> tuple[Path, ...]:
-    """Write recordings.csv, recordings.parquet, events.csv and events.parquet from the ledgers in `out`."""
+    """Write recordings, events and events after review, each as CSV and Parquet, from the ledgers in `out`."""
     folder = make_folder(folder)
     with Book(out) as book:
-        recordings = (row | {"same_as": row["same_as_path"]} for row in book.recordings())
+        reviews = Reviews.of(book)
+        recordings = (row | {"same_as": row["same_as_path"]} | reviews.columns(row) for row in book.recordings())
+        events = (row | reviews.verdict(row) for row in book.events())
+        reviewed = (event for row in book.recordings() for event in reviews.events(row))
         return (
             *_export(recordings, RECORDING_COLUMNS, folder / "recordings"),
-            *_export(book.events(), EVENT_COLUMNS, folder / "events"),
+            *_export(events, EVENT_COLUMNS, folder / "events"),
+            *_export(reviewed, REVIEWED_COLUMNS, folder / "reviewed_events"),
         )
 
 

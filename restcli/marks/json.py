@@ -18,7 +18,8 @@ def _matches(head: Head) -> bool:
     return head.first.startswith("{") and b"restcli-events" in head.raw
 
 
-def _read(path: Path) -> Table:
+def read_table(path: Path) -> Table:
+    """Read a table of events as `_write` makes it."""
     where = str(path)
     try:
         content = json.loads(decode(read_bytes(path)))
@@ -100,4 +101,4 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
 
 
-FORMATS = (Format("json", "everything, unrounded", (".json",), _matches, _read, _write),)
+FORMATS = (Format("json", "everything, unrounded", (".json",), _matches, read_table, _write),)

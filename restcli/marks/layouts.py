@@ -17,6 +17,7 @@ from restcli.io.recording import Recording
 from restcli.io.registry import COMPRESSED, is_recording, open_recording, why_no_recording
 from restcli.marks.chbmit import read_summary
 from restcli.marks.registry import ENDINGS, may_hold_events, read_events
+from restcli.marks.reviewed import find_reviewed, read_claims
 from restcli.marks.siena import read_list
 from restcli.marks.table import Table, decode, read_bytes, read_cells, to_events
 from restcli.marks.types import known_type
@@ -78,10 +79,15 @@ class Layout:
 
 
 def find_items(path: str | Path) -> tuple[Item, ...]:
-    """Find recordings by one of `LAYOUTS`, or with ``X_events.tsv`` beside each; none without marks is background."""
+    """Find recordings by one of `LAYOUTS`, or with ``X_events.tsv`` beside each; none without marks is background.
+
+    A folder that ``restcli review apply`` wrote to stands for the recordings that were reviewed, wherever they are.
+    """
     root = Path(path)
     if not root.exists():
         raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings")
+    if reviewed := find_reviewed(root):
+        return tuple(_reviewed(recording, report, root) for recording, report in reviewed.items())
     recordings = [root] if root.is_file() else list(_walk(root))
     if not recordings:
         raise RecordingError(str(root), "holds no recordings", ANY_FORMAT)
@@ -123,8 +129,17 @@ def _find(recording: Path, root: Path) -> Item | None:
     marks = _beside(recording)
     if marks is None:
         return None
-    place = recording.relative_to(root) if root.is_dir() else Path(recording.name)
-    return Item(recording, Marks(marks), patient_of(place), None, "folder")
+    return Item(recording, Marks(marks), patient_of(_place(recording, root)), None, "folder")
+
+
+def _reviewed(recording: Path, report: Path, root: Path) -> Item:
+    marks = Marks(report, "reviewed", lambda path, _: {"reviewed": read_claims(path)})
+    return Item(recording, marks, patient_of(_place(report, root)), None, "reviewed")
+
+
+def _place(path: Path, root: Path) -> Path:
+    """Return where a file lies in a data folder."""
+    return path.relative_to(root) if root.is_dir() else Path(path.name)
 
 
 def _beside(recording: Path) -> Path | None:
@@ -209,6 +224,7 @@ def _seizeit(recording: Path, match: re.Match[str]) -> Item | None:
 
 
 LAYOUTS = (
+    Layout("reviewed", "outputs of restcli review apply", re.compile(r"(?!)"), lambda *_: None),  # see `find_items`
     Layout("bids", "BIDS-EEG with SzCORE events", re.compile(r"(sub-[A-Za-z0-9]+)_(?:\S+_)?eeg"), _bids),
     Layout("tusz", "TUSZ as downloaded", re.compile(r"([a-z0-9]{8})_s\d+_t\d+"), _tusz),
     Layout("chbmit", "CHB-MIT", re.compile(r"(chb\d\d)[a-z]?_\d+\+?"), _chbmit),

@@ -105,6 +105,7 @@ def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) 
         "burden": burden_of(events, result.scores.announced).to_dict(),
         "review": {
             "reviewers": list(review.reviewers),
+            "read_whole_by": list(review.read_by),
             "of": {"report": sha256_of(result.path), "events": result.digest},
             "journal": {
                 "name": journal,

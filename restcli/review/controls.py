@@ -15,14 +15,14 @@ def control_stretches(result: StoredResult) -> dict[str, Event]:
     """Return control stretches by id; the same ones each time for the same events."""
     generator = np.random.default_rng(int(result.digest[:16], 16))
     detected = [(event.onset, event.stop) for event in result.found]
-    taken = detected + [(span.start, span.stop) for span in result.unscored]
+    taken = np.array(detected + [(span.start, span.stop) for span in result.unscored], dtype=float).reshape(-1, 2)
     found: list[Event] = []
     for onset, stop in detected:
         length = stop - onset
-        for _ in range(_TRIES):
-            start = round(float(generator.uniform(0, max(0.0, result.duration - length))), 2)
-            if all(start + length + _APART < low or start - _APART > high for low, high in taken):
-                taken.append((start, start + length))
-                found.append(Event(start, length))
-                break
+        starts = np.round(generator.uniform(0, max(0.0, result.duration - length), _TRIES), 2)
+        apart = (starts[:, None] + length + _APART < taken[:, 0]) | (starts[:, None] - _APART > taken[:, 1])
+        free = starts[apart.all(axis=1)]
+        if len(free):
+            taken = np.vstack([taken, (free[0], free[0] + length)])
+            found.append(Event(float(free[0]), length))
     return {f"c{number}": event for number, event in enumerate(sorted(found), start=1)}

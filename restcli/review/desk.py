@@ -23,7 +23,7 @@ from restcli.review.montages import NAMES, SIDES, View, channel_kind, region_of,
 from restcli.review.pages import PageRequest, read_page
 from restcli.review.stored import StoredResult, read_result
 from restcli.review.strip import sample_trend, strip_of
-from restcli.review.verdicts import Review, in_force, named_events, review_of
+from restcli.review.verdicts import Review, named_events, review_of
 from restcli.text import count
 
 _SENSITIVITIES = (7, 10, 15, 20, 30, 50, 70, 100)  # µV/mm, of EEG machines
@@ -42,6 +42,7 @@ _TYPES = (
     ("sz_gen_m_spasms", "spasms"),
     ("sz_uo", "unknown onset"),
 )
+_SAMPLE, _SEED = 20, 0  # recordings without events that are drawn to estimate what is missed
 _LOOKS = 8  # stretches of 10 s that the sensitivity is chosen by
 
 
@@ -109,7 +110,7 @@ class Case:
 
     def summary(self) -> dict[str, Any]:
         """Return the line of the queue."""
-        review, events = self.review(), self.result.found
+        review, events = self.review(self.reviewer if self.blind else None), self.result.found
         sure = [event.confidence for event in events if not math.isnan(event.confidence)]
         near = min((abs(value - self.result.rule.threshold) for value in sure), default=None)
         report = self.result.report["scored"]
@@ -123,7 +124,7 @@ class Case:
             "top_confidence": None if self.blind or not sure else max(sure),
             "uncertain": None if self.blind or near is None else round(near, 6),
             "reviewers": list(review.reviewers),
-            "read": sorted({entry.reviewer for entry in in_force(self.entries()) if entry.action == "read"}),
+            "read": sorted(review.read_by),
             "sample": self.sample,
         }
 
@@ -254,8 +255,11 @@ class Desk:
 
 def open_desk(reports: Mapping[str, Path], *, reviewer: str, blind: bool) -> Desk:
     """Put stored results on the desk: run reports by the names that people see."""
+    results = {name: read_result(path) for name, path in reports.items()}
+    empty = [name for name, result in results.items() if not result.found]
+    drawn = set(np.random.default_rng(_SEED).permutation(empty)[:_SAMPLE].tolist()) if len(results) > 1 else set()
     cases = {
-        str(number): Case(str(number), name, read_result(path), reviewer, blind)
-        for number, (name, path) in enumerate(reports.items())
+        str(number): Case(str(number), name, result, reviewer, blind, sample=name in drawn)
+        for number, (name, result) in enumerate(results.items())
     }
     return Desk(cases, reviewer, blind)

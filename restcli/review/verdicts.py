@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from restcli.events import Event, Events, Span, merge_events
 from restcli.review.entries import Entry
@@ -32,7 +32,8 @@ class Review:
     """The state of a review."""
 
     items: Mapping[str, Item]
-    reviewers: tuple[str, ...] = field(default=())
+    reviewers: tuple[str, ...] = ()
+    read_by: tuple[str, ...] = ()  # who read the whole recording, so that what they did not add is no seizure to them
 
     def of(self, kind: str) -> list[Item]:
         """Return the items of a kind: e, a or c."""
@@ -58,7 +59,8 @@ def review_of(entries: Sequence[Entry], detected: Mapping[str, Event], *, review
     """Return what the entries, all on these events, or those of one reviewer, amount to; the last word counts."""
     chosen = [entry for entry in entries if reviewer in (None, entry.reviewer)]
     items = {name: Item(name, event) for name, event in detected.items()}
-    for entry in in_force(chosen):
+    valid = in_force(chosen)
+    for entry in valid:
         known = items.get(entry.event)
         if entry.action == "remove":
             items.pop(entry.event, None)
@@ -66,7 +68,11 @@ def review_of(entries: Sequence[Entry], detected: Mapping[str, Event], *, review
             items[entry.event] = _changed(Item(entry.event, Event(0.0, 1.0), ACCEPTED), entry)
         elif known is not None:
             items[entry.event] = _changed(known, entry)
-    return Review(items, tuple(dict.fromkeys(entry.reviewer for entry in chosen)))
+    return Review(
+        items,
+        reviewers=tuple(dict.fromkeys(entry.reviewer for entry in chosen)),
+        read_by=tuple(dict.fromkeys(entry.reviewer for entry in valid if entry.action == "read")),
+    )
 
 
 def in_force(entries: Sequence[Entry]) -> list[Entry]:

@@ -21,6 +21,7 @@ from restcli.train.settings import TrainSettings
 from restcli.train.store import (
     N_BINS,
     SFREQ,
+    UNKNOWN,
     Examples,
     Float32Array,
     Labels,
@@ -71,7 +72,7 @@ def _real_tasks(path: Path, settings: TrainSettings) -> list[Task]:
         recording = open_recording(item.recording_path)
         _montage(recording, settings.nodes)
         events = item.marks.read(recording)
-        marks = repr([(e.onset, e.duration, e.label) for e in events])
+        marks = repr([(e.onset, e.duration, e.label) for e in events] + [(s.start, s.stop) for s in events.unscored])
         key = content_key("real", recording_hash(item.recording_path), marks)
         patient = f"{item.source}/{item.patient}"
         tasks.append(Task(key, item.source, patient, item.split or "", path=item.recording_path, events=events))
@@ -178,9 +179,11 @@ def _stretch(
 
 
 def _second_labels(events: Events, start: float, n_seconds: int) -> Labels:
-    """Label each second by what holds at its middle."""
+    """Label each second by what holds at its middle; nothing is learnt where the marks claim nothing."""
     middle = start + np.arange(n_seconds) + 0.5
     labels = np.zeros(n_seconds, dtype=np.int8)
+    for span in events.unscored:
+        labels[(middle >= span.start) & (middle < span.stop)] = UNKNOWN
     for event in events:
         labels[(middle >= event.onset) & (middle < event.stop)] = type_label(event.label)
     return labels

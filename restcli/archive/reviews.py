@@ -1,0 +1,102 @@
+"""What reviewers said about the recordings of an archive, as ``restcli review apply`` left it beside their outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from restcli.archive.ledger import DONE
+from restcli.archive.survey import Book
+from restcli.archive.walk import is_output_of, outputs_folder
+from restcli.errors import OutputError
+from restcli.files import sha256_of
+from restcli.output.bundle import REVIEWED
+
+OUTDATED = "on an earlier result"
+
+
+@dataclass(frozen=True, eq=False)
+class Reviews:
+    """The reviews of an archive, read when they are asked for."""
+
+    folder: Path  # of outputs
+
+    @classmethod
+    def of(cls, book: Book) -> Reviews:
+        """Return the reviews beside the outputs of an open book."""
+        return cls(outputs_folder(str(book.run.get("archive", "")), book.out))
+
+    def report(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the report after review of a row of recordings or events; None when there is none."""
+        stem = row.get("made_stem")
+        if not stem or not is_output_of(row["path"], f"{stem}_run.json"):
+            return None
+        path = self.folder / f"{stem}_run{REVIEWED}.json"
+        return _read(path, path.stat().st_mtime_ns) if path.is_file() else None
+
+    def is_current(self, row: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
+        """Tell whether a review is on the result that there is now."""
+        run = self.folder / f"{row['made_stem']}_run.json"
+        return run.is_file() and bool(report["review"]["of"]["report"] == sha256_of(run))
+
+    def columns(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a table of recordings says about a review; nothing where there is none."""
+        report = self.report(row) if row["state"] == DONE else None
+        if report is None:
+            return {}
+        counts = report["review"]["agreement"]
+        named = {f"n_{name}": counts[name] for name in ("accepted", "rejected", "unsure", "not_judged", "added")}
+        reviewers = ",".join(report["review"]["reviewers"])
+        return {"reviewers": reviewers, "review": "current" if self.is_current(row, report) else OUTDATED} | named
+
+    def verdict(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the verdict on a row of events; nothing where there is none on this result."""
+        report = self.report(row)
+        if report is None or not self.is_current(row, report):
+            return {}
+        name = f"e{row['number']}"
+        found = next((each for each in report["review"]["verdicts"] if each["event"] == name), None)
+        return {} if found is None else {"verdict": found["verdict"], "reviewer": found["reviewer"]}
+
+    def events(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the events of a recording after review."""
+        report = self.report(row) if row["state"] == DONE else None
+        if report is None:
+            return
+        review = "current" if self.is_current(row, report) else OUTDATED
+        for number, event in enumerate(report["events"], start=1):
+            yield {
+                "path": row["path"],
+                "number": number,
+                "onset": event["onset"],
+                "duration": event["duration"],
+                "label": event["eventType"],
+                "confidence": event["confidence"],
+                "channels": ",".join(event["channels"]),
+                "reviewers": ",".join(report["review"]["reviewers"]),
+                "review": review,
+            }
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, modified: int) -> Mapping[str, Any]:  # noqa: ARG001
+    """Read a report after review once for all events of its recording, and again when it has changed."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _check(report)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OutputError(str(path), "is not a report of restcli review", remedy="Apply the verdicts again") from error
+    return report
+
+
+def _check(report: Mapping[str, Any]) -> None:
+    """Look up what is used later; KeyError or TypeError when it is not there."""
+    review = report["review"]
+    for value, kind in ((report["events"], list), (review["verdicts"], list), (review["reviewers"], list)):
+        if not isinstance(value, kind):
+            raise TypeError(kind.__name__)
+    _ = review["agreement"]["added"], review["of"]["report"]

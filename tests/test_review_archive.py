@@ -1,0 +1,98 @@
+"""The queue of an archive, and verdicts in its index page, its tables and as data to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from review_files import EVENTS, write_result
+from test_review_apply import ACCEPT, ADD, REJECT, judge
+from typer.testing import CliRunner
+
+from restcli.archive.index import write_index
+from restcli.archive.ledger import Keys, Ledger, ledger_name
+from restcli.archive.tables import export_tables
+from restcli.archive.walk import Found
+from restcli.cli.app import app
+from restcli.errors import AnnotationError
+from restcli.marks.layouts import find_items
+from restcli.review.desk import open_desk
+from restcli.review.stored import REPORT_END, find_results
+from restcli.train.sources import _second_labels
+from restcli.train.store import BACKGROUND, SEIZURE, UNKNOWN
+
+KEYS = Keys("w" * 64, "s" * 64, "r" * 64)
+
+
+@pytest.fixture
+def out(tmp_path: Path, toy_weights: Path) -> Path:
+    """Return a folder as a batch leaves it: three recordings done, two of them with events."""
+    place = tmp_path / "out"
+    for name, events in (("a", EVENTS), ("ward/b", EVENTS[:1]), ("c", ())):
+        write_result((place / name).parent, toy_weights, name=name.rpartition("/")[2], events=events)
+    with Ledger(place / ledger_name(), write=True) as ledger:
+        run, _ = ledger.begin_run(str(tmp_path / "archive"), KEYS, "{}")
+        ledger.enter(run, [Found(f"{name}.edf", 10, 5, name) for name in ("a", "ward/b", "c")])
+        for row in ledger.waiting(run, 9):
+            events = {"a": EVENTS, "ward/b": EVENTS[:1], "c": ()}[row.stem]
+            facts = {"hash": row.stem, "duration": 300.0, "scored": 0.99, "missing": 0.0, "n_events": len(events)}
+            rows = [
+                {"onset": e.onset, "duration": e.duration, "label": e.label, "confidence": 0.8, "channels": "all"}
+                for e in events
+            ]
+            ledger.finish(row.id, KEYS, {"worker": "w:1", "stages": "{}", "seconds": 1.0, "events": rows} | facts)
+        ledger.end_run(run)
+    return place
+
+
+def test_verdicts_reach_index_and_tables_and_are_outdated_with_their_result(out: Path, toy_weights: Path) -> None:
+    judge(out / "a_run.json", ACCEPT, REJECT, ADD)
+    done = CliRunner().invoke(app, ["review", "apply", str(out), "--plot", "none"])
+    assert done.exit_code == 0, done.output
+    page = (out / "index.html").read_text()
+    assert "r1: 1 accepted, 1 rejected, 1 not judged, 1 added" in page
+    assert "accepted (r1)" in page and "rejected (r1)" in page
+    export_tables(out, out / "export")
+    recordings = pd.read_csv(out / "export" / "recordings.csv", index_col="path")
+    assert recordings.loc["a.edf", ["review", "reviewers", "n_accepted", "n_added"]].tolist() == ["current", "r1", 1, 1]
+    assert recordings.loc[["ward/b.edf", "c.edf"], "review"].isna().all()
+    events = pd.read_csv(out / "export" / "events.csv")
+    assert events["verdict"].fillna("").tolist() == ["accepted", "rejected", "pending", ""]
+    reviewed = pd.read_parquet(out / "export" / "reviewed_events.parquet")
+    assert reviewed[["path", "onset", "label"]].values.tolist() == [["a.edf", 40.0, "sz"], ["a.edf", 200.0, "sz_foc"]]
+    write_result(out, toy_weights, name="a", events=EVENTS[:1])  # the recording was done again
+    write_index(out)
+    assert "on an earlier result" in (out / "index.html").read_text()
+    assert "accepted (r1)" not in (out / "index.html").read_text()
+    export_tables(out, out / "export")
+    assert pd.read_csv(out / "export" / "events.csv")["verdict"].isna().all()
+
+
+def test_the_queue_lists_all_and_draws_from_those_without_events(out: Path) -> None:
+    reports = {path.relative_to(out).as_posix().removesuffix(REPORT_END): path for path in find_results(out)}
+    assert set(reports) == {"a", "c", "ward/b"}
+    judge(out / "a_run.json", ACCEPT)
+    judge(out / "c_run.json", {"action": "read"}, reviewer="r2")
+    queue = {row["name"]: row for row in open_desk(reports, reviewer="r1", blind=False).session()["recordings"]}
+    assert [queue[name]["sample"] for name in ("a", "c", "ward/b")] == [False, True, False]
+    assert (queue["a"]["n_judged"], queue["a"]["reviewers"], queue["c"]["read"]) == (1, ["r1"], ["r2"])
+    assert (queue["a"]["uncertain"], queue["c"]["uncertain"]) == (0.2, None)
+
+
+def test_reviewed_folders_are_data_that_claims_only_what_was_decided(out: Path) -> None:
+    judge(out / "a_run.json", ACCEPT, REJECT, ADD)
+    judge(out / "ward" / "b_run.json", ACCEPT, {"action": "read"})
+    assert CliRunner().invoke(app, ["review", "apply", str(out), "--plot", "none"]).exit_code == 0
+    items = {item.recording_path.stem: item for item in find_items(out)}
+    assert {name: (item.source, item.patient) for name, item in items.items()} == {
+        "a": ("reviewed", "a"),
+        "b": ("reviewed", "ward"),
+    }
+    labels = {name: _second_labels(item.events, 0.0, 300) for name, item in items.items()}
+    decided = {name: {place: int(value[place]) for place in (10, 50, 152, 205, 252)} for name, value in labels.items()}
+    assert decided["a"] == {10: UNKNOWN, 50: SEIZURE, 152: BACKGROUND, 205: SEIZURE + 1, 252: UNKNOWN}
+    assert decided["b"] == {10: BACKGROUND, 50: SEIZURE, 152: BACKGROUND, 205: BACKGROUND, 252: BACKGROUND}
+    (out / "a.edf").unlink()
+    with pytest.raises(AnnotationError, match=r"a\.edf is not there"):
+        find_items(out)
