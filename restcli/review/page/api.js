@@ -6,7 +6,7 @@ if (given) {
   history.replaceState(null, "", location.pathname + location.hash);
 }
 const token = sessionStorage.getItem("token") ?? "";
-const PATIENCE = 20_000; // ms after which a server that does not answer counts as gone
+const PATIENCE = { GET: 120_000, POST: 15_000 }; // ms after which a server that does not answer counts as gone
 
 export class Failure extends Error {
   constructor(status, body) {
@@ -16,9 +16,9 @@ export class Failure extends Error {
   }
 }
 
-async function request(path, options = {}) {
+async function request(path, options = { method: "GET" }) {
   const headers = { "X-Token": token, ...(options.body ? { "Content-Type": "application/json" } : {}) };
-  const reply = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  const reply = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE[options.method]) });
   if (!reply.ok) throw new Failure(reply.status, await reply.json().catch(() => ({})));
   return reply;
 }

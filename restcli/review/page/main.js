@@ -210,10 +210,8 @@ function alarm(words) {
   byId("alarm").hidden = !words;
 }
 
-// The page on which an event is seen with what comes before it.
-function startFor({ onset, stop }) {
-  return Math.floor(onset - Math.max(1, Math.min(view.seconds * 0.3, view.seconds - (stop - onset) - 1)));
-}
+// The page on which an event begins, with a little of what comes before it.
+const startFor = ({ onset }) => Math.floor(onset - 0.2 * view.seconds);
 
 function select(id, go = true) {
   view.selected = view.events.find((event) => event.id === id) ?? null;

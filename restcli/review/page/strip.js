@@ -8,7 +8,7 @@ const HEIGHTS = { events: 14, probability: 42, amplitude: 26, spectrum: 36 };
 const AXIS = 16;
 
 export class Strip {
-  data = null; // as the server gave it
+  data = null; // as the server gave it, which takes a while for a long recording
   view = null;
   #box;
   #canvas;
@@ -18,7 +18,7 @@ export class Strip {
     this.#box = box;
     this.#canvas = box.querySelector("canvas");
     for (const kind of ["pointerdown", "pointermove"]) {
-      box.addEventListener(kind, (event) => event.buttons === 1 && this.data && go(this.#timeAt(event.clientX)));
+      box.addEventListener(kind, (event) => event.buttons === 1 && this.view && go(this.#timeAt(event.clientX)));
     }
   }
 
@@ -40,8 +40,8 @@ export class Strip {
   }
 
   draw() {
-    if (!this.data) return;
-    const shown = Object.keys(HEIGHTS).filter((name) => name !== "probability" || this.data.probability);
+    if (!this.view) return;
+    const shown = Object.keys(HEIGHTS).filter((name) => name !== "probability" || this.view.recording.threshold !== null);
     const bottom = shown.reduce((sum, name) => sum + HEIGHTS[name] + 4, 2);
     this.#canvas.style.height = `${bottom + AXIS}px`;
     const ctx = fit(this.#still, this.#box.clientWidth, bottom + AXIS);
@@ -52,7 +52,8 @@ export class Strip {
       ctx.strokeStyle = ink.grid;
       ctx.lineWidth = 1;
       ctx.strokeRect(this.#left + 0.5, row.top + 0.5, this.#width - 1, row.height - 1);
-      const words = [name, this[`_${name}`](ctx, row, ink)].filter(Boolean);
+      const known = this.data || name === "events";
+      const words = [name, known ? this[`_${name}`](ctx, row, ink) : "is being read"].filter(Boolean);
       ctx.font = this.#left < 60 ? FONT.replace("11", "9") : FONT;
       ctx.fillStyle = ink.quiet;
       words.forEach((line, k) => ctx.fillText(line, 4, top + row.height / 2 + 3 + 11 * (k - (words.length - 1) / 2)));
@@ -65,7 +66,7 @@ export class Strip {
 
   // The page shown, as a frame on the picture.
   frame() {
-    if (!this.data) return;
+    if (!this.view) return;
     const { recording, page, seconds, start } = this.view;
     const height = parseFloat(this.#canvas.style.height);
     const ctx = fit(this.#canvas, this.#box.clientWidth, height);
@@ -90,7 +91,6 @@ export class Strip {
     const y = (value) => row.bottom - 1 - value * (row.height - 2);
     this.#drawCurve(ctx, this.data.probability, y, ink.open);
     const { threshold } = this.view.recording;
-    if (threshold === null) return;
     ctx.strokeStyle = ctx.fillStyle = ink.ink;
     ctx.setLineDash([4, 3]);
     ctx.beginPath();

@@ -1,0 +1,428 @@
+"""The page of the review in a real browser: it is read, judged and corrected, and nothing that was decided is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from edf_bytes import EdfFile
+from review_files import write_result
+
+from restcli import annotate
+from restcli.review.desk import open_desk
+from restcli.review.server import Server
+from restcli.signal.montage import ELECTRODES_19
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Return the system's Chromium; Playwright downloads none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (pip install '.[dev]')")
+    binary = shutil.which("chromium") or shutil.which("chromium-browser")
+    if binary is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    with playwright.sync_playwright() as control:
+        browser = control.chromium.launch(executable_path=binary, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(server.serve())
+    thread = Thread(target=lambda: loop.run_until_complete(asyncio.gather(task, return_exceptions=True)))
+    thread.start()
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, toy_weights: Path) -> Path:
+    return write_result(tmp_path_factory.mktemp("review"), toy_weights).parent
+
+
+@pytest.fixture
+def journal(folder: Path) -> Path:
+    """Return the path of the journal, which does not exist yet."""
+    path = folder / "night_review.jsonl"
+    path.unlink(missing_ok=True)
+    return path
+
+
+@pytest.fixture
+def desk(folder: Path, journal: Path) -> Iterator[Server]:
+    with serving(Server(open_desk({"<b>night": folder / "night_run.json"}, reviewer="r1", blind=False))) as server:
+        yield server
+
+
+@pytest.fixture
+def window(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens an address in a window of its own; all it asks for and complains of is watched."""
+    contexts: list[BrowserContext] = []
+    foreign: list[str] = []
+    complaints: list[str] = []
+
+    def open_window(address: str, *, width: int = 1280, **options: Any) -> Page:
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 800}, **options))
+        page = contexts[-1].new_page()
+        host = address.split("/?")[0]
+        page.on("request", lambda request: None if request.url.startswith(host) else foreign.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        settle(page)
+        return page
+
+    open_window.complaints = complaints  # type: ignore[attr-defined]
+    yield open_window
+    for context in contexts:
+        context.close()
+    assert foreign == []
+    assert complaints == []
+
+
+def settle(page: Page) -> None:
+    """Wait until a page is on the screen and everything is saved."""
+    page.wait_for_function(
+        "() => { const box = document.querySelector('#traces'); return box.dataset.shown && box.ariaBusy !== 'true'"
+        " && document.querySelector('#saved').dataset.state === 'saved'; }"
+    )
+
+
+def starts_at(page: Page, start: float) -> None:
+    """Wait until the page that begins there is on the screen."""
+    page.wait_for_function(
+        "start => Math.abs(document.querySelector('#traces').dataset.start - start) < 0.01", arg=start
+    )
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def written(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def ink(page: Page, left: float, right: float) -> int:
+    """Count pixels of traces, which are darker than grid and hatching, between two shares of the canvas."""
+    return int(
+        page.evaluate(
+            """([left, right]) => { const canvas = document.querySelector('#signals');
+            const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+            pen.drawImage(canvas, 0, 0);
+            const [x, w] = [canvas.width * left, canvas.width * (right - left)].map(Math.round);
+            const { data } = pen.getImageData(x, 40, w, canvas.height - 80);
+            let n = 0;
+            for (let k = 0; k < data.length; k += 4)
+              n += data[k] + data[k + 1] + data[k + 2] < 300 && data[k + 3] > 200;
+            return n; }""",
+            [left, right],
+        )
+    )
+
+
+def x_of(page: Page, time: float) -> float:
+    """Return where a time of the page is, in pixels of the window, by the axis of the traces."""
+    start, gutter, margin = float(page.get_attribute("#traces", "data-start") or 0), 78, 46
+    box = page.locator("#signals").bounding_box()
+    assert box is not None
+    return box["x"] + gutter + (time - start) / 10 * (box["width"] - gutter - margin)
+
+
+def drag(page: Page, start: float, stop: float, *, rise: float = 0) -> None:
+    """Drag across the traces from a time to another."""
+    box = page.locator("#traces").bounding_box()
+    assert box is not None
+    y = box["y"] + 200
+    page.mouse.move(x_of(page, start), y)
+    page.mouse.down()
+    page.mouse.move(x_of(page, stop), y - rise, steps=4)
+    page.mouse.up()
+
+
+def test_a_page_is_read_with_the_keys(desk: Server, window: Callable[..., Page]) -> None:
+    page = window(desk.address)
+    assert page.locator("#name").inner_text() == "<b>night"
+    assert "token" not in page.url
+    starts_at(page, 38)  # the first event begins at 40 s
+    assert ink(page, 0.2, 0.8) > 5000
+    for key, start in (
+        ("PageDown", 48),
+        ("ArrowRight", 53),
+        ("ArrowLeft", 48),
+        ("PageUp", 38),
+        ("Shift+ArrowRight", 39),
+    ):
+        press(page, key)
+        starts_at(page, start)
+    press(page, "End")
+    starts_at(page, 290)
+    press(page, "Home")
+    starts_at(page, 0)
+    before = page.locator("#sensitivity").input_value()
+    press(page, "ArrowDown")
+    assert int(page.locator("#sensitivity").input_value()) > int(before)
+    for name, value in (("montage", "average"), ("page", "20"), ("high", "1"), ("low", "30"), ("notch", "50")):
+        page.select_option(f"#{name}", value)
+    page.wait_for_selector("#traces[data-shown*='seconds=20'][data-shown*='montage=average'][data-shown*='notch=50']")
+    assert "1 Hz to 30 Hz" in page.locator("#facts").inner_text()
+    press(page, "g")
+    page.keyboard.type("2:05")
+    press(page, "Enter")
+    starts_at(page, 125)
+    press(page, "?")
+    assert "next event" in page.locator("#help-dialog").inner_text()
+    press(page, "Escape")
+    page.locator("#help-dialog").wait_for(state="hidden")
+    page.locator("#strip").click(position={"x": 600, "y": 60})
+    page.wait_for_function("() => Math.abs(document.querySelector('#traces').dataset.start - 125) > 20")
+
+
+def test_each_event_is_judged_with_one_key_and_found_again(
+    desk: Server, window: Callable[..., Page], journal: Path
+) -> None:
+    page = window(desk.address)
+    press(page, "a", "n", "R")
+    page.wait_for_function("() => document.querySelector('#event-title').innerText.startsWith('Event 3 of 3')")
+    press(page, "u", "z", "c")
+    page.keyboard.type("spikes <i>left</i>")
+    press(page, "Enter", "t")
+    page.select_option("#label", "sz_foc")
+    page.select_option("#side", "left temporal")
+    settle(page)
+    entries = written(journal)
+    assert [(entry["action"], entry["event"]) for entry in entries] == [
+        ("accept", "e1"),
+        ("reject", "e2"),
+        ("unsure", "e3"),
+        ("undo", ""),
+        ("comment", "e3"),
+        ("edit", "e3"),
+        ("edit", "e3"),
+    ]
+    assert entries[3]["undoes"] == 3
+    assert (entries[-1]["label"], entries[-1]["side"], entries[-1]["onset"]) == ("sz_foc", "left temporal", 250)
+    page.reload()
+    settle(page)
+    rows = page.locator("#events button").all_inner_texts()
+    assert [row[0] for row in rows] == ["✓", "✗", "·"]
+    assert "left temporal" in rows[2]
+    assert page.locator("#progress-words").inner_text() == "2 of 3 judged"
+    page.select_option("#filter", "open")
+    page.locator("#events button").click()
+    assert page.locator("#comments").inner_text() == "r1: spikes <i>left</i>"
+    press(page, "d")
+    page.locator("#read[aria-pressed='true']").wait_for()
+    page.select_option("#filter", "all")
+    page.select_option("#order", "confidence")
+    assert [row[2:9] for row in page.locator("#events button").all_inner_texts()] == ["0:00:40", "0:04:10", "0:02:30"]
+
+
+def test_onset_and_end_are_dragged_or_typed(desk: Server, window: Callable[..., Page], journal: Path) -> None:
+    page = window(desk.address)
+    starts_at(page, 38)
+    drag(page, 40, 42)
+    settle(page)
+    assert written(journal)[-1]["onset"] == pytest.approx(42, abs=0.03)
+    press(page, "e")
+    page.locator("#stop").fill("0:00:58.5")
+    press(page, "Enter", "o", "Shift+ArrowUp", "Enter")
+    settle(page)
+    assert (written(journal)[-1]["onset"], written(journal)[-1]["stop"]) == (pytest.approx(43, abs=0.03), 58.5)
+    press(page, "e")
+    page.locator("#stop").fill("0:00:01")
+    press(page, "Enter")
+    assert "begins before it ends" in page.locator("#alarm").inner_text()
+    assert len(written(journal)) == 3
+    press(page, "z", "z", "z")
+    page.wait_for_function("() => document.querySelector('#onset').value === '0:00:40.00'")
+
+
+def test_what_was_missed_is_added(desk: Server, window: Callable[..., Page], journal: Path) -> None:
+    page = window(desk.address + "#0/100")
+    page.reload()
+    starts_at(page, 100)
+    press(page, "i")
+    drag(page, 103, 106.5)
+    press(page, "s")
+    page.select_option("#side", "right")
+    settle(page)
+    added, edited = written(journal)
+    assert (added["action"], added["event"], edited["event"], edited["side"]) == ("add", "a1", "a1", "right")
+    assert (added["onset"], added["stop"]) == (pytest.approx(103, abs=0.03), pytest.approx(106.5, abs=0.03))
+    assert page.locator("#progress-words").inner_text() == "1 of 4 judged"
+    page.locator("#traces").focus()
+    press(page, "i", "i")
+    settle(page)
+    assert (written(journal)[-1]["onset"], written(journal)[-1]["stop"]) == (100, 110)
+    press(page, "x")
+    settle(page)
+    assert written(journal)[-1]["action"] == "remove"
+    assert page.locator("#progress-words").inner_text() == "1 of 4 judged"
+
+
+def test_amplitude_and_frequency_are_measured(desk: Server, window: Callable[..., Page], journal: Path) -> None:
+    page = window(desk.address + "#0/100")
+    page.reload()
+    starts_at(page, 100)
+    drag(page, 103, 103.5, rise=50)
+    seconds, hertz, microvolts = map(float, re.findall(r"[\d.]+", page.locator("#facts").inner_text()))
+    assert (seconds, hertz) == (pytest.approx(0.5, abs=0.02), pytest.approx(2, abs=0.1))
+    per_mm = float(page.locator("#sensitivity").input_value())
+    assert microvolts == pytest.approx(50 / (96 / 25.4) * per_mm, rel=0.05)
+    press(page, "Escape", "m", "Shift+ArrowRight", "Shift+ArrowUp")
+    assert " Hz · " in page.locator("#facts").inner_text()
+    press(page, "Escape")
+    assert "negative up" in page.locator("#facts").inner_text()
+    assert written(journal) == []
+
+
+def test_a_failed_save_is_shown_and_tried_again(desk: Server, window: Callable[..., Page], journal: Path) -> None:
+    page = window(desk.address)
+    page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
+
+    def lose_answer(route: Route) -> None:
+        if route.request.method == "POST":
+            route.fetch()
+        route.abort()
+
+    page.route("**/verdicts*", lambda route: route.abort())
+    press(page, "a")
+    page.locator("#saved[data-state='failed']").wait_for()
+    assert "keep this window open" in page.locator("#alarm").inner_text()
+    assert written(journal) == []
+    page.unroute("**/verdicts*")
+    page.route("**/verdicts*", lose_answer)
+    page.reload()
+    page.locator("#saved[data-state='failed']").wait_for()
+    assert page.locator("#events button").first.inner_text().startswith("✓")
+    page.unroute("**/verdicts*")
+    settle(page)
+    page.locator("#alarm").wait_for(state="hidden")
+    assert [(entry["action"], entry["event"]) for entry in written(journal)] == [("accept", "e1")]
+    complaints = window.complaints  # type: ignore[attr-defined]
+    assert complaints and all("ERR_FAILED" in each for each in complaints)
+    complaints.clear()
+
+
+def test_two_windows_see_each_other_and_lose_nothing(desk: Server, window: Callable[..., Page], journal: Path) -> None:
+    one, other = window(desk.address), window(desk.address)
+    press(one, "a")
+    settle(one)
+    press(other, "n", "r")  # knows nothing of the first verdict yet
+    settle(other)
+    for page in (one, other):
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('#events button')].map(row => row.innerText[0]).join('') === '✓✗·'"
+        )
+    assert [(entry["seq"], entry["event"]) for entry in written(journal)] == [(1, "e1"), (2, "e2")]
+    complaints = window.complaints  # type: ignore[attr-defined]
+    assert all("409" in each for each in complaints)
+    complaints.clear()
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_when_the_server_is_killed(folder: Path, window: Callable[..., Page], journal: Path) -> None:
+    def start(port: int) -> tuple[subprocess.Popen[str], str]:
+        program = "from restcli.cli.app import main; main()"
+        command = [sys.executable, "-c", program, "review", str(folder), "--no-browser", "--port", str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout is not None
+        return process, process.stdout.readline().strip()
+
+    process, address = start(0)
+    with process:
+        page = window(address)
+        page.on("dialog", lambda dialog: dialog.accept())
+        press(page, "a")
+        settle(page)
+        process.kill()
+    press(page, "n", "r")
+    page.locator("#saved[data-state='failed']").wait_for()
+    port = int(address.split(":")[2].split("/")[0])
+    process, address = start(port)
+    with process:
+        page.wait_for_function("() => document.querySelector('#alarm').innerText.includes('printed last')")
+        page.goto(address)
+        settle(page)
+        rows = [row[0] for row in page.locator("#events button").all_inner_texts()]
+        assert rows == ["✓", "✗", "·"]
+        page.close()
+        process.kill()
+    assert [(entry["action"], entry["event"]) for entry in written(journal)] == [("accept", "e1"), ("reject", "e2")]
+    window.complaints.clear()  # type: ignore[attr-defined]
+
+
+def test_gaps_are_drawn_as_gaps_and_said_in_words(
+    tmp_path: Path, toy_weights: Path, window: Callable[..., Page]
+) -> None:
+    onsets = [f"+{second}" for second in (*range(20), *range(25, 45))]
+    labels = [f"EEG {name}-REF" for name in ELECTRODES_19]
+    physical = [(-400, 400)] * 19
+    EdfFile(labels, [200] * 19, 40, physical=physical, kind="EDF+D", onsets=onsets).write(tmp_path / "gap.edf")
+    report = annotate(tmp_path / "gap.edf", weights=str(toy_weights), threshold=1.0).save(tmp_path, plot="none")[-1]
+    with serving(Server(open_desk({"gap": report}, reviewer="r1", blind=False))) as server:
+        page = window(server.address)
+        page.goto(server.address + "#0/15")
+        page.reload()
+        starts_at(page, 15)
+        left = 78 / 860  # of the canvas; the gap begins in the middle of the page
+        assert ink(page, left, 0.4) > 2000
+        assert ink(page, 0.55, 0.9) == 0
+        assert "0:00:20–0:00:25 not scored (no signal: a gap" in page.locator("#unscored").inner_text()
+        assert "not scored" in (page.get_attribute("#traces", "aria-label") or "")
+        assert page.locator("#events").inner_text() == "none"
+
+
+def test_blind_readers_see_no_probability(folder: Path, journal: Path, window: Callable[..., Page]) -> None:
+    with serving(Server(open_desk({"night": folder / "night_run.json"}, reviewer="r1", blind=True))) as server:
+        page = window(server.address)
+        page.locator("#blind").wait_for()
+        assert page.locator("#events button").count() > 3
+        assert "%" not in page.locator("aside").inner_text()
+        press(page, "a", "n", "r", "z")
+        settle(page)
+        assert [entry["action"] for entry in written(journal)] == ["accept", "reject", "undo"]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_the_page_fits_and_every_control_has_a_name(
+    desk: Server, window: Callable[..., Page], width: int, scheme: str
+) -> None:
+    page = window(desk.address, width=width, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select, [tabindex]')].filter(each =>
+        !each.ariaLabel && !each.innerText?.trim() && !each.closest('label')?.innerText.trim() && !each.hidden)
+        .map(each => each.outerHTML)"""
+    )
+    assert nameless == []
+    seen = set()
+    for _ in range(40):
+        press(page, "Tab")
+        seen.add(page.evaluate("document.activeElement.id || document.activeElement.dataset.verdict"))
+        outline = "getComputedStyle(document.activeElement).outlineStyle"
+        assert page.evaluate(f"document.activeElement === document.body || {outline} !== 'none'")
+    assert {"montage", "traces", "strip", "accept", "onset", "comment", "undo", "filter", "help"} <= seen
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", dark)[:3])) < 200) == (scheme == "dark")
