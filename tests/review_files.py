@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from edf_writer import noise, write_edf
 
 from restcli.detect.detector import Detector
 from restcli.detect.result import Result
+from restcli.detect.rule import to_events
 from restcli.detect.settings import Settings
 from restcli.events import Event, Events
 from restcli.io.registry import open_recording
@@ -34,11 +36,26 @@ def _scored(path: Path | None, weights: Path, seconds: int) -> Result:
 
 
 def write_result(
-    folder: Path, weights: Path, *, name: str = "night", events: tuple[Event, ...] = EVENTS, seconds: int = 300
+    folder: Path,
+    weights: Path,
+    *,
+    name: str = "night",
+    events: tuple[Event, ...] = EVENTS,
+    seconds: int = 300,
+    bursts: dict[float, float] | None = None,
 ) -> Path:
-    """Write a recording of noise, a result with these events beside it, and return the run report."""
+    """Write a recording of noise, a result with these events beside it, and return the run report.
+
+    With bursts, onset and probability of ten seconds each, the scores are made of them, and events follow.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = write_edf(folder / f"{name}.edf", noise(19, seconds, 200), 200)
     found = replace(_scored(path if seconds not in _SCORED else None, weights, seconds), recording=open_recording(path))
+    if bursts is not None:
+        probability = np.where(np.isfinite(found.scores.probability), 0.05, np.nan)
+        for onset, level in bursts.items():
+            probability[(found.scores.time >= onset) & (found.scores.time < onset + 10)] = level
+        found = replace(found, scores=replace(found.scores, probability=probability.astype(np.float32)))
+        events = to_events(found.scores, found.rule).events
     own = Events(events, found.recording.duration, found.recording.clock, found.scores.unscored)
     return Bundle(folder, name, plot="none").write(replace(found, events=own)).files[-1]

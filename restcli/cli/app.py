@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from restcli import __version__
-from restcli.cli import annotate, batch, convert, evaluate, exits, formats, info, review, simulate, train
+from restcli.cli import annotate, batch, convert, evaluate, exits, formats, info, recalibrate, review, simulate, train
 
 COMMANDS = (
     annotate,
     info,
     batch,
     review,
+    recalibrate,
     evaluate,
     train,
     simulate,

@@ -143,6 +143,15 @@ def poisson_interval(k: int, exposure: float) -> tuple[float, float]:
     return low / exposure, float(gammaincinv(k + 1, 0.975)) / exposure
 
 
+def fit_logistic(values: FloatArray, targets: Bool) -> tuple[float, float]:
+    """Return scale and bias of the logistic function of values that fits the targets best (Platt, 1999)."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1e10, solver="newton-cholesky", tol=1e-10, max_iter=1000)
+    model.fit(np.asarray(values, dtype=np.float64)[:, None], targets)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
 def agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> tuple[float, float]:
     """Return the fraction of equal judgements and Cohen's kappa (1960), which is NaN when only one word was used.
 

@@ -1,0 +1,63 @@
+"""``restcli recalibrate``: a threshold for one ward, from the verdicts of its reviewers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restcli.cli import options
+from restcli.cli.display import print_json
+from restcli.cli.exits import note, say
+from restcli.errors import OutputError, UsageError
+
+app = typer.Typer()
+
+
+@app.command()
+def recalibrate(
+    weights: Annotated[str, typer.Argument(help="Name of shipped weights, or path of a weights file.")],
+    reviewed: Annotated[list[Path], typer.Argument(help="Folders with outputs and verdicts.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new weights and their card.")] = Path(),
+    name: Annotated[str | None, typer.Option(help="Name of the new weights.", show_default="WEIGHTS-ward")] = None,
+    false_alarms_per_day: Annotated[
+        float, typer.Option(min=0.01, help="Most false alarms a day; sets the threshold.")
+    ] = 12.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights of the same name.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Set threshold and calibration from verdicts on what the weights found; the network stays as it is.
+
+    Refused when there are too few verdicts to say anything.
+    """
+    from restcli.nn.weights import load_weights
+    from restcli.review.recalibrate import interval_text
+    from restcli.review.recalibrate import recalibrate as run
+    from restcli.review.stored import find_results, read_result
+
+    loaded = load_weights(weights)
+    chosen = f"{loaded.name}-ward" if name is None else name
+    if Path(chosen).name != chosen or not chosen:
+        raise UsageError("--name", f"{chosen!r} is not a file name", "a name without folders")
+    taken = [out / f"{chosen}{end}" for end in (".safetensors", ".md")]
+    if not overwrite and (there := [path for path in taken if path.exists()]):
+        raise OutputError(
+            str(there[0]), "exists already", "a name that is free", "Choose another --name, or --overwrite"
+        )
+    reports = [report for folder in reviewed for report in (find_results(folder) if folder.is_dir() else [folder])]
+    done = run(loaded, [read_result(path) for path in reports], per_day=false_alarms_per_day, out=out, name=chosen)
+    if as_json:
+        print_json({"weights": str(done.path), "card": str(done.card), **done.facts, "notes": list(done.notes)})
+        return
+    say(str(done.path))
+    facts = done.facts
+    note(
+        f"{facts['verdicts']} verdicts, {facts['seizures']} confirmed seizures, {facts['scored_hours']:.1f} h; "
+        f"threshold {facts['threshold']:g} (before: {facts['threshold_before']:g})"
+    )
+    note(f"expected false alarms a day: {interval_text(facts['false_alarms_per_day'])}")
+    note(f"expected sensitivity: {interval_text(facts['sensitivity'])}")
+    for line in done.notes:
+        note(line)
+    note(f"card: {done.card}")
