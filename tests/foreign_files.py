@@ -1,4 +1,4 @@
-"""Write small BrainVision, Persyst and EEGLAB recordings for tests."""
+"""Write small recordings of other formats than EDF for tests."""
 
 from __future__ import annotations
 
@@ -102,3 +102,121 @@ def write_eeglab(
         (folder / "a.fdt").write_bytes(values.T.astype("<f4").tobytes())
     savemat(folder / "a.set", {"EEG": fields}, appendmat=False)
     return folder / "a.set", values
+
+
+def write_neuroscan(
+    folder: Path, *, width: int = 2, block: int = 1, events: Sequence[tuple[int, int]] = (), date: str = "03/15/21"
+) -> tuple[Path, np.ndarray]:
+    """Write 4 s of three channels at 250 Hz in blocks of samples; `events` are accept codes and samples.
+
+    After the SETUP and ELECTLOC structures on http://paulbourke.net/dataformats/eeg/.
+    """
+    names, n_samples = ("Fp1", "Fp2", "Cz"), 1000
+    high = 3000 if width == 2 else 10**6
+    values = np.random.default_rng(1).integers(-high, high, size=(3, n_samples)).astype(f"<i{width}")
+    samples = values.reshape(3, -1, block).transpose(1, 0, 2).tobytes()
+    head = bytearray(900)
+    head[:12] = b"Version 3.0\0"
+    head[121:127] = b"Erika\0"
+    head[225:247] = date.encode().ljust(10, b"\0") + b"14:15:16".ljust(12, b"\0")
+    struct.pack_into("<H", head, 370, 3)
+    struct.pack_into("<H", head, 376, 250)
+    struct.pack_into("<i", head, 864, n_samples)
+    struct.pack_into("<i", head, 886, 900 + 75 * 3 + len(samples))
+    struct.pack_into("<i", head, 894, block * width if block > 1 else 0)
+    scale, baseline = (0.5, 1.5, 0.25), (0, 7, -3)
+    for name, sensitivity, zero in zip(names, scale, baseline, strict=True):
+        place = bytearray(75)
+        place[: len(name)] = name.encode()
+        struct.pack_into("<h", place, 47, zero)
+        struct.pack_into("<f", place, 59, sensitivity * 100)
+        struct.pack_into("<f", place, 71, 2.048)
+        head += place
+    start = len(head)
+    table = b"".join(struct.pack("<HBBi", 0, 0, code << 4, start + sample * 3 * width) for code, sample in events)
+    (folder / "a.cnt").write_bytes(bytes(head) + samples + struct.pack("<Bii", 1, len(table), 0) + table)
+    return folder / "a.cnt", (values - np.array(baseline)[:, None]) * np.array(scale)[:, None]
+
+
+def write_egi(folder: Path, *, version: int = 4, bits: int = 0, span: int = 0) -> tuple[Path, np.ndarray]:
+    """Write 4 s of three channels and one kind of event at 250 Hz, in microvolts unless `bits` and `span` say more."""
+    values = np.random.default_rng(1).integers(-3000, 3000, size=(4, 1000))
+    values[3] = 0
+    values[3, 100] = 1
+    form = {2: ">i2", 4: ">f4", 6: ">f8"}[version & ~1]
+    head = struct.pack(">i6hi5hih", version, 2021, 3, 15, 14, 15, 16, 250, 250, 3, 1, bits, span, 1000, 1) + b"stim"
+    (folder / "a.raw").write_bytes(head + values.astype(form).T.tobytes())
+    return folder / "a.raw", values[:3] * (span / 2**bits if bits else 1.0)
+
+
+def _wide(text: str, size: int) -> bytes:
+    return text.encode("utf-16-le").ljust(size, b"\0")
+
+
+def write_nicolet(folder: Path, *, lengths: Sequence[float] = (2, 2), pause: float = 30) -> tuple[Path, np.ndarray]:
+    """Write segments of two channels against different references at 256 Hz, as eeg2edf describes the format."""
+    values = np.random.default_rng(1).integers(-3000, 3000, size=(2, int(256 * sum(lengths)))).astype("<i2")
+    table = bytearray(760 + 2 * 552)
+    struct.pack_into("<I", table, 752, 2)
+    for place, (label, reference) in zip((760, 1312), (("Fp1", "CS2"), ("F3", "C3")), strict=True):
+        for at, text in ((0, label), (0x80, label), (0xC0, reference)):
+            table[place + at : place + at + 64] = _wide(text, 64)
+        struct.pack_into("<dddd", table, place + 0x100, 0.5, 70.0, 256.0, 0.25)
+    segments, day = b"", 44_270 + 14.25 / 24  # 2021-03-15 14:15, counted from 1899-12-30
+    for length in lengths:
+        segments += struct.pack("<ddd", day, 0, length).ljust(152, b"\0")
+        day += (length + pause) / 86_400
+    parts = {"{A271CCCB-515D-4590-B6A1-DC170C8D6EE2}": bytes(table), "SegmentStream": segments}
+    parts |= {"0": values[0].tobytes(), "1": values[1].tobytes()}
+    index = 0xB0 + 84 * len(parts)
+    head = bytearray(index)
+    head[:16] = bytes.fromhex("0fc37b1ccf2d6d4b8aea1f64ced2b917")
+    struct.pack_into("<I", head, 0x18, index)
+    struct.pack_into("<I", head, 0xAC, len(parts))
+    entries, at = struct.pack("<Q", len(parts)), index + 8 + 24 * len(parts)
+    for number, (name, content) in enumerate(parts.items()):
+        place = 0xB0 + 84 * number
+        head[place : place + 84] = _wide(name, 80) + struct.pack("<I", number + 1)
+        entries += struct.pack("<QQII", number + 1, at, len(content), len(content))
+        at += len(content)
+    (folder / "a.e").write_bytes(bytes(head) + entries + b"".join(parts.values()))
+    return folder / "a.e", -0.25 * values
+
+
+def write_nihon_1200(folder: Path, *, names: Mapping[int, str], dates: Sequence[str]) -> tuple[Path, np.ndarray]:
+    """Write blocks of 2 s of 19 electrodes at 200 Hz behind the extended header of the EEG-1200."""
+    version, step = b"EEG-1200A V01.00", 6399.902 / 65535
+    values = np.random.default_rng(1).integers(-3000, 3000, size=(19, 400 * len(dates)))
+    head = bytearray(0x400)
+    head[:16] = head[0x81:0x91] = version
+    head[0x91] = 1
+    struct.pack_into("<I", head, 0x92, 0x200)
+    head[0x211] = 1
+    struct.pack_into("<I", head, 0x212, 0x400)
+    stub = bytearray(0x27 + 10)
+    stub[0x14:0x1A] = bytes.fromhex(dates[0])
+    struct.pack_into("<HI", stub, 0x1A, 200, 10)
+    stub[0x26] = 1
+    stub += bytes(200 * 2 * 2)
+    extension = 0x400 + len(stub)
+    control = extension + 0x40
+    fore = bytearray(0x40)
+    fore[1:17] = version
+    fore[0x11] = 1
+    struct.pack_into("<I", fore, 0x12, control)
+    table, blocks = bytearray(0x14 + 24 * len(dates)), b""
+    struct.pack_into("<H", table, 0x11, len(dates))
+    for number, date in enumerate(dates):
+        struct.pack_into("<Q", table, 0x14 + 24 * number, control + len(table) + len(blocks))
+        block = bytearray(0x48 + 190)
+        block[:17] = b"\x01TIME141516000000"
+        block[0x14:0x28] = f"20{date}000000".encode()
+        struct.pack_into("<II", block, 0x28, 200, 20)
+        struct.pack_into("<I", block, 0x44, 19)
+        block[0x48::10] = bytes(range(19))
+        part = values[:, 400 * number : 400 * (number + 1)] + 0x8000
+        blocks += bytes(block) + np.vstack([part, 0 * part[:1]]).astype("<u2").T.tobytes()
+    (folder / "n.EEG").write_bytes(bytes(head) + bytes(stub) + bytes(fore) + bytes(table) + blocks)
+    lines = "".join(f"{code:04d}={name}\r\n" for code, name in names.items())
+    (folder / "n.21E").write_text(f"[ELECTRODE]\r\n{lines}")
+    return folder / "n.EEG", values * step

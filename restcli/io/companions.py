@@ -14,7 +14,7 @@ from pathlib import Path
 from restcli.errors import RecordingError
 from restcli.io.edf_header import decode
 
-ANY_FORMAT = "an EDF, BDF, BrainVision, Nihon Kohden, Persyst or EEGLAB recording"
+ANY_FORMAT = "a recording in one of the formats that restcli formats lists"
 # Headers of other makers are text of some kilobytes; Persyst adds comments.
 _LONGEST_HEADER = 2**26
 

@@ -197,7 +197,11 @@ def _stranger(raw: bytes) -> str:
         b"GDF": "a GDF file",
         b"MATLAB": "a MATLAB file",
         b"\x89HDF": "an HDF5 file",
+        b"* MICROMED": "a Micromed recording, which must be exported as EDF",
+        b"XDF:": "an XDF file, which must be converted to EDF",
     }
+    if raw.startswith(b"RIFF") and raw[8:12] == b"CNT ":
+        return "the file is not EDF or BDF: it is an ANT Neuro recording, which must be exported as EDF"
     for magic, words in kinds.items():
         if raw.startswith(magic):
             return f"the file is not EDF or BDF: it is {words}"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, UsageError
 from restcli.io.edf_header import check_length
+from restcli.io.mne_reader import FIFF_UNIT_V
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.signal import resampling
 from restcli.signal.montage import parse_labels
@@ -28,7 +29,6 @@ from restcli.signal.resampling import Signal
 from restcli.signal.sequences import true_runs
 from restcli.text import count
 
-_FIFF_UNIT_V = 107
 # Standard deviations, µV, beyond which volts were taken for microvolts or microvolts for volts.
 _TOO_SMALL, _TOO_LARGE = FLAT_STD, 1e5
 _SECONDS_TRIED = 60
@@ -150,7 +150,7 @@ def _checked_array(source: Any, n_channels: int) -> NDArray[Any]:
 
 def _of_raw(raw: Any) -> Recording:
     names, sfreq = tuple(raw.ch_names), float(raw.info["sfreq"])
-    volts = [int(channel["unit"]) == _FIFF_UNIT_V for channel in raw.info["chs"]]
+    volts = [int(channel["unit"]) == FIFF_UNIT_V for channel in raw.info["chs"]]
     memory = MemorySource(raw, np.where(volts, 1e6, 1.0), resampling.exact_rate(sfreq))
     usual = _usual_spread(memory, [name if volt else "" for name, volt in zip(names, volts, strict=True)])
     if usual > _TOO_LARGE:

@@ -7,12 +7,13 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from restcli.errors import RecordingError
 from restcli.io.companions import check_regular
 from restcli.signal.resampling import Signal
 
+FIFF_UNIT_V = 107
 WHOLE = "a complete recording with all its files side by side"
 _EXPORT = "Export the recording as EDF from the EEG system"
 # Beginnings of warnings, and what they mean for a recording; nothing where they concern what restcli does not use.
@@ -41,7 +43,9 @@ _WARNINGS = {
     "Unknown types found": "",
     "Online software filter detected": "",
     "Channels contain different": "",
+    "Could not parse meas date": "the start date or time is unreadable; clock times are unknown",
 }
+_OF_POSITIONS = "layout.py"  # works out where electrodes lie, which is not used
 _OF_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
 
 
@@ -49,13 +53,15 @@ _OF_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, Resour
 class MneSource:
     """Reads a recording through MNE."""
 
-    reader: str  # name of the function of `mne.io`
+    reader: str  # name of the function
     files: tuple[Path, ...]  # the one that MNE is given, and its companions
     names: tuple[str, ...]  # by which MNE looks for them
     stamps: tuple[tuple[int, int], ...]  # size and time of each
     header: bytes = b""  # what MNE is given in place of the first file, where it cannot read that as it is
     to_unit: tuple[float, ...] = ()  # for each channel
     rate: Fraction = Fraction(0)
+    module: str = "mne.io"
+    options: tuple[tuple[str, Any], ...] = ()  # of the function
 
     @property
     def rates(self) -> tuple[Fraction, ...]:
@@ -76,18 +82,26 @@ class MneSource:
     @contextmanager
     def raw(self) -> Iterator[tuple[Any, tuple[str, ...]]]:
         """Give MNE's own object, and what its warnings mean."""
-        import mne
-
         where = str(self.files[0])
+        read = self._function(where)
         with ExitStack() as stack:
             path = stack.enter_context(_under_names(self.files, self.names, self.header))
             with foreign(where, "the file cannot be read by its format") as repairs:
-                raw = getattr(mne.io, self.reader)(path, preload=False, verbose="warning")
+                raw = read(path, preload=False, verbose="warning", **dict(self.options))
                 names = [Path(name).resolve() for name in raw.filenames if name is not None]
             if not set(names) <= {file.resolve() for file in self.files}:
                 what = "its samples are in a file other than the one beside it that has its own name"
                 raise RecordingError(where, what, WHOLE, "Give both files the same name and export the header again")
             yield raw, tuple(dict.fromkeys(repairs))
+
+    def _function(self, where: str) -> Callable[..., Any]:
+        """Return the function that reads the file, or say which package is missing."""
+        try:
+            return cast("Callable[..., Any]", getattr(import_module(self.module), self.reader))
+        except ModuleNotFoundError:
+            package = self.module.split(".")[0]
+            what = f"reading it needs the package {package}, which is not installed"
+            raise RecordingError(where, what, remedy="pip install 'restcli[vendor]', or export as EDF") from None
 
 
 @dataclass(frozen=True)
@@ -134,9 +148,9 @@ def foreign(where: str, what: str) -> Iterator[list[str]]:
 
 def _in_our_words(warning: warnings.WarningMessage) -> str:
     """Say what a warning means, without its words, which may quote the header."""
-    if issubclass(warning.category, _OF_CODE):
+    if issubclass(warning.category, _OF_CODE) or Path(warning.filename).name == _OF_POSITIONS:
         return ""
-    text = str(warning.message)
+    text = str(warning.message).strip()
     for beginning, words in _WARNINGS.items():
         if text.startswith(beginning):
             return words

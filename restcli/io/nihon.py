@@ -17,6 +17,7 @@ from restcli.io.edf_header import decode, names
 from restcli.io.mne_formats import at_joins, of_raw
 from restcli.io.mne_reader import MneSource, foreign, stamps_of
 from restcli.io.recording import Recording
+from restcli.io.vendor import open_nihon_1200
 from restcli.signal.montage import parse_label
 
 _DEVICES = (b"EEG-1100", b"EEG-1200", b"EEG-2100", b"QI-403A ", b"DAE-2100")
@@ -54,6 +55,9 @@ def open_nihon(files: tuple[Path, ...]) -> Recording:
         what = "its file of electrode names (.21E) is not beside it, and names by default would be guesses"
         raise RecordingError(where, what, remedy=f"Copy {path.stem}.21E from the EEG system to the same folder")
     wanted = (f"{path.stem}.EEG", *(path.stem + file.suffix.upper() for file in files[1:]))
+    if _is_extended(path):
+        recording, codes = open_nihon_1200(files, wanted)
+        return _without_guesses(recording, codes, _named_codes(decode(read_header(electrodes))))
     source = MneSource("read_raw_nihon", files, wanted, stamps_of(files))
     with source.raw() as (raw, repairs):
         units = ["" if kind == "stim" else "V" for kind in raw.get_channel_types()]
@@ -68,6 +72,16 @@ def open_nihon(files: tuple[Path, ...]) -> Recording:
     latest = np.fmax.accumulate(lag)
     lag[latest - lag < 1] = latest[latest - lag < 1]  # their clock has whole seconds
     return at_joins(recording, places, lag)
+
+
+def _is_extended(path: Path) -> bool:
+    """Tell a file with an extended header, in whose place old readers find one channel."""
+    with open_regular(path) as file:
+        if not file.read(16).startswith(b"EEG-1200"):
+            return False
+    with foreign(str(path), "its blocks cannot be read"):
+        blocks = _blocks(path)
+    return len(blocks) == 1 and len(blocks[0].codes) <= 1
 
 
 def _named_codes(text: str) -> set[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io import edf, mne_formats, nihon, persyst
+from restcli.io import edf, mne_formats, nihon, persyst, research, vendor
 from restcli.io.companions import ANY_FORMAT, check_regular, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
@@ -41,6 +41,8 @@ class Reader:
         Library that reads the samples; empty when restcli does.
     tried : str
         What the reader was tried on.
+    by_content : bool
+        Whether files are recognised by `probe` alone, because others have these endings too.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Reader:
     samples: tuple[str, ...] = ()
     package: str = ""
     tried: str = "made files"
+    by_content: bool = False
 
 
 _EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf, tried="recordings of many systems")
@@ -74,12 +77,40 @@ READERS = (
         nihon.nihon_files,
         nihon.is_nihon,
         package="mne",
-        tried="one recording, made files",
+        tried="one recording, made files; EEG-1200 (needs eeg2edf): untried, made files",
     ),
     Reader("EEGLAB", (".set",), mne_formats.open_eeglab, mne_formats.eeglab_files, samples=(".fdt",), package="mne"),
+    Reader(
+        "Neuroscan",
+        (".cnt",),
+        research.open_neuroscan,
+        probe=research.is_neuroscan,
+        package="mne",
+        tried="untried on real recordings; made files",
+        by_content=True,
+    ),
+    Reader(
+        "EGI simple binary",
+        (".raw",),
+        research.open_egi,
+        probe=research.is_egi,
+        package="mne",
+        tried="untried on real recordings; made files",
+        by_content=True,
+    ),
+    Reader(
+        "Nicolet",
+        (".e",),
+        vendor.open_nicolet,
+        probe=vendor.is_nicolet,
+        package="eeg2edf",
+        tried="untried on real recordings; made files",
+        by_content=True,
+    ),
 )
 
-ENDINGS = frozenset(ending for reader in READERS for ending in reader.endings)
+ENDINGS = frozenset(ending for reader in READERS if not reader.by_content for ending in reader.endings)
+"""Endings that only recordings have."""
 
 
 COMPRESSED = "is compressed; unpack it first"
@@ -144,7 +175,7 @@ def _find_reader(path: Path) -> tuple[Reader, Path]:
     path = _main_file(path)
     ending = path.suffix.lower()
     for reader in READERS:
-        if ending in reader.endings:
+        if ending in reader.endings and not reader.by_content:
             return reader, path
     if any(ending in reader.samples for reader in READERS):
         raise RecordingError(str(path), "its header file is not beside it", ANY_FORMAT)
@@ -168,8 +199,9 @@ def open_recording(path: Any, *, sfreq: float | None = None, ch_names: Sequence[
     Parameters
     ----------
     path : path, mne.io.BaseRaw or array_like, shape (n_channels, n_samples)
-        EDF, EDF+, BDF, BrainVision (``.vhdr``), Nihon Kohden (``.EEG``), Persyst (``.lay``) or EEGLAB (``.set``); a Raw
-        object of MNE; or samples in microvolts, NaN where nothing is known.
+        EDF, EDF+, BDF, BrainVision (``.vhdr``), Nihon Kohden (``.EEG``), Persyst (``.lay``), EEGLAB (``.set``),
+        Neuroscan (``.cnt``), EGI (``.raw``) or Nicolet (``.e``); a Raw object of MNE; or samples in microvolts, NaN
+        where nothing is known.
     sfreq : float, optional
         Sampling rate of an array, Hz.
     ch_names : sequence of str, optional
