@@ -277,6 +277,24 @@ def test_stamps_that_agree_on_another_rate_are_refused(
         open_recording(path)
 
 
+def test_scattered_stamps_of_another_rate_are_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, 600)
+    for kind in ("EDF+C", "EDF+D"):
+        texts = [f"{0.97 * k + noise[k]:+.3f}" for k in range(600)]
+        file = EdfFile(counts=[4] * 2, n_records=600, kind=kind, onsets=texts)
+        with pytest.raises(RecordingError, match="contradict the sampling rate"):
+            open_recording(file.write(tmp_path / "a.edf"))
+
+
+@pytest.mark.parametrize(("record", "digits"), [("1.02", 1), ("0.3", 1), ("0.0625", 2)])
+def test_rounded_stamps_are_no_drift(tmp_path: Path, record: str, digits: int) -> None:
+    texts = [f"{k * float(record):+.{digits}f}" for k in range(600)]
+    file = EdfFile(counts=[25] * 2, n_records=600, kind="EDF+D", onsets=texts, duration=record)
+    recording = open_recording(file.write(tmp_path / "a.edf"))
+    assert recording.channels[0].sfreq == pytest.approx(25 / float(record), rel=1e-9)
+    assert recording.duration == pytest.approx(600 * float(record), abs=1.01)
+
+
 def test_pauses_after_each_of_long_records_are_gaps(tmp_path: Path) -> None:
     path = clocked(tmp_path, dict.fromkeys(range(1, 20), 30), n=20, record=60)
     assert [s.start for s in open_recording(path).segments] == [90 * k for k in range(20)]

@@ -16,6 +16,7 @@ from foreign_files import write_brainvision, write_eeglab, write_nihon, write_pe
 from io_checks import close, refused, stored
 
 from restcli.errors import RecordingError
+from restcli.io.recording import Recording
 from restcli.io.registry import files_of, open_recording
 
 
@@ -108,6 +109,27 @@ def test_persyst_drift_cuts_nothing_and_is_reported(tmp_path: Path) -> None:
     path.write_text(text.replace("51317.003", "51416.1").replace("51318.06", "51516.2").replace("51319.12", "51616.3"))
     recording = open_recording(path)
     assert len(recording.segments) == 1 and "drift by 0.30 s" in recording.repairs[0]
+
+
+def persyst_day(folder: Path, seconds: list[float]) -> Recording:
+    """Write ten hours with a sample time each hour, at 0.02777... samples a second."""
+    times = "".join(f"{100 * (k + 1)}={(51316 + second) % 86400:.3f}\n" for k, second in enumerate(seconds))
+    path, _ = write_persyst(folder, times=times)
+    path.write_text(path.read_text().replace("SamplingRate=250", f"SamplingRate={1 / 36:.12f}"))
+    return open_recording(path)
+
+
+def test_persyst_drift_between_sample_times_that_are_far_apart(tmp_path: Path) -> None:
+    recording = persyst_day(tmp_path, [3600 * 1.001 * k for k in range(1, 10)])
+    assert len(recording.segments) == 1 and recording.duration == pytest.approx(36_036, abs=0.1)
+    assert "drift steadily by 32.40 s" in recording.repairs[0]
+
+
+def test_persyst_pauses_are_no_drift(tmp_path: Path) -> None:
+    pauses = np.cumsum([9, 5, 14, 8, 11, 6, 12, 10, 7]).tolist()
+    recording = persyst_day(tmp_path, [3600 * (k + 1) + pause for k, pause in enumerate(pauses)])
+    assert len(recording.segments) == 10 and recording.repairs == ()
+    assert recording.segments[4].start == pytest.approx(4 * 3600 + pauses[3], abs=0.01)
 
 
 def test_persyst_wrong_sample_time_is_ignored_and_reported(tmp_path: Path) -> None:

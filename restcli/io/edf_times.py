@@ -30,6 +30,8 @@ _SHORTEST_GAP = 0.02
 _FASTEST_DRIFT = 0.005
 # Stamps at least so far apart, seconds, that leave more than this fraction between them may have a pause after each.
 _SPARSE, _PAUSES = 60.0, 0.05
+# So much of all steps between stamps must agree on a rate.
+_MOST = 0.75
 # Drift in all, seconds, from which times follow the stamps; a wandering clock is followed in steps of it.
 _DRIFT = 0.5
 _REPORTED_DRIFT = 0.1
@@ -139,28 +141,30 @@ def place(
     if abs(float(lag[0])) > _LONGEST_GAPS:
         what = "the first record is stamped weeks away from the header's start"
         raise RecordingError(where, what, _TIMES, _RE_EXPORT)
-    usual = _usual_drift(places, lag) if sampled else 0.0
-    if sampled:
-        _refuse_other_rate(places, stamps, usual, continuous=continuous, where=where)
-    usual = usual if abs(usual) <= _FASTEST_DRIFT else 0.0
+    usual = _usual_drift(places, stamps) if sampled else 0.0
+    _refuse_other_rate(places, usual, continuous=continuous, where=where)
+    usual = usual if abs(usual) <= _FASTEST_DRIFT else 0.0  # else pauses after each stretch
     lag -= usual * places
     limits = _limits(places, lag)
     lag, wrong, repairs = _without_wrong_stamps(lag, limits)
-    if not wrong and continuous and _is_shuffled(places, lag + usual * places):
+    whole = lag + usual * places
+    if not wrong and continuous and _is_shuffled(places, whole):
         wrong = "time stamps run backwards again and again: records are shuffled"
     if wrong:
         raise RecordingError(where, wrong, _TIMES, _RE_EXPORT)
-    slope = usual + _slope(places, lag, limits) if sampled and not continuous else 0.0
-    lag += usual * places
+    # Stamps that run backwards tell no rate, and those that agree with the header in the end agree with its rate.
+    tell = sampled and not (np.diff(whole) < -_DRIFT).any() and abs(whole[-1] - whole[0]) > _DRIFT
+    slope = usual + _slope(places, lag, limits) if tell else 0.0
+    _refuse_other_rate(places, slope, continuous=continuous, where=where)
     drift, pace = slope * float(places[-1] - places[0]), Fraction(1)
-    if abs(drift) > _DRIFT:
+    if abs(drift) > _DRIFT and not continuous:
         pace += Fraction(slope).limit_denominator(10**6)
-        places, lag = places * float(pace), lag - places * float(pace - 1)
+        places, whole = places * float(pace), whole - places * float(pace - 1)
         repairs.append(
             f"time stamps drift steadily by {drift:.2f} s from the sampling rate; the signal is taken as sampled at "
             f"{float(1 / pace):.6f} times that rate"
         )
-    found = _runs(places, lag, limits, continuous=continuous, where=where)
+    found = _runs(places, whole, limits, continuous=continuous, where=where)
     return replace(found, pace=pace, repairs=(*repairs, *found.repairs))
 
 
@@ -191,9 +195,16 @@ def _runs(
     return Timeline(tuple(map(int, first)), tuple(map(float, start)), origin, repairs=tuple(repairs))
 
 
-def _usual_drift(places: NDArray[np.float64], lag: NDArray[np.float64]) -> float:
-    """Return by what fraction most stamps run ahead of their places; 0 where there are too few of them."""
-    return float(np.median(np.diff(lag) / np.diff(places))) if len(lag) > _FEW else 0.0
+def _usual_drift(places: NDArray[np.float64], stamps: NDArray[np.float64]) -> float:
+    """Return by what fraction stamps run ahead of their places if most of them agree on it, else 0."""
+    if len(stamps) <= _FEW:
+        return 0.0
+    intervals, steps = np.diff(places), np.diff(stamps)
+    usual = float(np.median(steps / intervals)) - 1
+    alike = np.abs(steps - (1 + usual) * intervals) <= _SHORTEST_GAP + 1e-4 * intervals
+    # Where stamps are rounded to more than that, most steps may be alike, but not those that make up for it.
+    overall = float((stamps[-1] - stamps[0]) / (places[-1] - places[0])) - 1
+    return usual if alike.mean() >= _MOST and (overall - usual) * np.sign(usual) >= -_FASTEST_DRIFT else 0.0
 
 
 def _limits(places: NDArray[np.float64], lag: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -203,23 +214,15 @@ def _limits(places: NDArray[np.float64], lag: NDArray[np.float64]) -> NDArray[np
     return np.clip(drift, min(_DRIFT, max(_SHORTEST_GAP, scatter)), _DRIFT)
 
 
-def _refuse_other_rate(
-    places: NDArray[np.float64], stamps: NDArray[np.float64], usual: float, *, continuous: bool, where: str
-) -> None:
+def _refuse_other_rate(places: NDArray[np.float64], drift: float, *, continuous: bool, where: str) -> None:
     """Refuse stamps that agree with each other on another rate than the header's."""
-    if len(stamps) <= _FEW:
+    interval = float(np.median(np.diff(places))) if len(places) > 1 else 0.0
+    sparse = not continuous and drift > _PAUSES and interval >= _SPARSE
+    if abs(drift) <= _FASTEST_DRIFT or drift <= -1 or sparse:
         return
-    intervals = np.diff(places)
-    alike = np.abs(np.diff(stamps) - (1 + usual) * intervals) <= _SHORTEST_GAP + 0.1 * _FASTEST_DRIFT * intervals
-    overall = float((stamps[-1] - stamps[0]) / (places[-1] - places[0])) - 1
-    if min(abs(usual), abs(overall)) <= _FASTEST_DRIFT or alike.mean() < 0.75 or usual <= -1:
-        return
-    if not continuous and usual > _PAUSES and np.median(intervals) >= _SPARSE:
-        return
-    interval = float(np.median(intervals))
     what = (
         "its time stamps contradict the sampling rate or record duration in its header: by the stamps, signal of "
-        f"{interval:.6g} s takes {(1 + usual) * interval:.6g} s"
+        f"{interval:.6g} s takes {(1 + drift) * interval:.6g} s"
     )
     remedy = "Correct the header if the stamps are right, or export the recording again"
     raise RecordingError(where, what, f"a difference of at most {_FASTEST_DRIFT:.1%}", remedy)
