@@ -127,7 +127,7 @@ def ink(page: Page, left: float, right: float) -> int:
     """Count pixels of traces, which are darker than grid and hatching, between two shares of the canvas."""
     return int(
         page.evaluate(
-            """([left, right]) => { const canvas = document.querySelector('#signals');
+            """([left, right]) => { const canvas = document.querySelector('#traces canvas');
             const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
             pen.drawImage(canvas, 0, 0);
             const [x, w] = [canvas.width * left, canvas.width * (right - left)].map(Math.round);
@@ -144,7 +144,7 @@ def ink(page: Page, left: float, right: float) -> int:
 def x_of(page: Page, time: float) -> float:
     """Return where a time of the page is, in pixels of the window, by the axis of the traces."""
     start, gutter, margin = float(page.get_attribute("#traces", "data-start") or 0), 78, 46
-    box = page.locator("#signals").bounding_box()
+    box = page.locator("#traces canvas").first.bounding_box()
     assert box is not None
     return box["x"] + gutter + (time - start) / 10 * (box["width"] - gutter - margin)
 

@@ -2,42 +2,30 @@
 
 import { Failure, get, inWords, post } from "./api.js";
 
-const LONGEST_PAUSE = 10_000; // ms between two attempts to save
-const POLL = 3000; // ms between two looks for the verdicts of other windows
 const JUDGED = ["accept", "reject", "unsure"];
 
 export class Journal {
   fault = ""; // why the last attempt to save or to look failed
   refused = []; // entries that the server will never take, each with its reason in `why`
   #saved = new Map(); // seq -> entry
-  #waiting; // entries not saved yet, oldest first
+  #waiting = []; // entries not saved yet, oldest first; an undo names what it undoes in `undoesUid`
   #sending = false;
-  #timer = 0;
-  #attempts = 0;
   #changed;
 
   constructor(recording, reviewer, changed) {
-    this.id = recording.id;
-    this.hash = recording.hash;
-    this.reviewer = reviewer;
-    this.detections = recording.detections;
+    Object.assign(this, { id: recording.id, hash: recording.hash, detections: recording.detections, reviewer });
     this.#changed = changed;
-    const kept = JSON.parse(sessionStorage.getItem(this.#store) ?? "{}");
+    const kept = JSON.parse(sessionStorage.getItem(`verdicts of ${this.id}`) ?? "{}");
     this.#waiting = kept.waiting ?? [];
     this.refused = kept.refused ?? [];
     this.#take(recording.verdicts);
-    this.#flush();
-  }
-
-  get #store() {
-    return `verdicts of ${this.id}`;
+    this.#send();
   }
 
   get waiting() {
     return this.#waiting.length;
   }
 
-  // The last entry that this window knows.
   get #last() {
     return Math.max(0, ...this.#saved.keys());
   }
@@ -48,21 +36,26 @@ export class Journal {
     return [...saved, ...this.#waiting.map((entry) => ({ ...entry, event: this.resolve(entry.event) }))];
   }
 
+  get #mine() {
+    return inForce(this.entries).filter((entry) => entry.reviewer === this.reviewer);
+  }
+
+  get hasRead() {
+    return this.#mine.some((entry) => entry.action === "read");
+  }
+
   record(action, fields) {
     const uid = crypto.randomUUID().replaceAll("-", "");
-    const entry = { uid, action, hash: this.hash, reviewer: this.reviewer, comment: "", undoes: null, ...fields };
+    const entry = { uid, action, hash: this.hash, reviewer: this.reviewer, comment: "", ...fields };
     this.#waiting.push(entry);
     this.#keep();
-    this.#flush();
+    this.#send();
     return entry;
   }
 
   undo() {
-    const undone = cancelled(this.entries);
-    const mine = this.entries.filter((entry) => entry.reviewer === this.reviewer && entry.action !== "undo");
-    const entry = mine.findLast((each) => !undone.has(each.uid));
-    if (entry) this.record("undo", { event: "", undoesUid: entry.uid });
-    return entry;
+    const last = this.#mine.at(-1);
+    return last && this.record("undo", { event: "", undoesUid: keyOf(last) });
   }
 
   forgetRefused() {
@@ -80,108 +73,90 @@ export class Journal {
     return reduce(this.detections, this.entries, this.reviewer);
   }
 
-  get hasRead() {
-    const undone = cancelled(this.entries);
-    const mine = this.entries.filter((entry) => entry.reviewer === this.reviewer && !undone.has(entry.uid));
-    return mine.some((entry) => entry.action === "read");
-  }
-
-  // Looks for entries of other windows until `stop` is called.
-  watch() {
-    this.stop();
-    this.#timer = setInterval(() => this.look(), POLL);
-  }
-
-  stop() {
-    clearInterval(this.#timer);
-  }
-
+  // Takes in what other windows wrote, and tries again to save what waits.
   async look() {
     try {
-      const reply = await get(`/api/recordings/${this.id}/verdicts?after=${this.#last}`);
-      const news = this.#take(reply.entries);
-      const recovered = this.fault !== "";
-      this.fault = "";
-      if (news || recovered) this.#changed();
-      this.#flush();
+      const { entries } = await get(`/api/recordings/${this.id}/verdicts?after=${this.#last}`);
+      const news = this.#take(entries);
+      if (!this.waiting) this.#tell("");
+      if (news) this.#changed();
+      this.#send();
     } catch (fault) {
-      this.#fail(fault);
+      this.#tell(inWords(fault));
     }
   }
 
   #take(entries) {
     const fresh = entries.filter((entry) => !this.#saved.has(entry.seq));
     for (const entry of fresh) this.#saved.set(entry.seq, entry);
-    const uids = new Set(fresh.map((entry) => entry.uid));
-    this.#waiting = this.#waiting.filter((entry) => !uids.has(entry.uid));
+    this.#drop(fresh.map((entry) => entry.uid));
     return fresh.length > 0;
   }
 
+  #drop(uids) {
+    this.#waiting = this.#waiting.filter((entry) => !uids.includes(entry.uid));
+  }
+
   #keep() {
-    sessionStorage.setItem(this.#store, JSON.stringify({ waiting: this.#waiting, refused: this.refused }));
+    sessionStorage.setItem(`verdicts of ${this.id}`, JSON.stringify({ waiting: this.#waiting, refused: this.refused }));
     this.#changed();
   }
 
-  #fail(fault) {
-    if (this.fault !== inWords(fault)) {
-      this.fault = inWords(fault);
-      this.#changed();
-    }
+  #tell(fault) {
+    const before = this.fault;
+    this.fault = fault;
+    if (fault !== before) this.#changed();
   }
 
-  async #flush() {
+  // One after the other, each once the one before is saved.
+  async #send() {
     if (this.#sending) return;
     this.#sending = true;
-    while (this.#waiting.length) {
-      const entry = this.#waiting[0];
-      try {
-        const reply = await post(`/api/recordings/${this.id}/verdicts`, { ...this.#outgoing(entry), after: this.#last });
-        this.#take([reply.entry]);
-        this.#waiting = this.#waiting.filter((each) => each !== entry);
+    try {
+      while (this.waiting) {
+        const [entry] = this.#waiting;
+        const reply = await post(`/api/recordings/${this.id}/verdicts`, this.#outgoing(entry)).catch((fault) => fault);
+        if (reply instanceof Error && !this.#settle(reply, entry)) return this.#tell(inWords(reply));
+        if (!(reply instanceof Error)) this.#take([reply.entry]);
         this.fault = "";
-        this.#attempts = 0;
-      } catch (fault) {
-        if (!this.#handled(fault, entry)) break;
+        this.#keep();
       }
-      this.#keep();
+    } finally {
+      this.#sending = false;
     }
-    this.#sending = false;
   }
 
-  // Tells whether the next entry can be sent at once.
-  #handled(fault, entry) {
-    if (fault instanceof Failure && fault.body.entries && this.#take(fault.body.entries)) return true; // of another window
-    if (fault instanceof Failure && [400, 404, 409].includes(fault.status)) {
-      this.refused.push({ ...entry, why: fault.message });
-      this.#waiting = this.#waiting.filter((each) => each !== entry);
-      return true;
-    }
-    this.#attempts += 1;
-    setTimeout(() => this.#flush(), Math.min(LONGEST_PAUSE, 500 * 2 ** this.#attempts));
-    this.#fail(fault);
-    return false;
+  // Tells whether an entry that was not taken can be sent again at once, or never.
+  #settle(fault, entry) {
+    if (!(fault instanceof Failure)) return false;
+    if (fault.body.entries && this.#take(fault.body.entries)) return true; // another window wrote meanwhile
+    if (![400, 404, 409].includes(fault.status)) return false;
+    this.refused.push({ ...entry, why: fault.message });
+    this.#drop([entry.uid]);
+    return true;
   }
 
-  #outgoing(entry) {
-    const { undoesUid, ...fields } = entry;
-    const undoes = this.entries.find((each) => undoesUid && each.uid === undoesUid)?.seq ?? null;
-    return { ...fields, event: this.resolve(entry.event) ?? "", undoes };
+  #outgoing({ undoesUid, ...entry }) {
+    const undoes = undoesUid ? [...this.#saved.values()].find((each) => keyOf(each) === undoesUid)?.seq : null;
+    return { ...entry, event: this.resolve(entry.event) ?? "", undoes, after: this.#last };
   }
 }
 
-// The uids of all entries that were undone.
-function cancelled(entries) {
-  const bySeq = new Map(entries.map((entry) => [entry.seq, entry.uid]));
-  const undos = entries.filter((entry) => entry.action === "undo");
-  return new Set(undos.map((entry) => entry.undoesUid ?? bySeq.get(entry.undoes)));
+// Entries of other programs may have no uid.
+const keyOf = ({ uid, seq }) => uid || `#${seq}`;
+
+function inForce(entries) {
+  const keys = new Map(entries.map((entry) => [entry.seq, keyOf(entry)]));
+  const undos = entries.filter(({ action }) => action === "undo");
+  const undone = new Set(undos.map((entry) => entry.undoesUid ?? keys.get(entry.undoes)));
+  return entries.filter((entry) => entry.action !== "undo" && !undone.has(keyOf(entry)));
 }
 
 // The events as one reviewer left them; what others said of them is in `others`.
 export function reduce(detections, entries, reviewer) {
   const blank = () => ({ verdict: "", by: "", comments: [], others: new Map() });
   const events = new Map(detections.map((found) => [found.id, { ...found, ...blank(), found }]));
-  const undone = cancelled(entries);
-  for (const entry of entries.filter(({ uid, action }) => !undone.has(uid) && action !== "undo")) {
+  for (const entry of inForce(entries)) {
     const { action, onset, stop, label, side, reviewer: author, comment: text } = entry;
     const id = entry.event || `+${entry.uid}`;
     const event = events.get(id);

@@ -9,19 +9,21 @@ import { byId, listed, make, onFields, option, queued, showEvent, showList, show
 import { Strip } from "./strip.js";
 import { COARSER, Traces } from "./traces.js";
 
+const POLL = 3000; // ms
 const CARD = 85.6; // mm, the width of a bank card
 const PIXELS_PER_MM = 96 / 25.4; // of a screen that was not calibrated
 const SENSITIVITIES = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100]; // µV/mm
 const KEPT = "restcli_review="; // a cookie: unlike other stores it is the same for every port of this address
 
 const settings = { montage: "longitudinal", page: "10", high: "0.5", low: "70", notch: "0", mm: null, ...readSettings() };
-const view = { start: 0, seconds: 10, sensitivity: null, events: [], selected: null, page: null, path: "", montage: null };
+const view = { start: 0, seconds: 10, sensitivity: null, events: [], selected: null, page: null, stem: "", montage: null };
 const pages = new Pages();
 const journals = new Map(); // recording -> journal; one that still saves goes on when another recording is shown
 let session = null;
 let journal = null;
 let sensitivity = null; // as a person chose it
-let asked = 0; // counts pages and recordings asked for, so that a late answer does not replace a newer one
+let opened = 0; // counts recordings asked for, so that a late answer does not replace a newer one
+let loading = false;
 let trouble = ""; // why the last page or recording could not be shown
 
 const traces = new Traces(byId("traces"), {
@@ -37,18 +39,14 @@ const strip = new Strip(byId("strip"), (time) => show(time - view.seconds / 2));
 
 function readSettings() {
   const found = document.cookie.split("; ").find((part) => part.startsWith(KEPT));
-  try {
-    return JSON.parse(decodeURIComponent(found.slice(KEPT.length)));
-  } catch {
-    return {};
-  }
+  return found ? JSON.parse(decodeURIComponent(found.slice(KEPT.length))) : {};
 }
 
 // --- the page of signal
 
-function pathOf(start) {
+// All that a page depends on but its start.
+function stemOf() {
   const query = new URLSearchParams({
-    start: start.toFixed(3),
     seconds: view.seconds.toFixed(3),
     montage: view.montage.id,
     high_pass: settings.high,
@@ -56,30 +54,39 @@ function pathOf(start) {
     notch: settings.notch,
     width: Math.ceil((traces.plotWidth * devicePixelRatio) / 400) * 400, // a slightly different window needs no other page
   });
-  return `/api/recordings/${view.recording.id}/page?${query}`;
+  return `/api/recordings/${view.recording.id}/page?${query}&start=`;
 }
+
+const pathOf = (start) => stemOf() + clamp(start).toFixed(3);
 
 const clamp = (start) => Math.min(Math.max(0, start), Math.max(0, view.recording.duration - view.seconds));
 
+// Shows the page that begins there. While one is being read the wish is noted; pages on the way are shown too.
 async function show(start) {
   const since = performance.now();
-  const mine = ++asked;
   view.start = clamp(start);
-  const path = pathOf(view.start);
-  let page = pages.get(path);
-  if (!page) {
-    byId("traces").ariaBusy = "true";
-    page = await pages.load(path).catch((fault) => fault);
-    if (mine !== asked) return;
-    byId("traces").ariaBusy = "false";
+  if (loading) return;
+  loading = true;
+  for (let path = null; path !== pathOf(view.start); ) {
+    const stem = stemOf();
+    path = pathOf(view.start);
+    const page = pages.get(path) ?? (await read(path));
+    trouble = page instanceof Error ? `This page could not be read. ${inWords(page)}.` : "";
+    if (stem !== stemOf() || trouble) continue;
+    Object.assign(view, { page, stem });
+    draw();
+    requestAnimationFrame(() => setTimeout(() => afterPaint(path, since)));
   }
-  trouble = page instanceof Error ? `This page could not be read. ${inWords(page)}.` : "";
+  loading = false;
   showState();
-  if (trouble) return;
-  Object.assign(view, { page, path });
-  draw();
   history.replaceState(null, "", `#${view.recording.id}/${view.start}`);
-  requestAnimationFrame(() => setTimeout(() => afterPaint(path, since)));
+}
+
+async function read(path) {
+  byId("traces").ariaBusy = "true";
+  const page = await pages.load(path).catch((fault) => fault);
+  byId("traces").ariaBusy = "false";
+  return page;
 }
 
 // Says that the page is on the screen, and reads its neighbours.
@@ -89,7 +96,7 @@ function afterPaint(path, since) {
   const order = listed(view.events);
   const place = order.findIndex((event) => event.id === view.selected?.id);
   const events = [order[place + 1], order[place - 1]].filter(Boolean).map(startFor);
-  const starts = [...near.slice(0, 2), ...events, ...near.slice(2)].map((start) => pathOf(clamp(start)));
+  const starts = [...near.slice(0, 2), ...events, ...near.slice(2)].map(pathOf);
   pages.readAhead([...new Set(starts)]);
 }
 
@@ -97,6 +104,7 @@ function draw() {
   traces.draw();
   strip.frame();
   showPlace();
+  showPressed();
 }
 
 // What the page shows, in words; also for those who do not see it.
@@ -149,10 +157,9 @@ function fillToolbar() {
     low: hertz([15, 30, 35, 50, 70, 100]),
     notch: hertz([50, 60]),
   };
-  const values = { ...settings, montage: view.montage.id, sensitivity: view.sensitivity };
   for (const [name, options] of Object.entries(choices)) {
     byId(name).replaceChildren(...options);
-    byId(name).value = values[name];
+    byId(name).value = { ...settings, montage: view.montage.id, sensitivity: view.sensitivity }[name];
   }
 }
 
@@ -169,10 +176,9 @@ function changeSetting(name, value) {
 }
 
 function stepSensitivity(coarser) {
-  const next = coarser
-    ? SENSITIVITIES.find((value) => value > view.sensitivity)
-    : SENSITIVITIES.findLast((value) => value < view.sensitivity);
-  if (next) changeSetting("sensitivity", next);
+  const [finer, next] = [(value) => value < view.sensitivity, (value) => value > view.sensitivity];
+  const value = coarser ? SENSITIVITIES.find(next) : SENSITIVITIES.findLast(finer);
+  if (value) changeSetting("sensitivity", value);
 }
 
 // --- events and verdicts
@@ -187,6 +193,7 @@ function refresh() {
   byId("read").ariaPressed = String(journal.hasRead);
   strip.draw();
   draw();
+  if (trouble && !journal.fault) show(view.start);
 }
 
 function showState() {
@@ -249,7 +256,6 @@ function change(fields, event = view.selected) {
 
 function addEvent(onset, stop) {
   const { uid } = record("add", { onset: round(onset), stop: round(stop), label: "sz", side: "" });
-  showPressed();
   select(journal.resolve(`+${uid}`), false);
 }
 
@@ -277,20 +283,18 @@ function startMeasuring() {
 
 function leave() {
   traces.cancel();
-  showPressed();
-  showPlace();
+  draw();
   byId("traces").focus();
 }
 
 // --- recordings
 
 async function open(id, start = null) {
-  const mine = ++asked;
+  const mine = ++opened;
   const recording = await get(`/api/recordings/${id}`).catch((fault) => fault);
-  if (mine !== asked) return;
+  if (mine !== opened) return;
   trouble = recording instanceof Error ? `This recording could not be opened. ${inWords(recording)}.` : "";
   if (trouble) return showState();
-  journal?.stop();
   if (!journals.has(id)) journals.set(id, new Journal(recording, session.reviewer, refresh));
   journal = journals.get(id);
   Object.assign(view, { recording, page: null, selected: null, sensitivity: sensitivity ?? recording.default_sensitivity });
@@ -300,9 +304,8 @@ async function open(id, start = null) {
   byId("name").textContent = document.title = recording.name;
   layOut();
   fillToolbar();
-  showQueue(session, id, open);
   refresh();
-  journal.watch();
+  refreshSession().catch(() => {}); // who has judged what meanwhile
   const first = view.events.find((event) => !event.verdict) ?? view.events[0];
   if (first && start === null) select(first.id);
   else show(start ?? 0);
@@ -449,12 +452,17 @@ function resized() {
   layOut();
   draw();
   strip.draw();
-  if (pathOf(view.start) !== view.path) show(view.start);
+  if (stemOf() !== view.stem) show(view.start);
 }
 
 async function refreshSession() {
   session = await get("/api/session");
   if (view.recording) showQueue(session, view.recording.id, open);
+}
+
+// For verdicts of other windows; a recording that was left is still looked after until all of it is saved.
+function lookAround() {
+  for (const each of journals.values()) if (each === journal || each.waiting) each.look();
 }
 
 async function begin() {
@@ -464,7 +472,7 @@ async function begin() {
   const [id, start] = location.hash.slice(1).split("/");
   const known = session.recordings.some((each) => each.id === id);
   await open(known ? id : session.recordings[0].id, known ? Number(start) || 0 : null);
-  setInterval(() => refreshSession().catch(() => {}), 15_000); // who has judged what meanwhile
+  setInterval(lookAround, POLL);
 }
 
 begin().catch((fault) => alarm(inWords(fault)));

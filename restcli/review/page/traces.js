@@ -155,8 +155,6 @@ export class Traces {
     ctx.clip();
     ctx.lineWidth = 1;
     ctx.lineJoin = "round";
-    const column = 1 / (devicePixelRatio || 1);
-    const perColumn = (page.sfreq / scale) * column;
     for (const [k, row] of this.#rows.entries()) {
       const samples = page.data[k];
       const [low, high] = isFitted(row) ? extent(samples) : [0, 0];
@@ -164,8 +162,7 @@ export class Traces {
       const zero = row.y - ((low + high) / 2) * gain;
       ctx.strokeStyle = colors()[sideOf(row)];
       ctx.beginPath();
-      if (perColumn > 3) drawEnvelope(ctx, samples, { perColumn, column, left, zero, gain });
-      else drawLine(ctx, samples, { step: scale / page.sfreq, left, zero, gain });
+      drawLine(ctx, samples, { step: scale / page.sfreq, left, zero, gain });
       ctx.stroke();
     }
     ctx.restore();
@@ -366,38 +363,18 @@ function sideOf({ kind, group }) {
   return group.match(/left|right/)?.[0] ?? "middle";
 }
 
-// The lowest and the highest value; [Infinity, -Infinity] where there is no signal.
 function extent(samples) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of samples) {
-    if (value === NO_SIGNAL) continue;
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  return [low, high];
+  const known = samples.filter((value) => value !== NO_SIGNAL);
+  return known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [0, 0]);
 }
 
-// Negative is up: a canvas counts downwards, so the sign stays.
+// Negative is up: a canvas counts downwards, so the sign stays. The server sends at most four samples a pixel.
 function drawLine(ctx, samples, { step, left, zero, gain }) {
   let broken = true;
   for (let k = 0; k < samples.length; k += 1) {
     const missing = samples[k] === NO_SIGNAL;
     if (!missing && broken) ctx.moveTo(left + k * step, zero + samples[k] * gain);
     else if (!missing) ctx.lineTo(left + k * step, zero + samples[k] * gain);
-    broken = missing;
-  }
-}
-
-// With many samples in a column of pixels, its lowest and highest value show as much as all of them.
-function drawEnvelope(ctx, samples, { perColumn, column, left, zero, gain }) {
-  let broken = true;
-  for (let k = 0; k * perColumn < samples.length; k += 1) {
-    const [low, high] = extent(samples.subarray(Math.floor(k * perColumn), Math.floor((k + 1) * perColumn)));
-    const missing = low === Infinity;
-    const at = left + (k + 0.5) * column;
-    if (!missing && broken) ctx.moveTo(at, zero + low * gain);
-    else if (!missing) ctx.lineTo(at, zero + low * gain);
-    if (!missing) ctx.lineTo(at, zero + high * gain);
     broken = missing;
   }
 }
