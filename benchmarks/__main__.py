@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks [end_to_end|network|detectors|roofline|precision ...]``."""
+"""Command line of the benchmarks: ``python -m benchmarks [PART ...]``; the parts are the keys of `PARTS`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import detectors, end_to_end, network, precision, roofline
+from benchmarks import detectors, end_to_end, network, precision, review, roofline
 from benchmarks.tables import machine, markdown
 
 PARTS = {
@@ -17,6 +17,7 @@ PARTS = {
     "detectors": detectors.measure,
     "roofline": roofline.measure,
     "precision": precision.measure,
+    "review": review.measure,
 }
 OUT = Path(__file__).parent / "out"
 

@@ -37,16 +37,17 @@ _CHAIN = Chain(
 )
 
 
-def make_recording(folder: Path, hours: float) -> Path:
-    """Write a recording unless it is there already; an hour of signal is drawn and repeated."""
-    path = folder / f"bench_{hours:g}h.edf"
+def make_recording(folder: Path, hours: float, n_channels: int = N_CHANNELS) -> Path:
+    """Write a recording unless it is there already; an hour of signal is drawn and repeated, as are channels."""
+    path = folder / (f"bench_{hours:g}h.edf" if n_channels == N_CHANNELS else f"bench_{hours:g}h_{n_channels}.edf")
     n_seconds = round(hours * 3600)
     if path.exists():
         return path
-    hour = _hour(folder)
+    labels = (*_LABELS, *(f"X{number}" for number in range(1, n_channels - N_CHANNELS + 1)))
+    hour = _hour(folder)[:, np.arange(n_channels) % N_CHANNELS]
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        file.write(_header(n_seconds))
+        file.write(_header(n_seconds, labels))
         for begin in range(0, n_seconds, 3600):
             file.write(hour[: min(3600, n_seconds - begin)].tobytes())
     part.replace(path)
@@ -73,11 +74,11 @@ def _hour(folder: Path) -> NDArray[np.int16]:
     return hour
 
 
-def _header(n_records: int) -> bytes:
+def _header(n_records: int, labels: tuple[str, ...]) -> bytes:
     def text(value: Any, width: int) -> bytes:
         return str(value).ljust(width).encode("ascii")
 
-    n = N_CHANNELS
+    n = len(labels)
     parts = [
         text("0", 8),
         text("X X X X", 80),
@@ -89,7 +90,7 @@ def _header(n_records: int) -> bytes:
         text(n_records, 8),
         text(1, 8),
         text(n, 4),
-        b"".join(text(label, 16) for label in _LABELS),
+        b"".join(text(label, 16) for label in labels),
         text("", 80) * n,
         text("uV", 8) * n,
         text(-_LIMIT, 8) * n,

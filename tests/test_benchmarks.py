@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import review
 from benchmarks.chain_changes import CHANGES, LOST, Signals, read_signals, write_signals
 from benchmarks.detectors import PUBLISHED_DETECTORS
 from benchmarks.evaluation import ALONE, FUSED, MARKS, Judge, compare, put_into, shared_recordings, within
@@ -20,6 +23,16 @@ from restcli.io.registry import open_recording
 from restcli.nn.rest import n_parameters
 from restcli.nn.weights import load_weights
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive, electrode_graph
+
+
+@pytest.mark.slow
+def test_pages_of_a_review_are_timed_in_a_browser(tmp_path: Path) -> None:
+    pytest.importorskip("playwright", reason="Playwright is not installed (pip install '.[dev]')")
+    if not (shutil.which("chromium") or shutil.which("chromium-browser")):
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    (rows,) = review.measure(Namespace(folder=tmp_path, hours="0.15")).values()
+    assert [row["channels"] for row in rows] == [32, 32]
+    assert all(0 < float(row["next page, median"]) < 60_000 and float(row["server, peak MB"]) > 0 for row in rows)
 
 
 def test_rivals_have_the_published_sizes_and_judge_each_window_alone() -> None:

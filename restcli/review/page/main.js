@@ -309,8 +309,10 @@ async function open(id, start = null) {
   const first = view.events.find((event) => !event.verdict) ?? view.events[0];
   if (first && start === null) select(first.id);
   else show(start ?? 0);
+  byId("strip").ariaBusy = "true";
   const data = await get(`/api/recordings/${id}/strip`).catch(() => null);
   if (view.recording !== recording) return;
+  byId("strip").ariaBusy = "false";
   strip.data = data;
   strip.draw();
 }
