@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,7 +40,7 @@ class RecordSource:
         """Remember a file as it is now."""
         return cls(path, header, status.st_size, status.st_mtime_ns)
 
-    @property
+    @cached_property
     def rates(self) -> tuple[Fraction, ...]:
         """Exact sampling rate of each channel."""
         return tuple(s.n_samples / self.header.record_duration for s in self.header.signals)

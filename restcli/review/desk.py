@@ -20,7 +20,7 @@ from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import JOURNAL_END, Journal, of_result
 from restcli.review.montages import NAMES, SIDES, View, channel_kind, region_of, views_of
-from restcli.review.pages import PageRequest, read_page
+from restcli.review.pages import PageRequest, derive_traces, read_page
 from restcli.review.stored import StoredResult, read_result
 from restcli.review.strip import sample_trend, strip_of
 from restcli.review.verdicts import Review, named_events, review_of
@@ -138,15 +138,14 @@ class Case:
     def default_sensitivity(self) -> int:
         """The finest usual sensitivity, µV/mm and at least 7, at which 95 % of all samples have room."""
         view = next(iter(self.views.values()))
+        rows = [trace.kind == "eeg" for trace in view.traces]
         known = []
-        for place in np.linspace(0, max(0.0, self.result.duration - 10.0), _LOOKS):
-            page = self.result.recording.read(view.channels, float(place), float(place) + 10.0)
-            signal = np.einsum("tc,cn->tn", view.matrix(), page)[[t.kind == "eeg" for t in view.traces]]
-            finite = (
-                np.abs(signal - np.nanmedian(signal, axis=1, keepdims=True)) if np.isfinite(signal).any() else signal
-            )
-            known.append(finite[np.isfinite(finite)])
-        values = np.concatenate(known)
+        for place in np.linspace(0, max(0.0, self.result.duration - 10.0), _LOOKS).tolist():
+            signal = derive_traces(view, self.result.recording.read(view.channels, place, place + 10.0))[rows]
+            usable = signal[:, np.isfinite(signal).all(axis=0)]
+            if usable.size:
+                known.append(np.abs(usable - np.median(usable, axis=1, keepdims=True)).ravel())
+        values = np.concatenate(known) if known else np.zeros(0)
         wanted = float(np.percentile(values, 95)) / _ROOM if values.size else 0.0
         return next((step for step in _SENSITIVITIES if step >= wanted), _SENSITIVITIES[-1])
 

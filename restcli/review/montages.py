@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from restcli.detect.settings import usable_labels
 from restcli.io.recording import Recording
@@ -85,15 +84,6 @@ class View:
     def channels(self) -> tuple[int, ...]:
         """Indices of the channels that are read for it."""
         return tuple(sorted({channel for trace in self.traces for channel in trace.channels}))
-
-    def matrix(self) -> NDArray[np.float32]:
-        """Return the weights, (traces, channels)."""
-        column = {channel: place for place, channel in enumerate(self.channels)}
-        matrix = np.zeros((len(self.traces), len(column)), dtype=np.float32)
-        for row, trace in enumerate(self.traces):
-            for channel, weight in zip(trace.channels, trace.weights, strict=True):
-                matrix[row, column[channel]] = weight
-        return matrix
 
 
 def channel_kind(recording: Recording, index: int, channel_map: Mapping[str, str]) -> str:

@@ -45,7 +45,7 @@ def read_page(recording: Recording, view: View, asked: PageRequest) -> bytes:
     n_samples = round(asked.seconds * sfreq)
     margin = round(_MARGIN * sfreq) / sfreq
     stored = recording.read(view.channels, asked.start - margin, asked.start + asked.seconds + margin, sfreq=sfreq)
-    shown = _filtered(stored, view, asked, sfreq)
+    shown = _filtered(derive_traces(view, stored), view, asked, sfreq)
     first = round(margin * sfreq)
     shown = shown[:, first : first + n_samples]
     scale, integers = _packed(shown)
@@ -68,23 +68,27 @@ def _rate(recording: Recording, view: View, asked: PageRequest) -> float:
     return highest / max(1, math.ceil(asked.seconds * highest / (_SAMPLES_A_PIXEL * asked.width)))
 
 
-def _filtered(stored: NDArray[np.float32], view: View, asked: PageRequest, sfreq: float) -> NDArray[np.float32]:
-    """Derive the traces and filter them; what is no voltage of the head or body is shown as it is."""
-    matrix = view.matrix()
-    missing = ~np.isfinite(stored)
-    # A channel without signal spoils only the traces that use it.
-    signal: NDArray[np.float32] = np.einsum("tc,cn->tn", matrix, np.where(missing, np.float32(0), stored))
-    lost = (matrix != 0).astype(np.float32) @ missing.astype(np.float32) > 0
-    signal[lost] = np.nan
-    out = signal.copy()
+def derive_traces(view: View, stored: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Make the traces of a montage from its channels; one without signal spoils only the traces that use it."""
+    column = {channel: place for place, channel in enumerate(view.channels)}
+    signal = np.zeros((len(view.traces), stored.shape[1]), dtype=np.float32)
+    for row, trace in enumerate(view.traces):
+        for channel, weight in zip(trace.channels, trace.weights, strict=True):
+            signal[row] += np.float32(weight) * stored[column[channel]]
+    return signal
+
+
+def _filtered(signal: NDArray[np.float32], view: View, asked: PageRequest, sfreq: float) -> NDArray[np.float32]:
+    """Filter the traces; what is no voltage of the head or body is shown as it is."""
+    lost = ~np.isfinite(signal)
     groups: dict[bytes, list[int]] = {}
     for row, trace in enumerate(view.traces):
         if trace.kind != "other":
             groups.setdefault(lost[row].tobytes(), []).append(row)
     corners = {"high_pass": asked.high_pass, "low_pass": asked.low_pass, "notch": asked.notch}
     for rows in groups.values():  # of traces that have their gaps in the same places
-        out[rows] = filter_runs(signal[rows], sfreq, **corners)
-    return np.asarray(out, dtype=np.float32)
+        signal[rows] = filter_runs(signal[rows], sfreq, **corners)
+    return signal
 
 
 def _packed(data: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int16]]:

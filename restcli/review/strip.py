@@ -18,7 +18,7 @@ from restcli.review.stored import StoredResult
 from restcli.signal.features import SPECTRUM_BINS, FeatureConfig, magnitudes, mean_log_power, rms
 from restcli.signal.montage import Montage
 
-_MOST_POINTS, _MOST_ROWS, _BINS = 4000, 2000, 40
+_MOST_POINTS, _BINS = 2000, 40
 _USUAL_RATE = 200.0  # Hz, where seconds of the recording are no whole number of samples
 _LOWEST, _HIGHEST = 2, 99.5  # percentiles of the power that the colours span
 
@@ -46,7 +46,7 @@ def _seconds(
     for second in places.tolist():
         data = recording.read(montage.channels, float(second), second + 1.0, sfreq=sfreq)
         signal = np.einsum("nc,ct->nt", montage.matrix, np.nan_to_num(data))
-        lost = (montage.matrix != 0).astype(np.float32) @ (~np.isfinite(data)).any(axis=1).astype(np.float32) > 0
+        lost = (montage.matrix != 0)[:, ~np.isfinite(data).all(axis=1)].any(axis=1)
         magnitude = magnitudes(np.asarray(signal, dtype=np.float32), sfreq)
         good = ~lost & (np.ptp(signal, axis=1) > 0)
         levels = rms(magnitude, config)[0, good]
@@ -62,7 +62,7 @@ def strip_of(result: StoredResult, trend: Trend, *, blind: bool) -> dict[str, An
     if not blind:
         smooth = smooth_scores(result.scores.probability, result.rule.width(result.scores.step))
         probability = _rounded(_highest(result.scores.time, smooth, edges), 4)
-    rows = max(1, min(_MOST_ROWS, len(trend.time)))
+    rows = max(1, min(_MOST_POINTS, len(trend.time)))
     power = _means(trend.time, trend.spectrum[:, 1 : _BINS + 1], np.linspace(0.0, edges[-1], rows + 1))
     data = base64.b64encode(_as_bytes(power)).decode("ascii")
     return {

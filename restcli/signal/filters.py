@@ -53,6 +53,7 @@ def _gain(size: int, sfreq: float, high_pass: float, low_pass: float, notch: flo
         gain /= 1 + (frequency / np.tan(np.pi * low_pass / sfreq)) ** 4
     if 0 < notch < 0.49 * sfreq:
         centre = np.tan(np.pi * notch / sfreq)
+        width = (1 + centre**2) * np.tan(np.pi * notch / (_NOTCH_QUALITY * sfreq))
         distance = (frequency**2 - centre**2) ** 2
-        gain *= distance / (distance + (frequency * centre / _NOTCH_QUALITY) ** 2)
+        gain *= distance / (distance + (frequency * width) ** 2)
     return np.concatenate([[0.0 if high_pass > 0 else 1.0], gain]).astype(np.float32)
