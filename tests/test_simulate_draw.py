@@ -53,6 +53,7 @@ def test_recordings_are_sound() -> None:
         assert set(made.labels) <= set(ELECTRODES_21) and len(made.labels) >= 18
         assert all(len(mask) == 60 for mask in made.states.values())
         assert {event.label for event in made.events} <= SZCORE_TYPES
+        assert len(made.foci) == len(made.events)
         assert all(set(event.channels) <= {*ELECTRODES_21, "all"} and event.channels for event in made.events)
         assert json.loads(json.dumps(made.drawn, allow_nan=False))["seed"] == seed
         shares.append(made.events.mask(np.arange(60) + 0.5).mean())

@@ -38,26 +38,27 @@ def test_what_lies_outside_the_scene_is_cut() -> None:
     assert scene.states["x"].tolist() == [True]
 
 
-@pytest.mark.parametrize("wanted", [0.5, 3.0])
-def test_a_layer_stands_out_as_wanted_while_it_lasts(wanted: float) -> None:
+@pytest.mark.parametrize("rise", [0.1, 1.2])
+def test_a_layer_rises_as_wanted_while_it_lasts(rise: float) -> None:
     scene = Scene((1,), 4000)
     scene.data += (20 * generator(1).standard_normal(scene.data.shape)).astype(np.float32)
-    scene.data[:, :1000] *= 10  # what lies before does not count
-    before = scene.data.copy()
+    before, span = scene.data.copy(), scene.span(5.0, 10.0)
+    usual = scene.usual(span)
     with scene.layer():
-        scene.data[:, 1000:3000] += (5 * generator(2).standard_normal((21, 2000))).astype(np.float32)
-        scene.data *= scene.layer_gain(5.0, 10.0, wanted)
-    parts = (part[:, 1000:3000] for part in (scene.data - before, before))
-    own, under = (float(np.median(derivation_rms(part))) for part in parts)
-    assert own / under == pytest.approx(wanted, rel=1e-3)
+        scene.data[:, span] += (5 * generator(2).standard_normal((21, 2000))).astype(np.float32)
+        scene.data *= scene.layer_gain(span, usual, rise)
+    assert np.median(np.log(derivation_rms(scene.data[:, span]) / usual)) == pytest.approx(rise, abs=0.05)
+    assert np.array_equal(scene.data[:, :1000], before[:, :1000])
 
 
-def test_a_layer_stands_out_by_no_more_than_an_electrode_may_have() -> None:
+def test_a_layer_rises_by_no_more_than_an_electrode_may_have() -> None:
     scene = Scene((1,), 4000)
     scene.data += (300 * generator(1).standard_normal(scene.data.shape)).astype(np.float32)
+    span = scene.span(0.0, 20.0)
+    usual = scene.usual(span)
     with scene.layer():
         scene.data += (5 * generator(2).standard_normal(scene.data.shape)).astype(np.float32)
-        factor = scene.layer_gain(0.0, 20.0, 50.0)
+        factor = scene.layer_gain(span, usual, 4.0)
         assert float(np.abs(scene.data[:19]).max() * factor) == pytest.approx(900, rel=1e-4)
     with pytest.raises(ValueError, match="no layer"):
-        scene.layer_gain(0.0, 20.0, 1.0)
+        scene.layer_gain(span, usual, 1.0)

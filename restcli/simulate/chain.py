@@ -207,7 +207,7 @@ class Recorder:
         """Record the next stretch: (21, n) µV against infinity -> (C, n) µV as stored."""
         chain, n = self.chain, potentials.shape[1]
         if chain.drift > 0:
-            own = self._rng.coloured_noise(n, self._rng.uniform(1.0, 2.2, 21), np.full(21, 0.2))
+            own = self._rng.coloured_noise(n, self._rng.uniform(1.0, 2.2, 21), np.full(21, 0.2), high=30.0)
             potentials = potentials + own * self._drift[:, None]
         data = refer(potentials, chain.reference)
         if chain.bridge:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.simulate.head import dipole_map, direction, mirrored, patch_maps, random_direction
+from restcli.simulate.head import dipole_map, direction, nearest_electrodes, patch_maps, random_direction
 from restcli.simulate.scene import Scene
-from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, edges, generator
+from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, bin_frequencies, edges, generator
 
 _TEMPORAL = ("F7+T3", "F8+T4", "T3+T5", "T4+T6")
-_WAVEFORMS = {"sine": 0.25, "sharp": 0.45, "spike_wave": 0.2, "triangle": 0.1}
-_SPIKE_WAVE = {"spike_wave": 1.0}
+_WAVEFORMS = {"sine": 0.3, "sharp": 0.45, "spike_wave": 0.15, "triangle": 0.1}
+_REGIONS = {"F": "frontal", "C": "central", "P": "parietal", "O": "occipital", "T": "temporal"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Seizure:
     """When a seizure is to happen and what it looks like."""
 
     kind: str
-    onset: float  # s
+    onset: float  # s; negative when the recording begins within the seizure
     duration: float  # s
     looks: int  # seed of the appearance: seizures of one person share it
 
@@ -39,16 +40,41 @@ class Seizure:
             return direction(rng.choose(_TEMPORAL))
         return random_direction(rng, -0.15)
 
+    def after(self, seconds: float) -> Seizure:
+        """Return the rest of the seizure."""
+        return replace(self, onset=self.onset + seconds, duration=self.duration - seconds)
+
+
+@dataclass(frozen=True)
+class Focus:
+    """Where a seizure begins; both are ``generalised`` when it begins everywhere."""
+
+    side: str  # left, right, midline
+    region: str  # frontal, temporal, central, parietal, occipital
+
+
+EVERYWHERE = Focus("generalised", "generalised")
+
+
+def focus_at(place: FloatArray) -> Focus:
+    """Name side and region of a place on the unit sphere; F7 and F8 record the front of the temporal lobe.
+
+    >>> focus_at(direction("F7+T3"))
+    Focus(side='left', region='temporal')
+    """
+    name = nearest_electrodes(place, 0.0)[0]
+    side = "midline" if abs(place[0]) < 0.2 else "left" if place[0] < 0 else "right"
+    return Focus(side, "temporal" if name in ("F7", "F8") else _REGIONS[name[0]])
+
 
 @dataclass(frozen=True)
 class Discharge:
-    """One oscillation, of which every source shows a version with its own delay and phase."""
+    """One oscillation, of which every source shows a version with its own delay."""
 
     frequency: float  # mean, Hz
     phase: FloatArray  # (n,), cycles
     shapes: Float32Array  # (K, 1024), cycle tables
     choice: NDArray[np.intp]  # (n,), shape of the current cycle
-    size: Float32Array  # (n,), of the current cycle
     course: Float32Array  # (n,), amplitude, µV
 
     def times(self, gain: Float32Array | np.float32) -> Discharge:
@@ -58,14 +84,23 @@ class Discharge:
     def read(self, skip: int, lag: float) -> Float32Array:
         """Return the wave from sample `skip` on, shifted by `lag` cycles."""
         at = (((self.phase[skip:] + lag) % 1.0) * self.shapes.shape[1]).astype(np.intp)
-        return cast("Float32Array", self.shapes[self.choice[skip:], at] * self.size[skip:] * self.course[skip:])
+        return cast("Float32Array", self.shapes[self.choice[skip:], at] * self.course[skip:])
+
+
+def glide(rng: WaveGenerator, *frequencies: float) -> tuple[float, ...]:
+    """Draw a path (Hz) through some frequencies that also jumps by about a tenth, up to four times."""
+    path = np.interp(np.linspace(0, 1, 60), np.linspace(0, 1, len(frequencies)), np.log(frequencies))
+    for first in rng.integers(5, 60, size=int(rng.integers(0, 5))):
+        path[first:] += rng.normal(0, 0.12)
+    return tuple(np.exp(path).tolist())
 
 
 def oscillate(
-    rng: WaveGenerator, n: int, path: tuple[float, ...], *, kinds: dict[str, float] = _SPIKE_WAVE, jitter: float
+    rng: WaveGenerator, n: int, path: tuple[float, ...], *, kinds: Mapping[str, float], jitter: float
 ) -> Discharge:
     """Draw an irregular oscillation along a path of frequencies, whose shape changes through one to three waveforms."""
-    phase = rng.gliding_phase(n, path, jitter=jitter, knot=max(0.25, 0.5 / max(path)))
+    # Each cycle has a length and a size of its own; slower cycles are larger.
+    phase = rng.jittered(rng.gliding_phase(n, path, jitter=0.03), jitter)
     count = int(rng.integers(1, 4))
     shapes = np.stack([rng.cycle_table(rng.pick(kinds)) for _ in range(count)])
     # The power of a sine of amplitude 1: spikes stand out of the waves that go with them instead of dwarfing them.
@@ -74,63 +109,77 @@ def oscillate(
     total = int(cycle[-1]) + 1
     drift = np.linspace(0, count - 1e-3, total) + rng.normal(0, 0.4, total)
     choice = np.clip(drift.astype(np.intp), 0, count - 1)[cycle]
-    size = rng.per_cycle(phase, rng.uniform(0.05, 0.3 if count == 1 else 0.45))
-    return Discharge(float(np.mean(path)), phase, shapes, choice, size, np.ones(n, dtype=np.float32))
+    mean = float(np.exp(np.mean(np.log(path))))
+    slowness = np.interp(np.arange(n), np.linspace(0, n - 1, len(path)), np.log(mean / np.array(path)))
+    course = rng.per_cycle(phase, rng.uniform(0.1, 0.35)) * np.exp(rng.uniform(0.2, 1.0) * slowness).astype(np.float32)
+    return Discharge(mean, phase, shapes, choice, course)
 
 
-def evolve(rng: WaveGenerator, seizure: Seizure, path: tuple[float, ...], amplitude: float) -> Discharge:
-    """Draw an oscillation that grows to `amplitude` (µV) and declines; a fifth wax and wane, as in intensive care."""
+def evolve(
+    rng: WaveGenerator, seizure: Seizure, path: tuple[float, ...], *, kinds: Mapping[str, float] | None = None
+) -> Discharge:
+    """Draw an oscillation of unit size that grows and declines, waxes and wanes, and drops out now and then."""
     n = seizure.n
-    discharge = oscillate(rng, n, path, kinds=_WAVEFORMS, jitter=rng.log_uniform(0.02, 0.25))
+    discharge = oscillate(rng, n, path, kinds=kinds or _WAVEFORMS, jitter=rng.log_uniform(0.05, 0.35))
     peak = rng.uniform(0.2, 0.9)
     growth = np.interp(np.linspace(0, 1, n), [0, peak, 1], [rng.uniform(0.2, 0.8), 1, rng.uniform(0.3, 1)])
-    course = growth.astype(np.float32) * rng.slow_curve(n, 0.2, 2) * edges(n, 0.6, rng.uniform(0.2, 2))
-    if rng.random() < 0.2:
-        course = course * rng.slow_curve(n, 0.6, rng.uniform(1, 4))
-    return discharge.times(course * np.float32(amplitude))
+    course = growth.astype(np.float32) * edges(n, 0.6, rng.uniform(0.2, 2))
+    course *= rng.slow_curve(n, rng.uniform(0.05, 0.35), rng.log_uniform(0.5, 4))
+    for onset in rng.poisson_times(rng.uniform(0, 0.07), seizure.duration - 1):
+        first, length = round(onset * SFREQ), min(rng.samples(0.4, 3), n)
+        part = course[first : first + length]
+        part *= 1 - np.float32(rng.uniform(0.6, 0.95)) * edges(len(part), 0.15, 0.15)
+    return discharge.times(course)
 
 
-def spread(scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArray, discharge: Discharge) -> Float32Array:
-    """Add a discharge that spreads from `place`, and return the field of its first source."""
-    # 3-8 sources join with lags of about a tenth of a cycle, in 40 % also in the mirror region; patients vary as much
-    # (Schomer and Lopes da Silva, Niedermeyer's Electroencephalography, 7th ed. 2018).
-    n = len(discharge.course)
-    count = int(rng.integers(3, 9))
-    latest = rng.uniform(0.2, 0.9) * seizure.duration
-    across = rng.random() < 0.4
-    wide = rng.random() < 0.5  # the field of a seizure that has taken a hemisphere or more
-    irregular = rng.uniform(0.0, 0.7) if rng.random() < 0.6 else 0.0
-    maps = []
-    for index in range(count):
-        spot = place + rng.normal(0, 0.12 + 0.12 * index, 3)
-        if across and index >= count // 2:
-            spot = mirrored(spot)
-        depth = (0.3, 0.6) if wide and index > 0 else (0.5, 0.8)
-        maps.append(dipole_map(rng, spot / np.linalg.norm(spot), spread=0.05, depth=depth))
-        delay = 0.0 if index == 0 else latest * (index / count) * rng.uniform(0.5, 1)
-        skip = min(round(delay * SFREQ), n - 1)
-        part = discharge.read(skip, rng.normal(0, 0.1))
-        if irregular > 0:
-            own = rng.rhythm(n - skip, discharge.frequency, 0.4 * discharge.frequency)
-            part = part + np.float32(0.5 * irregular) * own * discharge.course[skip:]
-        part = part * edges(n - skip, min(2.0, 0.3 + delay / 4), 0.1)
-        strength = 1.0 if index == 0 else rng.uniform(0.2, 0.9)
-        scene.add(maps[-1], seizure.onset + skip / SFREQ, part, strength)
-    if rng.random() < 0.75:
-        whole = discharge.times(np.float32(rng.log_uniform(0.4, 1.5)))
-        scene.add_all(seizure.onset, *recruit(rng, whole, place, rng.log_uniform(0.3, 4.0), latest))
-    return maps[0]
+def spread(scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArray, discharge: Discharge) -> None:
+    """Add a discharge that spreads from `place`."""
+    # Patients vary as much (Schomer and Lopes da Silva, Niedermeyer's Electroencephalography, 7th ed. 2018).
+    focus = dipole_map(rng, place, spread=0.05, depth=(0.45, 0.75), radial=1.0)
+    scene.add(focus, seizure.onset, discharge.read(0, 0.0), rng.log_uniform(0.1, 0.8))
+    latest = rng.uniform(0.1, 0.8) * seizure.duration
+    across = rng.uniform(0.3, 1.0) if rng.random() < 0.5 else 0.0
+    scene.add_all(
+        seizure.onset, *recruit(rng, discharge, place, rng.log_uniform(0.45, 6.0), latest=latest, across=across)
+    )
 
 
 def recruit(
-    rng: WaveGenerator, discharge: Discharge, centre: FloatArray, fall: float, latest: float = 0.0
+    rng: WaveGenerator,
+    discharge: Discharge,
+    centre: FloatArray,
+    fall: float,
+    *,
+    latest: float = 0.0,
+    across: float = 0.0,
 ) -> tuple[Float32Array, Float32Array]:
-    """Draw fields (21, 19) and waves (19, n) of cortex that joins: less, and up to `latest` s later, far away."""
+    """Draw fields (21, 19) and waves (19, n) of cortex that joins: less, and up to `latest` s later, far away.
+
+    The centre drives the others, which follow after 5-40 ms for each head radius and add waves of their own. A fraction
+    `across` of the strength is reached on the other side, in the second half of the time.
+    """
     # A scalp rhythm needs about 10 cm2 of synchronous cortex to be visible: more than a few dipoles.
     n = len(discharge.course)
-    maps, distance = patch_maps(rng, centre, fall)
-    waves = np.zeros((19, n), dtype=np.float32)
+    maps, distance, beyond = patch_maps(rng, centre, fall, across=across)
+    delay = np.where(beyond, rng.uniform(0.5, 1), rng.uniform(0, 1, 19) * distance / 2) * latest
+    lag = -discharge.frequency * distance * rng.log_uniform(0.005, 0.04) + rng.normal(0, 0.04, 19)
+    waves = _own_waves(rng, n, discharge.frequency) * np.float32(rng.uniform(0.3, 1.3)) * discharge.course
+    waxing = [rng.slow_curve(n, rng.uniform(0.1, 0.4), rng.log_uniform(0.5, 4)) for _ in range(6)]
     for index in range(19):
-        skip = min(round(latest * distance[index] / 2 * rng.uniform(0, 1) * SFREQ), n - 1)
-        waves[index, skip:] = discharge.read(skip, rng.normal(0, 0.1)) * edges(n - skip, min(1.0, 0.1 + latest), 0.1)
+        skip = min(round(delay[index] * SFREQ), n - 1)
+        waves[index, :skip] = 0
+        waves[index, skip:] += discharge.read(skip, lag[index])
+        waves[index, skip:] *= edges(n - skip, min(1.5, 0.1 + latest / 4), 0.1) * waxing[index % 6][skip:]
     return maps, waves
+
+
+def _own_waves(rng: WaveGenerator, n: int, frequency: float) -> Float32Array:
+    """Draw irregular waves around and below a frequency, (19, n), partly common to all: the slowing of seizures."""
+    hertz = bin_frequencies(n)
+    line = np.exp(-0.5 * ((hertz - frequency) / (0.4 * frequency)) ** 2) + rng.uniform(0.3, 2.5) * np.exp(
+        -0.5 * ((hertz - rng.uniform(0.8, 2.5)) / 0.5) ** 2
+    )
+    high = int(np.searchsorted(hertz, 3 * frequency + 3))
+    noise = rng.shaped_noise(np.repeat(line[None, :high].astype(np.float32), 6, axis=0), n)
+    common = np.float32(rng.uniform(0.1, 0.8))
+    return np.asarray((common * noise[5] + np.sqrt(1 - common**2) * noise[:5])[rng.permutation(19) % 5])

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from restcli.signal.montage import ELECTRODES_19, electrode_position
-from restcli.simulate.waves import Float32Array, FloatArray, WaveGenerator
+from restcli.simulate.waves import BoolArray, Float32Array, FloatArray, WaveGenerator
 
 ELECTRODES_21 = (*ELECTRODES_19, "A1", "A2")
 INDEX = {name: i for i, name in enumerate(ELECTRODES_21)}
@@ -31,6 +31,13 @@ def direction(name: str) -> FloatArray:
     return np.asarray(point / np.linalg.norm(point))
 
 
+def nearest_electrodes(place: FloatArray, chord: float) -> tuple[str, ...]:
+    """Name the scalp electrodes within a chord of a place, the nearest first and at least that one."""
+    distance = np.linalg.norm(positions()[:19] - place, axis=1)
+    order = np.argsort(distance, kind="stable")
+    return tuple(ELECTRODES_21[i] for rank, i in enumerate(order) if rank == 0 or distance[i] <= chord)
+
+
 def any_electrode(rng: WaveGenerator, count: int = 19) -> FloatArray:
     """Draw the position of one of the first `count` electrodes."""
     return direction(ELECTRODES_21[int(rng.integers(0, count))])
@@ -50,16 +57,16 @@ def mirrored(place: FloatArray) -> FloatArray:
 
 
 def dipole_maps(
-    rng: WaveGenerator, directions: FloatArray, *, depth: tuple[float, float] = (0.45, 0.80)
+    rng: WaveGenerator, directions: FloatArray, *, depth: tuple[float, float] = (0.45, 0.80), radial: float = 0.7
 ) -> Float32Array:
     """Draw one cortical dipole under each of K directions; return their potentials, (21, K), with a peak of 1."""
     # In an unbounded homogeneous medium (Nunez and Srinivasan, Electric Fields of the Brain, 2006).
     # Cortex lies at .80-.87 of the scalp's radius; deeper dipoles stand for extended patches.
     count = len(directions)
     radius = rng.uniform(*depth, size=(count, 1))
-    # 70 % of the dipoles are mostly radial: gyral crowns dominate the scalp EEG.
-    radial = directions + rng.normal(0, 0.3, (count, 3))
-    moment = np.where(rng.random((count, 1)) < 0.7, radial, rng.normal(size=(count, 3)))
+    # Most dipoles are nearly radial: gyral crowns dominate the scalp EEG.
+    outward = directions + rng.normal(0, 0.3, (count, 3))
+    moment = np.where(rng.random((count, 1)) < radial, outward, rng.normal(size=(count, 3)))
     moment /= np.linalg.norm(moment, axis=1, keepdims=True)
     away = positions()[:, None] - (directions * radius)[None]  # (21, K, 3)
     potential = (away * moment).sum(-1) / np.linalg.norm(away, axis=-1) ** 3
@@ -67,11 +74,16 @@ def dipole_maps(
 
 
 def dipole_map(
-    rng: WaveGenerator, place: FloatArray, *, spread: float = 0.15, depth: tuple[float, float] = (0.5, 0.8)
+    rng: WaveGenerator,
+    place: FloatArray,
+    *,
+    spread: float = 0.15,
+    depth: tuple[float, float] = (0.5, 0.8),
+    radial: float = 0.7,
 ) -> Float32Array:
     """Draw one dipole near `place` (jitter `spread`, head radii) and return its potential, (21,)."""
     near = place + rng.normal(0, spread, 3)
-    return dipole_maps(rng, (near / np.linalg.norm(near))[None], depth=depth)[:, 0]
+    return dipole_maps(rng, (near / np.linalg.norm(near))[None], depth=depth, radial=radial)[:, 0]
 
 
 def local_map(place: FloatArray, width: float) -> Float32Array:
@@ -87,19 +99,26 @@ def electrode_map(electrode: int) -> Float32Array:
     return field_map
 
 
-def patch_maps(rng: WaveGenerator, centre: FloatArray, fall: float) -> tuple[Float32Array, FloatArray]:
-    """Draw sources under all 19 electrodes that join one discharge; return fields (21, 19) and distances (19,)."""
-    # Strength falls to 1/e over the chord `fall`: .3 one lobe, 2 a hemisphere and part of the other, 8 uniform
-    # (Tao et al., Epilepsia 2007: the source area decides which ictal patterns the scalp shows).
+def patch_maps(
+    rng: WaveGenerator, centre: FloatArray, fall: float, *, across: float = 0.0
+) -> tuple[Float32Array, FloatArray, BoolArray]:
+    """Draw sources under all 19 electrodes that join one discharge.
+
+    Strength falls to 1/e over the chord `fall`: .3 one lobe, 2 a hemisphere and part of the other, 8 uniform; it starts
+    again at a fraction `across` on the other side. Returns fields (21, 19), distances (19,), and which belong there.
+    """
+    # The source area decides which ictal patterns the scalp shows (Tao et al., Epilepsia 2007).
     spots = positions()[:19] + rng.normal(0, 0.15, (19, 3))
     spots /= np.linalg.norm(spots, axis=1, keepdims=True)
-    distance = np.linalg.norm(spots - centre, axis=1)
-    strength = np.exp(-distance / fall + rng.normal(0, 0.4, 19)).astype(np.float32)
-    maps = dipole_maps(rng, spots, depth=(0.5, 0.75)) * strength
+    near, far = (np.linalg.norm(spots - place, axis=1) for place in (centre, mirrored(centre)))
+    beyond = across * np.exp(-far / fall) > np.exp(-near / fall)
+    strength = np.where(beyond, across * np.exp(-far / fall), np.exp(-near / fall)) * np.exp(rng.normal(0, 0.3, 19))
+    shallow = rng.uniform(0.05, 0.55)  # deep dipoles stand for wide patches
+    maps = dipole_maps(rng, spots, depth=(shallow, shallow + 0.2)) * strength.astype(np.float32)
     # The crowns of the folds point outwards everywhere, so neighbours have one sign.
     maps *= np.sign(maps[np.arange(19), np.arange(19)])
     maps /= np.sqrt((maps[:19] ** 2).sum(axis=1)).max()
-    return maps, distance
+    return maps, near, beyond
 
 
 def mix(maps: Float32Array, sources: Float32Array) -> Float32Array:

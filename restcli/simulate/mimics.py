@@ -63,7 +63,7 @@ def _add_periodic(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     size = {"amplitude": amplitude}
     generalised = rng.random() < 0.5
     if rng.random() < 0.6:
-        size = {"stand_out": _add_wide(scene, rng, onset, wave, direction("FZ+CZ") if generalised else None)}
+        size = {"rise": _add_wide(scene, rng, onset, wave, direction("FZ+CZ") if generalised else None)}
     elif generalised:
         place = direction("FZ" if rng.random() < 0.6 else "CZ")
         scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.6)), onset, wave, amplitude)
@@ -77,16 +77,18 @@ def _add_periodic(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
 
 
 def _add_wide(scene: Scene, rng: WaveGenerator, onset: float, wave: Float32Array, centre: FloatArray | None) -> float:
-    """Add a pattern, lateralised if it has no centre; return its size, a multiple of the background."""
+    """Add a pattern, lateralised if it has no centre; return by how much it rises, neper."""
     # As wide as a seizure, so that neither extent nor size alone distinguishes them.
-    wanted = rng.log_uniform(0.4, 3)
+    rise = rng.uniform(0.1, 1.3)
     fall = rng.log_uniform(0.3, 1.2) if centre is None else rng.log_uniform(0.8, 8.0)
-    maps, distance = patch_maps(rng, random_direction(rng, -0.05) if centre is None else centre, fall)
+    maps, distance, _ = patch_maps(rng, random_direction(rng, -0.05) if centre is None else centre, fall)
     lags = np.round(distance * rng.uniform(0, 0.03) * SFREQ).astype(int)
+    span = scene.span(onset, len(wave) / SFREQ)
+    usual = scene.usual(span)
     with scene.layer():
         scene.add_all(onset, maps, np.stack([np.roll(wave, lag) for lag in lags]))
-        scene.data *= scene.layer_gain(onset, len(wave) / SFREQ, wanted)
-    return wanted
+        scene.data *= scene.layer_gain(span, usual, rise)
+    return rise
 
 
 def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
@@ -101,7 +103,7 @@ def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     generalised = rng.random() < 0.5
     place = direction("FZ") if generalised else random_direction(rng, -0.05)
     if rng.random() < 0.6:
-        size = {"stand_out": _add_wide(scene, rng, onset, wave, place if generalised else None)}
+        size = {"rise": _add_wide(scene, rng, onset, wave, place if generalised else None)}
     else:
         scene.add(dipole_map(rng, place, spread=0.2, depth=(0.4, 0.7)), onset, wave, amplitude)
         if not generalised:

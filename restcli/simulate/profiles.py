@@ -28,12 +28,10 @@ _VIGILANCE: _Columns = {"awake": (0.52, 0.63), "drowsy": (0.20, 0.12), "n2": (0.
 # 23 % (half of it focal to bilateral), absences 6 %, others 8 %. Westover et al., Clin Neurophysiol 2015: 27 % of 625
 # adults in intensive care have seizures.
 _SEIZURES: _Columns = {
-    "focal": (0.20, 0.22),
+    "focal": (0.29, 0.28),
     "temporal": (0.23, 0.30),
     "absence": (0.11, 0.06),
     "tonic_clonic": (0.07, 0.12),
-    "decrement": (0.06, 0.04),
-    "fast": (0.04, 0.02),
     "nonconvulsive": (0.11, 0.14),
     "slow_spike_wave": (0.04, 0.02),
     "polymorphic": (0.05, 0.02),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from restcli.simulate.artefacts import muscle_burst
 from restcli.simulate.background import Brain
-from restcli.simulate.discharge import Discharge, Seizure, evolve, oscillate, recruit, spread
+from restcli.simulate.discharge import Seizure, evolve, glide, oscillate, recruit, spread
 from restcli.simulate.head import dipole_map, direction, local_map
 from restcli.simulate.scene import LARGEST, Scene
 from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerator, edges
 
-Made = tuple[str, Float32Array | None]
-"""SzCORE type, and the field at onset; None when a seizure begins everywhere."""
+_SPIKE_WAVE = {"spike_wave": 1.0}
+Made = tuple[str, FloatArray | None]
+"""SzCORE type, and the focus; None when a seizure begins everywhere."""
 Maker = Callable[[Scene, Brain, Seizure, WaveGenerator, WaveGenerator], Made]
 """Adds a seizure; draws its appearance from the first generator and its course from the second."""
 
@@ -31,10 +32,30 @@ class Kind:
     add: Maker
 
 
-def _size(looks: WaveGenerator, low: float = 1.2, high: float = 6.0) -> float:
-    """Draw the peak amplitude in units of the background: 1.2 low to 2.5 high, a fifth only .9-1.8."""
-    # Temporal rhythms of 20-40 µV are recognised only by their regularity: loudness must not be the mark of a seizure.
-    return looks.log_uniform(0.9, 1.8) if looks.random() < 0.2 else looks.log_uniform(1.2 * low, 2.5 * high)
+@dataclass(frozen=True)
+class _Onset:
+    """An onset pattern: share in temporal and in other seizures, Hz at first and in the end, waveforms."""
+
+    shares: tuple[float, float]
+    first: tuple[float, float]
+    last: tuple[float, float]
+    kinds: Mapping[str, float]
+
+
+_ROUND = {"sine": 0.25, "sharp": 0.6, "triangle": 0.15}
+_SHARP = {"sharp": 0.4, "spike_wave": 0.3, "pulse": 0.3}
+# Patterns: Foldvary et al., Neurology 2001 (486 seizures: rhythmic theta in temporal and mesial frontal, repetitive
+# spikes in lateral frontal ones) and Ebersole and Pacia, Epilepsia 1996. 192 temporal seizures began with 5-9 Hz in
+# 65 % and 2-5 Hz in 35 % (Clin Neurophysiol 2019;130:1604). Flattening and low-voltage fast activity: Pacia and
+# Ebersole, Epilepsia 1997. The other shares are settings.
+_ONSETS = {
+    "theta": _Onset((0.45, 0.22), (4.5, 9), (2.5, 6), _ROUND),
+    "delta": _Onset((0.27, 0.2), (1.8, 4.5), (1.5, 5), _ROUND),
+    "alpha": _Onset((0.1, 0.12), (8, 13), (2.5, 6), _ROUND),
+    "spikes": _Onset((0.06, 0.2), (1.2, 6), (1.2, 5), _SHARP),
+    "fast": _Onset((0.05, 0.14), (6, 14), (2, 6), _ROUND),
+    "flattening": _Onset((0.07, 0.12), (3, 9), (1.5, 5), _ROUND),
+}
 
 
 def _large(looks: WaveGenerator, brain: Brain, low: float, high: float) -> float:
@@ -43,21 +64,34 @@ def _large(looks: WaveGenerator, brain: Brain, low: float, high: float) -> float
 
 
 def _focal(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
-    """Add a focal seizure of 3-13 Hz falling to 1.3-5 Hz; temporal: 4.5-8 to 2.5-6 Hz (Risinger, Neurology 1989)."""
+    """Add a focal seizure that begins with one of `_ONSETS` and evolves."""
     temporal = seizure.kind == "temporal"
-    if temporal:
-        path = (looks.uniform(4.5, 8), looks.uniform(2.5, 6))
+    name = looks.pick({name: onset.shares[0 if temporal else 1] for name, onset in _ONSETS.items()})
+    onset = _ONSETS[name]
+    ends = looks.log_uniform(*onset.first), looks.log_uniform(*onset.last)
+    scene.note("onset", pattern=name, frequency=ends)
+    scene.attenuate(seizure.onset, seizure.duration, rng.uniform(0.4, 1.0))
+    rest = seizure
+    if name in ("fast", "flattening"):
+        rest = _begin_low(scene, brain, seizure, rng, flat=name == "flattening")
+    path = glide(rng, *(ends if looks.random() < 0.85 else ends[::-1]))
+    discharge = evolve(rng, rest, path, kinds=onset.kinds).times(np.float32(2 * brain.base))
+    spread(scene, rng, rest, seizure.place, discharge)
+    return ("sz_foc_ia" if temporal or looks.random() < 0.4 else "sz_foc"), seizure.place
+
+
+def _begin_low(scene: Scene, brain: Brain, seizure: Seizure, rng: WaveGenerator, *, flat: bool) -> Seizure:
+    """Begin with low-voltage activity of 13-30 Hz, over a flattened background or at the focus; return what is left."""
+    early = min(rng.log_uniform(1, 12), 0.7 * seizure.duration)
+    n = round(early * SFREQ)
+    wave = rng.rhythm(n, rng.uniform(13, 30), rng.uniform(1, 3)) * edges(n, 0.5, 0.5) * rng.slow_curve(n, 0.3, 1)
+    if flat:
+        scene.attenuate(seizure.onset, early, rng.uniform(0.1, 0.6), rise=0.3, fall=1.0)
+        place, size = direction("FZ+CZ"), rng.log_uniform(0.1, 0.5)
     else:
-        path = (looks.log_uniform(3, 13), looks.log_uniform(1.3, 5))
-    path = path if looks.random() < 0.85 else path[::-1]
-    scene.attenuate(seizure.onset, seizure.duration, rng.uniform(0.5 if temporal else 0.4, 1.0))
-    discharge = evolve(rng, seizure, path, brain.base * _size(looks))
-    field_map = spread(scene, rng, seizure, seizure.place, discharge)
-    if rng.random() <= 0.2:  # low-voltage fast activity at the onset
-        n = max(20, round(min(rng.uniform(1, 6), seizure.duration) * SFREQ))
-        wave = rng.rhythm(n, rng.uniform(12, 30), 2.0) * edges(n, 0.5, 0.5)
-        scene.add(field_map, seizure.onset, wave, brain.base * rng.log_uniform(0.3, 1.5))
-    return ("sz_foc_ia" if temporal or looks.random() < 0.4 else "sz_foc"), field_map
+        place, size = seizure.place, rng.log_uniform(0.3, 1.5)
+    scene.add(dipole_map(rng, place, depth=(0.35, 0.7)), seizure.onset, wave, brain.base * size)
+    return seizure.after(0.8 * early)
 
 
 def _absence(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
@@ -68,7 +102,8 @@ def _absence(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator,
     if typical:
         scene.attenuate(seizure.onset, seizure.duration, rng.uniform(0.5, 1.0), rise=0.3, fall=0.3)
     amplitude = _large(looks, brain, 2.5, 10) if typical else _large(looks, brain, 1.5, 6)
-    discharge = oscillate(rng, seizure.n, path, jitter=rng.log_uniform(0.02, 0.1) if typical else 0.12)
+    jitter = rng.log_uniform(0.02, 0.1) if typical else 0.12
+    discharge = oscillate(rng, seizure.n, path, kinds=_SPIKE_WAVE, jitter=jitter)
     course = edges(seizure.n, 0.3, rng.uniform(0.1, 0.6)) * np.float32(amplitude)
     # Present everywhere, usually largest in front, sometimes over the back.
     centre = direction(rng.pick({"FZ": 0.75, "CZ": 0.1, "PZ": 0.05, "O1+O2": 0.1}))
@@ -81,24 +116,16 @@ def _polymorphic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenera
     focal = looks.random() < 0.4
     n = seizure.n
     amplitude = min(brain.base * looks.log_uniform(4, 20), LARGEST)
-    path = tuple(rng.log_uniform(0.8, 2.5) for _ in range(3))
-    kinds = {"spike_wave": 3.0, "sharp": 1.0, "pulse": 1.0}
-    discharge = oscillate(rng, n, path, kinds=kinds, jitter=rng.uniform(0.15, 0.4))
-    envelope = edges(n, 0.4, 0.6) * rng.slow_curve(n, 0.4, 1.5) * np.float32(amplitude)
+    path = glide(rng, *(rng.log_uniform(0.8, 2.5) for _ in range(3)))
+    discharge = evolve(rng, seizure, path, kinds=_SHARP).times(np.float32(amplitude))
     centre = seizure.place if focal else direction("FZ")
-    maps = []
-    for index in range(int(rng.integers(3, 7))):
-        spot = centre + rng.normal(0, 0.1 + 0.25 * index, 3)
-        maps.append(dipole_map(rng, spot / np.linalg.norm(spot), depth=(0.35, 0.7)))
-        own = rng.rhythm(n, rng.uniform(1, 3), 0.8) * np.float32(rng.uniform(0.1, 0.5))
-        part = (discharge.read(0, rng.normal(0, 0.06)) + own) * envelope * np.float32(rng.uniform(0.25, 0.8))
-        scene.add(maps[-1], seizure.onset, part)
+    spread(scene, rng, seizure, centre, discharge)
     for onset in rng.poisson_times(0.3, seizure.duration):  # polyspikes
         m = min(round(rng.uniform(0.2, 1.0) * SFREQ), n - round(onset * SFREQ))
         if m > 20:
             burst = rng.rhythm(m, rng.uniform(10, 22), 2) * np.hanning(m).astype(np.float32)
-            scene.add(maps[0], seizure.onset + onset, burst, 0.4 * amplitude)
-    return ("sz_foc", maps[0]) if focal else ("sz_gen_nm_atypical", None)
+            scene.add(dipole_map(rng, centre), seizure.onset + onset, burst, 0.4 * amplitude)
+    return ("sz_foc", centre) if focal else ("sz_gen_nm_atypical", None)
 
 
 def _tonic_clonic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
@@ -113,25 +140,27 @@ def _tonic_clonic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGener
     if focal:  # focal to bilateral
         path = (rng.log_uniform(3, 9), rng.log_uniform(3, 8), *path)
     first = replace(seizure, duration=tonic)
-    field_map = spread(scene, rng, first, place, evolve(rng, first, path, 0.7 * amplitude))
+    spread(scene, rng, first, place, evolve(rng, first, path).times(np.float32(0.7 * amplitude)))
     level = rng.log_uniform(20, 200)
     swell = np.interp(np.arange(first.n), [0, 0.6 * SFREQ * tonic, SFREQ * tonic], [0.0, 1, 1]).astype(np.float32)
     _convulse(scene, rng, seizure.onset, swell * np.float32(level))
-    last = replace(seizure, onset=seizure.onset + tonic, duration=seizure.duration - tonic)
+    last = seizure.after(tonic)
     path = (rng.uniform(4, 7), rng.uniform(0.8, 1.8))
-    clonic = oscillate(rng, last.n, path, jitter=0.06).times(edges(last.n, 0.2, 0.3) * np.float32(amplitude))
-    gate = _add_clonic(scene, rng, last, direction("FZ+CZ"), clonic)
+    gate = _add_clonic(scene, rng, last, direction("FZ+CZ"), path, amplitude)
     _convulse(scene, rng, last.onset, gate * np.float32(level))
-    return ("sz_foc_f2b" if focal else "sz_gen_m_tonicClonic"), (field_map if focal else None)
+    return ("sz_foc_f2b", place) if focal else ("sz_gen_m_tonicClonic", None)
 
 
 def _add_clonic(
-    scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArray, discharge: Discharge
+    scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArray, path: tuple[float, ...], amplitude: float
 ) -> Float32Array:
     """Add spike-wave bursts, one a jerk, about `place`; return the envelope (n,) of the muscle that follows them."""
+    n = seizure.n
+    discharge = oscillate(rng, n, path, kinds=_SPIKE_WAVE, jitter=0.06)
+    discharge = discharge.times(edges(n, 0.2, 0.3) * np.float32(amplitude))
     scene.add_all(seizure.onset, *recruit(rng, discharge, place, rng.log_uniform(0.4, 6.0)))
     gate = np.exp(-((discharge.phase - 0.2) % 1.0) / rng.uniform(0.15, 0.5)).astype(np.float32)
-    return gate * edges(seizure.n, 0.2, 0.3)
+    return gate * edges(n, 0.2, 0.3)
 
 
 def _convulse(scene: Scene, rng: WaveGenerator, onset: float, envelope: Float32Array) -> None:
@@ -141,39 +170,14 @@ def _convulse(scene: Scene, rng: WaveGenerator, onset: float, envelope: Float32A
         scene.add(local_map(direction(site), rng.uniform(0.3, 0.6)), onset, wave, rng.uniform(0.3, 1))
 
 
-def _decrement(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
-    """Add an electrodecrement to .1-.5 with low-voltage 15-30 Hz, followed in half by a rhythmic evolution."""
-    early = seizure.duration * rng.uniform(0.2, 1.0)
-    scene.attenuate(seizure.onset, early, rng.uniform(0.1, 0.5), rise=0.3, fall=1.0)
-    n = round(early * SFREQ)
-    fast = rng.rhythm(n, rng.uniform(15, 30), 2.0) * edges(n, 0.5, 0.5)
-    wide = dipole_map(rng, direction("FZ"), spread=0.3, depth=(0.35, 0.6))
-    scene.add(wide, seizure.onset, fast, brain.base * rng.log_uniform(0.1, 0.7))
-    if seizure.duration - early <= 3:
-        return "sz_gen_m_tonic", None
-    rest = replace(seizure, onset=seizure.onset + early, duration=seizure.duration - early)
-    path = (looks.log_uniform(3, 10), looks.log_uniform(1.5, 5))
-    discharge = evolve(rng, rest, path, brain.base * _size(looks, 1.2, 5))
-    return "sz_foc", spread(scene, rng, rest, seizure.place, discharge)
-
-
 def _nonconvulsive(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
     """Add an electrographic seizure of intensive care: 1.5-4 Hz, waxing and waning (Hirsch et al. 2021)."""
     focal = looks.random() < 0.6
     place = seizure.place if focal else direction("FZ")
-    path = tuple(rng.log_uniform(1.5, 4) for _ in range(int(rng.integers(2, 6))))
-    field_map = spread(scene, rng, seizure, place, evolve(rng, seizure, path, brain.base * _size(looks)))
-    return ("sz_foc", field_map) if focal else ("sz_gen_nm", None)
-
-
-def _fast(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
-    """Add fast activity of 10-25 Hz that slows and grows: frontal and tonic seizures."""
-    focal = looks.random() < 0.5
-    place = seizure.place if focal else direction("FZ+CZ")
-    path = (looks.uniform(14, 25), looks.uniform(10, 14))
-    scene.attenuate(seizure.onset, seizure.duration, rng.uniform(0.2, 0.8), rise=0.3)
-    field_map = spread(scene, rng, seizure, place, evolve(rng, seizure, path, brain.base * _size(looks, 1.0, 4)))
-    return ("sz_foc", field_map) if focal else ("sz_gen_m_tonic", None)
+    path = glide(rng, *(rng.log_uniform(1.5, 4) for _ in range(int(rng.integers(2, 6)))))
+    discharge = evolve(rng, seizure, path).times(np.float32(2 * brain.base))
+    spread(scene, rng, seizure, place, discharge)
+    return ("sz_foc", place) if focal else ("sz_gen_nm", None)
 
 
 def _tonic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
@@ -199,14 +203,12 @@ def _clonic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, 
     place = seizure.place if focal else direction("FZ+CZ")
     start = looks.uniform(1.5, 4)
     amplitude = _large(looks, brain, 1, 6)
-    path = (start, start * looks.uniform(0.4, 0.9))
-    course = edges(seizure.n, 0.2, 0.3) * np.float32(amplitude)
-    discharge = oscillate(rng, seizure.n, path, jitter=0.06).times(course)
-    gate = _add_clonic(scene, rng, seizure, place, discharge)
+    gate = _add_clonic(scene, rng, seizure, place, (start, start * looks.uniform(0.4, 0.9)), amplitude)
     if looks.random() < 0.8:
         muscle_burst(scene, rng, seizure.onset, gate, level=looks.log_uniform(5, 150))
-    label = ("sz_foc_ua_m" if looks.random() < 0.3 else "sz_foc") if focal else "sz_gen_m_clonic"
-    return label, dipole_map(rng, place) if focal else None
+    if not focal:
+        return "sz_gen_m_clonic", None
+    return ("sz_foc_ua_m" if looks.random() < 0.3 else "sz_foc"), place
 
 
 def _spasm(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
@@ -233,9 +235,7 @@ KINDS = {
     "temporal": Kind(10.0, 180.0, 8.0, 99.0, _focal),
     "absence": Kind(3.0, 30.0, 3.0, 25.0, _absence),
     "tonic_clonic": Kind(25.0, 150.0, 1.0, 99.0, _tonic_clonic),
-    "decrement": Kind(3.0, 60.0, 0.0, 99.0, _decrement),
     "nonconvulsive": Kind(10.0, 180.0, 12.0, 99.0, _nonconvulsive),
-    "fast": Kind(3.0, 60.0, 3.0, 99.0, _fast),
     "slow_spike_wave": Kind(4.0, 60.0, 2.0, 30.0, _absence),
     "polymorphic": Kind(3.0, 60.0, 1.0, 30.0, _polymorphic),
     "spasms": Kind(1.0, 2.5, 0.2, 2.0, _spasm),

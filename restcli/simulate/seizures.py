@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from restcli.events import Event
 from restcli.simulate.artefacts import movement_wave, muscle_burst
 from restcli.simulate.background import Brain
-from restcli.simulate.discharge import Seizure
-from restcli.simulate.head import ELECTRODES_21, dipole_map, random_direction
+from restcli.simulate.discharge import EVERYWHERE, Focus, Seizure, focus_at
+from restcli.simulate.head import dipole_map, nearest_electrodes, random_direction
 from restcli.simulate.profiles import Profile
-from restcli.simulate.scene import Scene
+from restcli.simulate.scene import SMALLEST, Scene, derivation_rms
 from restcli.simulate.seizure_kinds import KINDS
-from restcli.simulate.waves import SFREQ, Float32Array, WaveGenerator, edges, generator
+from restcli.simulate.waves import SFREQ, WaveGenerator, edges, generator
 
+QUIET = frozenset({"focal", "temporal", "nonconvulsive"})
+"""Kinds whose size is drawn from the small rises upwards."""
 _OWN_MUSCLE = frozenset({"tonic_clonic", "tonic", "clonic", "spasms"})
 
 
-def draw_kind(rng: WaveGenerator, age: float, profile: Profile) -> str:
+def draw_kind(rng: WaveGenerator, brain: Brain, profile: Profile) -> str:
     """Draw what kind of seizures a person has; outside its typical ages a kind has a fifth of its share."""
     weights = {
-        name: profile.seizures[name] * (1.0 if kind.youngest <= age <= kind.oldest else 0.2)
+        name: profile.seizures[name] * (1.0 if kind.youngest <= brain.age <= kind.oldest else 0.2)
         for name, kind in KINDS.items()
-        if name != "spasms" or age <= 3
+        if name != "spasms" or brain.age <= 3
     }
-    if age < 2:
+    if brain.age < 2:
         weights["spasms"] *= 5  # the commonest epilepsy of the first year
+    if brain.state == "encephalopathic":
+        weights["nonconvulsive"] *= 4  # most seizures in intensive care (Westover et al., Clin Neurophysiol 2015)
     return rng.pick(weights)
+
+
+def begin_early(rng: WaveGenerator, seizures: list[Seizure], seconds: float) -> list[Seizure]:
+    """Let one recording in ten begin within its first seizure, and one in twenty consist of little else."""
+    chance, first = rng.random(), seizures[0]
+    if chance < 0.05 and first.kind in QUIET:
+        return [replace(first, onset=-rng.uniform(0, 30), duration=seconds * rng.uniform(0.7, 1.5))]
+    if chance < 0.15 and first.kind != "spasms":
+        return [replace(first, onset=-rng.uniform(0.1, 0.8) * first.duration), *seizures[1:]]
+    return seizures
 
 
 def draw_seizures(rng: WaveGenerator, seconds: float, kind: str, *, looks: int | None = None) -> list[Seizure]:
@@ -51,47 +67,61 @@ def draw_seizures(rng: WaveGenerator, seconds: float, kind: str, *, looks: int |
 
 
 def _draw_cluster(rng: WaveGenerator, seconds: float, looks: int) -> list[Seizure]:
-    """Place a cluster of spasms 4-30 s apart."""
-    found, time = [], rng.uniform(0, 0.5 * seconds)
-    for _ in range(int(rng.integers(2, 16))):
+    """Place a series of spasms 4-30 s apart, which come faster at first and slow down."""
+    # Kellaway et al., Ann Neurol 1979: clusters of a few to over a hundred.
+    found, time, gap = [], rng.uniform(0, 0.5 * seconds), rng.log_uniform(4, 12)
+    for _ in range(int(rng.integers(3, 40))):
         duration = rng.log_uniform(KINDS["spasms"].shortest, KINDS["spasms"].longest)
         if time + duration >= seconds:
             break
         found.append(Seizure("spasms", time, duration, looks))
-        time += duration + rng.log_uniform(4, 30)
+        gap *= rng.uniform(1.0, 1.12)
+        time += duration + max(4.0, min(30.0, gap * float(np.exp(rng.normal(0, 0.3)))))
     return found
 
 
-def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> Event:
-    """Add one seizure to a scene; return it with its SzCORE type and the electrodes at which it begins."""
+def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> tuple[Event, Focus]:
+    """Add one seizure to a scene; return it with its SzCORE type and the electrodes at its focus, and that focus."""
     # The appearance follows from the seed alone, the course from scene and onset.
     rng = scene.rng(f"seizure-{seizure.looks}-{seizure.onset:.3f}")
     looks = generator(seizure.looks)
     onset, duration = seizure.onset, seizure.duration
+    span = scene.span(onset, duration)
+    usual = scene.usual(span)
     with scene.layer():
-        label, field_map = KINDS[seizure.kind].add(scene, brain, seizure, looks, rng)
-        # In the median derivation the real seizures looked at are 1.2 to 9 times the background; source strengths as
-        # drawn mostly stay below it. A quarter is left as drawn.
-        wanted = looks.log_uniform(1.0, 7.0)
-        lifted = looks.random() >= 0.25
-        if lifted:
-            scene.data *= max(np.float32(1.0), scene.layer_gain(onset, duration, wanted))
+        label, place = KINDS[seizure.kind].add(scene, brain, seizure, looks, rng)
+        gain = scene.layer_gain(span, usual, _draw_rise(looks, seizure.kind), share=0.25)
+        if seizure.kind in QUIET:
+            scene.data *= gain
+        elif looks.random() < 0.75:  # a quarter is left as drawn
+            scene.data *= max(np.float32(1.0), gain)
+    rises = np.log(derivation_rms(scene.data[:, span]) / np.maximum(usual, SMALLEST))
     _add_body(scene, seizure, looks, rng)
     _add_aftermath(scene, brain, seizure, rng)
     scene.mark("seizure", onset, duration)
+    focus, channels = (EVERYWHERE, ("all",)) if place is None else (focus_at(place), nearest_electrodes(place, 0.6))
+    start, stop = max(onset, 0.0), min(onset + duration, scene.seconds)
     scene.note(
-        "seizure", kind=seizure.kind, onset=onset, duration=duration, label=label, stand_out=wanted if lifted else None
+        "seizure",
+        kind=seizure.kind,
+        onset=start,
+        duration=stop - start,
+        label=label,
+        side=focus.side,
+        region=focus.region,
+        rise=np.median(rises),  # neper over the derivations' usual RMS, before muscle
+        rise_of_quarter=np.quantile(rises, 0.75),
     )
-    return Event(onset, duration, label, channels=onset_electrodes(field_map))
+    return Event(start, stop - start, label, channels=channels), focus
 
 
-def onset_electrodes(field_map: Float32Array | None) -> tuple[str, ...]:
-    """Name the electrodes that see at least half of a field's peak, strongest first; ``all`` when most do."""
-    if field_map is None:
-        return ("all",)
-    strength = np.abs(field_map[:19])
-    order = [int(i) for i in np.argsort(-strength, kind="stable") if strength[i] >= 0.5 * strength.max()]
-    return ("all",) if len(order) > 12 else tuple(ELECTRODES_21[i] for i in order)
+def _draw_rise(looks: WaveGenerator, kind: str) -> float:
+    """Draw by how much (neper) the most active quarter of the derivations rises."""
+    # In the shared seizures (of children) that quarter rises by .3 to 2.1; adult focal ones are quieter.
+    if kind not in QUIET:
+        return looks.uniform(0.6, 2.3)
+    ranges = {"hidden": (0.15, 0.35), "quiet": (0.35, 1.2), "loud": (1.2, 2.3)}
+    return looks.uniform(*ranges[looks.pick({"hidden": 0.07, "quiet": 0.58, "loud": 0.35})])
 
 
 def _add_body(scene: Scene, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> None:
@@ -100,7 +130,7 @@ def _add_body(scene: Scene, seizure: Seizure, looks: WaveGenerator, rng: WaveGen
     chance = {"absence": 0.35, "nonconvulsive": 0.3, "slow_spike_wave": 0.5}.get(seizure.kind, 0.7)
     if seizure.kind in _OWN_MUSCLE or looks.random() > chance:
         return
-    level = looks.log_uniform(4, 120)
+    level = looks.log_uniform(3, 100)
     for _ in range(int(rng.integers(1, 6))):
         length = min(rng.log_uniform(0.5, 120), seizure.duration)
         onset = seizure.onset + rng.uniform(0, max(seizure.duration - length, 0))

@@ -131,9 +131,10 @@ class WaveGenerator(Generator):
         wave: Float32Array = fft.irfft(spectrum * norm.astype(np.float32), n=length, axis=1)[:, :n]
         return wave
 
-    def coloured_noise(self, n: int, slope: FloatArray, knee: FloatArray) -> Float32Array:
-        """Make noise of power ``1 / (f + knee)^slope`` above .05 Hz, unit RMS; slope, knee (K,) -> (K, n)."""
+    def coloured_noise(self, n: int, slope: FloatArray, knee: FloatArray, *, high: float = 100.0) -> Float32Array:
+        """Make noise of power ``1 / (f + knee)^slope`` from .05 Hz to `high`, unit RMS; slope, knee (K,) -> (K, n)."""
         frequency = bin_frequencies(n)
+        frequency = frequency[frequency <= high]
         corner = np.log(frequency[None] + knee.astype(np.float32)[:, None] + 1e-6)
         gain = np.exp(corner * (-0.5 * slope.astype(np.float32))[:, None])
         gain[:, frequency < 0.05] = 0
@@ -158,7 +159,7 @@ class WaveGenerator(Generator):
         knots = int(np.ceil(n / SFREQ / period)) + 2
         values = self.normal(0, sigma, knots) - 0.5 * sigma**2
         time = np.arange(n, dtype=np.float64) / SFREQ + self.uniform(0, period)
-        return np.exp(np.interp(time, np.arange(knots) * period, values)).astype(np.float32)
+        return np.exp(np.interp(time, np.arange(knots) * period, values).astype(np.float32))
 
     def gliding_phase(self, n: int, frequencies: tuple[float, ...], *, jitter: float, knot: float = 0.5) -> FloatArray:
         """Draw the phase in cycles, (n,), of an oscillation that glides through `frequencies` (Hz), evenly in time."""
@@ -168,6 +169,14 @@ class WaveGenerator(Generator):
         path = path + self.normal(0, jitter, knots)
         frequency = np.exp(np.interp(np.linspace(0, knots - 1, n), np.arange(knots), path))
         return np.cumsum(frequency) / SFREQ + self.uniform(0, 1)
+
+    def jittered(self, phase: FloatArray, sigma: float) -> FloatArray:
+        """Give each cycle of a phase a length of its own (log-normal, `sigma`), within the same time."""
+        past = phase - phase[0]
+        marks = np.append(np.arange(np.floor(past[-1]) + 1), past[-1])
+        lengths = np.diff(np.interp(marks, past, np.arange(len(past)))) * np.exp(self.normal(0, sigma, len(marks) - 1))
+        moved = np.append(0.0, np.cumsum(lengths)) * ((len(past) - 1) / lengths.sum())
+        return np.asarray(np.interp(np.arange(len(past)), moved, marks) + phase[0])
 
     def cycle_table(self, kind: str) -> Float32Array:
         """Draw one cycle of a waveform, peak 1, (1024,): sine, sharp, triangle, spike_wave or pulse."""
