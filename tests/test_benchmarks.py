@@ -26,11 +26,12 @@ from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive, electro
 
 
 @pytest.mark.slow
-def test_pages_of_a_review_are_timed_in_a_browser(tmp_path: Path) -> None:
+def test_pages_of_a_review_are_timed_in_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "_TURNS", 5)
     pytest.importorskip("playwright", reason="Playwright is not installed (pip install '.[dev]')")
     if not (shutil.which("chromium") or shutil.which("chromium-browser")):
         pytest.skip("Chromium is not installed (apt-get install chromium)")
-    (rows,) = review.measure(Namespace(folder=tmp_path, hours="0.15")).values()
+    (rows,) = review.measure(Namespace(folder=tmp_path, hours="0.03")).values()
     assert [row["channels"] for row in rows] == [32, 32]
     assert all(0 < float(row["next page, median"]) < 60_000 and float(row["server, peak MB"]) > 0 for row in rows)
 

@@ -40,7 +40,7 @@ export class Strip {
   }
 
   draw() {
-    if (!this.view) return;
+    if (!this.view || !this.#box.clientWidth) return;
     const shown = Object.keys(HEIGHTS).filter((name) => name !== "probability" || this.view.recording.threshold !== null);
     const bottom = shown.reduce((sum, name) => sum + HEIGHTS[name] + 4, 2);
     this.#canvas.style.height = `${bottom + AXIS}px`;
@@ -66,7 +66,7 @@ export class Strip {
 
   // The page shown, as a frame on the picture.
   frame() {
-    if (!this.view) return;
+    if (!this.view || !this.#still.width || !this.#box.clientWidth) return;
     const { recording, page, seconds, start } = this.view;
     const height = parseFloat(this.#canvas.style.height);
     const ctx = fit(this.#canvas, this.#box.clientWidth, height);
