@@ -405,6 +405,32 @@ def test_blind_readers_see_no_probability(folder: Path, journal: Path, window: C
         assert [entry["action"] for entry in written(journal)] == ["accept", "reject", "undo"]
 
 
+def test_the_queue_leads_through_an_archive_and_tables_are_written(
+    tmp_path: Path, toy_weights: Path, window: Callable[..., Page]
+) -> None:
+    reports = {name: write_result(tmp_path, toy_weights, name=name, events=()) for name in ("a", "b")}
+    reports["c"] = write_result(tmp_path, toy_weights, name="c")
+    with serving(Server(open_desk(reports, reviewer="r1", blind=False))) as server:
+        page = window(server.address)
+        press(page, "N", "N")
+        page.wait_for_function("() => document.querySelector('#name').innerText === 'c'")
+        page.locator("#events button").first.wait_for()
+        press(page, "a")
+        settle(page)
+        page.click("#apply")
+        page.wait_for_function("() => document.querySelector('#applied').innerText.startsWith('Written: ')")
+        assert (tmp_path / "c_events_reviewed.tsv").read_text().count("\n") == 2
+        page.click("#queue summary")
+        page.select_option("#queue-order", "sample")
+        page.locator("#recordings button").first.click()
+        page.wait_for_function("() => document.querySelector('#name').innerText === 'a'")
+        page.locator("#traces").focus()
+        press(page, "d")
+        settle(page)
+        assert written(tmp_path / "a_review.jsonl")[0]["action"] == "read"
+        page.locator("#recordings button", has_text=re.compile("^a: no events.*read by r1")).wait_for()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_the_page_fits_and_every_control_has_a_name(
     desk: Server, window: Callable[..., Page], width: int, scheme: str

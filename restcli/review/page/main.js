@@ -22,7 +22,7 @@ const journals = new Map(); // recording -> journal; one that still saves goes o
 let session = null;
 let journal = null;
 let sensitivity = null; // as a person chose it
-let opened = 0; // counts recordings asked for, so that a late answer does not replace a newer one
+let wanted = null; // the recording asked for last
 let loading = false;
 let trouble = ""; // why the last page or recording could not be shown
 
@@ -201,7 +201,9 @@ function showState() {
   const waiting = all.reduce((sum, each) => sum + each.waiting, 0);
   const fault = all.map((each) => each.fault).find(Boolean) ?? "";
   const saved = byId("saved");
+  const before = saved.dataset.state ?? "saved";
   saved.dataset.state = !waiting ? "saved" : fault ? "failed" : "saving";
+  if (!waiting && before !== "saved") refreshSession().catch(() => {}); // the queue counts verdicts
   saved.textContent = { saved: "All saved", failed: `${waiting} NOT SAVED`, saving: "Saving…" }[saved.dataset.state];
   const refused = all.flatMap((each) => each.refused);
   const words = refused.map((entry) => `Not saved: ${entry.action} at ${elapsed(entry.onset ?? 0, 1)}. ${entry.why}`);
@@ -260,6 +262,7 @@ function addEvent(onset, stop) {
 }
 
 function startAdding() {
+  if (!view.page) return;
   const again = traces.adding;
   traces.cancel();
   traces.adding = !again;
@@ -274,7 +277,7 @@ function showPressed() {
 }
 
 function startMeasuring() {
-  if (traces.measuring) return leave();
+  if (!view.page || traces.measuring) return leave();
   traces.startMeasuring();
   showPressed();
   byId("facts").textContent = "Arrows move the second point, Enter makes it the first; Esc leaves.";
@@ -290,9 +293,9 @@ function leave() {
 // --- recordings
 
 async function open(id, start = null) {
-  const mine = ++opened;
+  wanted = id;
   const recording = await get(`/api/recordings/${id}`).catch((fault) => fault);
-  if (mine !== opened) return;
+  if (wanted !== id) return;
   trouble = recording instanceof Error ? `This recording could not be opened. ${inWords(recording)}.` : "";
   if (trouble) return showState();
   if (!journals.has(id)) journals.set(id, new Journal(recording, session.reviewer, refresh));
@@ -319,7 +322,7 @@ async function open(id, start = null) {
 
 function stepRecording(direction) {
   const rows = queued(session.recordings);
-  const next = rows[rows.findIndex((each) => each.id === view.recording.id) + direction];
+  const next = rows[rows.findIndex((each) => each.id === wanted) + direction];
   if (next) open(next.id);
 }
 
@@ -373,7 +376,7 @@ const RUN = new Map(KEYS.flatMap(([keys, , , run]) => keys.split("|").map((key) 
 
 function onKey(event) {
   const { target, key } = event;
-  if (event.ctrlKey || event.metaKey || event.altKey || !view.page || document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !view.recording || document.querySelector("dialog[open]")) return;
   if (key !== "Escape") {
     if (target.matches("input") || (target.matches("select") && !key.startsWith("Page"))) return;
     if (target.matches("button, summary") && [" ", "Enter"].includes(key)) return;
