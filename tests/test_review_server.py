@@ -21,13 +21,17 @@ from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
 from review_files import EVENTS, write_result
 
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings
 from restcli.errors import OutputError
 from restcli.io.registry import open_recording
+from restcli.nn.weights import load_weights
 from restcli.review.desk import open_desk
 from restcli.review.montages import views_of
 from restcli.review.pages import PageRequest, read_page
 from restcli.review.server import Server
 from restcli.review.stored import read_result
+from restcli.review.strip import sample_trend, strip_of
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 
 
@@ -290,6 +294,24 @@ def test_gaps_are_gaps_and_filters_stop_at_them(tmp_path: Path) -> None:
     assert lost[:, 200 * 2 : 200 * 11].all()
     assert not lost[:, 200 * 11 :].any()
     assert not lost[:, : 200 * 2].any()
+
+
+def test_the_strip_shows_the_amplitude_and_spectrum_that_detection_saw(
+    folder: Path, toy_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = read_result(folder / "night_run.json")
+    seen = (
+        Detector(load_weights(toy_weights), "cpu").annotate(result.recording, Settings(weights=str(toy_weights))).trend
+    )
+    shown = sample_trend(result.recording, result.montage)
+    np.testing.assert_allclose(shown.time, seen.time)
+    np.testing.assert_allclose(shown.amplitude, seen.amplitude, rtol=0.05)
+    np.testing.assert_allclose(shown.spectrum[:, 1:40], seen.spectrum[:, 1:40], atol=0.05)
+    monkeypatch.setattr("restcli.review.strip._MOST_POINTS", 60)
+    fewer = sample_trend(result.recording, result.montage)
+    np.testing.assert_allclose(fewer.amplitude, seen.amplitude[2::5], rtol=0.05)
+    strip = strip_of(result, fewer, blind=False)
+    assert len(strip["amplitude"]) == 60 and None not in strip["amplitude"]
 
 
 def test_a_page_is_thinned_out_without_folding_high_frequencies(tmp_path: Path) -> None:

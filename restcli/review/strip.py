@@ -19,6 +19,7 @@ from restcli.signal.features import SPECTRUM_BINS, FeatureConfig, magnitudes, me
 from restcli.signal.montage import Montage
 
 _MOST_POINTS, _BINS = 2000, 40
+_AT_ONCE = 30  # seconds read together
 _USUAL_RATE = 200.0  # Hz, where seconds of the recording are no whole number of samples
 _LOWEST, _HIGHEST = 2, 99.5  # percentiles of the power that the colours span
 
@@ -28,30 +29,42 @@ def sample_trend(recording: Recording, montage: Montage) -> Trend:
     n_seconds = math.floor(recording.duration)
     n_places = min(n_seconds, _MOST_POINTS)
     places = ((np.arange(n_places) + 0.5) * (n_seconds / max(1, n_places))).astype(int)
-    amplitude = np.full(len(places), np.nan, dtype=np.float32)
-    spectrum = np.full((len(places), SPECTRUM_BINS), np.nan, dtype=np.float32)
-    for row, (level, power) in enumerate(_seconds(recording, montage, places)):
-        amplitude[row], spectrum[row] = level, power
+    pieces = [(np.zeros(0, np.float32), np.zeros((0, SPECTRUM_BINS), np.float32)), *_pieces(recording, montage, places)]
+    amplitude, spectrum = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     return Trend(places + 0.5, amplitude, spectrum)
 
 
-def _seconds(
+def _pieces(
     recording: Recording, montage: Montage, places: NDArray[np.intp]
-) -> Iterator[tuple[float, NDArray[np.float32]]]:
-    """Yield the median RMS over the nodes, and their mean log power, of single seconds; NaN in gaps."""
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield the median RMS over the nodes, (T,), and their mean log power, (T, 101), of the seconds; NaN in gaps."""
     rates = {float(recording.source.rates[channel]) for channel in montage.channels}
     highest = max(rates, default=_USUAL_RATE)
     sfreq = highest if highest == int(highest) and highest >= 100 else _USUAL_RATE
     config = FeatureConfig(sfreq=sfreq)
-    for second in places.tolist():
-        data = recording.read(montage.channels, float(second), second + 1.0, sfreq=sfreq)
-        signal = np.einsum("nc,ct->nt", montage.matrix, np.nan_to_num(data))
-        lost = (montage.matrix != 0)[:, ~np.isfinite(data).all(axis=1)].any(axis=1)
-        magnitude = magnitudes(np.asarray(signal, dtype=np.float32), sfreq)
-        good = ~lost & (np.ptp(signal, axis=1) > 0)
-        levels = rms(magnitude, config)[0, good]
-        level = float(np.median(levels)) if levels.size else math.nan
-        yield level, mean_log_power(magnitude, good[None, :], config)[0]
+    for run in np.split(places, np.flatnonzero(np.diff(places) != 1) + 1):  # seconds next to each other
+        for first in range(0, len(run), _AT_ONCE):
+            part = run[first : first + _AT_ONCE]
+            data = recording.read(montage.channels, float(part[0]), float(part[-1] + 1), sfreq=sfreq)
+            signal = np.einsum("nc,ct->nt", montage.matrix, np.nan_to_num(data))
+            magnitude = magnitudes(np.asarray(signal, dtype=np.float32), sfreq)
+            good = _whole(data, montage, len(part)) & (np.ptp(signal.reshape(len(signal), len(part), -1), axis=2) > 0).T
+            levels = np.where(good, rms(magnitude, config), np.nan)
+            yield _median(levels), mean_log_power(magnitude, good, config)
+
+
+def _whole(data: NDArray[np.float32], montage: Montage, n_seconds: int) -> NDArray[np.bool_]:
+    """Tell in which seconds every channel of a node has a signal, (T, N)."""
+    known = np.asarray(np.isfinite(data).reshape(len(data), n_seconds, -1).all(axis=2))
+    return np.stack([np.asarray(known[row].all(axis=0)) for row in montage.matrix != 0], axis=1)
+
+
+def _median(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median over the nodes, (T,), NaN where none is known."""
+    out = np.full(len(levels), np.nan, dtype=np.float32)
+    known = np.isfinite(levels).any(axis=1)
+    out[known] = np.nanmedian(levels[known], axis=1)
+    return out
 
 
 def strip_of(result: StoredResult, trend: Trend, *, blind: bool) -> dict[str, Any]:
