@@ -65,6 +65,7 @@ def test_wheel_holds_package_and_weights_and_they_are_found_there(wheels: dict[s
     assert wheels["standard"].name.startswith("rest_eeg-")
     with zipfile.ZipFile(wheels["standard"]) as archive:
         names = set(archive.namelist())
+        assert {f"restcli/review/page/{name}" for name in ("index.html", "main.js", "style.css")} <= names
         assert f"restcli/models/{DEFAULT_NAME}.safetensors" in names
         assert f"restcli/models/{DEFAULT_NAME}.md" in names
         assert not any(name.startswith(("tests/", "examples/")) for name in names)

@@ -11,7 +11,7 @@ from review_files import EVENTS, write_result
 from typer.testing import CliRunner
 
 from restcli.cli.app import app
-from restcli.errors import OutputError
+from restcli.errors import AnnotationError, OutputError
 from restcli.files import sha256_of
 from restcli.marks.registry import read_events
 from restcli.review.apply import apply_verdicts
@@ -74,7 +74,7 @@ def test_verdicts_on_other_events_are_never_applied(report: Path, toy_weights: P
     judge(report, ACCEPT)
     text = (report.parent / "night_review.jsonl").read_text()
     report = write_result(report.parent, toy_weights, events=EVENTS[:2])
-    with pytest.raises(OutputError, match="its 1 verdict are on other events"):
+    with pytest.raises(AnnotationError, match="its 1 verdict are on other events"):
         apply_verdicts(read_result(report), plot="none")
     judge(report, REJECT)
     applied = apply_verdicts(read_result(report), plot="none")
@@ -84,7 +84,7 @@ def test_verdicts_on_other_events_are_never_applied(report: Path, toy_weights: P
 
 
 def test_no_verdicts_make_no_reviewed_table(report: Path) -> None:
-    with pytest.raises(OutputError, match="holds no verdicts"):
+    with pytest.raises(AnnotationError, match="holds no verdicts"):
         apply_verdicts(read_result(report), plot="none")
     assert not list(report.parent.glob("*_reviewed*"))
 

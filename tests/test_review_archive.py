@@ -78,6 +78,9 @@ def test_the_queue_lists_all_and_draws_from_those_without_events(out: Path) -> N
     assert [queue[name]["sample"] for name in ("a", "c", "ward/b")] == [False, True, False]
     assert (queue["a"]["n_judged"], queue["a"]["reviewers"], queue["c"]["read"]) == (1, ["r1"], ["r2"])
     assert (queue["a"]["uncertain"], queue["c"]["uncertain"]) == (0.2, None)
+    reports["c"].write_text("{}")
+    desk = open_desk(reports, reviewer="r1", blind=False)
+    assert (len(desk.cases), len(desk.left_out)) == (2, 1), "one that cannot be read costs no other"
 
 
 def test_reviewed_folders_are_data_that_claims_only_what_was_decided(out: Path) -> None:

@@ -164,6 +164,18 @@ def test_a_recording_read_to_its_end_is_told_until_that_is_undone(browser: Brows
     assert browser("/api/session").json["recordings"][0]["read"] == []
 
 
+def test_the_browser_can_ask_for_tables_after_review(browser: Browser, folder: Path) -> None:
+    refused = browser("/api/apply", {"recording": "0"})
+    assert (refused.status, "holds no verdicts" in refused.json["error"]) == (400, True)
+    digest = browser("/api/recordings/0").json["hash"]
+    verdict = {"hash": digest, "action": "accept", "event": "e1", "after": 0}
+    assert browser("/api/recordings/0/verdicts", verdict).status == 200
+    assert "night_events_reviewed.tsv" in browser("/api/apply", {"recording": "0"}).json["files"]
+    for wrong in ({"recording": "9"}, {"recording": ["0"]}, {}):
+        assert browser("/api/apply", wrong).status == 404
+    assert browser("/api/apply", {"recording": "0"}, X_Token="").status == 403
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -32,6 +32,7 @@ def recalibrate(
     Refused when there are too few verdicts to say anything.
     """
     from restcli.nn.weights import load_weights
+    from restcli.review.journal import journal_of
     from restcli.review.recalibrate import interval_text
     from restcli.review.recalibrate import recalibrate as run
     from restcli.review.stored import find_results, read_result
@@ -46,7 +47,8 @@ def recalibrate(
             str(there[0]), "exists already", "a name that is free", "Choose another --name, or --overwrite"
         )
     reports = [report for folder in reviewed for report in (find_results(folder) if folder.is_dir() else [folder])]
-    done = run(loaded, [read_result(path) for path in reports], per_day=false_alarms_per_day, out=out, name=chosen)
+    judged = [path for path in reports if journal_of(path).exists()]
+    done = run(loaded, [read_result(path) for path in judged], per_day=false_alarms_per_day, out=out, name=chosen)
     if as_json:
         print_json({"weights": str(done.path), "card": str(done.card), **done.facts, "notes": list(done.notes)})
         return

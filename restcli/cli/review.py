@@ -59,7 +59,10 @@ def open_(
     from restcli.review.desk import open_desk
     from restcli.review.server import Server
 
-    server = Server(open_desk(reports, reviewer=reviewer, blind=blind), port)
+    desk = open_desk(reports, reviewer=reviewer, blind=blind)
+    for line in desk.left_out:
+        note(f"restcli: left out: {visible(line)}")
+    server = Server(desk, port)
     say(server.address)
     if not no_browser:
         webbrowser.open(server.address)
@@ -88,15 +91,11 @@ def apply_(
     In a folder, every recording with verdicts. Exit code: 0 done; 1 some of several recordings failed.
     """
     from restcli.review.apply import apply_verdicts
-    from restcli.review.journal import JOURNAL_END
-    from restcli.review.stored import REPORT_END, read_result
+    from restcli.review.journal import journal_of
+    from restcli.review.stored import read_result
 
     reports = _reports(path, out, annotate=False)
-    judged = {
-        name: report
-        for name, report in reports.items()
-        if report.with_name(report.name.removesuffix(REPORT_END) + JOURNAL_END).exists()
-    }
+    judged = {name: report for name, report in reports.items() if journal_of(report).exists()}
     if not judged:
         raise OutputError(str(path), "holds no journal of verdicts", "what restcli review writes", "Judge events first")
     kinds = None if formats is None else options.split_list(formats)

@@ -10,7 +10,7 @@ import numpy as np
 
 from restcli.detect.result import Result, Trend
 from restcli.detect.settings import Settings
-from restcli.errors import OutputError
+from restcli.errors import AnnotationError
 from restcli.events import Events
 from restcli.files import sha256_of
 from restcli.marks.json import event_to_dict
@@ -21,7 +21,7 @@ from restcli.output.burden import burden_of
 from restcli.review.agreement import Counts, compare_reviewers, count_verdicts
 from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
-from restcli.review.journal import JOURNAL_END, Journal, of_result
+from restcli.review.journal import Journal, journal_of, of_result
 from restcli.review.stored import StoredResult
 from restcli.review.strip import sample_trend
 from restcli.review.verdicts import Item, Review, named_events, review_of, reviewed_events
@@ -44,7 +44,7 @@ class Verdicts:
     @classmethod
     def of(cls, result: StoredResult) -> Verdicts:
         """Read the journal beside a result."""
-        journal = Journal(result.folder / f"{result.stem}{JOURNAL_END}")
+        journal = Journal(journal_of(result.path))
         entries, n_foreign = of_result(journal.entries(), result.digest)
         return cls(result, entries, n_foreign, journal.n_damaged)
 
@@ -55,14 +55,14 @@ class Verdicts:
 
     def check(self) -> None:
         """Refuse to apply verdicts that there are not, or that speak of other events."""
-        path = str(self.result.folder / f"{self.result.stem}{JOURNAL_END}")
+        path = str(journal_of(self.result.path))
         if not self.entries and self.n_foreign:
             what = f"its {count(self.n_foreign, 'verdict')} are on other events or weights than the result beside it"
-            raise OutputError(
+            raise AnnotationError(
                 path, what, remedy="Judge the events of this result, or bring back the one that was judged"
             )
         if not self.entries:
-            raise OutputError(path, "holds no verdicts", "what restcli review writes", "Judge the events first")
+            raise AnnotationError(path, "holds no verdicts", "what restcli review writes", "Judge the events first")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ def apply_verdicts(
 
 def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) -> dict[str, Any]:
     result = verdicts.result
-    journal = f"{result.stem}{JOURNAL_END}"
+    journal = journal_of(result.path)
     return {name: result.report[name] for name in _KEPT} | {
         "events": [event_to_dict(event) for event in events],
         "burden": burden_of(events, result.scores.announced).to_dict(),
@@ -108,8 +108,8 @@ def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) 
             "read_whole_by": list(review.read_by),
             "of": {"report": sha256_of(result.path), "events": result.digest},
             "journal": {
-                "name": journal,
-                "sha256": sha256_of(result.folder / journal),
+                "name": journal.name,
+                "sha256": sha256_of(journal),
                 "verdicts": len(verdicts.entries),
             },
             "left_out": {"other_events": verdicts.n_foreign, "damaged_lines": verdicts.n_damaged},

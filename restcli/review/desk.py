@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from restcli import __version__
-from restcli.errors import UsageError
+from restcli.errors import OutputError, UsageError
 from restcli.events import Event
 from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
-from restcli.review.journal import JOURNAL_END, Journal, of_result
+from restcli.review.journal import Journal, journal_of, of_result
 from restcli.review.montages import NAMES, SIDES, View, channel_kind, region_of, views_of
 from restcli.review.pages import PageRequest, derive_traces, read_page
 from restcli.review.stored import StoredResult, read_result
@@ -61,7 +61,7 @@ class Case:
     @cached_property
     def journal(self) -> Journal:
         """The journal beside the outputs."""
-        return Journal(self.result.folder / f"{self.result.stem}{JOURNAL_END}")
+        return Journal(journal_of(self.result.path))
 
     @cached_property
     def shown(self) -> dict[str, Event]:
@@ -220,7 +220,9 @@ class Case:
     @cached_property
     def _strip(self) -> dict[str, Any]:
         trend = sample_trend(self.result.recording, self.result.montage)
-        return strip_of(self.result, trend, blind=self.blind)
+        strip = strip_of(self.result, trend, blind=self.blind)
+        self.result.forget_scores()
+        return strip
 
     def strip(self) -> dict[str, Any]:
         """Return the strip of the whole recording, made once."""
@@ -241,6 +243,7 @@ class Desk:
     cases: Mapping[str, Case]
     reviewer: str
     blind: bool = False
+    left_out: tuple[str, ...] = ()  # why results are not among them
 
     def session(self) -> dict[str, Any]:
         """Return the queue."""
@@ -253,12 +256,19 @@ class Desk:
 
 
 def open_desk(reports: Mapping[str, Path], *, reviewer: str, blind: bool) -> Desk:
-    """Put stored results on the desk: run reports by the names that people see."""
-    results = {name: read_result(path) for name, path in reports.items()}
+    """Put stored results on the desk: run reports by the names that people see; of several, one may be unreadable."""
+    results, left_out = dict[str, StoredResult](), []
+    for name, path in reports.items():
+        try:
+            results[name] = read_result(path)
+        except OutputError as error:
+            if len(reports) == 1:
+                raise
+            left_out.append(str(error))
     empty = [name for name, result in results.items() if not result.found]
     drawn = set(np.random.default_rng(_SEED).permutation(empty)[:_SAMPLE].tolist()) if len(results) > 1 else set()
     cases = {
         str(number): Case(str(number), name, result, reviewer, blind, sample=name in drawn)
         for number, (name, result) in enumerate(results.items())
     }
-    return Desk(cases, reviewer, blind)
+    return Desk(cases, reviewer, blind, tuple(left_out))

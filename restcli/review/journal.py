@@ -15,7 +15,12 @@ from typing import Any
 from restcli.errors import OutputError, RestError
 from restcli.review.entries import Entry, parse_entry
 
-JOURNAL_END = "_review.jsonl"
+_END, _REPORT_END = "_review.jsonl", "_run.json"
+
+
+def journal_of(report: Path) -> Path:
+    """Return the journal beside a run report."""
+    return report.with_name(report.name.removesuffix(_REPORT_END) + _END)
 
 
 class ConflictError(RestError):

@@ -19,7 +19,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from restcli.errors import InternalError, OutputError, RestError, UsageError, as_rest_error
+from restcli.errors import AnnotationError, OutputError, RestError, UsageError, as_rest_error
 from restcli.review.apply import apply_verdicts
 from restcli.review.desk import Case, Desk
 from restcli.review.journal import ConflictError
@@ -178,7 +178,7 @@ class _NoSuchError(RestError):
 
 
 def _status_of(problem: RestError) -> int:
-    kinds = {_NoSuchError: 404, ConflictError: 409, UsageError: 400, InternalError: 500}
+    kinds = {_NoSuchError: 404, ConflictError: 409, UsageError: 400, AnnotationError: 400}
     return next((status for kind, status in kinds.items() if isinstance(problem, kind)), 500)
 
 

@@ -123,6 +123,10 @@ class StoredResult:
             by_type=table[types].to_numpy() if types else None,
         )
 
+    def forget_scores(self) -> None:
+        """Free the memory of the scores; they are read again when they are asked for."""
+        vars(self).pop("scores", None)
+
     def check(self) -> None:
         """Raise OutputError when tables are missing or were changed since the run report was written."""
         for name in self.report["outputs"]:
