@@ -84,6 +84,13 @@ def test_shuffled_record_times_are_refused(tmp_path: Path, onsets: list[float]) 
         open_recording(gapped(onsets).write(tmp_path / "a.edf"))
 
 
+@pytest.mark.parametrize("pace", [0, -1, -0.5])
+def test_short_records_whose_clock_stands_still_or_runs_backwards_are_refused(tmp_path: Path, pace: float) -> None:
+    file = gapped([pace * 0.1 * k for k in range(100)], duration="0.1", counts=[4] * 2)
+    with pytest.raises(RecordingError, match="backwards"):
+        open_recording(file.write(tmp_path / "a.edf"))
+
+
 def test_continuous_file_with_useless_times_is_continuous(tmp_path: Path) -> None:
     recording = open_recording(gapped([0.0] * 8, kind="EDF+C").write(tmp_path / "a.edf"))
     assert len(recording.segments) == 1 and recording.duration == 8 and "same time stamp" in recording.repairs[0]

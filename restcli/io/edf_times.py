@@ -157,7 +157,7 @@ def place(
     slope = usual + _slope(places, lag, limits) if tell else 0.0
     _refuse_other_rate(places, slope, continuous=continuous, where=where)
     drift, pace = slope * float(places[-1] - places[0]), Fraction(1)
-    if abs(drift) > _DRIFT and not continuous:
+    if abs(drift) > _DRIFT and abs(slope) <= _FASTEST_DRIFT and not continuous:
         pace += Fraction(slope).limit_denominator(10**6)
         places, whole = places * float(pace), whole - places * float(pace - 1)
         repairs.append(
