@@ -158,6 +158,7 @@ def test_the_refusal_says_what_the_labels_name(tmp_path: Path, weights: Weights)
         assert "neonatal montage" in refusal(tmp_path, weights, labels)
     assert "as in animals" in refusal(tmp_path, weights, ["ECoG left", "LFP HPC", "EMG"])
     assert "numbers, which name no place" in refusal(tmp_path, weights, ["EEG1", "EEG 2", "EEG 3"])
+    assert "numbers, which name no place" in refusal(tmp_path, weights, [*electrodes("E", 32), "stim"])
 
 
 def test_a_bids_name_of_intracranial_eeg_is_believed(tmp_path: Path, weights: Weights) -> None:

@@ -82,7 +82,8 @@ def other_kind(labels: Sequence[str]) -> str:
     text = " ".join(labels).upper().replace("_", " ")
     if _NAMES_OF_ANIMALS.search(text):
         return "its labels name intracranial sites, as in animals"
-    if labels and all(re.fullmatch(r"(EEG|CH|CHAN|CHANNEL)?[ ._-]*\d+", label.strip().upper()) for label in labels):
+    numbered = [re.fullmatch(r"(EEG|CH|CHAN|CHANNEL|E)?[ ._-]*\d+", label.strip().upper()) for label in labels]
+    if sum(map(bool, numbered)) > 0.8 * len(labels):
         return "its labels are numbers, which name no place on the head"
     return ""
 
