@@ -20,7 +20,9 @@ import pytest
 from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
 from review_files import EVENTS, write_result
+from typer.testing import CliRunner
 
+from restcli.cli.app import app
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError
@@ -308,6 +310,20 @@ def test_gaps_are_gaps_and_filters_stop_at_them(tmp_path: Path) -> None:
     assert not lost[:, : 200 * 2].any()
 
 
+def test_montages_are_offered_where_channels_allow_most_of_them(tmp_path: Path) -> None:
+    recording = open_recording(write_edf(tmp_path / "b.edf", noise(18, 3, 200), 200, labels=DOUBLE_BANANA))
+    views = views_of(recording, DOUBLE_BANANA, {})
+    assert set(views) == {"longitudinal", "recorded"}, "in a double banana the midline hangs in the air"
+    labels = [*(f"{name}-REF" for name in (*ELECTRODES_19, "A1", "A2")), "ECG", "EOG1"]
+    recording = open_recording(write_edf(tmp_path / "r.edf", noise(23, 3, 200), 200, labels=labels))
+    views = views_of(recording, DOUBLE_BANANA, {})
+    assert set(views) == {"longitudinal", "transverse", "average", "cz", "ears", "recorded"}
+    for name, count in {"longitudinal": 18, "transverse": 20, "average": 19, "cz": 18, "ears": 19}.items():
+        kinds = [trace.kind for trace in views[name].traces]
+        assert kinds == ["eeg"] * count + ["ecg", "eog"], name
+    assert [trace.label for trace in views["ears"].traces[:3]] == ["F7-A1", "T3-A1", "T5-A1"]
+
+
 def test_the_strip_shows_the_amplitude_and_spectrum_that_detection_saw(
     folder: Path, toy_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +352,27 @@ def test_a_page_is_thinned_out_without_folding_high_frequencies(tmp_path: Path) 
     assert np.abs(data).max() < 2
     whole, data = unpack(read_page(recording, view, PageRequest(10, 1, 0, 0, 0, 500)))
     assert (whole["sfreq"], round(float(np.abs(data[-1]).max()))) == (1000.0, 100)
+
+
+def test_the_token_is_not_in_what_the_browser_is_started_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def note(address: str) -> None:
+        path = Path(address.removeprefix("file://"))
+        opened.append((address, path.read_text(), path.parent.stat().st_mode & 0o777))
+
+    async def serve(self: Server) -> None:
+        """End at once."""
+        for each in self._sockets:
+            each.close()
+
+    monkeypatch.setattr("webbrowser.open", note)
+    monkeypatch.setattr(Server, "serve", serve)
+    done = CliRunner().invoke(app, ["review", str(folder)])
+    token = done.stdout.split("token=")[1].split()[0]
+    ((address, page, mode),) = opened
+    assert token not in address and token in page and mode == 0o700
+    assert not Path(address.removeprefix("file://")).exists()
 
 
 @pytest.mark.slow

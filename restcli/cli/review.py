@@ -8,6 +8,7 @@ import sys
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -64,10 +65,18 @@ def open_(
         note(f"restcli: left out: {visible(line)}")
     server = Server(desk, port)
     say(server.address)
-    if not no_browser:
-        webbrowser.open(server.address)
     note("restcli: Ctrl-C closes the reading room")
-    asyncio.run(server.serve())
+    with TemporaryDirectory(prefix="restcli-") as private:
+        if not no_browser:
+            _open_browser(server.address, Path(private))
+        asyncio.run(server.serve())
+
+
+def _open_browser(address: str, private: Path) -> None:
+    """Open the browser on a file that only this user can read: everybody sees what a program is started with."""
+    page = private / "review.html"
+    page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
+    webbrowser.open(page.as_uri())
 
 
 @review_app.command("apply")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -171,7 +171,7 @@ def _as_result(result: StoredResult, events: Events, *, with_trend: bool) -> Res
         weights=weights,
         settings=Settings(**settings),
         rule=result.rule,
-        scores=result.scores,
+        scores=replace(result.scores, unscored=events.unscored),  # what is open is hatched in the pictures
         events=events,
         trend=sample_trend(result.recording, result.montage) if with_trend else empty,
         bad_seconds={},

@@ -124,7 +124,8 @@ class _Handler(RequestHandler):
         origin = self.request.headers.get("Origin")
         foreign = origin is not None and origin not in {f"http://{host}" for host in own}
         site = self.request.headers.get("Sec-Fetch-Site", "none")
-        if self.request.host not in own or foreign or site not in {"same-origin", "none"}:
+        is_foreign = self.needs_token and (foreign or site not in {"same-origin", "none"})
+        if self.request.host not in own or is_foreign:
             self._refuse(403, "comes from another site", "requests of this page alone")
         elif self.needs_token and not hmac.compare_digest(
             self.request.headers.get("X-Token", "").encode(), self.server.token.encode()
