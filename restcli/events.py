@@ -42,8 +42,8 @@ class Scores:
         Probability read out at each node; NaN where a node was left out.
     nodes : tuple of str
         Names of the N nodes.
-    window, step : float
-        Seconds that the network sees for one score, and seconds between scores.
+    step : float
+        Seconds between scores.
     duration : float
         Seconds of the recording that the file holds, gaps included.
     unscored : tuple of Span
@@ -65,7 +65,6 @@ class Scores:
     probability: FloatArray
     by_node: FloatArray
     nodes: tuple[str, ...]
-    window: float
     step: float
     duration: float
     unscored: tuple[Span, ...] = ()
@@ -74,8 +73,8 @@ class Scores:
     by_type: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        n_windows = len(self.time)
-        if self.probability.shape != (n_windows,) or self.by_node.shape != (n_windows, len(self.nodes)):
+        n_scores = len(self.time)
+        if self.probability.shape != (n_scores,) or self.by_node.shape != (n_scores, len(self.nodes)):
             raise RestError(
                 "scores",
                 f"time {self.time.shape}, probability {self.probability.shape}, by_node {self.by_node.shape}",

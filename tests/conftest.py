@@ -43,7 +43,7 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from restcli.signal.features import FeatureConfig
     from restcli.signal.montage import DOUBLE_BANANA
 
-    config = RestConfig(n_features=41, n_types=2)
+    config = RestConfig(n_features=42, n_types=2)
     torch.manual_seed(0)
     tensors = {key: value.detach().numpy().copy() for key, value in Rest(config).state_dict().items()}
     weights = Weights(

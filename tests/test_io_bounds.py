@@ -8,6 +8,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from edf_bytes import EdfFile
 from foreign_files import write_brainvision, write_eeglab, write_persyst

@@ -153,8 +153,10 @@ def _scored(recording: Recording, plan: Plan, clock: StageClock) -> Result:
         raise UnfitWorkerError("workers", "they run another version of restcli than the coordinator", remedy=remedy)
     with clock("weights"):
         detector = _detector(plan.weights, plan.settings.device)
-    with turn_at(detector.engine.backend.device.type, clock):
-        return detector.annotate(recording, plan.settings, clock=clock)
+    with turn_at(detector.engine.device, clock):
+        # The other processors belong to other workers.
+        settings = replace(plan.settings, threads=plan.settings.threads or 1)
+        return detector.annotate(recording, settings, clock=clock)
 
 
 @lru_cache(maxsize=4)
@@ -168,13 +170,11 @@ def unpack(packed: PackedWeights) -> Weights:
 
 @lru_cache(maxsize=2)
 def _detector(packed: PackedWeights, device: str) -> Detector:
-    """Build the network once for each process, on one thread, and try the GPU when it is this process's turn."""
-    import torch
-
+    """Build the network once for each process, and try the GPU when it is this process's turn."""
+    from restcli.detect.backends import gpu_in_sight
     from restcli.detect.detector import Detector
 
-    torch.set_num_threads(1)
-    with turn_at("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu", StageClock()):
+    with turn_at("cuda" if device != "cpu" and gpu_in_sight() else "cpu", StageClock()):
         return Detector(unpack(packed), device)
 
 

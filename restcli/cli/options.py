@@ -29,6 +29,9 @@ Seed = Annotated[int, typer.Option(help="Seed of the masked passes.")]
 AllowMissing = Annotated[int | None, typer.Option(min=0, help="Nodes that a recording may lack.", show_default=_OWN)]
 ChannelMap = Annotated[Path | None, typer.Option(help='TOML file, one line for each channel: "their label" = "F3".')]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU if it can.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Threads to compute on; 0 for one each processor, four at most, one in each worker.")
+]
 Format = Annotated[
     str, typer.Option("--format", "-f", help="Event tables, comma-separated; restcli formats lists their names.")
 ]
@@ -46,6 +49,7 @@ class Detection:
     allow_missing: AllowMissing = None
     channel_map: ChannelMap = None
     device: Device = "auto"
+    threads: Threads = 0
 
 
 @dataclass

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from restcli.detect.backends import CPU, Engine, choose_backend, device_in_words, first_line
-from restcli.detect.gpu_features import check_microvolts
+from restcli.detect.backends import Engine, choose_engine, first_line
 from restcli.detect.result import Result, Trend
 from restcli.detect.rule import to_events
+from restcli.detect.scoring import Progress, Scorer
 from restcli.detect.settings import Settings, fit_montage, needed_nodes, rule_in_force
 from restcli.detect.timeline import Timeline, band_limit, count_bad, to_scores
-from restcli.detect.windows import Progress, Scorer, one_thread_each
 from restcli.errors import RecordingError, RestError, UsageError
 from restcli.events import Scores
 from restcli.io.memory import MemorySource
@@ -25,6 +24,8 @@ from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
 from restcli.signal.quality import Quality, gain_doubts
 from restcli.signal.sequences import true_runs
+
+_LONGEST_STEP = 14  # s
 
 
 def annotate(
@@ -129,18 +130,14 @@ class Detector:
 
     Notes
     -----
-    A GPU is tried on a test signal first: a backend that fails, or gives other values than the CPU, is not used. With
-    each recording the first seconds are computed on both and compared. When a GPU fails during a recording, that
-    recording is scored on the CPU.
+    A GPU is tried on drawn inputs first: one that fails, or gives other values than the CPU, is not used. When a GPU
+    fails during a recording, that recording is scored on the CPU.
     """
 
     def __init__(self, weights: Weights, device: str = "auto") -> None:
         self.weights, self.asked = weights, device
-        with one_thread_each():
-            check_golden(weights)
-            backend, reasons = choose_backend(weights, device)
-        self.engine = Engine(weights, backend)
-        self.device_reported = device_in_words(backend.device, reasons)
+        check_golden(weights)
+        self.engine, self.device_reported = choose_engine(weights, device)
 
     def annotate(
         self,
@@ -202,30 +199,24 @@ class Detector:
 
     def _score(self, scorer: Scorer) -> tuple[Timeline, str]:
         """Score all segments; also return where, and why on the CPU when a GPU failed at this recording."""
-        if not self.engine.backend.on_gpu:
+        if self.engine.on_gpu is None:
             return scorer.score(), self.device_reported
-        recording, sfreq = scorer.recording, self.weights.features.sfreq
         try:
-            check_microvolts(recording, scorer.montage.channels, sfreq, self.engine.backend.device)
             return scorer.score(), self.device_reported
         except RestError:
             raise
-        except Exception as error:  # torch, drivers and compilers of kernels raise whatever they raise
+        except Exception as error:  # torch and drivers raise whatever they raise
             reason = f"the GPU failed: {first_line(error)}"
             if self.asked == "cuda":
-                raise RecordingError(
-                    str(recording.path), reason, "a GPU with room to work", "Pass --device cpu or auto"
-                ) from error
-        on_cpu = replace(scorer, engine=Engine(self.weights, CPU))
-        return on_cpu.score(), device_in_words(CPU.device, [reason])
+                path = str(scorer.recording.path)
+                raise RecordingError(path, reason, "a GPU with room to work", "Pass --device cpu or auto") from error
+        return replace(scorer, engine=Engine(self.weights)).score(), f"cpu ({reason})"
 
 
 def _check_settings(weights: Weights, settings: Settings) -> None:
     """Refuse what these weights cannot do."""
-    if settings.step > weights.window:
-        raise UsageError(
-            "--step", f"{settings.step} s would leave parts out of every window", f"at most {weights.window} s"
-        )
+    if settings.step > _LONGEST_STEP:
+        raise UsageError("--step", f"{settings.step} s would pass over short seizures", f"at most {_LONGEST_STEP} s")
     if settings.passes and not weights.config.has_intervals:
         raise UsageError(
             "--passes",

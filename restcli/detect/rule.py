@@ -116,7 +116,7 @@ def rescore(found: Result | Scores, threshold: float | None = None, *, rule: Eve
 
     Examples
     --------
-    >>> scores = Scores(np.arange(8) + 0.5, np.full(8, 0.6), np.full((8, 1), 0.6), ("C3",), 14.0, 1.0, 8.0)
+    >>> scores = Scores(np.arange(8) + 0.5, np.full(8, 0.6), np.full((8, 1), 0.6), ("C3",), 1.0, 8.0)
     >>> len(rescore(scores)), len(rescore(scores, threshold=0.7))
     (1, 0)
     """

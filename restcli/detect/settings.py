@@ -40,6 +40,8 @@ class Settings:
         Masked passes for an interval around each probability; 0 for none.
     seed : int
         Seed of the masks of those passes.
+    threads : int
+        Threads to compute on; 0 takes one for each processor, four at most.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Settings:
     device: str = "auto"
     passes: int = 0
     seed: int = 0
+    threads: int = 0
 
     def __post_init__(self) -> None:
         missing = self.allow_missing
@@ -68,6 +71,8 @@ class Settings:
             raise UsageError("--allow-missing", f"{missing!r}", "a number of nodes, 0 or more")
         if not _is_whole(self.seed):
             raise UsageError("--seed", f"{self.seed!r}", "a whole number")
+        if not _is_whole(self.threads) or self.threads < 0:
+            raise UsageError("--threads", f"{self.threads!r}", "a number of threads, or 0 for one each processor")
 
     @classmethod
     def of(cls, **options: Any) -> Settings:

@@ -1,80 +1,111 @@
-"""REST as a bedside device runs it, second by second."""
+"""REST second by second, as the signal arrives."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from restcli.detect.detector import Detector
-from restcli.detect.timeline import calibrate, relative_amplitude
-from restcli.signal.features import magnitudes, rms, spectra
-from restcli.signal.open_inputs import WINDOW, levels_of_seconds, sounds_open
-from restcli.signal.quality import Quality, node_quality
+from restcli.detect.scoring import SecondBySecond
+from restcli.detect.settings import Settings, needed_nodes
+from restcli.detect.timeline import calibrate, few_nodes, most_frequent_fault, relative_amplitude, unusable_ahead
+from restcli.nn.network import Recurrence
+from restcli.nn.readout import mean_over_nodes
+from restcli.signal.open_inputs import spread_back
+from restcli.signal.quality import Quality, Summary, summarise
 
 Float32Array = NDArray[np.float32]
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
+class LiveScore:
+    """What is known of a second once the network has looked ahead."""
+
+    probability: float  # NaN where not scored
+    by_node: Float32Array  # (N,), NaN for a node that was left out
+    reason: str  # why it was not scored; empty when it was
+    codes: NDArray[np.uint8]  # (N,), `Quality` of each node
+
+
 class Stream:
-    """REST as a bedside device runs it: one state update a second, without looking back at the signal.
+    """Carries the state of REST through a signal that arrives second by second, as `annotate` does through a file.
 
-    The score that comes back after second t judges second ``t - look_ahead``. Both must have enough good nodes, as in
-    `annotate`. Saturation of a channel cannot be seen in node signals: pass such nodes as NaN. An open input is found
-    once 11 s hold nothing else. Probabilities differ
-    from those of `annotate` in three ways: the state is carried through the whole recording instead of being rebuilt
-    for each window; the usual amplitude is the one known up to now, not that of the whole recording; and amplitude is
-    averaged over no more than ``look_ahead`` seconds after the one judged.
-
-    Besides the state, one amplitude a second is kept, about 4 MB a day.
+    The same seconds give the same scores: see `restcli.detect.scoring.SecondBySecond`.
     """
 
-    detector: Detector
-    state: torch.Tensor | None = field(default=None, repr=False)
-    amplitudes: list[float] = field(default_factory=list, repr=False)
-    enough: list[bool] = field(default_factory=list, repr=False)
-    good: deque[NDArray[np.bool_]] = field(init=False, repr=False)
-    levels: deque[Float32Array] = field(default_factory=lambda: deque(maxlen=WINDOW), repr=False)
+    def __init__(
+        self, detector: Detector, columns: list[int], matrix: Float32Array, settings: Settings | None = None
+    ) -> None:
+        self.detector, self.columns, self.matrix = detector, columns, matrix
+        self._needed = needed_nodes(detector.weights, settings or Settings())
+        self._ahead = detector.weights.look_ahead
+        self._recent: deque[_Second] = deque(maxlen=self._ahead + detector.weights.calibration.smooth)
+        self.restart()
 
-    def __post_init__(self) -> None:
-        self.good = deque(maxlen=self.detector.weights.look_ahead + 1)
-
-    def push(self, second: Float32Array) -> tuple[float, Float32Array]:
-        """Take one second of node signals (N, sfreq) in µV, NaN for a missing node; return what is now known.
-
-        That is the probability, and the one at each node, (N,), of the second `look_ahead` earlier: NaN when too few
-        nodes are good, or the node is missing, now or in the second judged.
-        """
-        logits = self._update(second)
+    def restart(self) -> None:
+        """Begin anew after a gap."""
         weights = self.detector.weights
-        judged = len(self.enough) - 1 - weights.look_ahead
-        if judged < 0 or not (self.enough[judged] and self.enough[-1]):
-            return float("nan"), np.full(len(logits), np.nan, dtype=np.float32)
-        known, enough = np.asarray(self.amplitudes, dtype=np.float32), np.asarray(self.enough)
-        extra = relative_amplitude(known, enough, weights.calibration)[judged]
-        whole = calibrate(np.asarray(np.nanmean(logits)), np.asarray(extra), weights.calibration)
-        nodes = calibrate(np.where(self.good[0], logits, np.nan), np.asarray(extra), weights.calibration)
-        return float(whole), nodes
+        self._so_far, self._recurrence = (
+            SecondBySecond(weights.features, len(weights.nodes)),
+            Recurrence(self.detector.engine.network),
+        )
+        self._recent.clear()
+        self._begun = False
 
-    def _update(self, second: Float32Array) -> Float32Array:
-        """Advance the state by one second; return the logit of each node, (N,), NaN where it is not good."""
-        weights, engine = self.detector.weights, self.detector.engine
-        magnitude = magnitudes(second, weights.features.sfreq)
-        codes = node_quality(second, magnitude, np.zeros((len(second), 1), np.uint8), sfreq=weights.features.sfreq)[0]
-        self.levels.append(levels_of_seconds(second))
-        good = codes == Quality.GOOD
-        if len(self.levels) == WINDOW:
-            good &= ~sounds_open(np.mean(self.levels, axis=0))
-        features = np.nan_to_num(spectra(magnitude, weights.features))
-        device = engine.backend.device
-        present = torch.from_numpy(good.astype(np.float32))[None, :, None].to(device)
-        projected = engine.network.l1(torch.from_numpy(features).to(device))
-        for _ in range(weights.config.inference_updates):
-            self.state = engine.network.update(projected, self.state, engine.adjacency, present=present)
-        self.amplitudes.append(float(np.median(rms(magnitude, weights.features)[0][good])) if good.any() else np.nan)
-        self.enough.append(int(good.sum()) >= weights.min_nodes)
-        self.good.append(good)
-        return np.where(good, engine.network.fc(self.state)[0, :, 0].cpu().numpy(), np.float32(np.nan))
+    def push(self, second: Float32Array, saturated: Float32Array) -> LiveScore | None:
+        """Take one second of the montage's channels, (C, n) in µV, and the fraction of it at the limits, (C,).
+
+        Return the score of the second `look_ahead` earlier; None while there is none since the beginning.
+        """
+        weights, network = self.detector.weights, self.detector.engine.network
+        summary = summarise(second[:, None], saturated[:, None], self.matrix, weights.features)
+        if len(self.columns) < len(weights.nodes):
+            summary = summary.widened(self.columns, len(weights.nodes))
+        features, present, relative = self._so_far.advance(summary)
+        self._recurrence.advance(
+            network.project(features)[0][:, None],
+            present=present[0].astype(np.float32)[:, None, None],
+            begins=None if self._begun else slice(None),
+        )
+        self._begun = True
+        self._recent.append(_Second(summary, present[0], relative[0]))
+        return self._score(self._recurrence.read_out()[:, 0, 0]) if len(self._recent) > self._ahead else None
+
+    def _score(self, logits: Float32Array) -> LiveScore:
+        """Judge the second `look_ahead` before the newest one, given the newest logits, (N,)."""
+        recent, calibration = list(self._recent), self.detector.weights.calibration
+        place = len(recent) - 1 - self._ahead
+        codes, present = recent[place].summary.codes[0].copy(), np.stack([second.present for second in recent])
+        good = np.stack([second.summary.codes[0] == Quality.GOOD for second in recent])
+        silent = spread_back(good & ~present, self._ahead)[place] & good[place]
+        codes[silent] = Quality.NO_EEG
+        reason = self._reason(codes, present[-1])
+        if reason:
+            return LiveScore(float("nan"), np.full(len(codes), np.nan, np.float32), reason, codes)
+        relative = np.stack([second.relative for second in recent])
+        extra = relative_amplitude(relative, present, calibration)[place]
+        read = present[-1] & ~silent
+        mean = mean_over_nodes(np.where(read, logits, np.float32(0)), read, 0)
+        by_node = calibrate(np.where(read & (codes == Quality.GOOD), logits, np.float32(np.nan)), extra, calibration)
+        return LiveScore(float(calibrate(mean, extra, calibration)), by_node, "", codes)
+
+    def _reason(self, codes: NDArray[np.uint8], present: NDArray[np.bool_]) -> str:
+        """Say why a second cannot be scored; empty when it can."""
+        if np.count_nonzero(codes == Quality.GOOD) < self._needed:
+            worst = most_frequent_fault(codes[None])[0]
+            return few_nodes(self._needed, worst)
+        if np.count_nonzero(present) < self._needed:
+            return unusable_ahead(self._ahead)
+        return ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Second:
+    """What later seconds need of an earlier one."""
+
+    summary: Summary
+    present: NDArray[np.bool_]  # (N,)
+    relative: Float32Array  # (N,)

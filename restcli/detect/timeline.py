@@ -13,8 +13,8 @@ from restcli.events import Scores, Span
 from restcli.io.recording import Recording
 from restcli.nn.readout import mean_over_nodes
 from restcli.nn.weights import Calibration, Weights
-from restcli.signal.features import REFERENCE_RMS, SPECTRUM_BINS
-from restcli.signal.open_inputs import N_LEVELS, without_eeg
+from restcli.signal.features import SPECTRUM_BINS
+from restcli.signal.open_inputs import spread_back
 from restcli.signal.quality import QUALITY_WORDS, Quality, upper_band_limit
 from restcli.signal.sequences import running_mean
 
@@ -39,7 +39,8 @@ class Timeline:
     codes: NDArray[np.uint8]  # (T, N), `Quality` of each node
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
-    levels: Float32Array  # (T, N, 5), power by band and of hum
+    present: NDArray[np.bool_]  # (T, N), whether a node took part in the network's update
+    relative: Float32Array  # (T, N), log amplitude relative to the node's usual one
     logits: Float32Array  # (T, N), for each second judged; NaN where not asked for or where a node was left out
     passes: Float32Array  # (T, K), mean logit of each masked pass
     types: Float32Array  # (T, C), probability of each type
@@ -65,7 +66,8 @@ class Timeline:
             codes=np.full((n_rows, n_nodes), Quality.MISSING, dtype=np.uint8),
             rms=unknown(n_nodes),
             spectrum=unknown(SPECTRUM_BINS),
-            levels=unknown(n_nodes, N_LEVELS),
+            present=np.zeros((n_rows, n_nodes), dtype=bool),
+            relative=np.zeros((n_rows, n_nodes), dtype=np.float32),
             logits=unknown(n_nodes),
             passes=unknown(n_passes),
             types=unknown(len(weights.types)),
@@ -73,12 +75,16 @@ class Timeline:
             missing=recording.missing,
         )
 
+    def segments(self) -> Iterator[slice]:
+        """Yield the rows of each segment."""
+        for start in np.flatnonzero((self.second == 0) & ~self.in_gap).tolist():
+            yield slice(start, start + int(self.to_end[start]) + 1)
+
     def leave_out_open_inputs(self, look_ahead: int) -> None:
-        """Find nodes without EEG, now that all seconds are known, and drop what was scored of them."""
-        silent = without_eeg(self.levels, self.codes == Quality.GOOD)
+        """Name nodes that held no EEG as the readout knew it, and drop what was scored of them."""
+        silent = spread_back((self.codes == Quality.GOOD) & ~self.present, look_ahead) & (self.codes == Quality.GOOD)
         self.codes[silent] = Quality.NO_EEG
         self.logits[silent] = np.nan
-        self.logits[: max(0, len(silent) - look_ahead)][silent[look_ahead:]] = np.nan
         self.spectrum[~(self.codes == Quality.GOOD).any(axis=1)] = np.nan
 
     def amplitude(self) -> Float32Array:
@@ -115,8 +121,11 @@ def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -
     `needed` is the number of good nodes that a second must have, `step` the number of seconds between scores.
     """
     enough = (timeline.codes == Quality.GOOD).sum(axis=1) >= needed
-    kinds, reasons = _reasons(timeline, enough, weights.look_ahead, needed)
-    extra = relative_amplitude(timeline.amplitude(), enough, weights.calibration)
+    present = timeline.present.sum(axis=1) >= needed
+    kinds, reasons = _reasons(timeline, enough, present, weights.look_ahead, needed=needed)
+    extra = np.zeros(len(timeline.time), dtype=np.float32)
+    for rows in timeline.segments():
+        extra[rows] = relative_amplitude(timeline.relative[rows], timeline.present[rows], weights.calibration)
     keep: NDArray[np.bool_] = timeline.in_gap | (timeline.second % step == 0)  # gaps keep every second
     used = (kinds == 0) & keep
     whole = timeline.whole()
@@ -135,7 +144,6 @@ def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -
         probability=probability(whole),
         by_node=probability(np.where(timeline.codes == Quality.GOOD, timeline.logits, np.nan)),
         nodes=weights.nodes,
-        window=float(weights.window),
         step=float(step),
         duration=timeline.duration,
         unscored=_unscored_spans(timeline, kinds, reasons),
@@ -160,18 +168,12 @@ def _nan_median(values: Float32Array) -> Float32Array:
     return np.where(count > 0, middle, np.nan).astype(np.float32)
 
 
-def relative_amplitude(amplitude: Float32Array, enough: NDArray[np.bool_], calibration: Calibration) -> Float32Array:
-    """Log amplitude of each second over the recording's usual one, clipped to -1..2.5, averaged, shape (T,)."""
-    known = enough & np.isfinite(amplitude)
-    if calibration.amplitude == 0 or not known.any():
-        return np.zeros(len(amplitude), dtype=np.float32)
-    logs = np.log(np.maximum(amplitude[known], 1e-3))
-    prior = np.full(round(calibration.prior_seconds), np.log(REFERENCE_RMS))
-    usual = float(np.median(np.concatenate([logs, prior])))
-    relative = np.log(np.maximum(np.nan_to_num(amplitude, nan=REFERENCE_RMS), 1e-3)) - usual
-    clipped = np.clip(relative, -1.0, 2.5)
-    mean = running_mean(np.where(known, clipped, np.nan), calibration.smooth)
-    return np.where(known, mean, clipped).astype(np.float32)
+def relative_amplitude(relative: Float32Array, present: NDArray[np.bool_], calibration: Calibration) -> Float32Array:
+    """Return the median over the present nodes, (T, N) to (T,), averaged over the seconds around each one."""
+    if calibration.amplitude == 0:
+        return np.zeros(len(relative), dtype=np.float32)
+    median = _nan_median(np.where(present, relative, np.float32(np.nan)))
+    return np.nan_to_num(running_mean(median, calibration.smooth)).astype(np.float32)
 
 
 def calibrate(logit: Float32Array, extra: Float32Array, calibration: Calibration) -> Float32Array:
@@ -181,24 +183,34 @@ def calibrate(logit: Float32Array, extra: Float32Array, calibration: Calibration
 
 
 def _reasons(
-    timeline: Timeline, enough: NDArray[np.bool_], look_ahead: int, needed: int
+    timeline: Timeline, enough: NDArray[np.bool_], present: NDArray[np.bool_], look_ahead: int, *, needed: int
 ) -> tuple[NDArray[np.intp], list[str]]:
     """Return why each second was not scored, as indices into a list of reasons; the first, empty, is "scored"."""
-    read_out = np.concatenate([enough[look_ahead:], np.zeros(min(look_ahead, len(enough)), dtype=bool)])
+    read_out = np.concatenate([present[look_ahead:], np.zeros(min(look_ahead, len(present)), dtype=bool)])
     reasons = [
         "",
         "no signal: a gap in the recording",
         f"past the end: the network looks {look_ahead} s ahead",
-        f"unusable {look_ahead} s ahead, where the network looks",
-        *(f"fewer than {needed} good nodes: {QUALITY_WORDS[code]}" for code in Quality),
+        unusable_ahead(look_ahead),
+        *(few_nodes(needed, code) for code in Quality),
     ]
     worst = np.zeros(len(enough), dtype=np.intp)
-    worst[~enough] = 4 + _most_frequent_fault(timeline.codes[~enough])
+    worst[~enough] = 4 + most_frequent_fault(timeline.codes[~enough])
     kinds = (timeline.in_gap, ~enough, timeline.to_end < look_ahead, ~read_out)
     return np.select(kinds, (1, worst, 2, 3), default=0), reasons
 
 
-def _most_frequent_fault(codes: NDArray[np.uint8]) -> NDArray[np.intp]:
+def unusable_ahead(look_ahead: int) -> str:
+    """Say that the network cannot look ahead."""
+    return f"unusable {look_ahead} s ahead, where the network looks"
+
+
+def few_nodes(needed: int, code: int) -> str:
+    """Say that too few nodes are good, and what is wrong with most of the others."""
+    return f"fewer than {needed} good nodes: {QUALITY_WORDS[Quality(code)]}"
+
+
+def most_frequent_fault(codes: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Return the code other than GOOD that most nodes have, shape (T,); the first node's counts where they tie."""
     faults = [code for code in Quality if code != Quality.GOOD]
     found = codes[..., None] == np.array(faults, dtype=np.uint8)  # (T, N, faults)

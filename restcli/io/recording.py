@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import UsageError
-from restcli.io.edf_header import EdfSignal
-from restcli.io.records import LONGEST_RECORD, RecordSource
 from restcli.profiling import StageClock
 from restcli.signal import resampling
 from restcli.signal.resampling import Signal
 
-AnyBlock = TypeVar("AnyBlock")
-
-# Bytes of samples read at a time, small enough for the processor's cache; blocks are put together from such chunks.
-_CHUNK_BYTES = 2**21
-# Bytes of the seconds of a block that is resampled elsewhere; tiles at its ends add some twenty seconds.
-_STORED_BYTES = 3 * 2**24
-# Shorter chunks, seconds, would make more tiles (see `resampling`) than they use.
-_SHORTEST_CHUNK = 40
+# Bytes of samples in the longest block, and the seconds of the shortest one that is long enough to resample well.
+_BLOCK_BYTES = 2**21
+_SHORTEST_BLOCK = 40
 
 
 @dataclass(frozen=True)
@@ -59,21 +52,6 @@ class Block:
     start: float  # true time of the first sample, seconds from the start of the recording
     data: Signal  # (C, n), microvolts at the sampling rate asked for; NaN on channels without meaning
     saturated: Signal  # (C, n_seconds), fraction of stored samples of each second that lie at the digital limits
-
-
-@dataclass(frozen=True, eq=False)
-class StoredBlock:
-    """Whole seconds of one segment as they lie in the file, to be scaled and resampled elsewhere."""
-
-    start: float  # true time of the first second, seconds from the start of the recording
-    records: NDArray[np.int16]  # (R, n), whole records
-    signals: tuple[EdfSignal, ...]  # where the C channels lie in a record, and what their integers mean
-    cut: tuple[int, int]  # first stored sample used and the one after the last, counted from the first record
-    repeat: tuple[int, int]  # how often both are repeated, where the resampling filter reaches beyond the segment
-    ratio: Fraction  # rate asked for over stored rate
-    skip: int  # samples to leave out after resampling
-    n_samples: int  # samples to keep
-    edges: NDArray[np.intp]  # (T + 1,), where each second begins, and the last ends, in stored samples used
 
 
 class Handle(Protocol):
@@ -168,19 +146,16 @@ class Recording:
         RecordingError
             If the file changes or cannot be read on.
         """
-        return self._each(_Reading.block, channels, sfreq, seconds, clock or StageClock())
-
-    def stored_blocks(
-        self, channels: Sequence[int], *, sfreq: float, seconds: int = 600, clock: StageClock | None = None
-    ) -> Iterator[Block | StoredBlock]:
-        """Read as `blocks` does, but as stored where channels of one rate lie in 16-bit records of usual length.
-
-        Where seconds take many bytes a block is shorter, so that its records hardly take more than 64 MB.
-        """
-        if not self._storable(channels, sfreq):
-            return self.blocks(channels, sfreq=sfreq, seconds=seconds, clock=clock)
-        most = max(_SHORTEST_CHUNK, int(_STORED_BYTES / self.source.bytes_per_second))
-        return self._each(_Reading.stored_block, channels, sfreq, min(seconds, most), clock or StageClock())
+        if sfreq != round(sfreq) or sfreq < 1 or seconds < 1:
+            raise UsageError("blocks", f"sampling rate {sfreq} Hz, {seconds} s", "whole numbers of at least 1")
+        # What is read at a time fits into the processor's cache; resampling has a margin of some 20 s.
+        longest = max(_SHORTEST_BLOCK, int(_BLOCK_BYTES / self.source.bytes_per_second))
+        with self.source.open() as handle:
+            reading = _Reading(self, handle, channels, Fraction(sfreq), clock or StageClock())
+            for segment in self.segments:
+                n_seconds = math.floor(segment.stop - segment.start + 1e-6)
+                for first in range(0, n_seconds, min(seconds, longest)):
+                    yield reading.block(segment, first, min(first + min(seconds, longest), n_seconds))
 
     def read(self, channels: Sequence[int], start: float, stop: float, *, sfreq: float | None = None) -> Signal:
         """Read a stretch, for traces, shape (C, round((stop - start) * sfreq)).
@@ -204,32 +179,6 @@ class Recording:
                         out[rows, low - shift : high - shift] = part
         return out
 
-    def _each(
-        self,
-        read: Callable[[_Reading, Segment, int, int], AnyBlock],
-        channels: Sequence[int],
-        sfreq: float,
-        seconds: int,
-        clock: StageClock,
-    ) -> Iterator[AnyBlock]:
-        if sfreq != round(sfreq) or sfreq < 1 or seconds < 1:
-            raise UsageError("blocks", f"sampling rate {sfreq} Hz, {seconds} s", "whole numbers of at least 1")
-        with self.source.open() as handle:
-            reading = _Reading(self, handle, channels, Fraction(sfreq), clock)
-            for segment in self.segments:
-                n_seconds = math.floor(segment.stop - segment.start + 1e-6)
-                for first in range(0, n_seconds, seconds):
-                    yield read(reading, segment, first, min(first + seconds, n_seconds))
-
-    def _storable(self, channels: Sequence[int], sfreq: float) -> bool:
-        rates = {self.source.rates[channel] for channel in channels}
-        if not isinstance(self.source, RecordSource) or len(rates) != 1 or 0 in rates:
-            return False
-        header = self.source.header
-        ratio = resampling.ratio_of(Fraction(sfreq), rates.pop())
-        usual = header.record_bytes <= LONGEST_RECORD and ratio.numerator <= resampling.LARGEST_BANK
-        return header.sample_bytes == 2 and usual
-
 
 @dataclass(frozen=True)
 class _Reading:
@@ -242,44 +191,18 @@ class _Reading:
     clock: StageClock
 
     def block(self, segment: Segment, first: int, last: int) -> Block:
-        """Read whole seconds of one segment, in chunks so that memory does not grow with rates."""
-        sfreq, source = int(self.target), self.recording.source
+        """Read whole seconds of one segment."""
+        sfreq, rates = int(self.target), self.recording.source.rates
         data = np.full((len(self.channels), (last - first) * sfreq), np.nan, dtype=np.float32)
         saturated = np.zeros((len(self.channels), last - first), dtype=np.float32)
-        step = max(_SHORTEST_CHUNK, int(_CHUNK_BYTES / source.bytes_per_second))
         for rows, picks in self.by_rate():
-            for second in range(first, last, step):
-                stop = min(second + step, last)
-                part, limits = self.resampled(picks, segment, (second * sfreq, stop * sfreq))
-                data[rows, (second - first) * sfreq : (stop - first) * sfreq] = part
-                if limits is not None:
-                    fraction = _per_second(limits, source.rates[picks[0]], (second, stop))
-                    saturated[rows, second - first : stop - first] = fraction
+            part, limits = self.resampled(picks, segment, (first * sfreq, last * sfreq))
+            if limits is not None:
+                saturated[rows] = _per_second(limits, rates[picks[0]], (first, last))
+            if len(rows) == len(data):
+                return Block(segment.start + first, np.ascontiguousarray(part), saturated)
+            data[rows] = part
         return Block(segment.start + first, data, saturated)
-
-    def stored_block(self, segment: Segment, first: int, last: int) -> StoredBlock:
-        """Read whole seconds of one segment as stored; see `Recording._storable`."""
-        sfreq, source = int(self.target), self.recording.source
-        wanted = (first * sfreq, last * sfreq)
-        reach = self._reach(self.channels[0], segment, wanted)
-        signals = tuple(self.handle.source.header.signals[channel] for channel in self.channels)
-        n_samples = signals[0].n_samples
-        with self.clock("read"):
-            begin = (reach.origin + reach.first) // n_samples
-            end = -(-(reach.origin + reach.last) // n_samples)
-            records = self.handle.records(begin, end)
-        before = reach.origin - begin * n_samples  # stored samples of the records before the segment's
-        return StoredBlock(
-            start=segment.start + first,
-            records=records.view("<i2")[..., 0],
-            signals=signals,
-            cut=(before + reach.first, before + reach.last),
-            repeat=(reach.first - reach.low, reach.high - reach.last),
-            ratio=reach.ratio,
-            skip=wanted[0] - reach.tiles[0],
-            n_samples=wanted[1] - wanted[0],
-            edges=_edges(source.rates[self.channels[0]], (first, last), reach.first, reach.last - reach.first),
-        )
 
     def by_rate(self) -> Iterator[tuple[list[int], list[int]]]:
         """Group channels by sampling rate: rows of the result, and channel indices."""

@@ -72,22 +72,26 @@ class RecordHandle:
         self._check_unchanged()
         header = self.source.header
         signals = [header.signals[channel] for channel in channels]
-        stored = self._stored(signals, start, stop)
-        data = np.empty(stored.shape, dtype=np.float32)
+        n_samples = signals[0].n_samples
+        first, last = start // n_samples, -(-stop // n_samples)
+        long = header.record_bytes > LONGEST_RECORD
+        records = None if long else self._records(first, last)
+        shape, before = ((1, stop - start), 0) if long else ((last - first, n_samples), start - first * n_samples)
+        data = np.empty((len(signals), *shape), dtype=np.float32)
         limits = None
         for row, signal in enumerate(signals):
-            np.multiply(stored[row], np.float32(signal.scale), out=data[row])
+            if records is None:
+                stored = self._long_records(signal, start, stop)
+            else:
+                stored = _integers(records[:, signal.first : signal.first + n_samples])
+            np.multiply(stored, np.float32(signal.scale), out=data[row], dtype=np.float32, casting="unsafe")
             data[row] += np.float32(signal.shift)
             low, high = signal.digital_min, signal.digital_max
-            if not signal.problem and (stored[row].min() <= low or stored[row].max() >= high):
-                limits = np.zeros(stored.shape, dtype=bool) if limits is None else limits
-                limits[row] = (stored[row] == low) | (stored[row] == high)
-        return data, limits
-
-    def records(self, first: int, last: int) -> NDArray[np.uint8]:
-        """Return whole records as they are, (records, samples, bytes of a sample)."""
-        self._check_unchanged()
-        return self._records(first, last)
+            if not signal.problem and (stored.min() <= low or stored.max() >= high):
+                limits = np.zeros(data.shape, dtype=bool) if limits is None else limits
+                limits[row] = (stored == low) | (stored == high)
+        cut = slice(before, before + stop - start)
+        return data.reshape(len(data), -1)[:, cut], None if limits is None else limits.reshape(len(data), -1)[:, cut]
 
     def _check_unchanged(self) -> None:
         status = os.fstat(self.file.fileno())
@@ -100,32 +104,17 @@ class RecordHandle:
         raw = self._bytes(header.data_start + first * header.record_bytes, (last - first) * header.record_bytes)
         return raw.reshape(last - first, -1, header.sample_bytes)
 
-    def _stored(self, signals: Sequence[EdfSignal], start: int, stop: int) -> Integers:
-        """Return integers as stored, (C, n)."""
-        header, n_samples = self.source.header, signals[0].n_samples
-        dtype = np.int16 if header.sample_bytes == 2 else np.int32
-        if header.record_bytes > LONGEST_RECORD:
-            out = np.empty((len(signals), stop - start), dtype=dtype)
-            for row, signal in enumerate(signals):
-                self._read_long_records(signal, start, out[row])
-            return out
-        first, last = start // n_samples, -(-stop // n_samples)
-        samples = self._records(first, last)
-        whole = np.empty((len(signals), last - first, n_samples), dtype=dtype)
-        for row, signal in enumerate(signals):
-            whole[row] = _integers(samples[:, signal.first : signal.first + n_samples])
-        return whole.reshape(len(signals), -1)[:, start - first * n_samples : stop - first * n_samples]
-
-    def _read_long_records(self, signal: EdfSignal, start: int, out: Integers) -> None:
-        """Fill `out` with the samples of one signal from `start` on, without reading the others'."""
-        header, done = self.source.header, 0
-        while done < len(out):
+    def _long_records(self, signal: EdfSignal, start: int, stop: int) -> Integers:
+        """Return stored samples of one signal, (1, n), without reading the others' or more of its records."""
+        header, size, done = self.source.header, self.source.header.sample_bytes, 0
+        out = np.empty((1, stop - start), dtype=np.int16 if size == 2 else np.int32)
+        while done < out.size:
             record, inside = divmod(start + done, signal.n_samples)
-            count = min(len(out) - done, signal.n_samples - inside)
-            place = header.data_start + record * header.record_bytes + (signal.first + inside) * header.sample_bytes
-            raw = self._bytes(place, count * header.sample_bytes)
-            out[done : done + count] = _integers(raw.reshape(1, count, header.sample_bytes))[0]
+            count = min(out.size - done, signal.n_samples - inside)
+            place = header.data_start + record * header.record_bytes + (signal.first + inside) * size
+            out[0, done : done + count] = _integers(self._bytes(place, count * size).reshape(1, count, size))[0]
             done += count
+        return out
 
     def _bytes(self, place: int, count: int) -> NDArray[np.uint8]:
         """Read exactly `count` bytes, or fail: a short read must not become zeros."""

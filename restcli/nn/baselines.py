@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import UsageError
+from restcli.signal.features import BANDS
 from restcli.signal.sequences import running_mean
 
 Float = NDArray[np.float64]
@@ -16,8 +17,6 @@ FloatArray = NDArray[np.floating]
 
 AMPLITUDE, BAND_POWER = "amplitude baseline", "band-power baseline"
 
-# First and last bin, Hz: narrow where seizures have their rhythms, wide where muscle lies.
-_BANDS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 13), (14, 18), (19, 25), (26, 32), (33, 40))
 _SECONDS = 9
 _DIGITS = 6
 
@@ -34,7 +33,7 @@ def amplitude_baseline(rms: FloatArray) -> Float:
 def band_powers(spectrum: FloatArray) -> Float:
     """Average log10 power (T, K) at 0, 1, 2, ... Hz within ten bands from 1-2 to 33-40 Hz, shape (T, 10)."""
     table = np.asarray(spectrum, dtype=float)
-    return np.stack([table[:, low : high + 1].mean(axis=1) for low, high in _BANDS], axis=1)
+    return np.stack([table[:, low : high + 1].mean(axis=1) for low, high in BANDS], axis=1)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from restcli.errors import WeightsError
-from restcli.nn.rest import build_network
+from restcli.nn.network import Network, Recurrence
 from restcli.nn.weights import Weights
-from restcli.signal.features import magnitudes, spectra
-from restcli.signal.montage import electrode_graph
+from restcli.signal.features import REFERENCE_RATE, log_features, log_magnitude, mean_log, rms, spectra
+from restcli.signal.usual import UsualAmplitude
 
 GOLDEN_TOLERANCE = 1e-3
 
@@ -27,12 +26,18 @@ def golden_signal(n_nodes: int, sfreq: float, n_seconds: int = 20) -> NDArray[np
 
 def golden_logits(weights: Weights) -> tuple[float, ...]:
     """Compute the mean logit after each of the last 8 seconds of the test signal."""
-    network, sfreq = build_network(weights), weights.features.sfreq
-    magnitude = magnitudes(golden_signal(len(weights.nodes), sfreq), sfreq)
-    x = torch.from_numpy(spectra(magnitude, weights.features))
-    adjacency = torch.from_numpy(electrode_graph(weights.nodes).adjacency)
-    logits, _ = network(x[None], adjacency, masked=False)
-    return tuple(float(value) for value in logits[0, -8:].mean(dim=-1))
+    network, config = Network.of(weights), weights.features
+    signal = golden_signal(len(weights.nodes), REFERENCE_RATE)
+    seconds = signal.reshape(len(signal), -1, REFERENCE_RATE).swapaxes(0, 1)
+    power = spectra(seconds)
+    logs = log_magnitude(power, config)
+    relative = UsualAmplitude(len(signal)).advance(mean_log(logs), np.ones(logs.shape[:2], dtype=bool))
+    features = log_features(logs, rms(power, config), relative, config)
+    recurrence, logits = Recurrence(network), []
+    for t, projected in enumerate(network.project(features)):
+        recurrence.advance(projected[:, None], begins=slice(None) if t == 0 else None)
+        logits.append(float(recurrence.read_out()[..., 0].mean()))
+    return tuple(logits[-8:])
 
 
 def check_golden(weights: Weights) -> None:

@@ -71,6 +71,11 @@ class Rest(nn.Module):
         advanced: Tensor = h + (ds if gate is None else gate * ds)
         return advanced
 
+    def read_out(self, state: Tensor) -> Tensor:
+        """Return the logits of a seizure and of each type, (..., H) to (..., 1 + C)."""
+        logits: Tensor = self.fc(state)
+        return logits if self.fc_type is None else torch.cat([logits, self.fc_type(state)], dim=-1)
+
     def draw_gate(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
         """Draw the random mask for one update, shape (B, N, 1) or (B, N, H); None for the variant DS."""
         config = self.config

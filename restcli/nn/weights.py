@@ -20,7 +20,9 @@ from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.config import RestConfig
 from restcli.signal.features import FeatureConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Names how scores follow from signals, see docs/definition.md; weights serve the definition they were trained under.
+DEFINITION = "carried-1"
 DEFAULT_NAME = "rest-default"
 _METADATA_KEY = "restcli"
 _BASELINE_KEY = "floor"  # what files call the band-power baseline
@@ -32,13 +34,12 @@ Tensors = dict[str, NDArray[np.float32]]
 class Calibration:
     """From a logit to a probability: the logistic function of ``scale * (logit + amplitude * a) + bias``.
 
-    a is the log amplitude of a second relative to the usual one of the recording, clipped to -1..2.5.
+    a is the median over the good nodes of their relative amplitude, averaged over some seconds around the one judged.
     """
 
     scale: float = 1.0
     bias: float = 0.0
     amplitude: float = 0.0  # weight of a
-    prior_seconds: float = 60.0  # seconds at 15 µV mixed into the usual amplitude, for clips that are all seizure
     smooth: int = 1  # seconds that a is averaged over, centred; odd
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class Weights:
     features: FeatureConfig  # what the network sees of a second
     nodes: tuple[str, ...]  # of the graph, in the network's order
     tensors: Tensors  # parameters by name; those of several members are stacked along a first axis
-    window: int = 14  # seconds that one score looks at
+    memory: int = 120  # seconds after which the state no longer shows what came before
     look_ahead: int = 3  # the readout after second t judges second t - look_ahead
     min_nodes: int = 8  # a second with fewer good nodes is not scored
     rule: EventRule = field(default_factory=EventRule)
@@ -126,18 +127,18 @@ def load_weights(name: str | Path = DEFAULT_NAME) -> Weights:
 
     Examples
     --------
-    >>> load_weights("rest-default").window
-    14
+    >>> load_weights("rest-default").look_ahead
+    3
     """
     path = find_weights(name)
     content = path.read_bytes()
     tensors, meta = _parse(path, content)
-    if meta.get("format_version") != FORMAT_VERSION:
+    if meta.get("format_version") != FORMAT_VERSION or meta.get("definition") != DEFINITION:
         raise WeightsError(
             path.name,
-            f"has format version {meta.get('format_version')}",
-            f"version {FORMAT_VERSION}, which this restcli reads",
-            "Install a matching restcli, or train the weights again",
+            f"has format version {meta.get('format_version')} and was trained for another definition of scores",
+            f"version {FORMAT_VERSION} and definition {DEFINITION}, which this restcli computes",
+            "Install the restcli that made it, or train the weights again with restcli train",
         )
     if meta.get("tensors_sha256") != _digest(tensors):
         raise WeightsError(
@@ -169,7 +170,7 @@ def _from_metadata(path: Path, meta: dict[str, Any], tensors: Tensors, sha256: s
             features=FeatureConfig(**features),
             nodes=tuple(meta["nodes"]),
             tensors=tensors,
-            window=int(meta["window"]),
+            memory=int(meta["memory"]),
             look_ahead=int(meta["look_ahead"]),
             min_nodes=int(meta["min_nodes"]),
             rule=EventRule(**meta["rule"]),
@@ -203,7 +204,7 @@ def save_weights(weights: Weights, path: str | Path) -> str:
     for left_out in ("name", "sha256"):
         meta.pop(left_out)
     meta[_BASELINE_KEY] = meta.pop("baseline")
-    meta |= {"format_version": FORMAT_VERSION, "tensors_sha256": _digest(tensors)}
+    meta |= {"format_version": FORMAT_VERSION, "definition": DEFINITION, "tensors_sha256": _digest(tensors)}
     content = save(tensors, metadata={_METADATA_KEY: json.dumps(meta, sort_keys=True)})
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()

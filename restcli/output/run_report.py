@@ -89,7 +89,7 @@ def _describe_weights(result: Result) -> dict[str, Any]:
         "name": weights.name,
         "sha256": weights.sha256,
         "n_parameters": weights.n_parameters,
-        "window_s": weights.window,
+        "memory_s": weights.memory,
         "look_ahead_s": weights.look_ahead,
         "nodes": len(weights.nodes),
         "features": asdict(weights.features),

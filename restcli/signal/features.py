@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import scipy.fft
@@ -13,25 +15,33 @@ Float32Array = NDArray[np.float32]
 # Microvolts that the amplitude feature calls zero: a usual 1-40 Hz RMS of a bipolar derivation.
 REFERENCE_RMS = 15.0
 AMPLITUDE_RANGE = (-3.0, 4.0)
+RELATIVE_RANGE = (-2.5, 2.5)
+
+# Spectra hold the bins 0 to 100 Hz. Magnitudes are those of |rFFT| of 200 samples, whatever the rate.
 SPECTRUM_BINS = 101
+REFERENCE_RATE = 200
+HIGHEST_RATE = 2048  # faster recordings are resampled: their transforms cost more than that
+
+# First and last bin, Hz, of ten bands: narrow where seizures have their rhythms, wide where muscle lies.
+BANDS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 13), (14, 18), (19, 25), (26, 32), (33, 40))
 
 
 @dataclass(frozen=True)
 class FeatureConfig:
     """What the network sees of each second; stored with the weights.
 
-    The form of the paper is ``bands=((0, 99),), amplitude=False``.
+    The form of the paper is ``bands=((0, 99),), amplitude=False, relative=False``.
     """
 
-    sfreq: float = 200.0  # samples a second that the spectra are computed at, Hz; a whole number
     bands: tuple[tuple[int, int], ...] = ((1, 40),)  # groups of 1-Hz bins, both ends included, each z-scored apart
     amplitude: bool = True  # append ln(RMS / 15 µV) of the bins used, clipped to [-3, 4]
+    relative: bool = True  # append the amplitude relative to the node's own usual one, see `restcli.signal.usual`
     floor: float = 1e-3  # smallest magnitude given to the logarithm
 
     @property
     def n_features(self) -> int:
         """Number of features of one node in one second."""
-        return sum(high - low + 1 for low, high in self.bands) + int(self.amplitude)
+        return sum(high - low + 1 for low, high in self.bands) + int(self.amplitude) + int(self.relative)
 
     @property
     def range(self) -> tuple[int, int]:
@@ -39,31 +49,48 @@ class FeatureConfig:
         return min(low for low, _ in self.bands), max(high for _, high in self.bands)
 
 
-def transform(signal: Float32Array, sfreq: float) -> NDArray[np.complex64]:
-    """Return the rFFT of each whole second, (N, n) to (N, T, bins), one bin a hertz."""
-    length = int(sfreq)
-    n_seconds = signal.shape[1] // length
-    seconds = signal[:, : n_seconds * length].reshape(len(signal), n_seconds, length)
-    return np.asarray(scipy.fft.rfft(np.asarray(seconds, dtype=np.float32), axis=-1), dtype=np.complex64)
+def analysis_rate(rates: Iterable[Fraction | float], config: FeatureConfig) -> int:
+    """Return the sampling rate that spectra are computed at: the channels' own where it allows bins of whole hertz."""
+    found = {Fraction(rate) for rate in rates}
+    if len(found) != 1:
+        return REFERENCE_RATE
+    rate = found.pop()
+    fits = rate.denominator == 1 and 2 * config.range[1] <= rate <= HIGHEST_RATE
+    return int(rate) if fits else REFERENCE_RATE
 
 
-def magnitudes(signal: Float32Array, sfreq: float) -> Float32Array:
-    """Return the amplitude spectrum |rFFT| of each whole second, (N, n) to (T, N, bins), one bin a hertz."""
-    return amplitudes(transform(signal, sfreq))
+def transform(seconds: Float32Array) -> NDArray[np.complex64]:
+    """Return the rFFT of single seconds, (..., n) to (..., n // 2 + 1), one bin a hertz."""
+    return np.asarray(scipy.fft.rfft(seconds), dtype=np.complex64)
 
 
-def amplitudes(spectrum: NDArray[np.complex64]) -> Float32Array:
-    """Return the amplitudes of spectra from `transform`, (N, T, bins) to (T, N, bins)."""
-    return np.ascontiguousarray(np.abs(spectrum).transpose(1, 0, 2), dtype=np.float32)
+def power_spectrum(transformed: NDArray[np.complex64], length: int) -> Float32Array:
+    """Return squared magnitudes, (..., 101), of transforms of `length` samples; 0 from half the rate up."""
+    n_bins = min(SPECTRUM_BINS, transformed.shape[-1])
+    parts = transformed.view(np.float32)[..., : 2 * n_bins]
+    squares = parts * parts
+    power = np.zeros((*transformed.shape[:-1], SPECTRUM_BINS), dtype=np.float32)
+    np.add(squares[..., ::2], squares[..., 1::2], out=power[..., :n_bins])
+    power *= np.float32((REFERENCE_RATE / length) ** 2)
+    return power
 
 
-def spectra(magnitude: Float32Array, config: FeatureConfig) -> Float32Array:
-    """Turn amplitude spectra, (T, N, bins), into the network's inputs, (T, N, F)."""
-    return log_features(np.log(np.maximum(magnitude, np.float32(config.floor))), config)
+def spectra(seconds: Float32Array) -> Float32Array:
+    """Return the squared magnitudes of single seconds of a signal, (..., n) to (..., 101)."""
+    return power_spectrum(transform(seconds), seconds.shape[-1])
 
 
-def log_features(logs: Float32Array, config: FeatureConfig) -> Float32Array:
-    """Turn natural logarithms of amplitude spectra, (..., bins), into the network's inputs, (..., F).
+def log_magnitude(power: Float32Array, config: FeatureConfig) -> Float32Array:
+    """Return the natural logarithm of magnitudes, given their squares."""
+    logs = np.log(np.maximum(power, np.float32(config.floor**2)))
+    logs *= np.float32(0.5)
+    return logs
+
+
+def log_features(
+    logs: Float32Array, amplitude: Float32Array, relative: Float32Array, config: FeatureConfig
+) -> Float32Array:
+    """Turn logarithms of magnitudes, (..., bins), RMS in µV and relative amplitude, (...), into inputs, (..., F).
 
     The z-score takes the sample standard deviation (``n - 1``), as the paper's code does.
     """
@@ -71,41 +98,56 @@ def log_features(logs: Float32Array, config: FeatureConfig) -> Float32Array:
     column = 0
     for low, high in config.bands:
         width = high - low + 1
-        part = logs[..., low : high + 1]
-        part = part - part.mean(axis=-1, keepdims=True)
-        spread = np.sqrt((part * part).sum(axis=-1, keepdims=True) / np.float32(width - 1))
-        features[..., column : column + width] = part / (spread + np.float32(1e-10))
+        part = features[..., column : column + width]
+        given = logs[..., low : high + 1]
+        mean = np.einsum("...f->...", given) / np.float32(width)
+        np.subtract(given, mean[..., None], out=part)
+        spread = np.sqrt(np.einsum("...f,...f->...", part, part) / np.float32(width - 1))
+        part /= (spread + np.float32(1e-10))[..., None]
         column += width
     if config.amplitude:
-        low, high = config.range
-        features[..., column] = log_amplitude(rms(np.exp(logs[..., : high + 1]), config))
+        features[..., column] = log_amplitude(amplitude)
+        column += 1
+    if config.relative:
+        features[..., column] = relative
     return features
 
 
-def rms(magnitude: Float32Array, config: FeatureConfig) -> Float32Array:
-    """Return the root mean square amplitude in the bins used (without 0 Hz), µV, (T, N)."""
+def rms(power: Float32Array, config: FeatureConfig) -> Float32Array:
+    """Return the root mean square amplitude in the bins used (without 0 Hz), µV, (..., bins) to (...)."""
     low, high = config.range
-    total = power(magnitude, max(1, low), high + 1)
-    return np.asarray(np.sqrt(2.0 * total) / np.float32(config.sfreq), dtype=np.float32)
+    total = band_sum(power, max(1, low), high + 1)
+    return np.asarray(np.sqrt(np.float32(2.0) * total) / np.float32(REFERENCE_RATE), dtype=np.float32)
 
 
-def power(magnitude: Float32Array, low: int, high: int) -> Float32Array:
-    """Return the sum of squares of bins `low` to `high`, the last left out, shape (...)."""
-    part = magnitude[..., low:high]
-    return np.asarray(np.einsum("...f,...f->...", part, part), dtype=np.float32)
+def rms_of_logs(logs: Float32Array, config: FeatureConfig) -> Float32Array:
+    """Return the amplitude in the bins used, µV, from logarithms of magnitudes, (..., bins) to (...)."""
+    return rms(np.exp(np.float32(2) * logs[..., : config.range[1] + 1]), config)
 
 
-def mean_log_power(magnitude: Float32Array, good: NDArray[np.bool_], config: FeatureConfig) -> Float32Array:
-    """Return the mean log10 power over the good nodes, (T, 101); NaN in a second without any."""
-    n_bins = min(SPECTRUM_BINS, magnitude.shape[-1])
-    table = np.full((len(magnitude), SPECTRUM_BINS), np.nan, dtype=np.float32)
-    log = magnitude[..., :n_bins] / np.float32(config.sfreq / 2)
-    np.log10(np.maximum(log, np.float32(1e-4), out=log), out=log)
-    if not good.all():
-        log[~good] = 0.0
+def band_sum(power: Float32Array, low: int, high: int) -> Float32Array:
+    """Return the sum of bins `low` to `high`, the last left out, shape (...)."""
+    return np.asarray(np.einsum("...f->...", power[..., low:high]), dtype=np.float32)
+
+
+def mean_log(logs: Float32Array) -> Float32Array:
+    """Return the mean over the ten bands of each band's mean logarithm, (..., bins) to (...)."""
+    return np.asarray(np.einsum("...f,f->...", logs[..., 1 : len(_SHARES) + 1], _SHARES), dtype=np.float32)
+
+
+_SHARES = np.concatenate([np.full(high - low + 1, 1 / (len(BANDS) * (high - low + 1))) for low, high in BANDS]).astype(
+    np.float32
+)
+
+
+def mean_log_power(logs: Float32Array, good: NDArray[np.bool_]) -> Float32Array:
+    """Return the mean log10 power in µV² over the good nodes, (T, N, 101) to (T, 101); NaN in a second without any."""
+    table = np.full((len(logs), SPECTRUM_BINS), np.nan, dtype=np.float32)
     count = good.sum(axis=1, dtype=np.float32)
     known = count > 0
-    table[known, :n_bins] = 2 * log.sum(axis=1)[known] / count[known, None]
+    whole = logs.sum(axis=1) if good.all() else np.einsum("tnf,tn->tf", logs, good.astype(np.float32))
+    mean = whole[known] / count[known, None] - np.float32(np.log(REFERENCE_RATE / 2))
+    table[known] = np.float32(2 / np.log(10)) * mean
     return table
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-import scipy.fft
-from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
+from functools import lru_cache
 
-from restcli.signal.features import Float32Array
-from restcli.signal.sequences import running_mean
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.signal.features import REFERENCE_RATE, Float32Array, band_sum, power_spectrum, transform
 
 # Bands, Hz, last bin left out, whose power densities are compared, and those in which mains hum is looked for.
 BANDS = ((2, 7), (7, 14), (14, 25), (26, 41))
 HUM_BINS = ((48, 53), (58, 63))
 N_LEVELS = len(BANDS) + 1
-_EDGES = sorted({edge for band in (*BANDS, *HUM_BINS) for edge in band} - {HUM_BINS[-1][-1]})
-_PLACES = [_EDGES.index(low) for low, _ in (*BANDS, *HUM_BINS)]
 
-# A second is judged by the means over the 11 s around it. Densities of white noise then differ by a factor of 1.33, and
-# by less than 1.8 in 98 of 100 windows; those of EEG of less than 4 µV by 2.2 at least in 23 recordings of healthy
-# adults, and by over 5 as a rule. The highest band may be lost to a low-pass filter; below 2 µV three bands are enough.
+# A second is judged by the means over the 11 s that end with it. Densities of white noise then differ by a factor of
+# 1.33, and by less than 1.8 in 98 of 100 windows; those of EEG of less than 4 µV by 2.2 at least in 23
+# recordings of healthy adults, and by over 5 as a rule. The highest band may be lost to a low-pass filter; below 2 µV three bands are enough.
 WINDOW = 11
 WHITE_RATIO = 1.8
 # RMS in the bands, µV: a clinical amplifier with open inputs stays below 4 on a derivation. Suppressed EEG may be as
@@ -30,75 +27,105 @@ SILENT_RMS = 0.5
 # Hum of this RMS in µV, and this many times larger than the bands, over a white spectrum of any size.
 HUM_RMS = 30.0
 HUM_RATIO = 10.0
+# Power above 7 Hz, µV²: seconds below the first, or below the second and as strong from 26 Hz up as under it, may lie
+# in such 11 s. For others a plain spectrum is enough.
+SMALL_POWER, LARGE_POWER = 6.0, 30.0
 # Which channels are worth a spectrum of their own: small ones, µV, and those of nodes with hum or about white.
 QUIET_STD = 8.0
 ABOUT_WHITE_RATIO = 6.0
 
 
-def band_levels(signal: Float32Array, transformed: NDArray[np.complex64], *, sfreq: float) -> Float32Array:
-    """Return the levels of each second, (N, n) to (T, N, 5): mean power density by band in µV²/Hz, then hum in µV².
+def band_levels(seconds: Float32Array, transformed: NDArray[np.complex64], power: Float32Array) -> Float32Array:
+    """Return the levels of seconds, (..., n) to (..., 5): mean power density by band in µV²/Hz, then hum in µV².
 
-    The Hann taper keeps hum of 49.9 Hz out of the bands, and slow wander where its slope is removed as well.
-    `transformed` is the rFFT of the whole seconds, (N, T, bins).
+    `transformed` and `power` are their spectra. Where the levels may matter they are those of tapered seconds: the Hann
+    taper keeps hum of 49.9 Hz out of the bands, and slow wander where its slope is removed as well.
     """
-    length, n_seconds = int(sfreq), transformed.shape[1]
-    seconds = signal[:, : n_seconds * length].reshape(len(signal), n_seconds, length)
-    return _levels(seconds, transformed).swapaxes(0, 1)
+    levels = _levels(power, np.float32(2 / REFERENCE_RATE**2))
+    high = sum(levels[..., k] * np.float32(BANDS[k][1] - BANDS[k][0]) for k in range(1, len(BANDS)))
+    near = (high < SMALL_POWER) | ((high < LARGE_POWER) & (levels[..., 2] < 2 * levels[..., 3]))
+    near |= levels[..., -1] > HUM_RMS**2 / 4
+    if near.any():
+        levels[near] = _tapered_levels(seconds[near], transformed[near])
+    return levels
 
 
-def levels_of_seconds(seconds: Float32Array) -> Float32Array:
-    """Return the levels of single seconds, (..., n) to (..., 5)."""
-    return _levels(seconds, scipy.fft.rfft(np.asarray(seconds, dtype=np.float32), axis=-1))
+def _levels(power: Float32Array, scale: np.float32) -> Float32Array:
+    """Sum the bins of bands and hum, (..., bins) to (..., 5)."""
+    levels = np.empty((*power.shape[:-1], N_LEVELS), dtype=np.float32)
+    for column, (low, high) in enumerate(BANDS):
+        levels[..., column] = band_sum(power, low, high) * (scale / np.float32(high - low))
+    levels[..., -1] = np.maximum(*(band_sum(power, *bins) for bins in HUM_BINS)) * scale
+    return levels
 
 
-def _levels(seconds: Float32Array, transformed: NDArray[np.complex64]) -> Float32Array:
-    """Taper and take the slope out of spectra that exist: both are sums of a few bins."""
+def _about_white(levels: Float32Array) -> NDArray[np.bool_]:
+    bands = levels[..., : len(BANDS)]
+    return np.asarray(bands.max(axis=-1) < ABOUT_WHITE_RATIO * bands.min(axis=-1))
+
+
+def _tapered_levels(seconds: Float32Array, transformed: NDArray[np.complex64]) -> Float32Array:
+    """Taper and take the slope out of spectra that exist, (K, bins): both are sums of a few bins."""
     length, low, high = seconds.shape[-1], BANDS[0][0], HUM_BINS[-1][-1]
-    taper, ramp = taper_and_ramp(length)
-    slope = np.einsum("...n,n->...", seconds, taper * ramp)
-    spectrum = transformed[..., low - 1 : high - 1] + transformed[..., low + 1 : high + 1]
+    window, shape = _ramp_under_taper(length)
+    given = transformed[..., : high + 1]
+    if given.shape[-1] <= high:  # a rate below 128 Hz
+        given = np.pad(given, ((0, 0), (0, high + 1 - given.shape[-1])))
+    slope = np.einsum("kn,n->k", seconds, window)
+    spectrum = given[:, low - 1 : high - 1] + given[:, low + 1 : high + 1]
     spectrum *= np.float32(-0.25)
-    spectrum += np.float32(0.5) * transformed[..., low:high]
-    spectrum -= slope[..., None] * np.fft.rfft(taper * ramp)[low:high].astype(np.complex64)
-    power = spectrum.real**2 + spectrum.imag**2
-    # No matrix products here: their threads would be in the way of the other blocks.
-    sums = np.add.reduceat(power, [edge - low for edge in _EDGES], axis=-1)[..., _PLACES] * power_scale(length)
-    sums[..., : len(BANDS)] /= np.array([last - first for first, last in BANDS], dtype=np.float32)
-    return np.concatenate([sums[..., : len(BANDS)], sums[..., len(BANDS) :].max(axis=-1, keepdims=True)], axis=-1)
+    spectrum += np.float32(0.5) * given[:, low:high]
+    spectrum -= slope[:, None] * shape[low:high]
+    power = np.zeros((len(spectrum), high), dtype=np.float32)
+    power[:, low:] = spectrum.real**2 + spectrum.imag**2
+    return _levels(power, np.float32(2.0 / (0.375 * length**2)))
 
 
-def taper_and_ramp(length: int) -> tuple[Float32Array, Float32Array]:
-    """Return the periodic Hann taper, and a rising line whose sum of squares under it is 1."""
+@lru_cache(maxsize=16)
+def _ramp_under_taper(length: int) -> tuple[Float32Array, NDArray[np.complex64]]:
+    """Return a rising line under the periodic Hann taper, whose sum of squares under it is 1, and its spectrum."""
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     ramp = np.arange(length) - length / 2
     ramp /= np.sqrt((taper * ramp**2).sum())
-    return taper.astype(np.float32), ramp.astype(np.float32)
+    spectrum = np.zeros(HUM_BINS[-1][-1], dtype=np.complex64)
+    found = np.fft.rfft(taper * ramp)[: len(spectrum)]
+    spectrum[: len(found)] = found
+    return (taper * ramp).astype(np.float32), spectrum
 
 
-def power_scale(length: int) -> np.float32:
-    """Return what turns |rFFT|² of a tapered second into µV²/Hz, one side."""
-    return np.float32(2.0 / (0.375 * length**2))
-
-
-def quietest_levels(data: Float32Array, found: Float32Array, matrix: Float32Array, *, sfreq: float) -> Float32Array:
+def quietest_levels(
+    data: Float32Array, spread: Float32Array, found: Float32Array, matrix: Float32Array
+) -> Float32Array:
     """Return for each second and node, (T, N, 5), the levels of the node or of one of its channels, the least of them.
 
-    The derivation of an open input and one that works looks like EEG: only the channel tells. `data` are the channels
-    (C, n), `found` the levels of the nodes, which are changed in place.
+    The derivation of an open input and one that works looks like EEG: only the channel tells. `data` are the channels'
+    seconds (C, T, n), `spread` their `rough_spread`, `found` the levels of the nodes, which are changed in place.
     """
-    length, n_channels, n_seconds = int(sfreq), len(data), len(found)
-    seconds = data[:, : n_seconds * length].reshape(n_channels, n_seconds, length)
-    used = matrix != 0
-    bands = found[..., : len(BANDS)]
-    suspect = (found[..., -1] > HUM_RMS**2) | (bands.max(axis=-1) < ABOUT_WHITE_RATIO * bands.min(axis=-1))
-    listen = (seconds[..., ::4].std(axis=-1) < QUIET_STD) | (suspect @ used).T
+    used = (matrix != 0) & (np.count_nonzero(matrix, axis=1) > 1)[:, None]  # a node of one channel was heard already
+    if not used.any():
+        return found
+    suspect = (found[..., -1] > HUM_RMS**2) | _about_white(found)
+    listen = (spread < QUIET_STD) & used.any(axis=0)[:, None] | (suspect.astype(np.float32) @ used > 0).T
     if listen.any():
-        channels = np.full((n_channels, n_seconds, N_LEVELS), np.inf, dtype=np.float32)
-        channels[listen] = levels_of_seconds(seconds[listen])
-        for node, channel in np.argwhere(used):
-            less = bands_power(channels[channel]) < bands_power(found[:, node])
-            found[less, node] = channels[channel, less]
+        channels = np.full((*data.shape[:2], N_LEVELS), np.inf, dtype=np.float32)
+        seconds = data[listen]
+        transformed = transform(seconds)
+        channels[listen] = band_levels(seconds, transformed, power_spectrum(transformed, seconds.shape[-1]))
+        power, own = bands_power(channels), bands_power(found)
+        for node in np.flatnonzero((used & listen.any(axis=1)).any(axis=1)).tolist():
+            of_node = np.flatnonzero(used[node])
+            least = of_node[power[of_node].argmin(axis=0)]  # (T,)
+            less = np.flatnonzero(power[of_node].min(axis=0) < own[:, node])
+            found[less, node] = channels[least[less], less]
     return found
+
+
+def rough_spread(seconds: Float32Array) -> Float32Array:
+    """Return the standard deviation of every fourth sample, (..., n) to (...)."""
+    some = seconds[..., ::4] - seconds[..., :1]
+    mean = some.mean(axis=-1)
+    square = np.einsum("...n,...n->...", some, some) / np.float32(some.shape[-1])
+    return np.asarray(np.sqrt(np.maximum(square - mean * mean, 0)), dtype=np.float32)
 
 
 def bands_power(levels: Float32Array) -> Float32Array:
@@ -107,15 +134,46 @@ def bands_power(levels: Float32Array) -> Float32Array:
     return np.asarray(sum(parts), dtype=np.float32)
 
 
-def without_eeg(levels: Float32Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which good seconds of which nodes, (T, N), hold no EEG, from their levels (T, N, 5).
+class Listener:
+    """Tells from one second to the next which nodes have held no EEG for 11 s."""
 
-    A second counts when it lies in 11 s that hold none, so that an outage is found from its first second to its last.
-    """
-    means = np.empty_like(levels)
-    for k in range(N_LEVELS):
-        means[..., k] = running_mean(np.where(good, levels[..., k], np.nan), WINDOW)
-    return np.asarray(maximum_filter1d(sounds_open(means), WINDOW, axis=0, mode="constant") & good)
+    def __init__(self, n_nodes: int) -> None:
+        self._levels = np.zeros((0, n_nodes, N_LEVELS), dtype=np.float32)
+        self._good = np.zeros((0, n_nodes), dtype=bool)
+
+    def advance(self, levels: Float32Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Take the next seconds, (T, N, 5) and (T, N); return where a good node sounded open over the last 11 s."""
+        levels, heard = (np.concatenate(pair) for pair in ((self._levels, levels), (self._good, good)))
+        self._levels, self._good = levels[-(WINDOW - 1) :].copy(), heard[-(WINDOW - 1) :].copy()
+        found = np.zeros(good.shape, dtype=bool)
+        # A mean as small as noise, or as large as hum, needs a second that is.
+        quiet = (bands_power(levels) < NOISE_RMS**2) | (levels[..., -1] > HUM_RMS**2)
+        nodes = np.flatnonzero((quiet & heard).any(axis=0))
+        if len(heard) < WINDOW or not len(nodes):
+            return found
+        levels, heard = levels[:, nodes], heard[:, nodes]
+        total = _trailing_sums(np.where(heard[..., None], levels, np.float32(0)))
+        count = _trailing_sums(heard.astype(np.float32))
+        sounds = sounds_open((total / np.maximum(count, 1)[..., None]).astype(np.float32)) & (count > 0)
+        found[-len(sounds) :, nodes] = sounds[-len(good) :]
+        return found & good
+
+
+def _trailing_sums(values: Float32Array) -> Float32Array:
+    """Sum the last 11 values at each second that has as many, added up in one order whatever came before."""
+    n_windows = len(values) - WINDOW + 1
+    total = values[:n_windows].copy()
+    for k in range(1, WINDOW):
+        total += values[k : k + n_windows]
+    return total
+
+
+def spread_back(found: NDArray[np.bool_], ahead: int) -> NDArray[np.bool_]:
+    """Return where a node is found at a second or one of the `ahead` after it, within the 11 s that told."""
+    out = found.copy()
+    for k in range(1, min(ahead, WINDOW - 1) + 1):
+        out[:-k] |= found[k:]
+    return out
 
 
 def sounds_open(means: Float32Array) -> NDArray[np.bool_]:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.signal.features import (
+    REFERENCE_RATE,
     FeatureConfig,
     Float32Array,
-    amplitudes,
+    band_sum,
+    log_magnitude,
     mean_log_power,
-    power,
+    power_spectrum,
     rms,
-    spectra,
     transform,
 )
-from restcli.signal.open_inputs import band_levels, quietest_levels
+from restcli.signal.open_inputs import band_levels, quietest_levels, rough_spread
 
 
 class Quality(IntEnum):
@@ -64,88 +66,110 @@ SAME_SPREAD = 0.03
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What is kept of some seconds beside the network's inputs."""
+    """What is known of some seconds by themselves."""
 
     codes: NDArray[np.uint8]  # (T, N), `Quality` of each node
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
     levels: Float32Array  # (T, N, 5), what `restcli.signal.open_inputs` judges
+    logs: Float32Array  # (T, N, 101), natural logarithm of the magnitudes
+
+    def widened(self, columns: Sequence[int], n_nodes: int) -> Summary:
+        """Put the nodes into columns of a larger graph, whose other nodes are missing."""
+
+        def wide(values: NDArray[Any], fill: float) -> NDArray[Any]:
+            out = np.full((len(values), n_nodes, *values.shape[2:]), fill, dtype=values.dtype)
+            out[:, columns] = values
+            return out
+
+        codes = wide(self.codes, Quality.MISSING)
+        return Summary(codes, wide(self.rms, np.nan), self.spectrum, wide(self.levels, 0), wide(self.logs, 0))
 
 
-def summarise(
-    data: Float32Array, saturated: Float32Array, signal: Float32Array, matrix: Float32Array, config: FeatureConfig
-) -> tuple[Summary, Float32Array]:
-    """Judge whole seconds and return the network's inputs, (T, N, F); `signal` is ``matrix @ data`` with NaN as 0."""
-    transformed, magnitude, codes = judge(data, saturated, signal, matrix, sfreq=config.sfreq)
-    spectrum = mean_log_power(magnitude, codes == Quality.GOOD, config)
-    levels = quietest_levels(data, band_levels(signal, transformed, sfreq=config.sfreq), matrix, sfreq=config.sfreq)
-    return Summary(codes, rms(magnitude, config), spectrum, levels), spectra(magnitude, config)
+def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array, config: FeatureConfig) -> Summary:
+    """Judge seconds of channels, (C, T, n) in µV with NaN where missing, and compute the spectra of their nodes.
+
+    `saturated`, (C, T), is the fraction of samples at the amplifier's limits.
+    """
+    seconds = derive_seconds(data, matrix)
+    transformed = transform(seconds)
+    power = power_spectrum(transformed, seconds.shape[-1])
+    spread = rough_spread(data)
+    codes = node_quality(seconds, transformed, power, node_faults(matrix, channel_faults(data, spread, saturated)))
+    levels = quietest_levels(data, spread, band_levels(seconds, transformed, power), matrix)
+    logs = log_magnitude(power, config)
+    spectrum = mean_log_power(logs, codes == Quality.GOOD)
+    return Summary(codes, rms(power, config), spectrum, levels, logs)
 
 
-def judge(
-    data: Float32Array, saturated: Float32Array, signal: Float32Array, matrix: Float32Array, *, sfreq: float
-) -> tuple[NDArray[np.complex64], Float32Array, NDArray[np.uint8]]:
-    """Return the nodes' spectra, (N, T, bins), their amplitudes, (T, N, bins), and quality, (T, N)."""
-    transformed = transform(signal, sfreq)
-    magnitude = amplitudes(transformed)
-    inherited = node_faults(matrix, channel_faults(data, saturated, sfreq=sfreq))
-    return transformed, magnitude, node_quality(signal, magnitude, inherited, sfreq=sfreq)
+def derive_seconds(data: Float32Array, matrix: Float32Array) -> Float32Array:
+    """Return the nodes' seconds, (C, T, n) to (T, N, n); a missing channel leaves nodes without it alone."""
+    seconds = np.empty((data.shape[1], len(matrix), data.shape[2]), dtype=np.float32)
+    common = None  # of nodes that are referenced to a mean of many
+    for node, row in enumerate(matrix):
+        first, *others = np.flatnonzero(row).tolist()
+        if len(others) > 3:
+            common = np.nan_to_num(data).reshape(len(data), -1) if common is None else common
+            seconds[:, node] = (row @ common).reshape(data.shape[1:])
+            continue
+        out = seconds[:, node]
+        if len(others) == 1 and row[first] == 1 and row[others[0]] == -1:
+            np.subtract(data[first], data[others[0]], out=out)
+            continue
+        np.multiply(data[first], row[first], out=out)
+        for channel in others:
+            out += row[channel] * data[channel]
+    return seconds
 
 
-def channel_faults(data: Float32Array, saturated: Float32Array, *, sfreq: float) -> NDArray[np.uint8]:
-    """Judge each channel, (C, T), before derivation: a dead electrode hides in the difference of two."""
-    n_seconds = saturated.shape[1]
-    blocks = data[:, : n_seconds * int(sfreq)].reshape(len(data), n_seconds, int(sfreq))
+def channel_faults(data: Float32Array, spread: Float32Array, saturated: Float32Array) -> NDArray[np.uint8]:
+    """Judge each second of each channel, (C, T), before derivation: a dead electrode hides in the difference of two."""
     codes = np.where(saturated >= SATURATED_FRACTION, Quality.SATURATED, Quality.GOOD).astype(np.uint8)
-    # Every fourth sample tells a flat second from a living one at a quarter of the work.
-    spread = blocks[..., ::4].std(axis=-1)
     codes[spread < FLAT_STD] = Quality.FLAT
-    if not np.isfinite(spread).all() or not np.isfinite(data).all():
-        codes[~np.isfinite(blocks).all(axis=-1)] = Quality.MISSING
+    codes[~np.isfinite(np.einsum("ctn->ct", data))] = Quality.MISSING
     return codes
 
 
 def node_faults(matrix: Float32Array, faults: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give each node, (N, T), the fault of its worst channel."""
+    """Give each node, (T, N), the fault of its worst channel."""
     if not faults.any():
-        return np.zeros((matrix.shape[0], faults.shape[1]), dtype=np.uint8)
-    return np.stack([faults[row].max(axis=0) for row in matrix != 0])
+        return np.zeros((faults.shape[1], len(matrix)), dtype=np.uint8)
+    return np.stack([faults[row].max(axis=0) for row in matrix != 0], axis=1)
 
 
 def node_quality(
-    signal: Float32Array, magnitude: Float32Array, inherited: NDArray[np.uint8], *, sfreq: float
+    seconds: Float32Array, transformed: NDArray[np.complex64], power: Float32Array, inherited: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """Judge each node, (T, N), by its signal, its spectrum and the faults of its channels, (N, T)."""
-    n_seconds, n_nodes = magnitude.shape[:2]
-    length = int(sfreq)
-    blocks = signal[:, : n_seconds * length].reshape(n_nodes, n_seconds, length)
-    codes = np.full((n_seconds, n_nodes), Quality.GOOD, dtype=np.uint8)
-    spread = _spread(magnitude, length)
-    codes[_mains_drowned(magnitude, sfreq)] = Quality.MAINS
+    """Judge each node, (T, N), by its seconds, (T, N, n), their spectra and the faults of its channels."""
+    length = seconds.shape[-1]
+    codes = np.full(seconds.shape[:2], Quality.GOOD, dtype=np.uint8)
+    spread = _spread(transformed, length)
+    codes[_mains_drowned(power)] = Quality.MAINS
     # Nothing whose standard deviation is small can swing far: of n samples, two may be away from the mean.
-    row, column = np.nonzero(spread * np.sqrt(2.0 * length) > 0.99 * ABSURD_PEAK_TO_PEAK)
-    absurd = np.ptp(blocks[column, row], axis=-1) > ABSURD_PEAK_TO_PEAK
-    codes[row[absurd], column[absurd]] = Quality.ABSURD
+    absurd = spread * np.float32(np.sqrt(2.0 * length)) > 0.99 * ABSURD_PEAK_TO_PEAK
+    if absurd.any():
+        absurd[absurd] = np.ptp(seconds[absurd], axis=-1) > ABSURD_PEAK_TO_PEAK
+        codes[absurd] = Quality.ABSURD
     codes[spread < FLAT_STD] = Quality.FLAT
-    faults = inherited[:, :n_seconds].T
-    codes = np.where(faults != Quality.GOOD, faults, codes)
+    codes = np.where(inherited != Quality.GOOD, inherited, codes)
     codes[~np.isfinite(spread)] = Quality.MISSING
     return codes
 
 
-def _spread(magnitude: Float32Array, length: int) -> Float32Array:
+def _spread(transformed: NDArray[np.complex64], length: int) -> Float32Array:
     """Return the standard deviation of each second's samples, (T, N), by Parseval's theorem."""
-    total = 2.0 * power(magnitude, 1, magnitude.shape[-1])
+    parts = transformed.view(np.float32)[..., 2:]  # real and imaginary parts from 1 Hz up
+    total = np.float32(2.0) * np.einsum("tnf,tnf->tn", parts, parts)
     if length % 2 == 0:
-        total -= magnitude[..., -1] ** 2  # half the sampling rate stands for itself alone
-    return np.asarray(np.sqrt(total) / np.float32(length), dtype=np.float32)
+        total -= parts[..., -2] ** 2  # half the sampling rate stands for itself alone
+    return np.asarray(np.sqrt(np.maximum(total, 0)) / np.float32(length), dtype=np.float32)
 
 
-def _mains_drowned(magnitude: Float32Array, sfreq: float) -> NDArray[np.bool_]:
+def _mains_drowned(power: Float32Array) -> NDArray[np.bool_]:
     """Tell where mains hum is both large and far above the EEG, (T, N)."""
-    scale = 2.0 / sfreq**2
-    hum = np.maximum(*(power(magnitude, *bins) for bins in MAINS_BINS)) * scale
-    eeg = power(magnitude, *EEG_BINS) * scale
+    scale = np.float32(2.0 / REFERENCE_RATE**2)
+    hum = np.maximum(*(band_sum(power, *bins) for bins in MAINS_BINS)) * scale
+    eeg = band_sum(power, *EEG_BINS) * scale
     return np.asarray((hum > MAINS_RMS**2) & (hum > MAINS_RATIO**2 * eeg))
 
 

@@ -70,19 +70,9 @@ def _data(provenance: Mapping[str, Any]) -> str:
 
 
 def _metrics(weights: Weights) -> str:
-    """Table what was measured on validation; twice when the usual amplitude is another in recordings as short."""
-    metrics, alone = weights.metrics["validation"], weights.metrics["validation_in_use"]
-    short, used = weights.metrics["calibrated_with_prior"], weights.calibration.prior_seconds
-    rows = [[name.replace("_", " "), value, alone[name]] for name, value in metrics.items()]
-    if not weights.calibration.amplitude or short == used:
-        return markdown_table(["measure", "value"], [row[:2] for row in rows])
-    return (
-        markdown_table(["measure", "as parts of long recordings", "as whole recordings"], rows)
-        + "\n\nValidation stretches stand for parts of long recordings, which are compared with their own usual "
-        f"amplitude: calibration, threshold and first column mix {short:g} s at 15 µV into it, in use {used:g} s. "
-        "In a long recording that changes hardly anything; a whole recording as short as a stretch is then compared "
-        "with 15 µV rather than with itself: second column."
-    )
+    """Table what was measured on validation."""
+    rows = [[name.replace("_", " "), value] for name, value in weights.metrics["validation"].items()]
+    return markdown_table(["measure", "value"], rows)
 
 
 def _types(types: Mapping[str, Any]) -> str:
@@ -112,15 +102,14 @@ def _uncertainty(found: Mapping[str, float]) -> str:
 def _use(weights: Weights) -> str:
     calibration = weights.calibration
     mean = f", averaged over {calibration.smooth} s" if calibration.smooth > 1 else ""
-    if calibration.amplitude:
-        mean += f"; {calibration.prior_seconds:g} s at 15 µV are mixed into the usual one"
     asked = weights.provenance["false_alarms_per_day_asked"]
     chosen = f"the lowest with at most {asked} false alarms a day on validation"
     if weights.metrics["validation"]["false_alarms_per_day"] > asked:
         chosen = f"the strictest one tried: none keeps to the {asked} false alarms a day asked for (see above)"
     return (
-        f"A score looks at {weights.window} s and judges the second {weights.look_ahead} s before their end; a second "
-        f"needs {weights.min_nodes} good nodes. Probability: logistic of {calibration.scale:.3f} x (logit + "
-        f"{calibration.amplitude:.2f} x a) {calibration.bias:+.3f}, where a is the log amplitude relative to the "
-        f"recording's own usual one{mean}. Event: {weights.rule.describe()}. The threshold is {chosen}."
+        f"The state is carried through a recording and forgets within {weights.memory} s; a score judges the second "
+        f"{weights.look_ahead} s before the newest one it has seen. A second needs {weights.min_nodes} good nodes. "
+        f"Probability: logistic of {calibration.scale:.3f} x (logit + {calibration.amplitude:.2f} x a) "
+        f"{calibration.bias:+.3f}, where a is the median over the nodes of the log amplitude relative to the node's "
+        f"usual one{mean}. Event: {weights.rule.describe()}. The threshold is {chosen}."
     )

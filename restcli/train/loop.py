@@ -6,6 +6,8 @@ import hashlib
 import io
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from restcli.detect.windows import one_thread_each
 from restcli.errors import UsageError
 from restcli.evaluation.measures import auroc
 from restcli.files import write_atomically
 from restcli.nn.readout import mean_over_nodes
 from restcli.nn.rest import Rest, n_parameters
 from restcli.nn.weights import load_weights
-from restcli.signal.features import log_features
+from restcli.signal.features import log_features, rms_of_logs
 from restcli.signal.montage import electrode_graph
 from restcli.train.sampler import Batch, Sampler, padded
 from restcli.train.settings import TrainSettings
@@ -31,6 +32,17 @@ LARGEST = 10_000  # a REST has fewer parameters
 _VALIDATION_SECONDS, _VALIDATION_BATCH = 120, 32
 
 Row = dict[str, float]  # of the log: step, rate, loss, validation loss, AUROC
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread; threads that share the small products of this network lose more than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def batch_loss(
@@ -138,7 +150,7 @@ def fit(
     AdamW (decay 1e-4), one-cycle rate, gradients clipped to norm 1. Chunks, masks and first parameters depend on seed
     and step alone, so that a training that was interrupted ends with the same parameters.
     """
-    with one_thread_each():  # sums in one order only, so that two runs give the same bytes
+    with one_thread():  # sums in one order only, so that two runs give the same bytes
         adjacency = adjacency_of(settings)
         network = build_network(settings).to(settings.device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=1e-4)
@@ -207,9 +219,10 @@ def validate(network: Rest, examples: Examples, adjacency: Tensor, settings: Tra
     for first in range(0, len(chunks), _VALIDATION_BATCH):
         batch = chunks[first : first + _VALIDATION_BATCH]
         longest = max(part.stop - part.start for _, part in batch)
-        logs, present, labels = padded(batch, longest, settings.features.range[1] + 1)
+        logs, present, relative, labels = padded(batch, longest, settings.features.range[1] + 1)
         here = torch.from_numpy(present).to(adjacency.device)
-        x = torch.from_numpy(log_features(logs, settings.features)).to(adjacency.device)
+        inputs = log_features(logs, rms_of_logs(logs, settings.features), relative, settings.features)
+        x = torch.from_numpy(inputs).to(adjacency.device)
         by_node, _ = network(x, adjacency, present=here, masked=False)
         mean = mean_over_nodes(by_node, here, -1)
         judged = labels[:, : longest - ahead]

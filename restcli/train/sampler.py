@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restcli.signal.features import log_features
+from restcli.signal.features import log_features, rms_of_logs
 from restcli.train.settings import TrainSettings
 from restcli.train.store import UNKNOWN, Examples, Float32Array, Stretch
 
@@ -50,9 +50,9 @@ class Sampler:
         rng = np.random.default_rng([settings.seed, step])
         places = [self._place(rng) for _ in range(settings.batch)]
         chunks = [(self.stretches[index], slice(start, start + settings.chunk)) for index, start in places]
-        spectra, present, labels = padded(chunks, settings.chunk, settings.features.range[1] + 1)
-        self._augment(spectra, present, rng)
-        x = log_features(spectra, settings.features)
+        spectra, present, relative, labels = padded(chunks, settings.chunk, settings.features.range[1] + 1)
+        self._augment(spectra, present, relative, rng)
+        x = log_features(spectra, rms_of_logs(spectra, settings.features), relative, settings.features)
         return Batch(torch.from_numpy(x), torch.from_numpy(present), torch.from_numpy(labels))
 
     def _place(self, rng: np.random.Generator) -> tuple[int, int]:
@@ -69,7 +69,9 @@ class Sampler:
             last = max(0, self.stretches[index].seconds - chunk)
         return index, int(rng.integers(last + 1))
 
-    def _augment(self, spectra: Float32Array, present: Float32Array, rng: np.random.Generator) -> None:
+    def _augment(
+        self, spectra: Float32Array, present: Float32Array, relative: Float32Array, rng: np.random.Generator
+    ) -> None:
         """Change chunks at random, in place; a gain is a sum on log magnitudes."""
         how = self.settings.augmentation
         size, _, n_nodes, _ = spectra.shape
@@ -78,6 +80,7 @@ class Sampler:
             if rng.random() < how.mirror:
                 spectra[row] = spectra[row][:, self._mirror]
                 present[row] = present[row][:, self._mirror]
+                relative[row] = relative[row][:, self._mirror]
             if rng.random() < how.drop:
                 n_dropped = int(rng.integers(1, _MOST_DROPPED + 1))
                 present[row][:, rng.choice(n_nodes, min(n_dropped, n_nodes - 1), replace=False)] = 0
@@ -85,18 +88,20 @@ class Sampler:
 
 def padded(
     chunks: Sequence[tuple[Stretch, slice]], length: int, n_bins: int
-) -> tuple[Float32Array, Float32Array, NDArray[np.int64]]:
-    """Return spectra, good nodes and labels of parts of stretches, each padded to `length` seconds."""
+) -> tuple[Float32Array, Float32Array, Float32Array, NDArray[np.int64]]:
+    """Return spectra, presence, relative amplitudes and labels of parts of stretches, padded to `length` seconds."""
     n_nodes = chunks[0][0].present.shape[1]
     spectra = np.zeros((len(chunks), length, n_nodes, n_bins), dtype=np.float32)
     present = np.zeros((len(chunks), length, n_nodes), dtype=np.float32)
+    relative = np.zeros((len(chunks), length, n_nodes), dtype=np.float32)
     labels = np.full((len(chunks), length), UNKNOWN, dtype=np.int64)
     for row, (stretch, part) in enumerate(chunks):
         n = len(stretch.labels[part])
         spectra[row, :n] = stretch.spectra[part, :, :n_bins]
         present[row, :n] = stretch.present[part]
+        relative[row, :n] = stretch.relative[part]
         labels[row, :n] = stretch.labels[part]
-    return spectra, present, labels
+    return spectra, present, relative, labels
 
 
 def mirror_order(nodes: Sequence[str]) -> NDArray[np.int64]:

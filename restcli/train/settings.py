@@ -26,7 +26,6 @@ _NOT_TRAINED = {
     "false_alarms_per_day",
     "fusion",
     "smooth",
-    "prior",
     "name",
 }
 
@@ -53,7 +52,6 @@ class TrainSettings:
     seconds: float = 120.0  # length of each of them
     batch: int = 64  # chunks
     chunk: int = 30  # seconds
-    window: int = 14  # seconds that a score looks at in use
     look_ahead: int = 3  # the output after second t judges second t - look_ahead
     rate: float = 4e-3  # peak learning rate
     loss: str = "bce"  # or "mse" (the paper's)
@@ -68,7 +66,6 @@ class TrainSettings:
     false_alarms_per_day: float = 12.0  # at most this many on validation, by SzCORE's event rule: sets the threshold
     fusion: float = 1.0  # weight of the relative amplitude added to the logit
     smooth: int = 5  # seconds that this amplitude is averaged over
-    prior: float = 90.0  # seconds at 15 µV mixed into a recording's usual amplitude
     start_from: str | Path | None = None  # weights to fine-tune; see `adopt`
     member: int = 0  # which of the config's members is trained; each has a seed of its own
     resume: bool = True  # go on from an interrupted training in the same folder
@@ -89,8 +86,8 @@ class TrainSettings:
             raise UsageError("--device", f"unknown device {self.device!r}", "'cpu' or 'cuda'")
         if self.steps < 1 or self.batch < 1 or self.check_every < 1:
             raise UsageError("--steps", f"{self.steps} steps of {self.batch} chunks", "at least 1 of each")
-        if not 0 <= self.look_ahead < min(self.chunk, self.window):
-            raise UsageError("look_ahead", f"{self.look_ahead} s", "less than the chunk and the window")
+        if not 0 <= self.look_ahead < self.chunk:
+            raise UsageError("look_ahead", f"{self.look_ahead} s", "less than the chunk")
         if self.config is not None and self.config.n_features != self.features.n_features:
             raise UsageError("config", f"{self.config.n_features} inputs", f"{self.features.n_features}")
         if self.smooth < 1 or self.smooth % 2 == 0:
@@ -138,10 +135,7 @@ def adopt(settings: TrainSettings) -> TrainSettings:
         features=weights.features,
         nodes=weights.nodes,
         config=config,
-        window=weights.window,
         look_ahead=weights.look_ahead,
-        chunk=max(settings.chunk, weights.window),
         fusion=weights.calibration.amplitude,
         smooth=weights.calibration.smooth,
-        prior=weights.calibration.prior_seconds,
     )

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from restcli.detect.scoring import SecondBySecond
 from restcli.detect.settings import usable_labels
 from restcli.errors import RecordingError, UsageError
 from restcli.events import Events
 from restcli.io.recording import Recording
+from restcli.signal.features import REFERENCE_RATE, FeatureConfig, analysis_rate
 from restcli.signal.montage import Montage, derive
-from restcli.signal.quality import Quality, judge
+from restcli.signal.quality import summarise
 from restcli.train.settings import TrainSettings
 from restcli.train.store import (
     N_BINS,
-    SFREQ,
     UNKNOWN,
     Examples,
     Float32Array,
@@ -34,7 +35,6 @@ from restcli.train.store import (
 
 SIMULATED = "sim:"
 MIN_NODES = 8  # a real recording with fewer is an error; a simulated one gives no example
-_SMALLEST = 1e-3
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -139,9 +139,10 @@ def _simulated_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
     if len(montage.nodes) < MIN_NODES:
         return []
     data = drawn.data[list(montage.channels)]
-    saturated = np.zeros((len(data), int(data.shape[1] // SFREQ)), dtype=np.float32)
-    labels = _second_labels(drawn.events, 0.0, saturated.shape[1])
-    return [_stretch(data, saturated, labels, montage=montage, nodes=nodes)]
+    seconds = data[:, : data.shape[1] // REFERENCE_RATE * REFERENCE_RATE].reshape(len(data), -1, REFERENCE_RATE)
+    labels = _second_labels(drawn.events, 0.0, seconds.shape[1])
+    still = np.zeros(seconds.shape[:2], dtype=np.float32)
+    return [_Stretches(montage, nodes).next(seconds, still, labels)]
 
 
 def _recorded_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
@@ -152,30 +153,37 @@ def _recorded_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
     montage = _montage(recording, nodes)
     groups: list[list[Stretch]] = []
     end = float("nan")
-    for block in recording.blocks(montage.channels, sfreq=SFREQ):
+    sfreq = analysis_rate([recording.source.rates[channel] for channel in montage.channels], FeatureConfig())
+    for block in recording.blocks(montage.channels, sfreq=sfreq):
         labels = _second_labels(task.events, block.start, block.saturated.shape[1])
-        if not abs(block.start - end) <= 0.5:
+        if not abs(block.start - end) <= 1e-6:
             groups.append([])
-        groups[-1].append(_stretch(block.data, block.saturated, labels, montage=montage, nodes=nodes))
+            reading = _Stretches(montage, nodes)
+        seconds = block.data.reshape(len(block.data), -1, sfreq)
+        groups[-1].append(reading.next(seconds, block.saturated, labels))
         end = block.start + len(labels)
-    parts = [zip(*((part.spectra, part.present, part.labels) for part in group), strict=True) for group in groups]
+    parts = [
+        zip(*((part.spectra, part.present, part.relative, part.labels) for part in group), strict=True)
+        for group in groups
+    ]
     return [Stretch(*map(np.concatenate, arrays)) for arrays in parts]
 
 
-def _stretch(
-    data: Float32Array, saturated: Float32Array, labels: Labels, *, montage: Montage, nodes: tuple[str, ...]
-) -> Stretch:
-    """Compute spectra and quality as detection does, and put the nodes found where the whole graph has them."""
-    signal = np.asarray(montage.matrix @ np.nan_to_num(data), dtype=np.float32)
-    _, magnitude, codes = judge(data, saturated, signal, montage.matrix, sfreq=SFREQ)
-    good = codes == Quality.GOOD
-    column = [nodes.index(name) for name in montage.nodes]
-    logs = np.log(np.maximum(np.nan_to_num(magnitude[..., :N_BINS]), _SMALLEST))
-    spectra = np.zeros((len(magnitude), len(nodes), N_BINS), dtype=np.float16)
-    spectra[:, column] = np.where(good[..., None], logs, 0.0)
-    present = np.zeros((len(magnitude), len(nodes)), dtype=np.uint8)
-    present[:, column] = good
-    return Stretch(spectra, present, labels[: len(magnitude)])
+class _Stretches:
+    """Turns the seconds of one stretch into examples, as detection sees them."""
+
+    def __init__(self, montage: Montage, nodes: tuple[str, ...]) -> None:
+        self._montage, self._nodes = montage, nodes
+        self._columns = [nodes.index(name) for name in montage.nodes]
+        self._so_far = SecondBySecond(FeatureConfig(), len(nodes))
+
+    def next(self, seconds: Float32Array, saturated: Float32Array, labels: Labels) -> Stretch:
+        """Take the next seconds of the channels, (C, T, n)."""
+        summary = summarise(seconds, saturated, self._montage.matrix, FeatureConfig())
+        summary = summary.widened(self._columns, len(self._nodes))
+        _, present, relative = self._so_far.advance(summary)
+        spectra = np.where(present[..., None], summary.logs[..., :N_BINS], 0).astype(np.float16)
+        return Stretch(spectra, present.astype(np.uint8), relative, labels)
 
 
 def _second_labels(events: Events, start: float, n_seconds: int) -> Labels:

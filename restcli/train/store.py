@@ -16,7 +16,6 @@ from restcli.events import Events
 from restcli.files import make_folder, replacing
 from restcli.signal.sequences import true_runs
 
-SFREQ = 200.0
 N_BINS = 100  # bins kept of each second: 0 to 99 Hz, enough for every form of features
 
 # What the second readout tells apart: focal, generalised, absence, tonic-clonic.
@@ -25,7 +24,7 @@ TYPES = ("sz_foc", "sz_gen", "sz_gen_nm_typical", "sz_gen_m_tonicClonic")
 # Labels of a second: SEIZURE is one of unknown type, SEIZURE + 1 + k one of type TYPES[k].
 UNKNOWN, BACKGROUND, SEIZURE = -1, 0, 1
 
-_STORE_VERSION = 2
+_STORE_VERSION = 3
 
 Float16Array = NDArray[np.float16]
 Float32Array = NDArray[np.float32]
@@ -51,7 +50,8 @@ class Stretch:
     """An unbroken stretch of one recording."""
 
     spectra: Float16Array  # (T, N, 100), natural logarithm of the magnitudes
-    present: NDArray[np.uint8]  # (T, N), 1 where a node is good
+    present: NDArray[np.uint8]  # (T, N), 1 where a node takes part
+    relative: Float32Array  # (T, N), amplitude relative to the node's usual one
     labels: Labels  # (T,)
 
     @property
@@ -145,14 +145,18 @@ class Store:
     def add(self, task: Task, stretches: Sequence[Stretch]) -> None:
         """Write the stretches of one recording."""
         n_nodes = len(self.nodes)
-        columns = [("spectra", np.float16, (n_nodes, N_BINS)), ("present", np.uint8, (n_nodes,))]
+        columns = [
+            ("spectra", np.float16, (n_nodes, N_BINS)),
+            ("present", np.uint8, (n_nodes,)),
+            ("relative", np.float32, (n_nodes,)),
+        ]
         numbers = [("labels", np.int8), ("stretch", np.int16)]
         table = np.zeros(sum(stretch.seconds for stretch in stretches), np.dtype([*columns, *numbers], align=True))
         begin = 0
         for number, stretch in enumerate(stretches):
             rows = table[begin : begin + stretch.seconds]
             rows["spectra"], rows["present"], rows["labels"] = stretch.spectra, stretch.present, stretch.labels
-            rows["stretch"] = number
+            rows["relative"], rows["stretch"] = stretch.relative, number
             begin += stretch.seconds
         with replacing(self.path(task)) as file:
             np.save(file, table)
@@ -169,4 +173,4 @@ def _read(path: Path) -> list[Stretch]:
     table = np.load(path, mmap_mode="r")
     ends = np.flatnonzero(np.diff(np.array(table["stretch"]), append=-1)) + 1
     parts = np.split(table, ends)[:-1]
-    return [Stretch(rows["spectra"], rows["present"], np.array(rows["labels"])) for rows in parts]
+    return [Stretch(rows["spectra"], rows["present"], rows["relative"], np.array(rows["labels"])) for rows in parts]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from restcli.nn.baselines import band_powers
+from restcli.nn.network import Lanes, Network, scan
 from restcli.nn.readout import mean_over_nodes
-from restcli.nn.rest import Rest
-from restcli.nn.windows import Inputs, Windows, run_windows
-from restcli.signal.features import FeatureConfig, log_features, rms
-from restcli.train.store import SFREQ, UNKNOWN, Examples, Float32Array, Labels, Stretch
+from restcli.signal.features import REFERENCE_RATE, FeatureConfig, log_features, rms_of_logs
+from restcli.train.store import UNKNOWN, Float32Array, Labels, Stretch
 
-_WINDOWS_AT_ONCE = 512
+_LANES = 48  # stretches that are read side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +23,8 @@ class Trace:
 
     logit: Float32Array  # (T,), mean over the good nodes, at the second judged; NaN where there is none
     amplitude: Float32Array  # (T,), median RMS over the good nodes, µV; NaN where no node is good
+    relative: Float32Array  # (T, N), amplitude relative to the node's usual one
+    present: NDArray[np.bool_]  # (T, N), which nodes take part
     types: Float32Array | None  # (T, C), probability of each type
     labels: Labels  # (T,); UNKNOWN where too few nodes are good
     marks: NDArray[np.bool_]  # (T,), whether the expert marked a seizure, scored or not
@@ -37,77 +36,90 @@ class Trace:
 class Reader:
     """A trained network with what its weights file says about its use."""
 
-    network: Rest
-    adjacency: Tensor  # (N, N)
+    network: Network
     features: FeatureConfig
-    window: int = 14  # s
+    fire_rate: float  # of the random mask
     look_ahead: int = 3  # s
     min_nodes: int = 8  # fewer good nodes give no score
 
-    def _inputs(self, stretch: Stretch) -> tuple[Float32Array, Tensor, Inputs]:
-        """Return log spectra, good nodes, (N, T), and what the network takes of them."""
-        logs = np.asarray(stretch.spectra[..., : self.features.range[1] + 1], dtype=np.float32)
-        present = torch.from_numpy(stretch.present.astype(np.float32)).to(self.adjacency.device).T
-        x = torch.from_numpy(log_features(logs, self.features)).to(self.adjacency.device)
-        return logs, present, Inputs(self.network.l1(x * present.T[..., None]).transpose(0, 1).contiguous(), present)
+    def states(self, stretches: Sequence[Stretch]) -> Iterator[Float32Array]:
+        """Yield the mean state over the present nodes after each second of each stretch, (T, H)."""
+        hidden = self.network.hidden
+        plain = replace(
+            self.network, readout=np.eye(hidden, dtype=np.float32), readout_bias=np.zeros(hidden, dtype=np.float32)
+        )
+        for some in _batches(stretches):
+            states = scan(plain, self._lanes(some))
+            for number, stretch in enumerate(some):
+                present = stretch.present.astype(np.float32)[..., None]
+                yield mean_over_nodes(states[: stretch.seconds, :, number], present, 1)
 
-    @torch.no_grad()
-    def states(self, stretch: Stretch) -> Tensor:
-        """Return the mean state over the good nodes after each second, (T, H)."""
-        _, present, inputs = self._inputs(stretch)
-        state = run_windows(self.network, inputs, self.adjacency, Windows(range(stretch.seconds), self.window))
-        return mean_over_nodes(state, present[..., None], 0)
+    def traces(self, stretches: Sequence[Stretch], *, n_passes: int = 0) -> tuple[Trace, ...]:
+        """Read stretches as a detector does: the state carried along without mask, and masked passes beside."""
+        found = []
+        for some in _batches(stretches):
+            lanes = self._lanes(some)
+            logits = scan(self.network, lanes)
+            passes = [
+                scan(self.network, replace(lanes, gate=_gates(k, lanes.present.shape, self.fire_rate)))[..., 0]
+                for k in range(n_passes)
+            ]
+            for number, stretch in enumerate(some):
+                part = slice(0, stretch.seconds)
+                found.append(self._trace(stretch, logits[part, :, number], [p[part, :, number] for p in passes]))
+        return tuple(found)
 
-    @torch.no_grad()
-    def trace(self, stretch: Stretch, *, n_passes: int = 0) -> Trace:
-        """Read one stretch: windows that end at each second, without mask, and masked passes beside."""
-        logs, present, inputs = self._inputs(stretch)
+    def _lanes(self, stretches: Sequence[Stretch]) -> Lanes:
+        """Put stretches side by side, each from its first second."""
+        shape = (max(stretch.seconds for stretch in stretches), len(self.network.adjacency), len(stretches))
+        projected = np.zeros((*shape, self.network.hidden), dtype=np.float32)
+        present = np.ones(shape, dtype=np.float32)
+        for number, stretch in enumerate(stretches):
+            here = np.asarray(stretch.present, dtype=np.float32)
+            logs = _logs(stretch, self.features)
+            features = log_features(logs, rms_of_logs(logs, self.features), stretch.relative, self.features)
+            projected[: stretch.seconds, :, number] = self.network.project(features * here[..., None])
+            present[: stretch.seconds, :, number] = here
+        return Lanes(projected, present, np.zeros(len(stretches), dtype=np.intp))
+
+    def _trace(self, stretch: Stretch, logits: Float32Array, passes: Sequence[Float32Array]) -> Trace:
+        present = stretch.present.astype(np.float32)
         usable = stretch.present.sum(axis=1) >= self.min_nodes
-        logit, types = self._read_out(inputs, present)
-        passes = [
-            self._judged(self._read_out(replace(inputs, gate=gate), present)[0], usable)
-            for gate in gates(self.network, inputs.projected, n_passes)
-        ]
+
+        def judged(values: Float32Array) -> Float32Array:
+            mean = np.where(usable, mean_over_nodes(values, present, 1), np.nan).astype(np.float32)
+            return np.where(usable, _shifted(mean, self.look_ahead), np.nan).astype(np.float32)
+
+        types = None
+        if logits.shape[-1] > 1:
+            odds = mean_over_nodes(logits[..., 1:], present[..., None], 1)
+            odds = np.exp(odds - odds.max(axis=-1, keepdims=True))
+            types = _shifted(odds / odds.sum(axis=-1, keepdims=True), self.look_ahead)
         return Trace(
-            logit=self._judged(logit, usable),
-            amplitude=median_amplitude(logs, stretch.present, self.features),
-            types=None if types is None else _shifted(types, self.look_ahead),
+            logit=judged(logits[..., 0]),
+            amplitude=median_amplitude(_logs(stretch, self.features), stretch.present, self.features),
+            relative=stretch.relative,
+            present=stretch.present > 0,
+            types=types,
             labels=np.where(usable, stretch.labels, UNKNOWN).astype(np.int8),
             marks=stretch.ictal,
             bands=stretch_bands(stretch),
-            passes=np.stack(passes, axis=1) if passes else None,
+            passes=np.stack([judged(values) for values in passes], axis=1) if passes else None,
         )
 
-    def traces(self, examples: Examples, *, n_passes: int = 0) -> tuple[Trace, ...]:
-        """Read every stretch."""
-        return tuple(self.trace(stretch, n_passes=n_passes) for stretch in examples.stretches)
 
-    def _read_out(self, inputs: Inputs, present: Tensor) -> tuple[Float32Array, Float32Array | None]:
-        """Return the mean logit, (T,), and the probability of each type, (T, C), at the second read out."""
-        logits, types = [], []
-        n_seconds = inputs.projected.shape[1]
-        for begin in range(0, n_seconds, _WINDOWS_AT_ONCE):
-            last = range(begin, min(begin + _WINDOWS_AT_ONCE, n_seconds))
-            state = run_windows(self.network, inputs, self.adjacency, Windows(last, self.window))
-            here = present[:, last.start : last.stop]
-            logits.append(mean_over_nodes(self.network.fc(state)[..., 0], here, 0))
-            if self.network.fc_type is not None:
-                mean = mean_over_nodes(self.network.fc_type(state), here[..., None], 0)
-                types.append(torch.softmax(mean, dim=-1))
-        return torch.cat(logits).cpu().numpy(), torch.cat(types).cpu().numpy() if types else None
-
-    def _judged(self, logit: Float32Array, usable: NDArray[np.bool_]) -> Float32Array:
-        moved = _shifted(np.where(usable, logit, np.nan).astype(np.float32), self.look_ahead)
-        return np.where(usable, moved, np.nan).astype(np.float32)
+def _batches(stretches: Sequence[Stretch]) -> Iterator[Sequence[Stretch]]:
+    for first in range(0, len(stretches), _LANES):
+        yield stretches[first : first + _LANES]
 
 
-def gates(network: Rest, projected: Tensor, n_passes: int) -> Iterator[Tensor]:
-    """Yield the masks of masked passes, (N, T), which depend on the number of the pass alone."""
-    n_nodes, n_seconds, _ = projected.shape
-    rate = network.config.fire_rate
-    for k in range(n_passes):
-        drawn = np.random.default_rng(k).random((n_nodes, n_seconds), dtype=np.float32) <= rate
-        yield torch.from_numpy((drawn / rate).astype(np.float32)).to(projected.device)
+def _logs(stretch: Stretch, features: FeatureConfig) -> Float32Array:
+    return np.asarray(stretch.spectra[..., : features.range[1] + 1], dtype=np.float32)
+
+
+def _gates(k: int, shape: tuple[int, ...], rate: float) -> Float32Array:
+    """Draw the masks of a pass."""
+    return (np.random.default_rng(k).random(shape, dtype=np.float32) <= rate).astype(np.float32) / np.float32(rate)
 
 
 def _shifted(values: Float32Array, ahead: int) -> Float32Array:
@@ -119,7 +131,7 @@ def _shifted(values: Float32Array, ahead: int) -> Float32Array:
 
 def median_amplitude(logs: Float32Array, present: NDArray[np.uint8], features: FeatureConfig) -> Float32Array:
     """Return the median RMS over the good nodes, µV, (T,); NaN where no node is good."""
-    amplitude = np.where(present > 0, rms(np.exp(logs), features), np.nan)
+    amplitude = np.where(present > 0, rms_of_logs(logs, features), np.nan)
     result = np.full(len(logs), np.nan, dtype=np.float32)
     known = (present > 0).any(axis=1)
     result[known] = np.nanmedian(amplitude[known], axis=1)
@@ -132,4 +144,4 @@ def stretch_bands(stretch: Stretch) -> NDArray[np.float64]:
     logs = np.asarray(stretch.spectra, dtype=np.float32)  # of |rFFT|, 0 where a node is absent
     count = present.sum(axis=1, keepdims=True)
     mean = np.where(count > 0, (logs * present[..., None]).sum(axis=1) / np.maximum(count, 1), np.nan)
-    return band_powers(2 * (mean - np.log(SFREQ / 2)) / np.log(10))
+    return band_powers(2 * (mean - np.log(REFERENCE_RATE / 2)) / np.log(10))

@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from restcli.detect.windows import one_thread_each
 from restcli.errors import OutputError, UsageError
 from restcli.files import make_folder, write_atomically
 from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.golden import golden_logits
-from restcli.nn.rest import Rest, join_networks
+from restcli.nn.network import Network, memory_of
+from restcli.nn.rest import Rest
 from restcli.nn.weights import Calibration, Weights, save_weights
 from restcli.train.card import card_text
-from restcli.train.loop import Row, adjacency_of, build_network, checkpoint_path, fit
+from restcli.train.loop import Row, build_network, checkpoint_path, fit, one_thread
 from restcli.train.settings import TrainSettings, adopt
 from restcli.train.sources import Progress, build_examples, find_tasks
 from restcli.train.split import check_split, split_examples
@@ -75,7 +75,7 @@ def train(
     begin = time.perf_counter()
     networks, rows = _fit_members(train_side, validation, settings, out, on_progress=on_progress)
     if settings.network.n_types:
-        with one_thread_each():
+        with one_thread():
             fit_types(networks, _reader(networks, settings), train_side)
     seconds = time.perf_counter() - begin
     weights = finish(networks, validation, settings, baseline=baseline)
@@ -136,9 +136,9 @@ def _fit_members(
 
 
 def _reader(networks: Sequence[Rest], settings: TrainSettings) -> Reader:
-    network = networks[0] if len(networks) == 1 else join_networks(networks).to(settings.device)
-    adjacency = adjacency_of(settings)
-    return Reader(network.eval(), adjacency, settings.features, settings.window, settings.look_ahead)
+    members = [{k: v.detach().cpu().numpy() for k, v in network.state_dict().items()} for network in networks]
+    network = Network.joined(members, settings.nodes, settings.network.inference_updates)
+    return Reader(network, settings.features, settings.network.fire_rate, settings.look_ahead)
 
 
 def finish(
@@ -147,20 +147,12 @@ def finish(
     """Calibrate trained members on validation, choose their rule and measure it there."""
     reader = _reader(networks, settings)
     intervals = settings.network.has_intervals
-    with one_thread_each():
-        traces = reader.traces(validation, n_passes=_PASSES if intervals else 0)
-    # Stretches of two minutes stand for parts of long recordings, whose usual amplitude is their own: with a prior as
-    # long as they are, they would be compared with 15 µV instead.
-    short = min(settings.prior, float(np.median([len(trace.labels) for trace in traces])) / 2)
-    start = Calibration(amplitude=settings.fusion, smooth=settings.smooth, prior_seconds=short)
-    calibration = fit_calibration(traces, start)
-    in_use = replace(calibration, prior_seconds=settings.prior)
+    traces = reader.traces(validation.stretches, n_passes=_PASSES if intervals else 0)
+    calibration = fit_calibration(traces, Calibration(amplitude=settings.fusion, smooth=settings.smooth))
     found = probabilities(traces, calibration)
     rule = choose_rule(traces, found, settings.false_alarms_per_day)
     metrics: dict[str, Any] = {
         "validation": measure(traces, found, rule, baseline=baseline),
-        "validation_in_use": measure(traces, probabilities(traces, in_use), rule, baseline=baseline),
-        "calibrated_with_prior": short,
         "reliability": reliability(traces, found),
     }
     if intervals:
@@ -174,11 +166,11 @@ def finish(
         features=settings.features,
         nodes=settings.nodes,
         tensors=_stack(networks),
-        window=settings.window,
+        memory=memory_of(reader.network, settings.features.n_features),
         look_ahead=settings.look_ahead,
         min_nodes=reader.min_nodes,
         rule=rule,
-        calibration=in_use,
+        calibration=calibration,
         types=types,
         metrics=metrics,
         baseline=baseline,

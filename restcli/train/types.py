@@ -41,14 +41,14 @@ def fit_types(networks: Sequence[Rest], reader: Reader, examples: Examples) -> N
 
 def _typed_states(reader: Reader, examples: Examples) -> tuple[Float64Array, NDArray[np.int64], NDArray[np.int64]]:
     """Return the mean states after seconds of known type (S, H), the types (S,) and their recordings (S,)."""
-    states = [np.zeros((0, reader.network.config.hidden))]
+    states = [np.zeros((0, reader.network.hidden))]
     kinds, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for number, stretch in enumerate(examples.stretches):
+    stretches = [stretch for stretch in examples.stretches if (stretch.labels > SEIZURE).any()]
+    for number, (stretch, mean) in enumerate(zip(stretches, reader.states(stretches), strict=True)):
         typed = np.flatnonzero(stretch.labels > SEIZURE)
         typed = typed[typed + reader.look_ahead < stretch.seconds]
         if len(typed):
-            mean = reader.states(stretch).cpu().numpy().astype(np.float64)
-            states.append(mean[typed + reader.look_ahead])
+            states.append(mean[typed + reader.look_ahead].astype(np.float64))
             kinds.append(stretch.labels[typed].astype(np.int64) - SEIZURE - 1)
             owners.append(np.full(len(typed), number))
     return np.concatenate(states), np.concatenate(kinds), np.concatenate(owners)

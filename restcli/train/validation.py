@@ -32,7 +32,7 @@ def fit_baseline(examples: Examples) -> BandPowerBaseline:
 
 
 def _relative(trace: Trace, calibration: Calibration) -> Float32Array:
-    return relative_amplitude(trace.amplitude, np.isfinite(trace.amplitude), calibration)
+    return relative_amplitude(trace.relative, trace.present, calibration)
 
 
 def probabilities(traces: Sequence[Trace], calibration: Calibration) -> list[Float32Array]:
@@ -82,7 +82,6 @@ def as_scores(probability: Float32Array) -> Scores:
         probability=probability,
         by_node=np.zeros((n_seconds, 0), dtype=np.float32),
         nodes=(),
-        window=1.0,
         step=1.0,
         duration=float(n_seconds),
     )

@@ -1,0 +1,207 @@
+"""REST in numpy: what runs on a CPU. The torch module `restcli.nn.rest.Rest` defines and trains the same network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.errors import WeightsError
+from restcli.nn.weights import Weights
+from restcli.signal.montage import electrode_graph
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The parameters of all members, joined to one network of width H whose logits are the members' mean.
+
+    Matrices multiply from the right. Those of a graph convolution stand one above the other: root, neighbours.
+    """
+
+    adjacency: FloatArray  # (N, N)
+    projection: FloatArray  # (F, H)
+    carry: FloatArray  # (H, H), from one state to the next
+    carry_bias: FloatArray
+    first: FloatArray  # (2 H, H), first graph convolution of the update
+    first_bias: FloatArray
+    second: FloatArray  # (2 H, H)
+    second_bias: FloatArray
+    readout: FloatArray  # (H, 1 + C), logit of a seizure and of each type
+    readout_bias: FloatArray
+    updates: int = 1  # a second
+
+    @classmethod
+    def of(cls, weights: Weights) -> Network:
+        """Join the members of weights; `WeightsError` if the parameters do not fit the configuration."""
+        try:
+            network = cls.joined(weights.by_member(), weights.nodes, weights.config.inference_updates)
+            n_features, hidden = weights.features.n_features, weights.config.hidden * weights.config.members
+            fits = network.projection.shape == (n_features, hidden) and weights.config.n_features == n_features
+            fits &= network.readout.shape == (hidden, 1 + weights.config.n_types)
+            fits &= network.first.shape == network.second.shape == (2 * hidden, hidden)
+        except (KeyError, IndexError, ValueError):
+            fits = False
+        if not fits:
+            raise WeightsError(weights.name, "the parameters do not fit the configuration", "a file from restcli train")
+        return network
+
+    @classmethod
+    def joined(cls, members: Sequence[Mapping[str, FloatArray]], nodes: Sequence[str], updates: int = 1) -> Network:
+        """Join the parameters of networks of one shape."""
+        readouts = ("fc", "fc_type") if "fc_type.weight" in members[0] else ("fc",)
+        n = np.float32(len(members))
+
+        def convolution(name: str) -> FloatArray:
+            return np.concatenate([_blocks(members, f"{name}.lin_{part}.weight") for part in ("root", "rel")])
+
+        def side_by_side(name: str) -> FloatArray:
+            return np.concatenate([member[name] for member in members], dtype=np.float32)
+
+        return cls(
+            adjacency=electrode_graph(nodes).adjacency,
+            projection=np.ascontiguousarray(side_by_side("l1.weight").T),
+            carry=_blocks(members, "l2.weight"),
+            carry_bias=side_by_side("l2.bias"),
+            first=convolution("gc1"),
+            first_bias=side_by_side("gc1.lin_rel.bias"),
+            second=convolution("gc2"),
+            second_bias=side_by_side("gc2.lin_rel.bias"),
+            readout=np.concatenate(
+                [np.concatenate([m[f"{r}.weight"] for r in readouts]).T / n for m in members], dtype=np.float32
+            ),
+            readout_bias=np.mean([np.concatenate([m[f"{r}.bias"] for r in readouts]) for m in members], axis=0),
+            updates=updates,
+        )
+
+    @property
+    def hidden(self) -> int:
+        """Width of the state."""
+        return len(self.carry)
+
+    def project(self, features: FloatArray) -> FloatArray:
+        """Return what the network takes of inputs, (..., N, F) to (..., N, H)."""
+        flat = features.reshape(-1, features.shape[-1]) @ self.projection
+        return flat.reshape(*features.shape[:-1], -1)
+
+
+def _blocks(members: Sequence[Mapping[str, FloatArray]], name: str) -> FloatArray:
+    """Put the members' matrices along a diagonal, so that they do not influence each other."""
+    width = len(members[0][name])
+    joined = np.zeros((width * len(members), width * len(members)), dtype=np.float32)
+    for k, member in enumerate(members):
+        joined[k * width : (k + 1) * width, k * width : (k + 1) * width] = member[name].T
+    return joined
+
+
+class Recurrence:
+    """The states of B stretches that advance side by side, second by second.
+
+    For each second: ``h = l1 x + l2 s`` (the second term only once a state exists), ``ds = gc2(relu(gc1(h)))``,
+    ``s = h + mask * ds``. Nodes that are not present hold no state and send no message. The layout (N, B, H) makes the
+    sum over neighbours one product and each linear map another.
+    """
+
+    def __init__(self, network: Network, n_lanes: int = 1) -> None:
+        self.network = network
+        shape = (len(network.adjacency), n_lanes, network.hidden)
+        self.state = np.zeros(shape, dtype=np.float32)
+        self._h, self._r = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
+        self._both = np.empty((*shape[:2], 2 * shape[2]), dtype=np.float32)
+
+    def advance(
+        self,
+        projected: FloatArray,
+        *,
+        present: FloatArray | None = None,
+        gate: FloatArray | None = None,
+        begins: NDArray[np.intp] | slice | None = None,
+    ) -> None:
+        """Go on by one second, given its projections, (N, B, H).
+
+        `present`, (N, B, 1), is 1 where a node takes part and None when all do; `gate`, (N, B, 1), multiplies the
+        update (the random mask); `begins` are the lanes without a state as yet.
+        """
+        network, h = self.network, self._h
+        for update in range(network.updates):
+            np.matmul(self.state, network.carry, out=h)
+            h += network.carry_bias
+            h += projected
+            if begins is not None and update == 0:
+                h[:, begins] = projected[:, begins]
+            _multiply(h, present)
+            hidden = self._convolve(h, network.first, network.first_bias, self._r)
+            np.maximum(hidden, 0, out=hidden)
+            _multiply(hidden, present)
+            state = self._convolve(hidden, network.second, network.second_bias, self.state)
+            _multiply(state, present)
+            _multiply(state, gate)
+            state += h
+
+    def read_out(self) -> FloatArray:
+        """Return the logits of each node, (N, B, 1 + C)."""
+        return self.state @ self.network.readout + self.network.readout_bias
+
+    def _convolve(self, values: FloatArray, weight: FloatArray, bias: FloatArray, out: FloatArray) -> FloatArray:
+        n_nodes, _, width = values.shape
+        self._both[..., :width] = values
+        self._both[..., width:] = (self.network.adjacency @ values.reshape(n_nodes, -1)).reshape(values.shape)
+        np.matmul(self._both, weight, out=out)
+        out += bias
+        return out
+
+
+def _multiply(values: FloatArray, by: FloatArray | None) -> None:
+    if by is not None:
+        values *= by
+
+
+@dataclass(frozen=True, eq=False)
+class Lanes:
+    """B stretches of up to T seconds side by side; what follows the end of a shorter one is computed and not used."""
+
+    projected: FloatArray  # (T, N, B, H)
+    present: FloatArray  # (T, N, B), 1 where a node takes part
+    begins: NDArray[np.intp]  # (B,), the second from which each one holds signal
+    gate: FloatArray | None = None  # (T, N, B)
+
+
+def scan(network: Network, lanes: Lanes) -> FloatArray:
+    """Run all lanes from their beginnings; return the logits after each second, (T, N, B, 1 + C)."""
+    n_seconds, n_nodes, n_lanes, _ = lanes.projected.shape
+    recurrence = Recurrence(network, n_lanes)
+    logits = np.empty((n_seconds, n_nodes, n_lanes, network.readout.shape[1]), dtype=np.float32)
+    everywhere = bool((lanes.present == 1).all())
+    for t in range(n_seconds):
+        begins = np.flatnonzero(lanes.begins == t)
+        recurrence.advance(
+            lanes.projected[t],
+            present=None if everywhere else lanes.present[t, ..., None],
+            gate=None if lanes.gate is None else lanes.gate[t, ..., None],
+            begins=begins if len(begins) else None,
+        )
+        logits[t] = recurrence.read_out()
+    return logits
+
+
+_TOLERANCE = 1e-5
+_MEMORIES = (30, 60, 90, 120, 180, 240, 360, 600)
+
+
+def memory_of(network: Network, n_features: int) -> int:
+    """Return how many seconds of signal must come before a second so that nothing earlier moves its logits by 1e-5.
+
+    Measured on standard normal inputs; the largest number tried is returned where none is enough.
+    """
+    longest, after = _MEMORIES[-1], 30
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((2 * longest + after, len(network.adjacency), n_features), dtype=np.float32)
+    begins = np.array([0, *(2 * longest - memory for memory in _MEMORIES)])
+    projected = np.repeat(network.project(inputs)[:, :, None], len(begins), axis=2)
+    logits = scan(network, Lanes(projected, np.ones(projected.shape[:3], dtype=np.float32), begins))[2 * longest :]
+    off = np.abs(logits - logits[:, :, :1]).max(axis=(0, 1, 3))[1:]
+    enough = [memory for memory, found in zip(_MEMORIES, off, strict=True) if found <= _TOLERANCE]
+    return enough[0] if enough else longest
