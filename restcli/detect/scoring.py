@@ -53,7 +53,8 @@ class SecondBySecond:
     2. A node is *present* when nothing is wrong with it in this second (`restcli.signal.quality`) and the 11 s that end
        with it do not sound like an open input (`restcli.signal.open_inputs`).
     3. Its inputs are the z-scored log spectrum, its log amplitude, and that amplitude relative to its usual one, which
-       the seconds before have shown (`restcli.signal.usual`). An absent node has zeros and leaves the graph.
+       the seconds before have shown, also those before a gap (`restcli.signal.usual`). An absent node has zeros and
+       leaves the graph.
     4. The state goes on by one update (`restcli.nn.network.Recurrence`). It begins with the segment.
     5. The readout after second t judges second ``t - look_ahead``; both must have enough good nodes.
 
@@ -63,11 +64,17 @@ class SecondBySecond:
     """
 
     def __init__(self, features: FeatureConfig, n_nodes: int) -> None:
-        self._features = features
-        self._listener, self._usual = Listener(n_nodes), UsualAmplitude(n_nodes)
+        self._features, self._n_nodes = features, n_nodes
+        self._usual = UsualAmplitude(n_nodes)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a segment; the usual amplitude is that of the segments before."""
+        self._usual.settle()
+        self._listener = Listener(self._n_nodes)
 
     def advance(self, summary: Summary) -> tuple[Float32Array, NDArray[np.bool_], Float32Array]:
-        """Take the next seconds of all nodes; return inputs (T, N, F), presence and relative amplitude (T, N)."""
+        """Take the next seconds of the segment; return inputs (T, N, F), presence and relative amplitude (T, N)."""
         good = summary.codes == Quality.GOOD
         present = good & ~self._listener.advance(summary.levels, good)
         relative = self._usual.advance(mean_log(summary.logs), present)
@@ -143,8 +150,6 @@ class Scorer:
                     rows = self._rows(block)
                     while groups and groups[0][0].begin < rows.stop:
                         open_groups.append(_Group.of(groups.popleft(), *self._width()))
-                    if self.timeline.second[rows.start] == 0:
-                        previous = None
                     handed_on: Future[SecondBySecond] = Future()
                     task = pool.submit(self._work, block, rows, open_groups[:], previous, handed_on)
                     running.append(task)
@@ -204,19 +209,17 @@ class Scorer:
         try:
             with self.clock("spectra"):
                 summary = self._summarise(block, rows)
-            so_far = (
-                SecondBySecond(self.engine.weights.features, self._width()[0])
-                if previous is None
-                else previous.result()
-            )
+            so_far = previous.result() if previous else SecondBySecond(self.engine.weights.features, self._width()[0])
+            if self.timeline.second[rows.start] == 0:
+                so_far.begin()
             with self.clock("spectra"):
-                features, present, relative = so_far.advance(summary)
+                features, present, _ = so_far.advance(summary)
             handed_on.set_result(so_far)
         except BaseException as error:
             handed_on.set_exception(error)
             raise
         with self.clock("spectra"):
-            self.timeline.present[rows], self.timeline.relative[rows] = present, relative
+            self.timeline.present[rows] = present
             projected = self.engine.network.project(features)
             for group in groups:
                 group.fill(rows, projected, present)

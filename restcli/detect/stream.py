@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from restcli.detect.detector import Detector
 from restcli.detect.scoring import SecondBySecond
 from restcli.detect.settings import Settings, needed_nodes
-from restcli.detect.timeline import calibrate, few_nodes, most_frequent_fault, relative_amplitude, unusable_ahead
+from restcli.detect.timeline import calibrate, few_nodes, most_frequent_fault, unusable_ahead
 from restcli.nn.network import Recurrence
 from restcli.nn.readout import mean_over_nodes
 from restcli.signal.open_inputs import spread_back
-from restcli.signal.quality import Quality, Summary, summarise
+from restcli.signal.quality import Quality, summarise
 
 Float32Array = NDArray[np.float32]
 
@@ -42,16 +42,14 @@ class Stream:
         self.detector, self.columns, self.matrix = detector, columns, matrix
         self._needed = needed_nodes(detector.weights, settings or Settings())
         self._ahead = detector.weights.look_ahead
-        self._recent: deque[_Second] = deque(maxlen=self._ahead + detector.weights.calibration.smooth)
+        self._recent: deque[_Second] = deque(maxlen=self._ahead + 1)
+        self._so_far = SecondBySecond(detector.weights.features, len(detector.weights.nodes))
         self.restart()
 
     def restart(self) -> None:
         """Begin anew after a gap."""
-        weights = self.detector.weights
-        self._so_far, self._recurrence = (
-            SecondBySecond(weights.features, len(weights.nodes)),
-            Recurrence(self.detector.engine.network),
-        )
+        self._so_far.begin()
+        self._recurrence = Recurrence(self.detector.engine.network)
         self._recent.clear()
         self._begun = False
 
@@ -64,33 +62,31 @@ class Stream:
         summary = summarise(second[:, None], saturated[:, None], self.matrix, weights.features)
         if len(self.columns) < len(weights.nodes):
             summary = summary.widened(self.columns, len(weights.nodes))
-        features, present, relative = self._so_far.advance(summary)
+        features, present, _ = self._so_far.advance(summary)
         self._recurrence.advance(
             network.project(features)[0][:, None],
             present=present[0].astype(np.float32)[:, None, None],
             begins=None if self._begun else slice(None),
         )
         self._begun = True
-        self._recent.append(_Second(summary, present[0], relative[0]))
+        self._recent.append(_Second(summary.codes[0], present[0]))
         return self._score(self._recurrence.read_out()[:, 0, 0]) if len(self._recent) > self._ahead else None
 
     def _score(self, logits: Float32Array) -> LiveScore:
         """Judge the second `look_ahead` before the newest one, given the newest logits, (N,)."""
         recent, calibration = list(self._recent), self.detector.weights.calibration
-        place = len(recent) - 1 - self._ahead
-        codes, present = recent[place].summary.codes[0].copy(), np.stack([second.present for second in recent])
-        good = np.stack([second.summary.codes[0] == Quality.GOOD for second in recent])
-        silent = spread_back(good & ~present, self._ahead)[place] & good[place]
+        codes = recent[0].codes.copy()
+        present = np.stack([second.present for second in recent])
+        good = np.stack([second.codes == Quality.GOOD for second in recent])
+        silent = spread_back(good & ~present, self._ahead)[0] & good[0]
         codes[silent] = Quality.NO_EEG
         reason = self._reason(codes, present[-1])
         if reason:
             return LiveScore(float("nan"), np.full(len(codes), np.nan, np.float32), reason, codes)
-        relative = np.stack([second.relative for second in recent])
-        extra = relative_amplitude(relative, present, calibration)[place]
         read = present[-1] & ~silent
         mean = mean_over_nodes(np.where(read, logits, np.float32(0)), read, 0)
-        by_node = calibrate(np.where(read & (codes == Quality.GOOD), logits, np.float32(np.nan)), extra, calibration)
-        return LiveScore(float(calibrate(mean, extra, calibration)), by_node, "", codes)
+        by_node = calibrate(np.where(read & (codes == Quality.GOOD), logits, np.float32(np.nan)), calibration)
+        return LiveScore(float(calibrate(mean, calibration)), by_node, "", codes)
 
     def _reason(self, codes: NDArray[np.uint8], present: NDArray[np.bool_]) -> str:
         """Say why a second cannot be scored; empty when it can."""
@@ -106,6 +102,5 @@ class Stream:
 class _Second:
     """What later seconds need of an earlier one."""
 
-    summary: Summary
+    codes: NDArray[np.uint8]  # (N,)
     present: NDArray[np.bool_]  # (N,)
-    relative: Float32Array  # (N,)

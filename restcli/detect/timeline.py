@@ -16,7 +16,6 @@ from restcli.nn.weights import Calibration, Weights
 from restcli.signal.features import SPECTRUM_BINS
 from restcli.signal.open_inputs import spread_back
 from restcli.signal.quality import QUALITY_WORDS, Quality, upper_band_limit
-from restcli.signal.sequences import running_mean
 
 Float32Array = NDArray[np.float32]
 
@@ -40,7 +39,6 @@ class Timeline:
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
     present: NDArray[np.bool_]  # (T, N), whether a node took part in the network's update
-    relative: Float32Array  # (T, N), log amplitude relative to the node's usual one
     logits: Float32Array  # (T, N), for each second judged; NaN where not asked for or where a node was left out
     passes: Float32Array  # (T, K), mean logit of each masked pass
     types: Float32Array  # (T, C), probability of each type
@@ -67,7 +65,6 @@ class Timeline:
             rms=unknown(n_nodes),
             spectrum=unknown(SPECTRUM_BINS),
             present=np.zeros((n_rows, n_nodes), dtype=bool),
-            relative=np.zeros((n_rows, n_nodes), dtype=np.float32),
             logits=unknown(n_nodes),
             passes=unknown(n_passes),
             types=unknown(len(weights.types)),
@@ -123,16 +120,13 @@ def to_scores(timeline: Timeline, weights: Weights, *, needed: int, step: int) -
     enough = (timeline.codes == Quality.GOOD).sum(axis=1) >= needed
     present = timeline.present.sum(axis=1) >= needed
     kinds, reasons = _reasons(timeline, enough, present, weights.look_ahead, needed=needed)
-    extra = np.zeros(len(timeline.time), dtype=np.float32)
-    for rows in timeline.segments():
-        extra[rows] = relative_amplitude(timeline.relative[rows], timeline.present[rows], weights.calibration)
     keep: NDArray[np.bool_] = timeline.in_gap | (timeline.second % step == 0)  # gaps keep every second
     used = (kinds == 0) & keep
     whole = timeline.whole()
 
     def probability(logits: Float32Array) -> Float32Array:
         column = (slice(None),) + (None,) * (logits.ndim - 1)
-        return calibrate(np.where(used[column], logits, np.nan), extra[column], weights.calibration)[keep]
+        return calibrate(np.where(used[column], logits, np.nan), weights.calibration)[keep]
 
     interval = None
     if timeline.passes.shape[1]:
@@ -168,17 +162,9 @@ def _nan_median(values: Float32Array) -> Float32Array:
     return np.where(count > 0, middle, np.nan).astype(np.float32)
 
 
-def relative_amplitude(relative: Float32Array, present: NDArray[np.bool_], calibration: Calibration) -> Float32Array:
-    """Return the median over the present nodes, (T, N) to (T,), averaged over the seconds around each one."""
-    if calibration.amplitude == 0:
-        return np.zeros(len(relative), dtype=np.float32)
-    median = _nan_median(np.where(present, relative, np.float32(np.nan)))
-    return np.nan_to_num(running_mean(median, calibration.smooth)).astype(np.float32)
-
-
-def calibrate(logit: Float32Array, extra: Float32Array, calibration: Calibration) -> Float32Array:
+def calibrate(logit: Float32Array, calibration: Calibration) -> Float32Array:
     """Return probabilities; NaN stays NaN."""
-    value = calibration.scale * (logit + calibration.amplitude * extra) + calibration.bias
+    value = calibration.scale * logit + calibration.bias
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(value, -30.0, 30.0))), dtype=np.float32)
 
 

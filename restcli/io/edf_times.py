@@ -9,7 +9,6 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from restcli.errors import RecordingError
 from restcli.signal.sequences import true_runs
@@ -236,9 +235,16 @@ def _is_shuffled(places: NDArray[np.float64], lag: NDArray[np.float64]) -> bool:
     return n_back > 1 or (n_back == 1 and float(np.abs(moved).max()) < _SETBACK)
 
 
+def _median(lag: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the running median of lags; no wrong stamp is seen in it."""
+    from scipy.ndimage import median_filter  # rarely needed, and slow to import
+
+    return np.asarray(median_filter(lag, 2 * _FEW + 1, mode="nearest"))
+
+
 def _slope(places: NDArray[np.float64], lag: NDArray[np.float64], limits: NDArray[np.float64]) -> float:
     """Return by what fraction stamps run ahead within runs that have neither gaps nor set-backs."""
-    smooth = median_filter(lag, 2 * _FEW + 1, mode="nearest") if len(lag) > 6 * _FEW else lag
+    smooth = _median(lag) if len(lag) > 6 * _FEW else lag
     run = np.cumsum(np.abs(np.diff(smooth, prepend=smooth[0])) > limits)
     x, y = (values - (np.bincount(run, values) / np.bincount(run))[run] for values in (places, lag))
     return float(x @ y / (x @ x)) if x.any() else 0.0
@@ -248,7 +254,7 @@ def _without_wrong_stamps(
     lag: NDArray[np.float64], limits: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], str, list[str]]:
     """Put stamps that a few neighbours on both sides contradict where those are; say if that cannot be done."""
-    usual = median_filter(lag, 2 * _FEW + 1, mode="nearest")  # leaves what only rises, or only falls, as it is
+    usual = _median(lag)  # leaves what only rises, or only falls, as it is
     if len(lag) > 6 * _FEW:
         # At the ends there is one side only: stamps ahead of all that follow, or behind all that went before.
         head, tail = usual[: _FEW + 1], usual[-_FEW - 1 :]

@@ -32,19 +32,10 @@ Tensors = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Calibration:
-    """From a logit to a probability: the logistic function of ``scale * (logit + amplitude * a) + bias``.
-
-    a is the median over the good nodes of their relative amplitude, averaged over some seconds around the one judged.
-    """
+    """From a logit to a probability: the logistic function of ``scale * logit + bias``."""
 
     scale: float = 1.0
     bias: float = 0.0
-    amplitude: float = 0.0  # weight of a
-    smooth: int = 1  # seconds that a is averaged over, centred; odd
-
-    def __post_init__(self) -> None:
-        if self.smooth < 1 or self.smooth % 2 == 0:
-            raise ValueError(f"smooth {self.smooth}, not an odd number of seconds")
 
 
 @dataclass(frozen=True, eq=False)

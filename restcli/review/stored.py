@@ -114,7 +114,6 @@ class StoredResult:
             probability=table["probability"].to_numpy(),
             by_node=table[nodes].to_numpy(),
             nodes=tuple(nodes),
-            window=float(self.report["weights"]["window_s"]),
             step=float(self.report["settings"]["step"]),
             duration=self.duration,
             unscored=self.unscored,

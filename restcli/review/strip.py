@@ -15,12 +15,12 @@ from restcli.detect.rule import smooth_scores
 from restcli.events import FloatArray
 from restcli.io.recording import Recording
 from restcli.review.stored import StoredResult
-from restcli.signal.features import SPECTRUM_BINS, FeatureConfig, magnitudes, mean_log_power, rms
+from restcli.signal.features import SPECTRUM_BINS, FeatureConfig, analysis_rate
 from restcli.signal.montage import Montage
+from restcli.signal.quality import Quality, summarise
 
 _MOST_POINTS, _BINS = 2000, 40
 _AT_ONCE = 30  # seconds read together
-_USUAL_RATE = 200.0  # Hz, where seconds of the recording are no whole number of samples
 _LOWEST, _HIGHEST = 2, 99.5  # percentiles of the power that the colours span
 
 
@@ -38,25 +38,16 @@ def _pieces(
     recording: Recording, montage: Montage, places: NDArray[np.intp]
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Yield the median RMS over the nodes, (T,), and their mean log power, (T, 101), of the seconds; NaN in gaps."""
-    rates = {float(recording.source.rates[channel]) for channel in montage.channels}
-    highest = max(rates, default=_USUAL_RATE)
-    sfreq = highest if highest == int(highest) and highest >= 100 else _USUAL_RATE
-    config = FeatureConfig(sfreq=sfreq)
+    config = FeatureConfig()
+    sfreq = analysis_rate([recording.source.rates[channel] for channel in montage.channels], config)
     for run in np.split(places, np.flatnonzero(np.diff(places) != 1) + 1):  # seconds next to each other
         for first in range(0, len(run), _AT_ONCE):
             part = run[first : first + _AT_ONCE]
             data = recording.read(montage.channels, float(part[0]), float(part[-1] + 1), sfreq=sfreq)
-            signal = np.einsum("nc,ct->nt", montage.matrix, np.nan_to_num(data))
-            magnitude = magnitudes(np.asarray(signal, dtype=np.float32), sfreq)
-            good = _whole(data, montage, len(part)) & (np.ptp(signal.reshape(len(signal), len(part), -1), axis=2) > 0).T
-            levels = np.where(good, rms(magnitude, config), np.nan)
-            yield _median(levels), mean_log_power(magnitude, good, config)
-
-
-def _whole(data: NDArray[np.float32], montage: Montage, n_seconds: int) -> NDArray[np.bool_]:
-    """Tell in which seconds every channel of a node has a signal, (T, N)."""
-    known = np.asarray(np.isfinite(data).reshape(len(data), n_seconds, -1).all(axis=2))
-    return np.stack([np.asarray(known[row].all(axis=0)) for row in montage.matrix != 0], axis=1)
+            seconds = data.reshape(len(data), len(part), -1)
+            still = np.zeros(seconds.shape[:2], dtype=np.float32)
+            summary = summarise(seconds, still, montage.matrix, config)
+            yield _median(np.where(summary.codes == Quality.GOOD, summary.rms, np.nan)), summary.spectrum
 
 
 def _median(levels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
@@ -61,7 +60,9 @@ def analysis_rate(rates: Iterable[Fraction | float], config: FeatureConfig) -> i
 
 def transform(seconds: Float32Array) -> NDArray[np.complex64]:
     """Return the rFFT of single seconds, (..., n) to (..., n // 2 + 1), one bin a hertz."""
-    return np.asarray(scipy.fft.rfft(seconds), dtype=np.complex64)
+    from scipy.fft import rfft  # three times as fast as numpy's; what reads no signal need not wait for the import
+
+    return np.asarray(rfft(seconds), dtype=np.complex64)
 
 
 def power_spectrum(transformed: NDArray[np.complex64], length: int) -> Float32Array:

@@ -16,7 +16,8 @@ N_LEVELS = len(BANDS) + 1
 
 # A second is judged by the means over the 11 s that end with it. Densities of white noise then differ by a factor of
 # 1.33, and by less than 1.8 in 98 of 100 windows; those of EEG of less than 4 µV by 2.2 at least in 23
-# recordings of healthy adults, and by over 5 as a rule. The highest band may be lost to a low-pass filter; below 2 µV three bands are enough.
+# recordings of healthy adults, and by over 5 as a rule. The highest band may be lost to a low-pass filter; below 2 µV
+# three bands are enough.
 WINDOW = 11
 WHITE_RATIO = 1.8
 # RMS in the bands, µV: a clinical amplifier with open inputs stays below 4 on a derivation. Suppressed EEG may be as

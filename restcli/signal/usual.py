@@ -7,27 +7,47 @@ from numpy.typing import NDArray
 
 from restcli.signal.features import RELATIVE_RANGE, Float32Array
 
-# Mean log magnitude of simulated background, at which a recording begins, and how far a second moves the usual
-# amplitude towards its own: down quickly, up slowly, so that a long seizure does not become usual.
-PRIOR = 4.9
-RISE, FALL = 1 / 240, 1 / 60
+# Mean log magnitude at which a recording begins: the median of simulated background.
+PRIOR = 5.06
+# A second moves the usual amplitude by its distance over these numbers of seconds: up slowly and at most by so much,
+# down faster, so that a long seizure does not become usual. Early on, when little is known, both are shorter.
+RISE, FIRST_RISE, LARGEST_RISE = 120.0, 20.0, 0.3
+FALL, FIRST_FALL = 60.0, 10.0
+STRIDE = 8  # seconds whose steps are taken together
 
 
 class UsualAmplitude:
-    """A running mean of the log amplitude of each node, which follows quiet seconds faster than loud ones."""
+    """A running level of the log amplitude of each node, which follows quiet seconds faster than loud ones."""
 
     def __init__(self, n_nodes: int) -> None:
-        self.usual = np.full(n_nodes, PRIOR, dtype=np.float32)
+        self.level = np.full(n_nodes, PRIOR, dtype=np.float32)
+        self.n_seconds = np.zeros(n_nodes, dtype=np.float32)  # good ones so far
+        self._step, self._seen = np.zeros_like(self.level), np.zeros_like(self.level)
+        self._held = 0  # seconds whose steps wait
 
     def advance(self, amplitude: Float32Array, good: NDArray[np.bool_]) -> Float32Array:
-        """Take the log amplitudes of the next seconds, (T, N); return those relative to the seconds before each."""
-        relative = np.zeros(amplitude.shape, dtype=np.float32)
-        usual, rise, fall = self.usual, np.float32(RISE), np.float32(FALL)
-        steps = np.where(good, np.nan_to_num(amplitude), np.nan)
-        for t, row in enumerate(steps):
-            distance = row - usual
-            relative[t] = distance
-            distance *= np.where(distance > 0, rise, fall)
-            usual = usual + np.nan_to_num(distance, copy=False)
-        self.usual = usual
-        return np.clip(np.nan_to_num(relative, copy=False), *RELATIVE_RANGE)
+        """Take the log amplitudes of the next seconds, (T, N); return those relative to the level before each.
+
+        Seconds that are not good are 0, and do not move the level.
+        """
+        relative = np.where(good, amplitude, self.level)
+        start = 0
+        while start < len(relative):
+            stop = min(len(relative), start + STRIDE - self._held)
+            part = relative[start:stop]
+            part -= np.where(good[start:stop], self.level, part)
+            rise = np.minimum(part, np.float32(LARGEST_RISE)) / np.minimum(self.n_seconds + FIRST_RISE, RISE)
+            fall = part / np.minimum(self.n_seconds + FIRST_FALL, FALL)
+            self._step += np.where(part > 0, rise, fall).sum(axis=0, dtype=np.float32)
+            self._seen += good[start:stop].sum(axis=0, dtype=np.float32)
+            self._held += stop - start
+            if self._held == STRIDE:
+                self.settle()
+            start = stop
+        return np.clip(relative, *RELATIVE_RANGE, out=relative)
+
+    def settle(self) -> None:
+        """Take the steps that wait, at the end of a stretch."""
+        self.level += self._step
+        self.n_seconds = np.minimum(self.n_seconds + self._seen, np.float32(RISE))
+        self._step, self._seen, self._held = np.zeros_like(self.level), np.zeros_like(self.level), 0

@@ -64,8 +64,8 @@ def _data(provenance: Mapping[str, Any]) -> str:
     return (
         f"Split by {settings['split']}: fold {settings['fold']} of {settings['folds']} validates; patients never stand "
         f"on both sides. Seed {settings['seed']}.\n\n{markdown_table(head, rows)}\n\n"
-        "Parameters, scale, bias and threshold come from these data alone; the weight of the amplitude and the number "
-        "of false alarms asked for are settings."
+        "Parameters, scale, bias and threshold come from these data alone; the number of false alarms asked for is a "
+        "setting."
     )
 
 
@@ -101,7 +101,6 @@ def _uncertainty(found: Mapping[str, float]) -> str:
 
 def _use(weights: Weights) -> str:
     calibration = weights.calibration
-    mean = f", averaged over {calibration.smooth} s" if calibration.smooth > 1 else ""
     asked = weights.provenance["false_alarms_per_day_asked"]
     chosen = f"the lowest with at most {asked} false alarms a day on validation"
     if weights.metrics["validation"]["false_alarms_per_day"] > asked:
@@ -109,7 +108,6 @@ def _use(weights: Weights) -> str:
     return (
         f"The state is carried through a recording and forgets within {weights.memory} s; a score judges the second "
         f"{weights.look_ahead} s before the newest one it has seen. A second needs {weights.min_nodes} good nodes. "
-        f"Probability: logistic of {calibration.scale:.3f} x (logit + {calibration.amplitude:.2f} x a) "
-        f"{calibration.bias:+.3f}, where a is the median over the nodes of the log amplitude relative to the node's "
-        f"usual one{mean}. Event: {weights.rule.describe()}. The threshold is {chosen}."
+        f"Probability: logistic of {calibration.scale:.3f} x logit {calibration.bias:+.3f}. Event: "
+        f"{weights.rule.describe()}. The threshold is {chosen}."
     )

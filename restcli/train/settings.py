@@ -24,8 +24,6 @@ _NOT_TRAINED = {
     "cache",
     "device",
     "false_alarms_per_day",
-    "fusion",
-    "smooth",
     "name",
 }
 
@@ -64,8 +62,6 @@ class TrainSettings:
     fold: int = 0  # the one that validates
     check_every: int = 100  # steps between validations; the best one is kept
     false_alarms_per_day: float = 12.0  # at most this many on validation, by SzCORE's event rule: sets the threshold
-    fusion: float = 1.0  # weight of the relative amplitude added to the logit
-    smooth: int = 5  # seconds that this amplitude is averaged over
     start_from: str | Path | None = None  # weights to fine-tune; see `adopt`
     member: int = 0  # which of the config's members is trained; each has a seed of its own
     resume: bool = True  # go on from an interrupted training in the same folder
@@ -90,8 +86,6 @@ class TrainSettings:
             raise UsageError("look_ahead", f"{self.look_ahead} s", "less than the chunk")
         if self.config is not None and self.config.n_features != self.features.n_features:
             raise UsageError("config", f"{self.config.n_features} inputs", f"{self.features.n_features}")
-        if self.smooth < 1 or self.smooth % 2 == 0:
-            raise UsageError("smooth", f"{self.smooth} s", "an odd number of seconds")
 
     @property
     def network(self) -> RestConfig:
@@ -114,7 +108,7 @@ class TrainSettings:
 def adopt(settings: TrainSettings) -> TrainSettings:
     """Take from the weights that a training starts from whatever it cannot change.
 
-    These are inputs, nodes, seconds seen, how amplitude is fused, and the shape unless a config of the same is given.
+    These are inputs, nodes, seconds seen, and the shape unless a config of the same is given.
     """
     if settings.start_from is None:
         return settings
@@ -136,6 +130,4 @@ def adopt(settings: TrainSettings) -> TrainSettings:
         nodes=weights.nodes,
         config=config,
         look_ahead=weights.look_ahead,
-        fusion=weights.calibration.amplitude,
-        smooth=weights.calibration.smooth,
     )

@@ -23,8 +23,6 @@ class Trace:
 
     logit: Float32Array  # (T,), mean over the good nodes, at the second judged; NaN where there is none
     amplitude: Float32Array  # (T,), median RMS over the good nodes, µV; NaN where no node is good
-    relative: Float32Array  # (T, N), amplitude relative to the node's usual one
-    present: NDArray[np.bool_]  # (T, N), which nodes take part
     types: Float32Array | None  # (T, C), probability of each type
     labels: Labels  # (T,); UNKNOWN where too few nodes are good
     marks: NDArray[np.bool_]  # (T,), whether the expert marked a seizure, scored or not
@@ -98,8 +96,6 @@ class Reader:
         return Trace(
             logit=judged(logits[..., 0]),
             amplitude=median_amplitude(_logs(stretch, self.features), stretch.present, self.features),
-            relative=stretch.relative,
-            present=stretch.present > 0,
             types=types,
             labels=np.where(usable, stretch.labels, UNKNOWN).astype(np.int8),
             marks=stretch.ictal,

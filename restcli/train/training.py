@@ -21,7 +21,7 @@ from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.golden import golden_logits
 from restcli.nn.network import Network, memory_of
 from restcli.nn.rest import Rest
-from restcli.nn.weights import Calibration, Weights, save_weights
+from restcli.nn.weights import Weights, save_weights
 from restcli.train.card import card_text
 from restcli.train.loop import Row, build_network, checkpoint_path, fit, one_thread
 from restcli.train.settings import TrainSettings, adopt
@@ -148,7 +148,7 @@ def finish(
     reader = _reader(networks, settings)
     intervals = settings.network.has_intervals
     traces = reader.traces(validation.stretches, n_passes=_PASSES if intervals else 0)
-    calibration = fit_calibration(traces, Calibration(amplitude=settings.fusion, smooth=settings.smooth))
+    calibration = fit_calibration(traces)
     found = probabilities(traces, calibration)
     rule = choose_rule(traces, found, settings.false_alarms_per_day)
     metrics: dict[str, Any] = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.detect.rule import smooth_scores, to_events
-from restcli.detect.timeline import INTERVAL, calibrate, relative_amplitude, spread_around
+from restcli.detect.timeline import INTERVAL, calibrate, spread_around
 from restcli.evaluation import measures
 from restcli.evaluation.scoring import Tally, score_events, total
 from restcli.events import Event, EventRule, Events, Scores
@@ -31,17 +31,13 @@ def fit_baseline(examples: Examples) -> BandPowerBaseline:
     return fit_band_power(features[known], labels[known] >= SEIZURE)
 
 
-def _relative(trace: Trace, calibration: Calibration) -> Float32Array:
-    return relative_amplitude(trace.relative, trace.present, calibration)
-
-
 def probabilities(traces: Sequence[Trace], calibration: Calibration) -> list[Float32Array]:
     """Return the calibrated probability of each second of each trace."""
-    return [calibrate(trace.logit, _relative(trace, calibration), calibration) for trace in traces]
+    return [calibrate(trace.logit, calibration) for trace in traces]
 
 
-def fit_calibration(traces: Sequence[Trace], start: Calibration) -> Calibration:
-    """Fit scale and bias so that probabilities mean what they say on these traces; the rest is kept.
+def fit_calibration(traces: Sequence[Trace]) -> Calibration:
+    """Fit scale and bias so that probabilities mean what they say on these traces.
 
     Seizures are far commoner in training data than in a ward: the probability is that on data like these.
     """
@@ -50,12 +46,12 @@ def fit_calibration(traces: Sequence[Trace], start: Calibration) -> Calibration:
     logits, targets = [], []
     for trace in traces:
         known = np.isfinite(trace.logit) & (trace.labels != UNKNOWN)
-        logits.append((trace.logit + start.amplitude * _relative(trace, start))[known])
+        logits.append(trace.logit[known])
         targets.append(trace.labels[known] >= SEIZURE)
     values = np.concatenate(logits).astype(np.float64)[:, None]
     model = LogisticRegression(C=1e10, solver="newton-cholesky", tol=1e-10, max_iter=1000)
     model.fit(values, np.concatenate(targets))
-    return replace(start, scale=max(float(model.coef_[0, 0]), 1e-3), bias=float(model.intercept_[0]))
+    return Calibration(max(float(model.coef_[0, 0]), 1e-3), float(model.intercept_[0]))
 
 
 def count_events(traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventRule) -> Tally:
@@ -163,7 +159,7 @@ def measure_intervals(
         n_passes = trace.passes.shape[1]
         known = np.isfinite(probability) & (trace.labels != UNKNOWN)
         around = spread_around(trace.passes, trace.logit)
-        around = calibrate(around, _relative(trace, calibration)[:, None], calibration)[known]
+        around = calibrate(around, calibration)[known]
         low, high = np.percentile(around, INTERVAL, axis=1) if known.any() else np.zeros((2, 0))
         widths.append(high - low)
         unsure.append((low < rule.threshold) & (high >= rule.threshold))
