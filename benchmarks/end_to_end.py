@@ -16,7 +16,7 @@ from benchmarks.recordings import make_recording
 from benchmarks.tables import Rows, Tables
 from restcli.output.plots.event import MOST_PAGES
 
-_STAGES = ("import", "open", "weights", "read", "resample", "spectra", "network", "events", "tables")
+_STAGES = ("import", "open", "weights", "read", "spectra", "network", "events", "tables")
 
 
 def measure(options: argparse.Namespace) -> Tables:
@@ -53,7 +53,7 @@ def measure(options: argparse.Namespace) -> Tables:
     ]
     tables = {"end to end without pictures": whole, "end to end with pictures": pictures}
     for title, key in (
-        ("wall seconds by stage (read, resample, spectra and network overlap)", "stages"),
+        ("wall seconds by stage (read, spectra and network overlap)", "stages"),
         ("processor seconds by stage", "processor"),
     ):
         tables[title] = [

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, rivals
 from benchmarks.tables import Rows, Tables, seconds_of
-from restcli.detect.backends import run_fused
 from restcli.detect.detector import Detector
 from restcli.detect.stream import Stream
 from restcli.nn.config import RestConfig
+from restcli.nn.network import Lanes, Network, scan
 from restcli.nn.rest import Rest, n_parameters
 from restcli.nn.weights import load_weights
-from restcli.nn.windows import Inputs, Windows, run_windows
+from restcli.signal.features import REFERENCE_RATE
 from restcli.signal.montage import ELECTRODES_19, electrode_graph
 
 # Parameters, megabytes and milliseconds a window as printed in the paper (its GPU, batch not said).
@@ -51,7 +52,7 @@ def measure(options: argparse.Namespace) -> Tables:
                 tables[title] = [{"network": "all", "result": "not run here: no GPU"}]
             else:
                 tables[title] = _networks(torch.device(device), options.repeats)
-        tables["a day on a GPU: 86,400 windows of 14 s"] = _day_on_gpu(options.repeats)
+        tables["a day second by second, numpy, one thread"] = _day(options.repeats)
         tables["one state update, cpu, one thread"] = _updates(options.repeats)
     finally:
         torch.set_num_threads(before)
@@ -71,10 +72,7 @@ def _rest(variant: str) -> Rest:
 @torch.inference_mode()
 def _networks(device: torch.device, repeats: int) -> Rows:
     adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency)
-    seconds = torch.randn(_BULK + N_SECONDS - 1, N_NODES, N_BINS, generator=torch.Generator().manual_seed(1))
-    windows = seconds.unfold(0, N_SECONDS, 1).permute(0, 3, 1, 2).contiguous().to(device)  # (B, T, N, F)
-    seconds = seconds.to(device)
-    runner = run_fused if device.type == "cuda" else run_windows  # as restcli does
+    windows = torch.randn(_BULK, N_SECONDS, N_NODES, N_BINS, generator=torch.Generator().manual_seed(1)).to(device)
     rows: Rows = []
     for name, rival in rivals(adjacency).items():
         rows.append(_row(name, rival.to(device), rival, windows, repeats))
@@ -87,16 +85,7 @@ def _networks(device: torch.device, repeats: int) -> Rows:
             logits: Tensor = network(x, adjacency, masked=masked)[0][:, -1].mean(dim=-1)
             return logits
 
-        def sliding(x: Tensor, network: Rest = network) -> Tensor:
-            # The same windows from the seconds that they share; batch 1 is one window alone.
-            part = seconds[: len(x) + N_SECONDS - 1]
-            last = range(N_SECONDS - 1, len(part))
-            state = runner(network, Inputs(network.l1(part).transpose(0, 1)), adjacency, Windows(last, N_SECONDS))
-            logits: Tensor = network.fc(state)[..., 0].mean(dim=0)
-            return logits
-
         rows.append(_row(f"REST {variant}", network, whole, windows, repeats))
-        rows.append(_row(f"REST {variant}, shared seconds", network, sliding, windows, repeats))
     for column, ratio in (("bulk, ms/window", "bulk / fastest rival"), ("batch 1, ms", "batch 1 / fastest rival")):
         fastest = min(row[column] for row in rows if not row["network"].startswith("REST"))
         for row in rows:
@@ -104,36 +93,18 @@ def _networks(device: torch.device, repeats: int) -> Rows:
     return rows
 
 
-@torch.inference_mode()
-def _day_on_gpu(repeats: int) -> Rows:
-    """Network time of a day with a score a second: plain form, captured graph and fused kernel; aim 20 ms."""
-    if not torch.cuda.is_available():
-        return [{"form": form, "ms": "not run here: no GPU"} for form in ("plain", "captured graph", "fused kernel")]
-    adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency).cuda()
-    network = _rest("DS").cuda()
-    inputs = Inputs(torch.randn(N_NODES, 86_400 + N_SECONDS - 1, network.config.hidden, device="cuda"))
-    windows = Windows(range(N_SECONDS - 1, 86_400 + N_SECONDS - 1), N_SECONDS)
-    plain = run_windows(network, inputs, adjacency, windows)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run_windows(network, inputs, adjacency, windows)
-    forms: dict[str, Callable[[], object]] = {
-        "plain": lambda: run_windows(network, inputs, adjacency, windows),
-        "captured graph": graph.replay,
-        "fused kernel": lambda: run_fused(network, inputs, adjacency, windows),
-    }
-    rows: Rows = []
-    for form, action in forms.items():
-
-        def timed(action: Callable[[], object] = action) -> None:
-            action()
-            torch.cuda.synchronize()
-
-        away = (run_fused(network, inputs, adjacency, windows) - plain).abs().max().item()
-        rows.append(
-            {"form": form, "ms": 1000 * seconds_of(timed, repeats=10 * repeats), "fused kernel away from plain": away}
-        )
-    return rows
+def _day(repeats: int) -> Rows:
+    """Time the shipped network through a day: the state carried in chunks with a warm-up, as `restcli annotate` does."""
+    network, memory = Network.of(weights := load_weights("rest-default")), weights.memory
+    n_lanes, length = 24, 300
+    shape = (length + memory, len(weights.nodes), n_lanes)
+    rng = np.random.default_rng(0)
+    projected = rng.standard_normal((*shape, network.hidden), dtype=np.float32)
+    lanes = Lanes(projected, np.ones(shape, np.float32), np.zeros(n_lanes, np.intp))
+    scale = 86_400 / (n_lanes * length)
+    with threadpool_limits(1, "blas"):
+        carried = scale * seconds_of(lambda: scan(network, lanes), repeats=repeats, clock=time.thread_time)
+    return [{"what": f"{_SHIPPED}, {network.hidden} wide", "s": carried, "EEG s per s": 86_400 / carried}]
 
 
 def _row(
@@ -194,10 +165,11 @@ def _updates(repeats: int) -> Rows:
     alone = seconds_of(lambda: gru.cell(flat, hidden), repeats=100 * repeats)  # type: ignore[operator]
     rows.append(_update_row("GRU, network alone", alone))
     detector = Detector(load_weights("rest-default"), "cpu")
-    stream = Stream(detector)
-    rng = np.random.default_rng(0)
-    second = rng.standard_normal((len(detector.weights.nodes), int(detector.weights.features.sfreq))) * 20
-    push = seconds_of(lambda: stream.push(second.astype(np.float32)), repeats=30 * repeats)
+    nodes = len(detector.weights.nodes)
+    stream = Stream(detector, list(range(nodes)), np.eye(nodes, dtype=np.float32))
+    second = np.random.default_rng(0).standard_normal((nodes, REFERENCE_RATE), dtype=np.float32) * 20
+    still = np.zeros(nodes, dtype=np.float32)
+    push = seconds_of(lambda: stream.push(second, still), repeats=30 * repeats)
     rows.append(_update_row(f"{_SHIPPED}: Stream.push, µV to probability", push))
     return rows
 

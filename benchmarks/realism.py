@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.signal.features import FeatureConfig, log_features, magnitudes
+from restcli.signal.features import FeatureConfig, log_features, log_magnitude, rms_of_logs, spectra
 from restcli.signal.montage import DOUBLE_BANANA, derive
 from restcli.simulate.waves import SFREQ, Float32Array
 
@@ -26,7 +26,7 @@ _NEIGHBOURS = tuple(pair for chain in _CHAINS for pair in zip(chain.split()[:-1]
 _HOMOLOGOUS = tuple(
     pair for left, right in ((0, 2), (1, 3)) for pair in zip(_CHAINS[left].split(), _CHAINS[right].split(), strict=True)
 )
-_CONFIG = FeatureConfig()
+_CONFIG = FeatureConfig(relative=False)
 _BANDS = {"delta": (1, 3), "theta": (4, 7), "alpha": (8, 12), "beta": (13, 24), "gamma": (25, 40)}
 
 
@@ -86,8 +86,9 @@ def describe(recording: Background) -> tuple[list[str], FloatArray]:
     differ between derivations, how spiky the signal is, and how derivations correlate.
     """
     nodes, signal = _derivations(recording)
-    logs = np.log(np.maximum(magnitudes(signal, SFREQ), 1e-3))
-    inputs = log_features(logs, _CONFIG)  # (T, N, 41)
+    logs = _log_spectra(signal)
+    amplitude = rms_of_logs(logs, _CONFIG)
+    inputs = log_features(logs, amplitude, np.zeros_like(amplitude), _CONFIG)  # (T, N, 41)
     n_seconds = len(inputs)
     blocks = signal[:, : n_seconds * 200].reshape(len(nodes), n_seconds, 200).transpose(1, 0, 2)
     blocks = blocks - blocks.mean(axis=2, keepdims=True)
@@ -113,10 +114,17 @@ def _derivations(recording: Background) -> tuple[list[str], Float32Array]:
     return list(montage.nodes), np.asarray(montage.matrix @ recording.data[list(montage.channels)], dtype=np.float32)
 
 
+def _log_spectra(signal: Float32Array) -> Float32Array:
+    """Return the log magnitudes of each second, (N, n) to (T, N, 101)."""
+    whole = signal.shape[1] // SFREQ * SFREQ
+    seconds = signal[:, :whole].reshape(len(signal), -1, SFREQ).swapaxes(0, 1)
+    return log_magnitude(spectra(seconds), _CONFIG)
+
+
 def _median_spectra(group: Sequence[Background]) -> FloatArray:
     rows = []
     for recording in group:
-        logs = np.log(np.maximum(magnitudes(_derivations(recording)[1], SFREQ), 1e-3))
+        logs = _log_spectra(_derivations(recording)[1])
         rows.append(np.median(logs[:, :, 1:41], axis=(0, 1)))
     return np.array(rows, dtype=np.float64)
 

@@ -22,7 +22,7 @@ from restcli.output.bundle import Bundle
 
 _HOURS = 2.0
 _USED = 19  # channels of the recording that the montage needs
-_RATE = 200
+_LANE_SECONDS = 300
 
 
 def measure(options: argparse.Namespace) -> Tables:
@@ -64,22 +64,20 @@ def counts(weights: Weights, n_seconds: float) -> dict[str, tuple[float, float]]
     n, f = len(weights.nodes), weights.features.n_features
     h = weights.config.hidden * weights.config.members  # members stand side by side
     sample = 4  # bytes of a float32
-    stored, out = _USED * SFREQ * sample, _USED * _RATE * sample
-    taps = 20 * SFREQ / _RATE + 1  # of the resampling filter, for each sample it makes
-    transform = 2.5 * _RATE * math.log2(_RATE) * n  # the usual count of a real FFT
-    derive = n * _USED * _RATE * 2
-    bins = _RATE // 2 + 1
-    moved = out + n * _RATE * sample * 2 + n * bins * sample * 2 + n * f * sample
+    stored = _USED * SFREQ * sample
+    transform = 2.5 * SFREQ * math.log2(SFREQ) * n  # the usual count of a real FFT
+    derive = n * SFREQ  # one subtraction a sample
+    bins = SFREQ // 2 + 1
+    moved = stored + n * SFREQ * sample * 2 + n * bins * sample * 2 + n * f * sample
     projection = 2 * n * f * h
     linear = 2 * h * weights.config.hidden  # members are independent: blocks, though they are multiplied whole
     update = n * 5 * linear + 2 * (2 * n * n * h)  # five linear maps and two sums over neighbours
-    window = weights.window * update - n * 3 * linear + n * 2 * linear  # first second without l2; last gc2 alone
+    again = 1 + weights.memory / _LANE_SECONDS  # warm-up
     text = 8 * (n + 2)  # a row of scores: time, probability and nodes
     counted = {
         "read": (N_CHANNELS * SFREQ * 2 + stored, _USED * SFREQ * 2),  # scale and shift
-        "resample": (stored + out, _USED * _RATE * taps * 2),
         "spectra": (moved, transform + derive),
-        "network": (weights.window * n * h * sample, projection + window),
+        "network": (again * n * h * sample, projection + again * update),
         "events": (n * 3 * sample, 0.0),  # logits, quality and amplitude of each node
         "tables": (text + (n + 1) * sample, 0.0),
     }

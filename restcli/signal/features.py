@@ -104,7 +104,7 @@ def log_features(
         mean = np.einsum("...f->...", given) / np.float32(width)
         np.subtract(given, mean[..., None], out=part)
         spread = np.sqrt(np.einsum("...f,...f->...", part, part) / np.float32(width - 1))
-        part /= (spread + np.float32(1e-10))[..., None]
+        part *= (np.float32(1) / (spread + np.float32(1e-10)))[..., None]
         column += width
     if config.amplitude:
         features[..., column] = log_amplitude(amplitude)

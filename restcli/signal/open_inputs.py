@@ -31,8 +31,10 @@ HUM_RATIO = 10.0
 # Power above 7 Hz, µV²: seconds below the first, or below the second and as strong from 26 Hz up as under it, may lie
 # in such 11 s. For others a plain spectrum is enough.
 SMALL_POWER, LARGE_POWER = 6.0, 30.0
-# Which channels are worth a spectrum of their own: small ones, µV, and those of nodes with hum or about white.
+# Which channels are worth a spectrum of their own: small ones, µV, unless slow waves prevail in them, and those of
+# nodes with hum or about white. The roughness of white noise is 1, that of a slow wave 0.
 QUIET_STD = 8.0
+ROUGH = 0.4
 ABOUT_WHITE_RATIO = 6.0
 
 
@@ -106,7 +108,9 @@ def quietest_levels(
     if not used.any():
         return found
     suspect = (found[..., -1] > HUM_RMS**2) | _about_white(found)
-    listen = (spread < QUIET_STD) & used.any(axis=0)[:, None] | (suspect.astype(np.float32) @ used > 0).T
+    listen = (spread < QUIET_STD) & used.any(axis=0)[:, None]
+    listen[listen] = _is_rough(data[listen])
+    listen |= (suspect.astype(np.float32) @ used > 0).T
     if listen.any():
         channels = np.full((*data.shape[:2], N_LEVELS), np.inf, dtype=np.float32)
         seconds = data[listen]
@@ -119,6 +123,16 @@ def quietest_levels(
             less = np.flatnonzero(power[of_node].min(axis=0) < own[:, node])
             found[less, node] = channels[least[less], less]
     return found
+
+
+def _is_rough(seconds: Float32Array) -> NDArray[np.bool_]:
+    """Tell in which seconds, (K, n), every fourth sample is nearly as far from the one before as from any other."""
+    some = seconds[:, ::4]
+    steps, around = np.diff(some, axis=1), some - some.mean(axis=1, keepdims=True)
+    square = np.einsum("kn,kn->k", around, around)
+    return np.asarray(
+        (np.einsum("kn,kn->k", steps, steps) > 2 * ROUGH * square) | (square < SILENT_RMS**2 * some.shape[1])
+    )
 
 
 def rough_spread(seconds: Float32Array) -> Float32Array:
