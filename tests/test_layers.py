@@ -13,8 +13,7 @@ LAYERS = (
     *("signal", "files", "text", "profiling", "errors"),
 )
 HEAVY = {
-    "torch": ("nn", "detect", "train", "archive.job", "archive.gpu"),
-    "triton": ("detect",),
+    "torch": ("nn.rest", "nn.gpu", "train", "archive.gpu"),
     "torch_geometric": ("train",),
     "typer": ("cli",),
     "rich": ("cli",),

@@ -1,4 +1,4 @@
-"""The network equals the paper's form on torch-geometric's own convolution, and its fast path equals itself."""
+"""The network equals the paper's form on torch-geometric's own convolution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from restcli.errors import UsageError
 from restcli.nn.config import RestConfig
 from restcli.nn.rest import Rest, join_networks, n_parameters
-from restcli.nn.windows import Inputs, Windows, run_windows
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
 
 
@@ -77,54 +76,6 @@ def test_training_form_on_torch_geometric_equals_inference_form() -> None:
     np.testing.assert_allclose(
         trained(x, adjacency, masked=False)[0].detach(), plain(x, adjacency, masked=False)[0].detach(), atol=1e-5
     )
-
-
-@pytest.mark.parametrize("variant", ["DS", "RS", "RM"])
-@pytest.mark.parametrize("with_missing", [False, True])
-def test_fast_windows_equal_the_definition(variant: str, with_missing: bool) -> None:
-    config = RestConfig(n_features=7, hidden=8, variant=variant, updates=3, n_types=2)
-    network, adjacency = _network(config), _adjacency(DOUBLE_BANANA)
-    n_seconds, length = 30, 9
-    x = torch.randn(1, n_seconds, 18, 7)
-    present = torch.ones(1, n_seconds, 18)
-    if with_missing:
-        present[0, 5:8, 3] = 0
-        present[0, :, 11] = 0
-        present[0, 12] = 0
-    with torch.no_grad():
-        projected = network.l1(x)[0].transpose(0, 1)
-        for last in (range(n_seconds), range(2, n_seconds, 3), range(20, 21)):
-            state = run_windows(network, Inputs(projected, present[0].T), adjacency, Windows(last, length))
-            fast = network.fc(state)[..., 0]
-            for column, second in enumerate(last):
-                part = slice(max(0, second - length + 1), second + 1)
-                slow = network(x[:, part], adjacency, present=present[:, part], masked=False)[0][0, -1]
-                np.testing.assert_allclose(fast[:, column], slow, atol=1e-5)
-
-
-@pytest.mark.parametrize("with_missing", [False, True])
-def test_fast_windows_apply_a_gate_as_the_definition_does(with_missing: bool) -> None:
-    config = RestConfig(n_features=7, hidden=8, variant="RM", updates=2)
-    network, adjacency = _network(config), _adjacency(DOUBLE_BANANA)
-    x, gate = torch.randn(20, 18, 7), (torch.rand(20, 18) < 0.5) * 2.0
-    present = (torch.rand(20, 18) < 0.7) * 1.0 if with_missing else None
-    with torch.no_grad():
-        projected = network.l1(x)
-        fast = run_windows(
-            network,
-            Inputs(projected.transpose(0, 1), None if present is None else present.T, gate.T),
-            adjacency,
-            Windows(range(4, 20, 5), 6),
-        )
-        for column, last in enumerate(range(4, 20, 5)):
-            state = None
-            for t in range(max(0, last - 5), last + 1):
-                here = None if present is None else present[t, None, :, None]
-                for _ in range(2):
-                    state = network.update(
-                        projected[t, None], state, adjacency, gate=gate[t, None, :, None], present=here
-                    )
-            np.testing.assert_allclose(fast[:, column], state[0], atol=1e-5)
 
 
 def test_missing_node_equals_smaller_graph() -> None:

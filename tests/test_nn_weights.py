@@ -65,17 +65,39 @@ def test_unknown_name_lists_the_shipped_ones() -> None:
         load_weights("no-such-weights")
 
 
-def test_other_format_version_is_refused(toy_weights: Path, tmp_path: Path) -> None:
-    content = toy_weights.read_bytes()
+def with_metadata(source: Path, path: Path, **changes: object) -> Path:
+    """Write a weights file whose metadata say something else."""
+    content = source.read_bytes()
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
-    meta = json.loads(header["__metadata__"]["restcli"])
-    header["__metadata__"]["restcli"] = json.dumps(meta | {"format_version": 99})
+    meta = json.loads(header["__metadata__"]["restcli"]) | changes
+    header["__metadata__"]["restcli"] = json.dumps({key: value for key, value in meta.items() if value is not None})
     text = json.dumps(header).encode()
-    path = tmp_path / "future.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
-    with pytest.raises(WeightsError, match="format version 99"):
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format_version": 99},
+        {"format_version": 1, "definition": None},  # windows of 14 s
+        {"format_version": 1},
+        {"definition": "windows"},
+        {"definition": None},
+    ],
+)
+def test_weights_of_another_definition_are_refused_with_the_remedy(
+    toy_weights: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    load_weights(with_metadata(toy_weights, tmp_path / "same.safetensors"))
+    path = with_metadata(toy_weights, tmp_path / "other.safetensors", **changes)
+    with pytest.raises(WeightsError, match="format version") as raised:
         load_weights(path)
+    text = str(raised.value)
+    assert f"has format version {changes.get('format_version', 2)}" in text
+    assert "definition carried-1" in text
+    assert "restcli train" in text
 
 
 def test_weights_of_another_computation_are_refused(toy_weights: Path) -> None:

@@ -15,33 +15,22 @@ from scipy.signal import butter, sosfilt
 from restcli.archive.cache import ScoreCache
 from restcli.detect.detector import Detector
 from restcli.detect.result import Result
-from restcli.detect.settings import Settings
-from restcli.detect.stream import Stream
+from restcli.detect.settings import Settings, fit_montage, needed_nodes
+from restcli.detect.scoring import Scorer
 from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
 from restcli.output.run_report import run_report
-from restcli.signal.features import Float32Array, transform
+from restcli.profiling import StageClock
+from restcli.signal.features import FeatureConfig, power_spectrum, transform
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, derive
-from restcli.signal.open_inputs import (
-    BANDS,
-    band_levels,
-    levels_of_seconds,
-    power_scale,
-    quietest_levels,
-    taper_and_ramp,
-    without_eeg,
-)
-from restcli.signal.quality import QUALITY_WORDS, Quality
+from restcli.signal.open_inputs import BANDS, HUM_BINS, Listener, band_levels, spread_back
+from restcli.signal.quality import QUALITY_WORDS, Quality, summarise
 
 Array = NDArray[np.float64]
 FS, SECONDS, OPEN = 200, 70, slice(20, 50)
+AHEAD, FOUND = 3, slice(27, 50)  # 10 of the 11 s up to the readout must have passed
 CLOCK = np.arange(SECONDS * FS) / FS
 WORDS = QUALITY_WORDS[Quality.NO_EEG]
-
-
-def node_levels(data: Float32Array, matrix: Float32Array) -> Float32Array:
-    nodes = matrix @ data
-    return quietest_levels(data, band_levels(nodes, transform(nodes, FS), sfreq=FS), matrix, sfreq=FS)
 
 
 def white(rms: float, seed: int = 1) -> Array:
@@ -105,28 +94,34 @@ HEADS: dict[str, Callable[[], Array]] = {
 }
 
 
-def without(data: Array) -> NDArray[np.bool_]:
-    montage = derive(ELECTRODES_19, DOUBLE_BANANA)
-    data32 = data.astype(np.float32)
-    levels = node_levels(data32, montage.matrix)
-    return without_eeg(levels, np.ones(levels.shape[:2], dtype=bool))
+def heard_open(data: Array) -> NDArray[np.bool_]:
+    """Tell what a readout knows to be open inputs, (T, N), of the 19 electrodes' signals."""
+    levels = levels_of(data)
+    return spread_back(Listener(levels.shape[1]).advance(levels, np.ones(levels.shape[:2], dtype=bool)), AHEAD)
+
+
+def levels_of(data: Array) -> NDArray[np.float32]:
+    seconds = data.astype(np.float32).reshape(len(data), -1, FS)
+    limits = np.zeros(seconds.shape[:2], dtype=np.float32)
+    return summarise(seconds, limits, derive(ELECTRODES_19, DOUBLE_BANANA).matrix, FeatureConfig()).levels
 
 
 @pytest.mark.parametrize("kind", OPEN_INPUTS)
-def test_an_outage_is_found_from_its_first_second_to_its_last(kind: str) -> None:
+def test_an_outage_is_found_from_its_eighth_second_to_its_last(kind: str) -> None:
     data, samples = eeg(15) + white(0.3, seed=9), slice(OPEN.start * FS, OPEN.stop * FS)
     data[:, samples] = np.broadcast_to(OPEN_INPUTS[kind](), data.shape)[:, samples]
-    found = without(data)
+    found = heard_open(data)
     # What is left over are nodes with much hum, which are known as drowned in it, and single seconds.
-    assert found[OPEN].mean() > 0.97
-    assert found[OPEN].mean(axis=0).min() > 0.6
-    assert not found[: OPEN.start].any()
-    assert not found[OPEN.stop :].any()
+    assert found[FOUND].mean() > 0.96
+    assert found[FOUND].mean(axis=0).min() > 0.6
+    assert not found[: OPEN.start + 6].any()
+    assert not found[OPEN.stop + 1 :].any()
+    assert found[OPEN.stop].mean() < 0.1
 
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_eeg_stays(kind: str) -> None:
-    assert not without(HEADS[kind]()).any()
+    assert not heard_open(HEADS[kind]()).any()
 
 
 @pytest.mark.parametrize("gain", [1, 1 / 4, 1 / 10])
@@ -137,17 +132,42 @@ def test_real_eeg_stays_when_it_is_small_or_lies_in_hum(example: Path, gain: flo
     clock = np.arange(data.shape[1]) / FS
     for mains in (0.0, 200.0):
         data += (mains * np.sin(2 * np.pi * 49.95 * clock)).astype(np.float32)
-        levels = node_levels(data, montage.matrix)
-        assert not without_eeg(levels, np.ones(levels.shape[:2], dtype=bool)).any()
+        seconds = data.reshape(len(data), -1, FS)
+        levels = summarise(seconds, np.zeros(seconds.shape[:2], np.float32), montage.matrix, FeatureConfig()).levels
+        assert not Listener(levels.shape[1]).advance(levels, np.ones(levels.shape[:2], dtype=bool)).any()
 
 
 def test_one_open_input_takes_its_nodes_along_and_no_others() -> None:
     data = eeg(15) + white(0.3, seed=9)
     for dead in (white(0.4)[0], hum(60)[:] + white(1)[0]):
         data[ELECTRODES_19.index("F7")] = dead
-        found = without(data)
+        found = heard_open(data)
         for node, column in zip(DOUBLE_BANANA, found.T, strict=True):
-            assert column.all() if "F7" in node.split("-") else not column.any()
+            assert column[7:].all() if "F7" in node.split("-") else not column.any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_listener_says_the_same_of_pieces(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data, samples = eeg(15) + white(0.3, seed=9), slice(OPEN.start * FS, OPEN.stop * FS)
+    data[:, samples] = (hum(90) * unlike() + white(2))[:, samples]
+    levels = levels_of(data)
+    good = rng.random(levels.shape[:2]) > 0.1 * seed
+    whole = Listener(levels.shape[1]).advance(levels, good)
+    assert not whole[~good].any()
+    assert whole[OPEN.start + 10 : OPEN.stop][good[OPEN.start + 10 : OPEN.stop]].mean() > 0.9
+    for cuts in (range(1, len(levels)), np.sort(rng.integers(0, len(levels) + 1, 8))):
+        listener = Listener(levels.shape[1])
+        parts = zip(np.split(levels, cuts), np.split(good, cuts), strict=True)
+        np.testing.assert_array_equal(np.concatenate([listener.advance(*part) for part in parts]), whole)
+
+
+def test_what_a_readout_knows_reaches_as_far_back_as_it_looks_ahead() -> None:
+    found = np.zeros((20, 2), dtype=bool)
+    found[9, 0] = found[0, 1] = True
+    for ahead in (0, 1, 3):
+        assert np.flatnonzero(spread_back(found, ahead)[:, 0]).tolist() == list(range(9 - ahead, 10))
+        assert np.flatnonzero(spread_back(found, ahead)[:, 1]).tolist() == [0]
 
 
 @pytest.fixture(scope="module")
@@ -155,11 +175,8 @@ def detector(toy_weights: Path) -> Detector:
     return Detector(load_weights(toy_weights), "cpu")
 
 
-def annotate(path: Path, detector: Detector, block_seconds: int = 300) -> Result:
-    again = Detector.__new__(Detector)
-    again.__dict__ |= detector.__dict__
-    again.engine = replace(detector.engine, backend=replace(detector.engine.backend, block_seconds=block_seconds))
-    return again.annotate(open_recording(path), Settings())
+def annotate(path: Path, detector: Detector) -> Result:
+    return detector.annotate(open_recording(path), Settings())
 
 
 @pytest.fixture(scope="module")
@@ -171,36 +188,29 @@ def unplugged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_open_inputs_are_not_scored_and_the_reason_is_given(unplugged: Path, detector: Detector) -> None:
     result = annotate(unplugged, detector)
-    scores, ahead = result.scores, detector.weights.look_ahead
-    lost = slice(OPEN.start - ahead, OPEN.stop)
-    assert np.isnan(scores.probability[lost]).all()
-    assert np.isnan(scores.by_node[lost]).all()
-    assert np.isfinite(scores.probability[: lost.start]).all()
-    assert np.isfinite(scores.probability[OPEN.stop : -ahead]).all()
+    scores, n_lost = result.scores, FOUND.stop - FOUND.start
+    assert detector.weights.look_ahead == AHEAD
+    assert np.isnan(scores.probability[FOUND]).all()
+    assert np.isnan(scores.by_node[FOUND]).all()
+    assert np.isfinite(scores.probability[: FOUND.start]).all()
+    assert np.isfinite(scores.probability[FOUND.stop : -AHEAD]).all()
     spans = [(span.start, span.stop) for span in scores.unscored if WORDS in span.reason]
-    assert spans == [(OPEN.start, OPEN.stop)]
-    assert {node: counts[WORDS] for node, counts in result.bad_seconds.items()} == dict.fromkeys(DOUBLE_BANANA, 30)
-    assert np.isnan(result.trend.amplitude[OPEN]).all()
+    assert spans == [(FOUND.start, FOUND.stop)]
+    assert {node: counts[WORDS] for node, counts in result.bad_seconds.items()} == dict.fromkeys(DOUBLE_BANANA, n_lost)
+    assert np.isnan(result.trend.amplitude[FOUND]).all()
+    assert np.isnan(result.trend.spectrum[FOUND]).all()
 
 
-def test_what_is_found_does_not_depend_on_blocks(unplugged: Path, detector: Detector) -> None:
-    whole, pieces = annotate(unplugged, detector), annotate(unplugged, detector, block_seconds=7)
-    np.testing.assert_array_equal(np.isnan(whole.scores.by_node), np.isnan(pieces.scores.by_node))
-    np.testing.assert_allclose(whole.scores.probability, pieces.scores.probability, atol=1e-5)
-    assert whole.bad_seconds == pieces.bad_seconds
-    assert whole.scores.unscored == pieces.scores.unscored
-
-
-def test_a_stream_drops_nodes_once_they_held_no_eeg_for_eleven_seconds(detector: Detector) -> None:
-    data = (eeg(15) + white(0.3, seed=9)).astype(np.float32)
-    data[:, OPEN.start * FS : OPEN.stop * FS] = white(0.4)[:, : (OPEN.stop - OPEN.start) * FS]
-    signal = derive(ELECTRODES_19, DOUBLE_BANANA).matrix @ data
-    stream = Stream(detector)
-    said = np.array([stream.push(signal[:, FS * t : FS * (t + 1)])[0] for t in range(SECONDS)])
-    known, ahead = np.isfinite(said), detector.weights.look_ahead
-    assert known[ahead : OPEN.start + 10].all()
-    assert not known[OPEN.start + 10 + 3 : OPEN.stop].any()
-    assert known[OPEN.stop + ahead :].all()
+@pytest.mark.parametrize("block_seconds", [1, 7, 23])
+def test_what_is_found_does_not_depend_on_blocks(unplugged: Path, detector: Detector, block_seconds: int) -> None:
+    recording, settings = open_recording(unplugged), Settings(threads=2)
+    montage = fit_montage(recording, detector.weights, settings)
+    scorer = Scorer(detector.engine, recording, montage, settings, StageClock())
+    one, other = scorer.score(), replace(scorer, block_seconds=block_seconds).score()
+    assert (one.codes[FOUND] == Quality.NO_EEG).all()
+    np.testing.assert_array_equal(one.codes, other.codes)
+    np.testing.assert_array_equal(one.present, other.present)
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
 
 
 def test_half_a_head_unplugged_leaves_the_mean_to_the_other_half(tmp_path: Path, detector: Detector) -> None:
@@ -208,7 +218,7 @@ def test_half_a_head_unplugged_leaves_the_mean_to_the_other_half(tmp_path: Path,
     left = [i for i, name in enumerate(ELECTRODES_19) if name[-1] in "1357"]
     data[left, OPEN.start * FS : OPEN.stop * FS] = (hum(150) + white(1))[left, : (OPEN.stop - OPEN.start) * FS]
     result = annotate(write_edf(tmp_path / "half.edf", data, FS), detector)
-    seconds = slice(OPEN.start, OPEN.stop - detector.weights.look_ahead)
+    seconds = slice(FOUND.start + 1, FOUND.stop)
     dead = [node[-1] in "1357" for node in DOUBLE_BANANA]
     assert np.isnan(result.scores.by_node[seconds][:, dead]).all()
     assert np.isfinite(result.scores.by_node[seconds][:, ~np.array(dead)]).all()
@@ -232,13 +242,17 @@ def test_a_gain_that_cannot_be_is_doubted_in_the_run_report_and_after_the_cache(
     assert restored.doubts == result.doubts
 
 
-def test_the_taper_in_the_spectrum_is_the_taper_in_time() -> None:
-    for length in (200, 201):
-        second = np.random.default_rng(0).standard_normal((3, 4, length)).cumsum(axis=-1).astype(np.float32)
-        taper, ramp = taper_and_ramp(length)
-        tapered = second * taper
-        tapered -= (tapered @ ramp)[..., None] * (ramp * taper)
-        power = np.abs(np.fft.rfft(tapered)) ** 2 * power_scale(length)
-        low, high = BANDS[1]
-        expected = power[..., low:high].mean(axis=-1)
-        np.testing.assert_allclose(levels_of_seconds(second)[..., 1], expected, rtol=1e-3)
+@pytest.mark.parametrize("length", [100, 200, 201, 256, 500])
+def test_the_taper_in_the_spectrum_is_the_taper_in_time(length: int) -> None:
+    seconds = np.random.default_rng(0).standard_normal((3, 4, length)).cumsum(axis=-1).astype(np.float32) / 4
+    transformed = transform(seconds)
+    found = band_levels(seconds, transformed, power_spectrum(transformed, length))
+    clock = np.arange(length)
+    taper, ramp = 0.5 - 0.5 * np.cos(2 * np.pi * clock / length), clock - length / 2
+    slope = (seconds * taper * ramp).sum(axis=-1) / (taper * ramp**2).sum()
+    power = np.abs(np.fft.rfft(taper * (seconds - slope[..., None] * ramp))) ** 2 * 2 / (length * (taper**2).sum())
+    for column, (low, high) in enumerate(BANDS):
+        np.testing.assert_allclose(found[..., column], power[..., low:high].mean(axis=-1), rtol=1e-3)
+    if length > 130:
+        hum_found = np.max([power[..., low:high].sum(axis=-1) for low, high in HUM_BINS], axis=0)
+        np.testing.assert_allclose(found[..., -1], hum_found, rtol=1e-3)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from restcli.signal.features import FeatureConfig
 from restcli.signal.montage import DOUBLE_BANANA
-from restcli.signal.quality import Quality, gain_doubts, judge, upper_band_limit
+from restcli.signal.quality import Quality, derive_seconds, gain_doubts, summarise, upper_band_limit
 
-SFREQ = 200.0
-CLOCK = np.arange(int(10 * SFREQ)) / SFREQ
-
-
-def sine(frequency: float, amplitude: float) -> np.ndarray:
-    return (amplitude * np.sin(2 * np.pi * frequency * CLOCK)).astype(np.float32)
+SFREQ = 200
+CLOCK = np.arange(10 * SFREQ) / SFREQ
 
 
-def codes_of(row: np.ndarray, saturated: float = 0.0) -> list[int]:
-    signal = np.asarray(row, dtype=np.float32)[None]
-    n_seconds = signal.shape[1] // 200
-    unity = np.ones((1, 1), np.float32)
-    *_, codes = judge(signal, np.full((1, n_seconds), saturated, np.float32), signal, unity, sfreq=SFREQ)
-    return [int(code) for code in codes[:, 0]]
+def sine(frequency: float, amplitude: float, sfreq: int = SFREQ) -> np.ndarray:
+    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(10 * sfreq) / sfreq)).astype(np.float32)
+
+
+def codes_of(row: np.ndarray, saturated: float = 0.0, sfreq: int = SFREQ) -> list[int]:
+    seconds = np.asarray(row, dtype=np.float32).reshape(1, -1, sfreq)
+    limits = np.full(seconds.shape[:2], saturated, np.float32)
+    summary = summarise(seconds, limits, np.ones((1, 1), np.float32), FeatureConfig())
+    return [int(code) for code in summary.codes[:, 0]]
 
 
 def test_quality_names_each_fault() -> None:
@@ -39,6 +39,48 @@ def test_quality_names_each_fault() -> None:
     # A violent but real discharge, and hum that does not hide the EEG, stay.
     assert set(codes_of(sine(3, 900))) == {Quality.GOOD}
     assert set(codes_of(sine(50, 60) + sine(10, 30))) == {Quality.GOOD}
+
+
+@pytest.mark.parametrize("sfreq", [128, 250, 256, 500, 1024])
+def test_faults_are_judged_alike_at_every_rate(sfreq: int) -> None:
+    eeg = sine(10, 20, sfreq) + sine(3, 20, sfreq)
+    assert set(codes_of(eeg, sfreq=sfreq)) == {Quality.GOOD}
+    for hum, code in ((155, Quality.MAINS), (130, Quality.GOOD)):  # 110 and 92 µV RMS
+        assert set(codes_of(sine(50, hum, sfreq) + eeg, sfreq=sfreq)) == {code}
+    for size, code in ((2050, Quality.ABSURD), (1950, Quality.GOOD)):
+        assert set(codes_of(sine(3, size, sfreq), sfreq=sfreq)) == {code}
+    for size, code in ((0.35, Quality.GOOD), (0.22, Quality.FLAT)):  # 0.25 and 0.16 µV RMS
+        assert set(codes_of(sine(5, size, sfreq), sfreq=sfreq)) == {code}
+    spike = eeg.copy()
+    spike[sfreq + 7] += 4100
+    assert codes_of(spike, sfreq=sfreq)[:3] == [Quality.GOOD, Quality.ABSURD, Quality.GOOD]
+
+
+def test_a_dead_or_missing_channel_is_told_of_its_nodes_and_of_no_others() -> None:
+    data = 20 * np.random.default_rng(0).standard_normal((4, 6, SFREQ)).astype(np.float32)
+    data[1, 2], data[1, 3, 7], saturated = 5.0, np.nan, np.zeros((4, 6), np.float32)
+    saturated[2, 4] = 0.2
+    matrix = np.array([[1, -1, 0, 0], [0, 1, -1, 0], [0, 0, 1, -1], [0, 0, 0, 1]], np.float32)
+    summary = summarise(data, saturated, matrix, FeatureConfig())
+    expected = np.zeros((6, 4), dtype=np.uint8)
+    expected[2, :2], expected[3, :2], expected[4, 1:3] = Quality.FLAT, Quality.MISSING, Quality.SATURATED
+    np.testing.assert_array_equal(summary.codes, expected)
+    wide = summary.widened([0, 2, 3, 5], 6)
+    np.testing.assert_array_equal(wide.codes[:, [0, 2, 3, 5]], expected)
+    assert (wide.codes[:, [1, 4]] == Quality.MISSING).all()
+    assert wide.logs.shape == (6, 6, 101) and np.isnan(wide.rms[:, [1, 4]]).all()
+
+
+def test_derivations_are_sums_of_channels_and_nothing_spreads_from_a_missing_one() -> None:
+    rng = np.random.default_rng(1)
+    data = rng.standard_normal((7, 5, 50)).astype(np.float32)
+    matrix = np.array([[1, -1, 0, 0, 0, 0, 0], [0, 0.5, 0.5, 0, 0, 0, -1], [0, 0, 0, 0, 0, 2, 0]], np.float32)
+    average = np.eye(7, dtype=np.float32)[:1] - np.float32(1 / 7)
+    whole = np.concatenate([matrix, average])
+    expected = np.einsum("nc,cts->tns", whole, data)
+    np.testing.assert_allclose(derive_seconds(data, whole), expected, atol=1e-5)
+    data[3, 2] = np.nan  # no node but the mean of all has it
+    np.testing.assert_allclose(derive_seconds(data, matrix), expected[:, :3], atol=1e-5)
 
 
 def test_steady_hum_is_judged_alike_in_every_second() -> None:
