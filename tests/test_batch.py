@@ -938,7 +938,7 @@ def test_only_scoring_takes_the_gpu(
     class OnGpu:
         """The detector of the CPU, said to be on a GPU."""
 
-        engine = SimpleNamespace(backend=SimpleNamespace(device=SimpleNamespace(type="cuda")))
+        engine = SimpleNamespace(device="cuda")
 
         def annotate(self, *args: Any, **kwargs: Any) -> Any:
             held.append(is_held())

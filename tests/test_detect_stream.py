@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from restcli.errors import RestError
 from restcli.events import Scores
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
-from restcli.nn.weights import DEFAULT_NAME, Calibration, load_weights
+from restcli.nn.weights import DEFAULT_NAME, load_weights
 from restcli.profiling import StageClock
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 from restcli.signal.quality import QUALITY_WORDS, Quality, Summary, summarise
@@ -32,7 +31,9 @@ def detector() -> Detector:
 
 
 def scorer_of(recording: Recording, detector: Detector, settings: Settings) -> Scorer:
-    return Scorer(detector.engine, recording, fit_montage(recording, detector.weights, settings), settings, StageClock())
+    return Scorer(
+        detector.engine, recording, fit_montage(recording, detector.weights, settings), settings, StageClock()
+    )
 
 
 def live(scorer: Scorer, detector: Detector) -> list[LiveScore | None]:
@@ -168,14 +169,18 @@ def test_gap_begins_anew(tmp_path: Path, detector: Detector, counts: int) -> Non
     assert np.isfinite(scores.probability).sum() == 27 + 27
 
 
-@pytest.mark.parametrize("smooth", [1, 5])
-def test_amplitude_is_weighed_alike(tmp_path: Path, toy_weights: Path, smooth: int) -> None:
-    calibration = Calibration(scale=0.8, bias=-0.3, amplitude=2.0, smooth=smooth)
-    weights = replace(load_weights(toy_weights), calibration=calibration, golden=())
-    recording = open_recording(write_edf(tmp_path / "a.edf", damaged(115, 200), 200))
-    _, scores = assert_live_equals_offline(recording, Detector(weights, "cpu"))
-    plain = Detector(replace(weights, calibration=replace(calibration, amplitude=0.0)), "cpu")
-    assert np.nanmax(np.abs(plain.annotate(recording).scores.probability - scores.probability)) > 0.05
+def test_amplitude_relative_to_the_past_is_known_on_both_sides_of_a_gap(tmp_path: Path, toy_weights: Path) -> None:
+    toy = Detector(load_weights(toy_weights), "cpu")
+    assert toy.weights.features.relative
+    labels = [f"EEG {name}-REF" for name in ELECTRODES_19]
+    onsets = [f"+{second}" for second in (*range(45), *range(60, 101))]
+    odd = EdfFile(labels, [200] * 19, n_records=86, kind="EDF+D", onsets=onsets, physical=[(-32000, 32000)] * 19)
+    recording = open_recording(odd.write(tmp_path / "loud.edf"))  # 10 times as loud as is usual
+    _, scores = assert_live_equals_offline(recording, toy)
+    tail = recording.read(range(19), 60, 101).astype(float)
+    alone = open_recording(write_edf(tmp_path / "tail.edf", tail, 200, limit=32000.0))
+    _, fresh = assert_live_equals_offline(alone, toy)
+    assert np.abs(scores.probability[60:98] - fresh.probability[:38]).max() > 1e-3  # the part before told what is usual
 
 
 def features_of(detector: Detector, summaries: list[Summary]) -> list[NDArray[np.float32]]:

@@ -38,7 +38,6 @@ def made_weights(*, std: float = 0.15, nodes: tuple[str, ...] = DOUBLE_BANANA, *
     return Weights("made", config, FEATURES, nodes, tensors, types=types)
 
 
-
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()

@@ -15,8 +15,8 @@ from scipy.signal import butter, sosfilt
 from restcli.archive.cache import ScoreCache
 from restcli.detect.detector import Detector
 from restcli.detect.result import Result
-from restcli.detect.settings import Settings, fit_montage, needed_nodes
 from restcli.detect.scoring import Scorer
+from restcli.detect.settings import Settings, fit_montage
 from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
 from restcli.output.run_report import run_report

@@ -58,7 +58,7 @@ def test_annotate_in_python(example: Path, call: str) -> None:
     "arguments",
     [
         ["annotate", "--plot", "none", "--device", "cpu"],
-        ["annotate", "--plot", "none", "--quiet"],
+        ["annotate", "--plot", "none", "--passes", "2"],
         ["info"],
     ],
 )
@@ -70,8 +70,6 @@ def test_command_line(example: Path, tmp_path: Path, arguments: list[str]) -> No
 
 
 def test_a_gpu_asked_for_brings_torch(example: Path) -> None:
-    code = (
-        "import sys, restcli\ntry:\n    restcli.annotate(sys.argv[1], device='cuda')\n"
-        "except restcli.UsageError as error:\n    assert 'torch sees no GPU' in str(error) or 'CUDA' in str(error)\nNone"
-    )
+    call = "restcli.annotate(sys.argv[1], device='cuda')"
+    code = f"import sys, restcli\ntry:\n    {call}\nexcept restcli.UsageError as error:\n    assert '--device' in str(error)\nNone"
     assert "torch" in loaded(code, str(example))

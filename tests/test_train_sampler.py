@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from train_examples import TINY, made_examples
+from train_examples import NODES, TINY, made_examples
 
-from restcli.signal.features import FeatureConfig, log_features
+from restcli.signal.features import FeatureConfig, log_features, rms_of_logs
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
 from restcli.train.sampler import Sampler, mirror_order
 from restcli.train.store import SEIZURE
@@ -37,13 +37,37 @@ def test_mirror_swaps_hemispheres_and_is_its_own_inverse() -> None:
     assert DOUBLE_BANANA[mirror_order(DOUBLE_BANANA)[0]] == "FP2-F8"
 
 
-def test_features_of_stored_logarithms_equal_features_of_spectra() -> None:
-    from restcli.signal.features import spectra
+def test_a_batch_holds_the_features_of_the_seconds_chosen() -> None:
+    """Nothing but a common gain is changed here: what is z-scored stays, and the amplitude moves alike everywhere."""
+    features = FeatureConfig(bands=((1, 13), (14, 20)))
+    examples = made_examples(n=1)
+    stretch = examples.stretches[0]
+    stretch.relative[:] = np.random.default_rng(3).normal(size=stretch.relative.shape)
+    plain = replace(TINY.augmentation, drop=0.0, mirror=0.0)
+    config = replace(TINY.network, n_features=features.n_features)
+    settings = replace(TINY, features=features, config=config, augmentation=plain, chunk=stretch.seconds)
+    logs = stretch.spectra.astype(np.float32)
+    expected = log_features(logs, rms_of_logs(logs, features), stretch.relative, features)
+    batch = Sampler(examples, settings).batch(0)
+    assert batch.x.shape == (TINY.batch, stretch.seconds, len(NODES), 22)
+    for x in batch.x.numpy():
+        np.testing.assert_allclose(x[..., :20], expected[..., :20], atol=1e-3)
+        np.testing.assert_array_equal(x[..., 21], stretch.relative)
+        gain = x[..., 20] - expected[..., 20]
+        np.testing.assert_allclose(gain, gain[0, 0], atol=1e-3)
 
-    magnitude = np.exp(np.random.default_rng(0).normal(2, 1, (5, 3, 101))).astype(np.float32)
-    for config in (
-        FeatureConfig(),
-        FeatureConfig(bands=((0, 99),), amplitude=False),
-        FeatureConfig(bands=((1, 13), (14, 40))),
-    ):
-        np.testing.assert_allclose(log_features(np.log(magnitude), config), spectra(magnitude, config), atol=1e-5)
+
+def test_mirrored_chunks_are_mirrored_whole() -> None:
+    examples = made_examples(n=1)
+    stretch, order = examples.stretches[0], mirror_order(NODES)
+    stretch.relative[:] = np.arange(len(NODES)) / 10
+    stretch.spectra[..., 7] = np.arange(len(NODES))
+    stretch.present[:, 0] = 0
+    features = FeatureConfig(bands=((1, 20),))
+    how = replace(TINY.augmentation, drop=0.0, mirror=1.0, gain=0.0)
+    config = replace(TINY.network, n_features=features.n_features)
+    settings = replace(TINY, features=features, config=config, augmentation=how, chunk=stretch.seconds)
+    batch, logs = Sampler(examples, settings).batch(0), stretch.spectra.astype(np.float32)
+    expected = log_features(logs, rms_of_logs(logs, features), stretch.relative, features)[:, order]
+    np.testing.assert_allclose(batch.x[0].numpy(), expected, atol=1e-5)
+    np.testing.assert_array_equal(batch.present[0].numpy(), stretch.present[:, order])

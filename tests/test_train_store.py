@@ -22,7 +22,9 @@ def _gather(data: list[str], settings: TrainSettings, cache: Path) -> Examples:
 
 
 def test_a_recording_is_in_the_store_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    piece = Stretch(np.ones((5, 2, 100), np.float16), np.ones((5, 2), np.uint8), np.arange(5, dtype=np.int8))
+    shape = (5, 2)
+    relative = np.full(shape, 0.5, np.float32)
+    piece = Stretch(np.ones((*shape, 100), np.float16), np.ones(shape, np.uint8), relative, np.arange(5, dtype=np.int8))
     one, two, none = (Task(name, "made", name) for name in ("one", "two", "none"))
     store = Store(tmp_path, ("A", "B"))
     for task, stretches in ((one, [piece]), (two, [piece, piece]), (none, [])):
@@ -35,6 +37,7 @@ def test_a_recording_is_in_the_store_whole_or_not_at_all(tmp_path: Path, monkeyp
     ]
     assert examples.labels().tolist() == [0, 1, 2, 3, 4] * 3
     assert all((stretch.spectra == 1).all() and (stretch.present == 1).all() for stretch in examples.stretches)
+    assert all((stretch.relative == 0.5).all() for stretch in examples.stretches)
 
     def interrupt(_descriptor: int) -> None:
         raise KeyboardInterrupt
@@ -58,6 +61,8 @@ def test_simulated_examples_are_kept_and_do_not_depend_on_workers(tmp_path: Path
     for one, *others in zip(first.stretches, again.stretches, apart.stretches, strict=True):
         assert all(np.array_equal(one.spectra, other.spectra) for other in others)
         assert all(np.array_equal(one.labels, other.labels) for other in others)
+        assert all(np.array_equal(one.relative, other.relative) for other in others)
+        assert one.relative.std() > 0
     assert first.summary()["simulated"]["recordings"] == len({e.task.key for e in first.items})
 
 

@@ -9,19 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from train_examples import FEATURES, NODES, TINY, made_examples
+from train_examples import FEATURES, TINY, made_examples
 
 from restcli.errors import OutputError, UsageError, WeightsError
 from restcli.nn.config import RestConfig
 from restcli.nn.golden import golden_logits
-from restcli.nn.rest import join_networks
+from restcli.nn.network import Network, memory_of
 from restcli.nn.weights import load_weights
-from restcli.signal.montage import electrode_graph
 from restcli.train.loop import build_network
 from restcli.train.settings import TrainSettings, adopt
 from restcli.train.store import SEIZURE
-from restcli.train.traces import Reader
-from restcli.train.training import train
+from restcli.train.training import _reader, train
 from restcli.train.types import fit_types
 from restcli.train.validation import confusion_of_types
 
@@ -92,10 +90,10 @@ def test_types_are_fitted_on_the_joint_states_of_members() -> None:
             stretch.spectra[stretch.labels == SEIZURE + 1 + k, :, 8 + 3 * k] += 6
     config = RestConfig(n_features=21, hidden=6, n_types=4)
     networks = [build_network(replace(TINY, config=config, seed=seed)).eval() for seed in range(2)]
-    adjacency = torch.from_numpy(electrode_graph(NODES).adjacency)
+    settings = replace(TINY, config=config, look_ahead=1)
     before = [network.fc.weight.detach().clone() for network in networks]
-    fit_types(networks, Reader(join_networks(networks), adjacency, FEATURES, window=6, look_ahead=1), examples)
-    traces = Reader(join_networks(networks), adjacency, FEATURES, window=6, look_ahead=1).traces(examples)
+    fit_types(networks, _reader(networks, settings), examples)
+    traces = _reader(networks, settings).traces(examples.stretches)
     table = confusion_of_types(traces, 4)
     assert table.sum() > 4
     assert np.trace(table) > 0.9 * table.sum()
@@ -103,21 +101,15 @@ def test_types_are_fitted_on_the_joint_states_of_members() -> None:
         torch.testing.assert_close(network.fc.weight, weight)
 
 
-def test_card_tells_both_priors_of_the_usual_amplitude(tmp_path: Path, cache: Path) -> None:
-    """Stretches of 40 s are parts of long recordings: calibrated with 20 s at 15 µV, used with 90 s."""
-    made = train(["sim:"], tmp_path, replace(TINY, cache=cache, recordings=12, fusion=2.0))
-    metrics = made.weights.metrics
-    assert made.weights.calibration.prior_seconds == 90.0
-    assert metrics["calibrated_with_prior"] == 20.0
-    assert metrics["validation"]["brier"] != metrics["validation_in_use"]["brier"]
-    told = made.card.read_text()
-    assert "mix 20 s at 15 µV" in told
-    assert "in use 90 s" in told
-    assert metrics["intervals"]["mean_width"] > 0
+def test_weights_remember_for_as_long_as_was_measured_and_the_card_says_so(tmp_path: Path, cache: Path) -> None:
+    made = train(["sim:"], tmp_path, replace(TINY, cache=cache, recordings=12))
+    assert made.weights.memory == memory_of(Network.of(made.weights), FEATURES.n_features)
+    assert f"forgets within {made.weights.memory} s" in made.card.read_text()
+    assert made.weights.metrics["intervals"]["mean_width"] > 0
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
-    for bad in ({"smooth": 4}, {"loss": "hinge"}, {"steps": 0}, {"look_ahead": 14}, {"device": "tpu"}, {"folds": 1}):
+    for bad in ({"loss": "hinge"}, {"steps": 0}, {"look_ahead": 12}, {"device": "tpu"}, {"folds": 1}):
         with pytest.raises(UsageError):
             replace(TINY, **bad)
     with pytest.raises(UsageError, match="unknown split"):
@@ -165,8 +157,7 @@ def test_fine_tuning_takes_nodes_features_and_seconds_from_the_weights(tmp_path:
     paper = load_weights("rest-paper")
     settings = adopt(TrainSettings(start_from="rest-paper"))
     assert (settings.nodes, settings.features, settings.network) == (paper.nodes, paper.features, paper.config)
-    assert (settings.window, settings.look_ahead) == (paper.window, paper.look_ahead)
-    assert settings.fusion == paper.calibration.amplitude
+    assert settings.look_ahead == paper.look_ahead
     assert adopt(settings) == settings
     result = train(["sim:"], tmp_path, replace(settings, recordings=12, seconds=30.0, steps=1, folds=2))
     assert result.weights.nodes == paper.nodes

@@ -7,16 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from train_examples import TINY
+from train_examples import TINY, made_examples
 
 from restcli.detect.rule import to_events
 from restcli.evaluation.files import evaluate
 from restcli.evaluation.scoring import Tally
 from restcli.events import Event, EventRule, Events
 from restcli.nn.weights import Calibration
+from restcli.signal.features import log_features, rms_of_logs
+from restcli.signal.montage import electrode_graph
 from restcli.train.loop import build_network
 from restcli.train.store import BACKGROUND, SEIZURE, UNKNOWN
-from restcli.train.traces import Trace, gates
+from restcli.train.traces import Trace
+from restcli.train.training import _reader
 from restcli.train.validation import (
     as_scores,
     choose_rule,
@@ -29,12 +32,12 @@ from restcli.train.validation import (
 
 def _trace(logit: list[float], labels: list[int]) -> Trace:
     return Trace(
-        np.array(logit, np.float32),
-        np.full(len(logit), 15, np.float32),
-        None,
-        np.array(labels, dtype=np.int8),
-        np.array(labels) >= SEIZURE,
-        np.zeros((len(logit), 10)),
+        logit=np.array(logit, np.float32),
+        amplitude=np.full(len(logit), 15, np.float32),
+        types=None,
+        labels=np.array(labels, dtype=np.int8),
+        marks=np.array(labels) >= SEIZURE,
+        bands=np.zeros((len(logit), 10)),
     )
 
 
@@ -43,7 +46,7 @@ def test_calibration_corrects_overconfidence() -> None:
     logit = rng.normal(0, 2, 4000)
     ictal = rng.random(4000) < 1 / (1 + np.exp(-(0.5 * logit - 1)))
     trace = _trace(list(logit), list(ictal.astype(int) * SEIZURE))
-    calibration = fit_calibration([trace], Calibration())
+    calibration = fit_calibration([trace])
     assert calibration.scale == pytest.approx(0.5, abs=0.08)
     assert calibration.bias == pytest.approx(-1, abs=0.15)
 
@@ -104,12 +107,35 @@ def test_intervals_are_measured_by_what_they_tell() -> None:
 
 
 def test_masked_passes_differ_from_each_other_and_repeat() -> None:
-    network = build_network(TINY)
-    masks, again = ([gate.numpy() for gate in gates(network, torch.zeros(18, 400, 6), 3)] for _ in range(2))
-    rate = network.config.fire_rate
-    for number, mask in enumerate(masks):
-        assert mask.shape == (18, 400)
-        np.testing.assert_array_equal(mask, again[number])
-        np.testing.assert_allclose(np.unique(mask), [0, 1 / rate])
-        assert mask.mean() == pytest.approx(1, abs=0.1)
-        assert not any(np.array_equal(mask, other) for other in masks[:number])
+    stretches = made_examples(n=3).stretches
+    reader = _reader([build_network(TINY).eval()], TINY)
+    traces, again = (reader.traces(stretches, n_passes=3) for _ in range(2))
+    for one, other in zip(traces, again, strict=True):
+        assert one.passes is not None and other.passes is not None
+        assert one.passes.shape == (stretches[0].seconds, 3)
+        np.testing.assert_array_equal(one.passes, other.passes)
+        known = np.isfinite(one.logit)
+        assert (np.isfinite(one.passes).all(axis=1) == known).all()
+        for k in range(3):
+            assert not any(np.array_equal(one.passes[known, k], one.passes[known, j]) for j in range(k))
+            assert not np.array_equal(one.passes[known, k], one.logit[known])
+
+
+def test_a_trace_says_what_the_definition_says() -> None:
+    stretches = made_examples(n=4).stretches
+    stretches[1].present[10:14, :12] = 0  # too few nodes
+    stretches[2].present[:, 5] = 0
+    network = build_network(TINY).eval()
+    traces = _reader([network], TINY).traces(stretches)
+    adjacency = torch.from_numpy(electrode_graph(TINY.nodes).adjacency)
+    for stretch, trace in zip(stretches, traces, strict=True):
+        logs, here = stretch.spectra.astype(np.float32), stretch.present.astype(np.float32)
+        x = log_features(logs, rms_of_logs(logs, TINY.features), stretch.relative, TINY.features) * here[..., None]
+        with torch.no_grad():
+            logits, _ = network(torch.from_numpy(x)[None], adjacency, present=torch.from_numpy(here)[None])
+        mean = (logits[0].numpy() * here).sum(axis=1) / here.sum(axis=1)
+        usable, ahead = here.sum(axis=1) >= 8, TINY.look_ahead
+        expected = np.where(usable[:-ahead] & usable[ahead:], mean[ahead:], np.nan)
+        np.testing.assert_allclose(trace.logit[:-ahead], expected, atol=1e-4)
+        assert np.isnan(trace.logit[-ahead:]).all()
+        np.testing.assert_array_equal(trace.labels, np.where(usable, stretch.labels, UNKNOWN))

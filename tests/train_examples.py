@@ -11,7 +11,7 @@ from restcli.train.settings import TrainSettings
 from restcli.train.store import SEIZURE, Example, Examples, Stretch, Task
 
 NODES = DOUBLE_BANANA
-FEATURES = FeatureConfig(bands=((1, 20),))
+FEATURES = FeatureConfig(bands=((1, 20),), relative=False)
 TINY = TrainSettings(
     features=FEATURES,
     config=RestConfig(n_features=21, hidden=6, n_types=4),
@@ -30,7 +30,9 @@ def made_examples(n: int = 8, seconds: int = 40) -> Examples:
     spectra = np.random.default_rng(0).normal(0, 1, (n, seconds, len(NODES), 100)).astype(np.float16)
     items = []
     for i in range(n):
-        stretch = Stretch(spectra[i], np.ones((seconds, len(NODES)), np.uint8), np.zeros(seconds, np.int8))
+        shape = (seconds, len(NODES))
+        quiet = np.zeros(seconds, np.int8)
+        stretch = Stretch(spectra[i], np.ones(shape, np.uint8), np.zeros(shape, np.float32), quiet)
         if i % 2 == 0:
             stretch.spectra[seconds // 2 :, :, 5] += 6
             stretch.labels[seconds // 2 :] = SEIZURE + 1 + (i // 2) % 4
