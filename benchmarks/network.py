@@ -94,8 +94,9 @@ def _networks(device: torch.device, repeats: int) -> Rows:
 
 
 def _day(repeats: int) -> Rows:
-    """Time the shipped network through a day: the state carried in chunks with a warm-up, as `restcli annotate` does."""
-    network, memory = Network.of(weights := load_weights("rest-default")), weights.memory
+    """Time the shipped network through a day: lanes of 300 s with a warm-up, as `restcli annotate` runs them."""
+    weights = load_weights("rest-default")
+    network, memory = Network.of(weights), weights.memory
     n_lanes, length = 24, 300
     shape = (length + memory, len(weights.nodes), n_lanes)
     rng = np.random.default_rng(0)
