@@ -59,10 +59,10 @@ def offline(scorer: Scorer, detector: Detector) -> tuple[Timeline, Scores]:
 
 
 def assert_live_equals_offline(
-    recording: Recording, detector: Detector, settings: Settings = Settings()
+    recording: Recording, detector: Detector, settings: Settings | None = None
 ) -> tuple[Timeline, Scores]:
     """Compare probabilities, what was not scored and why, and what was wrong with each node."""
-    scorer = scorer_of(recording, detector, settings)
+    scorer = scorer_of(recording, detector, settings or Settings())
     said = live(scorer, detector)
     timeline, scores = offline(scorer, detector)
     judged = (timeline.to_end >= detector.weights.look_ahead) & ~timeline.in_gap

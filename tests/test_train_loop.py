@@ -151,4 +151,4 @@ def test_rate_rises_then_falls() -> None:
 def test_default_network_is_a_rest() -> None:
     assert n_parameters(build_network(TrainSettings())) < 10_000
     with pytest.raises(UsageError, match="fewer than 10000"):
-        build_network(TrainSettings(config=RestConfig(n_features=41, hidden=64)))
+        build_network(TrainSettings(config=RestConfig(n_features=42, hidden=64)))

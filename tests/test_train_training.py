@@ -189,7 +189,7 @@ def test_other_faults_are_found_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have no official split"):
         train(["sim:"], tmp_path, TrainSettings(split="official"))
     with pytest.raises(UsageError, match="fewer than 10000"):
-        train(["sim:"], tmp_path, TrainSettings(config=RestConfig(n_features=41, hidden=64)))
+        train(["sim:"], tmp_path, TrainSettings(config=RestConfig(n_features=42, hidden=64)))
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="the folder cannot be made"):
         train(["sim:"], tmp_path / "file" / "runs", TrainSettings())
