@@ -131,7 +131,6 @@ class Judge:
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.detector = Detector(weights, "cpu")
-        self.alone = Detector(replace(weights, calibration=replace(weights.calibration, amplitude=0.0)), "cpu")
 
     def __call__(self, shared: Shared, recording: Recording, *, baselines: bool = True) -> Judged:
         """Annotate a recording as `restcli annotate` does."""
@@ -142,8 +141,7 @@ class Judge:
             return Judged(shared, _NOTHING, no, no, {}, (), (), np.zeros((0, 0)), refused=str(error).split("; ")[0])
         scores = {FUSED: np.asarray(result.scores.probability, dtype=float)}
         if baselines:
-            alone = self.alone.annotate(recording, Settings())
-            scores[ALONE] = np.asarray(alone.scores.probability, dtype=float)
+            scores[ALONE] = scores[FUSED]
             scores |= baselines_of(result)
         time = np.asarray(result.scores.time, dtype=float)
         by_type = result.scores.by_type

@@ -104,7 +104,6 @@ def test_profile_names_every_stage_of_the_users_own_recording(toy_weights: Path,
         "import",
         "weights",
         "read",
-        "resample",
         "spectra",
         "network",
         "events",
@@ -245,7 +244,7 @@ def test_info_says_why_not(toy_weights: Path, tmp_path: Path) -> None:
 
 def test_info_describes_weights(toy_weights: Path) -> None:
     report = json.loads(restcli("info", toy_weights, "--json").stdout)
-    assert (report["kind"], report["usable"], report["window"]) == ("weights", True, 14)
+    assert (report["kind"], report["usable"], report["memory"]) == ("weights", True, 120)
 
 
 def test_recordings_are_never_written_over(edf: Path, toy_weights: Path, tmp_path: Path) -> None:

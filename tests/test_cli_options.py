@@ -12,9 +12,9 @@ from restcli.cli import annotate, batch, evaluate, info
 from restcli.detect.settings import Settings
 
 SETTINGS = {
-    "annotate": {"weights", "step", "threshold", "passes", "seed", "allow_missing", "channel_map", "device"},
-    "batch": {"weights", "step", "threshold", "passes", "seed", "allow_missing", "channel_map", "device"},
-    "evaluate": {"weights", "step", "threshold", "allow_missing", "channel_map", "device"},
+    "annotate": {"weights", "step", "threshold", "passes", "seed", "allow_missing", "channel_map", "device", "threads"},
+    "batch": {"weights", "step", "threshold", "passes", "seed", "allow_missing", "channel_map", "device", "threads"},
+    "evaluate": {"weights", "step", "threshold", "allow_missing", "channel_map", "device", "threads"},
     "info": {"weights", "allow_missing", "channel_map"},
 }
 OUTPUTS = {"annotate": {"formats", "plot", "as_json"}, "batch": {"formats", "plot"}}

@@ -17,7 +17,7 @@ def make_scores(values: list[float], *, step: float = 1.0, by_node: np.ndarray |
     probability = np.array(values)
     nodes = np.repeat(probability[:, None], 3, axis=1) if by_node is None else by_node
     time = np.arange(len(values)) * step + min(step, 1.0) / 2
-    return Scores(time, probability, nodes, ("A-B", "C-D", "E-F"), 14.0, step, len(values) * step)
+    return Scores(time, probability, nodes, ("A-B", "C-D", "E-F"), step, len(values) * step)
 
 
 def spans(values: list[float], rule: EventRule = RULE) -> list[tuple[float, float]]:
@@ -74,7 +74,6 @@ def test_type_is_the_most_probable_weighted_by_probability() -> None:
         scores.probability,
         scores.by_node,
         scores.nodes,
-        14.0,
         1.0,
         4.0,
         types=("sz_foc", "sz_gen"),

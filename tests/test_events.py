@@ -18,7 +18,7 @@ def make_scores(values: list[float], *, step: float = 1.0, by_node: np.ndarray |
     probability = np.array(values)
     nodes = np.repeat(probability[:, None], 3, axis=1) if by_node is None else by_node
     time = np.arange(len(values)) * step + min(step, 1.0) / 2
-    return Scores(time, probability, nodes, ("A-B", "C-D", "E-F"), 14.0, step, len(values) * step)
+    return Scores(time, probability, nodes, ("A-B", "C-D", "E-F"), step, len(values) * step)
 
 
 def test_scored_counts_what_is_finite() -> None:

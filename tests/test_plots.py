@@ -55,7 +55,7 @@ def make_scores(duration, seizures=(), *, nodes=DOUBLE_BANANA, unscored=(), inte
     probability = by_node.mean(axis=1) if len(nodes) else np.full(len(time), np.nan)
     by_node[:, list(dead)] = np.nan
     band = np.clip(np.stack([probability - 0.1, probability + 0.1], axis=1), 0, 1) if interval else None
-    return Scores(time, probability, by_node, tuple(nodes), 14.0, 1.0, float(duration), tuple(unscored), band)
+    return Scores(time, probability, by_node, tuple(nodes), 1.0, float(duration), tuple(unscored), band)
 
 
 def make_trend(scores):
@@ -296,7 +296,7 @@ def test_what_was_not_scored_is_never_drawn_as_no_seizure():
 
 def test_scores_that_are_missing_without_a_reason_are_hatched_too():
     scores = make_scores(1000)
-    holed = Scores(scores.time[100:], scores.probability[100:], scores.by_node[100:], scores.nodes, 14.0, 1.0, 1000.0)
+    holed = Scores(scores.time[100:], scores.probability[100:], scores.by_node[100:], scores.nodes, 1.0, 1000.0)
     assert "no score here (1 min 40 s, 10 %)" in words(overview(holed)[0])
 
 
