@@ -138,7 +138,7 @@ def test_memory_is_as_long_as_the_past_is_felt() -> None:
     quick, slow = made_weights(std=0.02), made_weights(std=0.02)
     for tensor in (slow.tensors["l2.weight"],):
         tensor[:] = 0.97 * np.eye(6)
-    lengths = [memory_of(Network.of(weights), FEATURES.n_features) for weights in (quick, slow)]
+    lengths = [memory_of(Network.of(weights), FEATURES) for weights in (quick, slow)]
     assert lengths[0] == 30
     assert 240 <= lengths[1] < 600  # 0.97 ** 400 is 5e-6
     x = RNG.standard_normal((1200, N, 2, FEATURES.n_features), dtype=np.float32)

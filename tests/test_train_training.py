@@ -103,7 +103,7 @@ def test_types_are_fitted_on_the_joint_states_of_members() -> None:
 
 def test_weights_remember_for_as_long_as_was_measured_and_the_card_says_so(tmp_path: Path, cache: Path) -> None:
     made = train(["sim:"], tmp_path, replace(TINY, cache=cache, recordings=12))
-    assert made.weights.memory == memory_of(Network.of(made.weights), FEATURES.n_features)
+    assert made.weights.memory == memory_of(Network.of(made.weights), FEATURES)
     assert f"forgets within {made.weights.memory} s" in made.card.read_text()
     assert made.weights.metrics["intervals"]["mean_width"] > 0
 

@@ -74,10 +74,11 @@ def fault_of(engine: Engine) -> str:
     )
     some = (rng.random(shape) > 0.2).astype(np.float32)
     begins = np.arange(shape[2]) * 2
+    begun = np.broadcast_to((np.arange(shape[0])[:, None] >= begins)[:, None], shape)
     try:
         for present, gate in ((np.ones(shape, np.float32), None), (some, None), (some, some * np.float32(1.5))):
             lanes = Lanes(projected, present, begins, gate)
-            off = float(np.abs(engine.scan(lanes) - scan(engine.network, lanes)).max())
+            off = float(np.abs(engine.scan(lanes) - scan(engine.network, lanes))[begun].max())
             if not off <= GOLDEN_TOLERANCE:  # NaN must not pass
                 return f"it computes other values than the CPU, {off:.2g} off"
     except Exception as error:  # drivers raise whatever the tools they call raise

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import WeightsError
+from restcli.nn.config import RestConfig
 from restcli.nn.weights import Weights
+from restcli.signal.features import (
+    REFERENCE_RATE,
+    FeatureConfig,
+    log_features,
+    log_magnitude,
+    mean_log,
+    rms,
+    spectra,
+)
 from restcli.signal.montage import electrode_graph
+from restcli.signal.usual import UsualAmplitude
 
 FloatArray = NDArray[np.float32]
 
@@ -39,10 +50,7 @@ class Network:
         """Join the members of weights; `WeightsError` if the parameters do not fit the configuration."""
         try:
             network = cls.joined(weights.by_member(), weights.nodes, weights.config.inference_updates)
-            n_features, hidden = weights.features.n_features, weights.config.hidden * weights.config.members
-            fits = network.projection.shape == (n_features, hidden) and weights.config.n_features == n_features
-            fits &= network.readout.shape == (hidden, 1 + weights.config.n_types)
-            fits &= network.first.shape == network.second.shape == (2 * hidden, hidden)
+            fits = network.fits(weights.features.n_features, weights.config)
         except (KeyError, IndexError, ValueError):
             fits = False
         if not fits:
@@ -76,6 +84,20 @@ class Network:
             readout_bias=np.mean([np.concatenate([m[f"{r}.bias"] for r in readouts]) for m in members], axis=0),
             updates=updates,
         )
+
+    def fits(self, n_features: int, config: RestConfig) -> bool:
+        """Tell whether the parameters have the shapes that a configuration asks for."""
+        h, outputs = config.hidden * config.members, 1 + config.n_types
+        shapes = {
+            (n_features, h): [self.projection],
+            (h, h): [self.carry],
+            (2 * h, h): [self.first, self.second],
+            (h,): [self.carry_bias, self.first_bias, self.second_bias],
+            (h, outputs): [self.readout],
+            (outputs,): [self.readout_bias],
+        }
+        right = all(array.shape == shape for shape, arrays in shapes.items() for array in arrays)
+        return right and config.n_features == n_features
 
     @property
     def hidden(self) -> int:
@@ -191,17 +213,35 @@ _TOLERANCE = 1e-5
 _MEMORIES = (30, 60, 90, 120, 180, 240, 360, 600)
 
 
-def memory_of(network: Network, n_features: int) -> int:
+def memory_of(network: Network, features: FeatureConfig) -> int:
     """Return how many seconds of signal must come before a second so that nothing earlier moves its logits by 1e-5.
 
-    Measured on standard normal inputs; the largest number tried is returned where none is enough.
+    Measured on noise with and without slow waves, on one second repeated, which is forgotten most slowly, and with
+    absent nodes. As other signals may be forgotten more slowly, it is the next larger of the numbers tried.
     """
     longest, after = _MEMORIES[-1], 30
-    rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((2 * longest + after, len(network.adjacency), n_features), dtype=np.float32)
     begins = np.array([0, *(2 * longest - memory for memory in _MEMORIES)])
-    projected = np.repeat(network.project(inputs)[:, :, None], len(begins), axis=2)
-    logits = scan(network, Lanes(projected, np.ones(projected.shape[:3], dtype=np.float32), begins))[2 * longest :]
-    off = np.abs(logits - logits[:, :, :1]).max(axis=(0, 1, 3))[1:]
-    enough = [memory for memory, found in zip(_MEMORIES, off, strict=True) if found <= _TOLERANCE]
+    worst = np.zeros(len(_MEMORIES))
+    for seconds, present in _test_signals(2 * longest + after, len(network.adjacency)):
+        power = spectra(seconds)
+        logs = log_magnitude(power, features)
+        relative = UsualAmplitude(seconds.shape[1]).advance(mean_log(logs), present)
+        inputs = log_features(logs, rms(power, features), relative, features) * present[..., None]
+        projected = np.repeat(network.project(inputs)[:, :, None], len(begins), axis=2)
+        masks = np.repeat(present.astype(np.float32)[..., None], len(begins), axis=2)
+        logits = scan(network, Lanes(projected, masks, begins))[2 * longest :]
+        worst = np.maximum(worst, np.abs(logits - logits[:, :, :1]).max(axis=(0, 1, 3))[1:])
+    enough = [larger for larger, found in zip(_MEMORIES[1:], worst, strict=False) if found <= _TOLERANCE]
     return enough[0] if enough else longest
+
+
+def _test_signals(n_seconds: int, n_nodes: int) -> Iterator[tuple[FloatArray, NDArray[np.bool_]]]:
+    """Yield seconds of 200 samples, (T, N, 200) in µV, and which nodes are present."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((n_seconds, n_nodes, REFERENCE_RATE), dtype=np.float32)
+    walk = np.cumsum(3 * noise, axis=-1)
+    everywhere, some = np.ones((n_seconds, n_nodes), dtype=bool), np.ones((n_seconds, n_nodes), dtype=bool)
+    some[:, ::7] = False
+    for signal in (15 * noise, walk, np.broadcast_to(walk[:1], walk.shape)):
+        for present in (everywhere, some):
+            yield signal, present

@@ -105,17 +105,13 @@ def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array,
 def derive_seconds(data: Float32Array, matrix: Float32Array) -> Float32Array:
     """Return the nodes' seconds, (C, T, n) to (T, N, n); a missing channel leaves nodes without it alone."""
     seconds = np.empty((data.shape[1], len(matrix), data.shape[2]), dtype=np.float32)
-    common = None  # of nodes that are referenced to a mean of many
     for node, row in enumerate(matrix):
         first, *others = np.flatnonzero(row).tolist()
-        if len(others) > 3:
-            common = np.nan_to_num(data).reshape(len(data), -1) if common is None else common
-            seconds[:, node] = (row @ common).reshape(data.shape[1:])
-            continue
         out = seconds[:, node]
         if len(others) == 1 and row[first] == 1 and row[others[0]] == -1:
             np.subtract(data[first], data[others[0]], out=out)
             continue
+        # No matrix product: it would add up in an order that depends on how many seconds there are.
         np.multiply(data[first], row[first], out=out)
         for channel in others:
             out += row[channel] * data[channel]

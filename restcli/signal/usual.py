@@ -38,7 +38,8 @@ class UsualAmplitude:
             part -= np.where(good[start:stop], self.level, part)
             rise = np.minimum(part, np.float32(LARGEST_RISE)) / np.minimum(self.n_seconds + FIRST_RISE, RISE)
             fall = part / np.minimum(self.n_seconds + FIRST_FALL, FALL)
-            self._step += np.where(part > 0, rise, fall).sum(axis=0, dtype=np.float32)
+            # One after the other, so that it does not matter where a block cuts a stride.
+            self._step = np.add.accumulate(np.concatenate([self._step[None], np.where(part > 0, rise, fall)]))[-1]
             self._seen += good[start:stop].sum(axis=0, dtype=np.float32)
             self._held += stop - start
             if self._held == STRIDE:

@@ -166,7 +166,7 @@ def finish(
         features=settings.features,
         nodes=settings.nodes,
         tensors=_stack(networks),
-        memory=memory_of(reader.network, settings.features.n_features),
+        memory=memory_of(reader.network, settings.features),
         look_ahead=settings.look_ahead,
         min_nodes=reader.min_nodes,
         rule=rule,
