@@ -63,13 +63,14 @@ def test_scores_equal_the_definition_in_torch(tmp_path: Path, toy_weights: Path,
     logits, types = build_network(detector.weights)(x, torch.from_numpy(electrode_graph(nodes).adjacency))
     timeline = scorer_of(recording, detector, block_seconds=16, lane_seconds=40).score()
     assert timeline.codes.shape == logits.shape[1:]
-    np.testing.assert_allclose(timeline.logits[:-ahead], logits[0, ahead:], atol=1e-4)
-    assert np.isnan(timeline.logits[-ahead:]).all()
-    np.testing.assert_allclose(timeline.whole()[:-ahead], logits[0, ahead:].mean(dim=-1), atol=1e-4)
+    judged = len(timeline.logits) - ahead
+    np.testing.assert_allclose(timeline.logits[:judged], logits[0, ahead:], atol=1e-4)
+    assert np.isnan(timeline.logits[judged:]).all()
+    np.testing.assert_allclose(timeline.whole()[:judged], logits[0, ahead:].mean(dim=-1), atol=1e-4)
     assert logits[0].std() > 0.01
     if types is not None:
         expected = torch.softmax(types[0, ahead:].mean(dim=1), dim=-1)
-        np.testing.assert_allclose(timeline.types[:-ahead], expected, atol=1e-4)
+        np.testing.assert_allclose(timeline.types[:judged], expected, atol=1e-4)
 
 
 # --- chunks ---------------------------------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ def test_masked_passes_do_not_depend_on_cuts(tmp_path: Path, detector: Detector)
         for b, lane in ((150, 10**6), (33, 71))
     )
     assert np.isfinite(one).sum() == 3 * (810 - 9)
-    assert np.nanstd(one, axis=1).max() > 0.01
+    assert (one.max(axis=1) - one.min(axis=1) > 0.01).any()
     np.testing.assert_allclose(other, one, atol=1e-3)
 
 
