@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -81,6 +82,17 @@ def test_the_queue_lists_all_and_draws_from_those_without_events(out: Path) -> N
     reports["c"].write_text("{}")
     desk = open_desk(reports, reviewer="r1", blind=False)
     assert (len(desk.cases), len(desk.left_out)) == (2, 1), "one that cannot be read costs no other"
+
+
+def test_what_was_missed_is_estimated_from_recordings_that_were_read(out: Path) -> None:
+    judge(out / "a_run.json", ACCEPT, REJECT, ADD)
+    judge(out / "c_run.json", {"action": "read"}, ADD)
+    done = CliRunner().invoke(app, ["review", "apply", str(out), "--plot", "none", "--json"])
+    facts = json.loads(done.stdout)["all"]
+    assert (facts["empty_read"], facts["empty_missed"]) == (1, 1)
+    assert facts["missed_in_recordings_without_events"]["low"] < 0.05
+    assert facts["sensitivity"]["value"] == pytest.approx(1 / 3)
+    assert facts["sensitivity_where_read_whole"]["value"] == 0.0
 
 
 def test_reviewed_folders_are_data_that_claims_only_what_was_decided(out: Path) -> None:

@@ -32,8 +32,8 @@ def recalibrate(
     Refused when there are too few verdicts to say anything.
     """
     from restcli.nn.weights import load_weights
+    from restcli.review.agreement import interval_text
     from restcli.review.journal import journal_of
-    from restcli.review.recalibrate import interval_text
     from restcli.review.recalibrate import recalibrate as run
     from restcli.review.stored import find_results, read_result
 

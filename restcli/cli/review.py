@@ -136,7 +136,7 @@ def _update_index(out: Path) -> None:
 
 def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
     """Print what became of the detections, recording by recording and in all."""
-    from restcli.review.agreement import Counts
+    from restcli.review.agreement import Counts, interval_text
 
     total = sum((each.counts for each in applied.values()), Counts())
     if as_json:
@@ -150,10 +150,9 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
     names = ("accepted", "rejected", "unsure", "not_judged", "added")
     print_table(header, [(visible(k), *(str(getattr(v.counts, name)) for name in names)) for k, v in applied.items()])
     facts = total.to_dict()
-    for name in ("sensitivity", "precision", "false_alarms_per_day"):
-        value, low, high = (facts[name][key] for key in ("value", "low", "high"))
-        shown = "undefined" if value is None else f"{value:.3g} ({low:.3g} to {high:.3g})"
-        say(f"{name.replace('_', ' ')}: {shown}")
+    for name, found in facts.items():
+        if isinstance(found, dict) and "low" in found:
+            say(f"{name.replace('_', ' ')}: {interval_text(found)}")
     note(f"by {facts['rule']}; {facts['intervals']}. {facts['caveat']}")
     for name, each in applied.items():
         for pair in each.written.report["review"]["between_reviewers"]:

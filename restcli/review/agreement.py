@@ -34,26 +34,29 @@ class Counts:
     added: int = 0  # by the reviewers, control stretches in which they saw a seizure among them
     edited: int = 0  # of the accepted ones
     tally: Tally = field(default_factory=Tally)  # SzCORE events
+    tally_read: Tally = field(default_factory=Tally)  # the same in recordings that a reviewer read as a whole
+    empty_read: int = 0  # recordings without detected events that were read as a whole
+    empty_missed: int = 0  # those of them in which a seizure was added
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts and measures with their intervals, null where undefined."""
-        tally, days = self.tally, self.tally.seconds / 86400
+        tally, read, days = self.tally, self.tally_read, self.tally.seconds / 86400
+        missed = self.empty_missed / self.empty_read if self.empty_read else math.nan
         measures = {
             "sensitivity": (tally.sensitivity, *binomial_interval(tally.found, tally.expert)),
+            "sensitivity_where_read_whole": (read.sensitivity, *binomial_interval(read.found, read.expert)),
             "precision": (tally.precision, *binomial_interval(tally.found, tally.found + tally.false)),
             "false_alarms_per_day": (tally.false_per_day, *poisson_interval(tally.false, days)),
+            "missed_in_recordings_without_events": (missed, *binomial_interval(self.empty_missed, self.empty_read)),
         }
-        counts = {name: value for name, value in vars(self).items() if name != "tally"}
+        counts = {name: value for name, value in vars(self).items() if not isinstance(value, Tally)}
         return {
             **counts,
             "szcore": tally.to_dict(),
-            **{
-                name: {"value": plain(value), "low": plain(low), "high": plain(high)}
-                for name, (value, low, high) in measures.items()
-            },
+            **{name: with_interval(value, interval) for name, (value, *interval) in measures.items()},
             "rule": RULES["event"],
             "intervals": _INTERVALS,
             "caveat": CAVEAT,
@@ -62,16 +65,20 @@ class Counts:
 
 def count_verdicts(review: Review, detected: Events) -> Counts:
     """Count the verdicts on one recording, and compare its detections with what the reviewers confirmed."""
-    found = review.of("e")
+    found, added = review.of("e"), sum(not item.id.startswith("e") for item in review.confirmed)
     case = judged_case(review, detected)
+    tally, is_read = score_events(case.expert, case.detected), bool(review.read_by)
     return Counts(
         accepted=sum(item.state == ACCEPTED for item in found),
         rejected=sum(item.state == REJECTED for item in found),
         unsure=sum(item.state == UNSURE for item in found),
         not_judged=sum(item.state == PENDING for item in found),
-        added=sum(not item.id.startswith("e") for item in review.confirmed),
+        added=added,
         edited=sum(item.edited and item.state == ACCEPTED for item in found),
-        tally=score_events(case.expert, case.detected),
+        tally=tally,
+        tally_read=tally if is_read else Tally(),
+        empty_read=int(is_read and not found),
+        empty_missed=int(is_read and not found and added > 0),
     )
 
 
@@ -117,3 +124,15 @@ def _second_by_second(one: Review, other: Review, detected: Events) -> tuple[int
         return 0, math.nan, math.nan
     first, second = (mask[decided].tolist() for mask in masks)
     return int(decided.sum()), *agreement(first, second)
+
+
+def with_interval(value: float, interval: Sequence[float]) -> dict[str, Any]:
+    """Return a measure and its interval as plain values, null where undefined."""
+    return {"value": plain(value), "low": plain(interval[0]), "high": plain(interval[1])}
+
+
+def interval_text(found: dict[str, Any]) -> str:
+    """Return a measure with its interval."""
+    if found["value"] is None:
+        return "undefined"
+    return f"{found['value']:.3g} ({found['low']:.3g} to {found['high']:.3g})"

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from restcli.detect.rule import smooth_scores, to_events
 from restcli.errors import UsageError
 from restcli.evaluation.measures import binomial_interval, fit_logistic, poisson_interval
-from restcli.evaluation.scoring import RULES, Tally, plain, score_events
+from restcli.evaluation.scoring import RULES, Tally, score_events
 from restcli.events import EventRule, Events, Scores
 from restcli.files import make_folder, write_atomically
 from restcli.nn.weights import Weights, save_weights
+from restcli.review.agreement import interval_text, with_interval
 from restcli.review.apply import Verdicts
 from restcli.review.stored import StoredResult
 from restcli.review.verdicts import ACCEPTED, PENDING, REJECTED, UNSURE, Review, reviewed_events
@@ -231,15 +232,11 @@ def _facts(
         "scored_hours": round(24 * days, 3),
         "reviewers": sorted({name for each in judged for name in each.review.reviewers}),
         "false_alarms_per_day_asked": per_day,
-        "false_alarms_per_day": _with_interval(tally.false_per_day, poisson_interval(int(tally.false), days)),
-        "sensitivity": _with_interval(tally.sensitivity, binomial_interval(int(tally.found), int(tally.expert))),
+        "false_alarms_per_day": with_interval(tally.false_per_day, poisson_interval(int(tally.false), days)),
+        "sensitivity": with_interval(tally.sensitivity, binomial_interval(int(tally.found), int(tally.expert))),
         "rule": RULES["event"],
         "measured": "each recording at the threshold that the others ask for; 95 % exact intervals, events independent",
     }
-
-
-def _with_interval(value: float, interval: tuple[float, float]) -> dict[str, Any]:
-    return {"value": plain(value), "low": plain(interval[0]), "high": plain(interval[1])}
 
 
 def _notes(facts: dict[str, Any], *, at_lowest: bool) -> list[str]:
@@ -286,10 +283,3 @@ def _card(new: Weights, old: Weights, facts: dict[str, Any], notes: Sequence[str
         card_text(old) if "training" in old.provenance else "They were not made by restcli train, and have none.",
     ]
     return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:-2]) + "\n\n" + "\n\n".join(lines[-2:])
-
-
-def interval_text(found: dict[str, Any]) -> str:
-    """Return a measure with its interval."""
-    if found["value"] is None:
-        return "undefined"
-    return f"{found['value']:.3g} ({found['low']:.3g} to {found['high']:.3g})"
