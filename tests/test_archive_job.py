@@ -133,6 +133,14 @@ def test_truncated_recording_reports_what_is_missing(recording: Path, toy_weight
         Row(1, str(short), 1, 1, "short"), make_plan(tmp_path / "out", toy_weights)
     )
     assert outcome["missing"] == pytest.approx(8, abs=1), outcome
+    assert any(line.startswith("repaired: the file is cut off: 8 s") for line in outcome["notes"].splitlines())
+
+
+def test_doubts_are_noted_also_where_scores_come_from_the_cache(toy_weights: Path, tmp_path: Path) -> None:
+    loud = write_edf(tmp_path / "a.edf", noise(19, 30, 200, seed=1, scale=300.0), 200)
+    plan = make_plan(tmp_path / "out", toy_weights)
+    first, again = (job.annotate_one(Row(1, str(loud), 1, 1, stem), plan)["notes"] for stem in ("a", "b"))
+    assert "usual amplitude" in first and first == again
 
 
 # ---- the lock of the GPU

@@ -14,7 +14,7 @@ import pytest
 import restcli.marks.layouts as room
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Event, Events
-from restcli.marks.layouts import find_items, patient_of
+from restcli.marks.layouts import find_items, passed_over, patient_of
 from restcli.marks.registry import write_events
 
 HEADER = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
@@ -95,6 +95,15 @@ def test_recordings_without_marks_are_listed_and_never_background(tmp_path: Path
     put(tmp_path / "b.tsv", NONE_FOUND)
     with pytest.raises(AnnotationError, match=r"2 of 3 recordings have no marks: .*a\.edf, .*c\.edf\. .*bckg"):
         find_items(tmp_path)
+
+
+def test_compressed_recordings_are_named(tmp_path: Path) -> None:
+    record(tmp_path / "a.edf")
+    put(tmp_path / "a_events.tsv", NONE_FOUND)
+    for name in ("a.edf.gz", "b.edf.gz", "notes.txt.gz"):
+        (tmp_path / name).write_bytes(b"\x1f\x8b")
+    assert len(find_items(tmp_path)) == 1
+    assert passed_over(tmp_path) == (f"left out: {tmp_path / 'b.edf.gz'} is compressed; unpack it first",)
 
 
 def test_a_folder_without_recordings_or_no_folder_is_refused(tmp_path: Path) -> None:
