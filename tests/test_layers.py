@@ -9,7 +9,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    *("cli", "review", "archive", "train", "output", "evaluation", "simulate", "detect", "marks", "nn", "io", "events"),
+    *(
+        "cli",
+        "live",
+        "review",
+        "archive",
+        "train",
+        "output",
+        "evaluation",
+        "simulate",
+        "detect",
+        "marks",
+        "nn",
+        "io",
+        "events",
+    ),
     *("signal", "files", "text", "profiling", "errors"),
 )
 HEAVY = {
@@ -25,6 +39,7 @@ HEAVY = {
     "sklearn": ("nn", "evaluation", "simulate", "train"),
     "timescoring": ("evaluation",),
     "pyarrow": ("archive",),
+    "pylsl": ("live",),
 }
 # Methods of `Result` that users call on it but that are the output package's work; imported when they are called.
 UPWARD = {"detect.result": ("output.bundle.", "output.notebook.")}

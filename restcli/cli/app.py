@@ -8,18 +8,36 @@ from typing import Annotated
 import typer
 
 from restcli import __version__
-from restcli.cli import annotate, batch, convert, evaluate, exits, formats, info, recalibrate, review, simulate, train
+from restcli.cli import (
+    annotate,
+    batch,
+    convert,
+    evaluate,
+    exits,
+    film,
+    formats,
+    info,
+    live,
+    recalibrate,
+    review,
+    simulate,
+    szcore,
+    train,
+)
 
 COMMANDS = (
     annotate,
     info,
     batch,
+    live,
     review,
     recalibrate,
     evaluate,
     train,
     simulate,
     convert,
+    film,
+    szcore,
     formats,
 )  # in the order of --help; each has an `app`
 

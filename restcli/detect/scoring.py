@@ -18,7 +18,7 @@ from restcli.detect.settings import Settings
 from restcli.detect.timeline import Timeline
 from restcli.io.recording import Block, Recording
 from restcli.nn.network import Lanes
-from restcli.nn.readout import mean_over_nodes
+from restcli.nn.readout import mean_over_nodes, shares
 from restcli.profiling import StageClock
 from restcli.signal.features import FeatureConfig, Float32Array, analysis_rate, log_features, mean_log
 from restcli.signal.montage import Montage
@@ -274,9 +274,9 @@ class Scorer:
         judged, here = slice(rows.start - ahead, rows.stop - ahead), timeline.present[rows]
         timeline.logits[judged] = np.where(here, logits[skip:, :, 0], np.nan)
         if timeline.types.shape[1]:
-            odds = mean_over_nodes(logits[skip:, :, 1:], here[..., None], 1)
-            odds = np.exp(odds - odds.max(axis=-1, keepdims=True))
-            timeline.types[judged] = odds / odds.sum(axis=-1, keepdims=True)
+            timeline.types[judged] = shares(
+                mean_over_nodes(logits[skip:, :, 1:], here[..., None].astype(np.float32), 1)
+            )
         for k, masked in enumerate(passes):
             timeline.passes[judged, k] = mean_over_nodes(masked[skip:], here, 1)
 

@@ -22,6 +22,9 @@ Float32Array = NDArray[np.float32]
 INTERVAL = (5.0, 95.0)
 """Percentiles over masked passes that an interval lies between."""
 
+GAP = "no signal: a gap in the recording"
+PART = "less than a whole second"
+
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
@@ -175,8 +178,8 @@ def _reasons(
     read_out = np.concatenate([present[look_ahead:], np.zeros(min(look_ahead, len(present)), dtype=bool)])
     reasons = [
         "",
-        "no signal: a gap in the recording",
-        f"past the end: the network looks {look_ahead} s ahead",
+        GAP,
+        past_end(look_ahead),
         unusable_ahead(look_ahead),
         *(few_nodes(needed, code) for code in Quality),
     ]
@@ -184,6 +187,11 @@ def _reasons(
     worst[~enough] = 4 + most_frequent_fault(timeline.codes[~enough])
     kinds = (timeline.in_gap, ~enough, timeline.to_end < look_ahead, ~read_out)
     return np.select(kinds, (1, worst, 2, 3), default=0), reasons
+
+
+def past_end(look_ahead: int) -> str:
+    """Say that the signal ends before the network has looked ahead."""
+    return f"past the end: the network looks {look_ahead} s ahead"
 
 
 def unusable_ahead(look_ahead: int) -> str:
@@ -217,7 +225,7 @@ def _unscored_spans(timeline: Timeline, kinds: NDArray[np.intp], reasons: Sequen
             spans.append(Span(start, stop, reasons[kinds[first]]))
     end = float(seconds[-1]) + 0.5
     if duration - end > 1e-3:
-        spans.append(Span(end, duration, "less than a whole second"))
+        spans.append(Span(end, duration, PART))
     if timeline.missing > 0:
         spans.append(Span(duration, duration + timeline.missing, "cut off: missing from the file"))
     return tuple(spans)

@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restcli.errors import OutputError, UsageError
 from restcli.events import Scores
@@ -274,10 +276,16 @@ def scores_csv(scores: Scores) -> Iterator[str]:
         tables[",".join(f"type_{name}" for name in scores.types)] = scores.by_type
     tables[",".join(scores.nodes)] = scores.by_node
     yield ",".join(["time", *tables]) + "\n"
-    words = np.array([f"{i / 10000:.4f}" for i in range(10001)] + [""])
+    words = _four_decimals()
     for begin in range(0, len(scores.time), _CSV_ROWS):
         part = slice(begin, begin + _CSV_ROWS)
         values = np.concatenate([table[part] for table in tables.values()], axis=1)
         codes = np.where(np.isfinite(values), np.rint(np.nan_to_num(values) * 10000), 10001).astype(int)
         rows = zip(scores.time[part].tolist(), words[codes].tolist(), strict=True)
         yield "".join(f"{time:.2f},{','.join(row)}\n" for time, row in rows)
+
+
+@cache
+def _four_decimals() -> NDArray[np.str_]:
+    """Return the texts of 0 to 1 in steps of 0.0001, and an empty one."""
+    return np.array([f"{i / 10000:.4f}" for i in range(10001)] + [""])

@@ -73,18 +73,18 @@ def project(name: str) -> tuple[float, float]:
     return (0.0, 0.0) if length < 1e-9 else (x / length * radius, y / length * radius)
 
 
-def draw_empty_head(axes: Axes) -> None:
+def draw_empty_head(axes: Axes, title: str = "Involvement in the event", scale: str = "mean probability") -> None:
     """Outline, name and scale: what every head shares."""
     line: dict[str, Any] = {"facecolor": "white", "edgecolor": GREY, "linewidth": 1.1, "zorder": 0.5}
     axes.add_patch(Polygon([(-0.14, _RADIUS - 0.02), (0, _RADIUS + 0.17), (0.14, _RADIUS - 0.02)], **line))
     for side in (-1, 1):
         axes.add_patch(Ellipse((side * _RADIUS, 0), 0.3, 0.55, **line))
     axes.add_patch(Circle((0, 0), _RADIUS, **(line | {"zorder": 0.6})))
-    axes.text(0, 1.48, "Involvement in the event", ha="center", va="bottom", weight="bold")
+    axes.text(0, 1.48, title, ha="center", va="bottom", weight="bold")
     axes.imshow(np.linspace(0, 1, 64)[None], extent=(-0.6, 0.6, -1.5, -1.4), cmap=PROBABILITY_COLOURS)
     for x, words in ((-0.68, "0"), (0.68, "1")):
         axes.text(x, -1.45, words, ha="center", va="center", fontsize=FONT_SMALL)
-    axes.text(0, -1.56, "mean probability at the node", ha="center", va="top", fontsize=FONT_SMALL)
+    axes.text(0, -1.56, f"{scale} at the node", ha="center", va="top", fontsize=FONT_SMALL)
     axes.set(xlim=(-1.42, 1.42), ylim=(-1.62, 1.48), aspect="equal", anchor="N")
     axes.axis("off")
 

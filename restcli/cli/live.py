@@ -1,0 +1,203 @@
+"""``restcli live``: find seizures as the signal arrives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from restcli.cli import options
+from restcli.cli.display import console, print_json
+from restcli.cli.exits import Stopped, note, say
+from restcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from restcli.detect.alarms import Alarm
+    from restcli.live.monitor import Monitor, News
+    from restcli.live.source import Source
+
+app = typer.Typer()
+
+Labels = Annotated[str, typer.Option(help="Channel names, comma-separated, if the LSL stream does not say them.")]
+Unit = Annotated[str, typer.Option(help="Unit of the samples, if the LSL stream does not say it: uV, mV or V.")]
+Sfreq = Annotated[float | None, typer.Option(min=1, help="Sampling rate in Hz, if the LSL stream does not say it.")]
+Clip = Annotated[float | None, typer.Option("--clip", min=0, help="Microvolts at which the LSL amplifier clips.")]
+
+
+@dataclass
+class SourceOptions:
+    """Where the signal comes from."""
+
+    lsl: Annotated[str | None, typer.Option("--lsl", help="Name of an LSL stream, or a property such as type=EEG.")] = (
+        None
+    )
+    replay: Annotated[Path | None, typer.Option("--replay", help="A recording, read as if it were live.")] = None
+    speed: Annotated[float, typer.Option(min=0, help="How much faster than life to replay; 0 without waiting.")] = 1.0
+    stdin: Annotated[bool, typer.Option("--stdin", help="Frames as lines of JSON on standard input.")] = False
+    labels: Labels = ""
+    unit: Unit = ""
+    sfreq: Sfreq = None
+    clip: Clip = None
+
+
+@dataclass
+class SettingOptions:
+    """Options that choose weights and rule; each is the field of `Settings` with its name."""
+
+    weights: options.Weights = options.DEFAULT_WEIGHTS
+    threshold: options.Threshold = None
+    allow_missing: options.AllowMissing = None
+    channel_map: options.ChannelMap = None
+
+
+@dataclass
+class OutputOptions:
+    """Where the news go."""
+
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the growing tables.")] = Path()
+    name: Annotated[str, typer.Option(help="What their names begin with; that of a replayed file by default.")] = ""
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False
+    as_json: options.Json = False
+    hook: Annotated[str, typer.Option("--exec", help="Command for each alarm; it reads JSON on standard input.")] = ""
+    publish: Annotated[str, typer.Option(help="Name of an LSL stream of probabilities, and NAME-alarms.")] = ""
+    marks: Annotated[
+        Path | None, typer.Option(help="Expert marks of a replayed recording: report latency and false alarms.")
+    ] = None
+
+
+@app.command()
+@options.takes(source=SourceOptions, settings=SettingOptions, output=OutputOptions)
+def live(*, source: SourceOptions, settings: SettingOptions, output: OutputOptions) -> None:
+    """Find seizures as the signal arrives, second by second; Ctrl-C ends it.
+
+    Writes X_scores.csv, X_events.tsv and X_live.jsonl, which are valid at any moment. An alarm begins when no signal to
+    come can undo the event, and ends when none can prolong it. Lost input is an alarm too. Not a medical device.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from restcli.detect.detector import Detector
+    from restcli.live.monitor import Monitor
+    from restcli.nn.weights import load_weights
+
+    chosen = options.read_settings(**vars(settings))
+    if output.marks is not None and source.replay is None:
+        raise UsageError("--marks", "there is no recording that they belong to", "--replay FILE")
+    opened = _open(source)
+    with threadpool_limits(1, "blas"):
+        monitor = Monitor(Detector(load_weights(chosen.weights), "cpu"), opened, chosen)
+        alarms = _watch(monitor, output, output.name or (source.replay.stem if source.replay else "live"))
+    if output.marks is not None:
+        _report(output.marks, monitor, alarms)
+
+
+def _open(wanted: SourceOptions) -> Source:
+    if sum((wanted.lsl is not None, wanted.replay is not None, wanted.stdin)) != 1:
+        raise UsageError("restcli live", "needs one source", "one of --lsl, --replay and --stdin")
+    if wanted.replay is not None:
+        from restcli.io.registry import open_recording
+        from restcli.live.replay import Replay
+
+        return Replay(open_recording(wanted.replay), wanted.speed)
+    if wanted.lsl is not None:
+        from restcli.live.lsl import LslSource, Told
+
+        told = Told(options.split_list(wanted.labels), wanted.unit, wanted.sfreq, wanted.clip)
+        return LslSource(wanted.lsl, told)
+    from restcli.live.frames import Frames
+
+    return Frames(sys.stdin)
+
+
+def _watch(monitor: Monitor, output: OutputOptions, stem: str) -> list[Alarm]:
+    """Pass on all news until the source ends or the user stops it; return the alarms."""
+    from restcli.detect.alarms import Alarm
+    from restcli.live.monitor import Row
+    from restcli.live.outputs import Hook, Tables, closing, message_of, opening
+
+    hook = Hook.of(output.hook, note) if output.hook else None
+    tables = Tables(output.out, stem, overwrite=output.overwrite)
+    publisher = None
+    if output.publish:
+        from restcli.live.lsl import Publisher
+
+        publisher = Publisher(output.publish, monitor.detector.weights.nodes)
+    alarms = []
+
+    def pass_on(news: News) -> None:
+        tables.take(news, monitor)
+        if isinstance(news, Row):
+            if publisher is not None:
+                publisher.score(news.score.probability, news.score.by_node)
+            return
+        message = message_of(news, monitor)
+        tables.line(message)
+        if publisher is not None:
+            publisher.say(message)
+        if hook is not None:
+            hook.run(message)
+        if isinstance(news, Alarm):
+            alarms.append(news)
+
+    tables.line(opening(monitor))
+    try:
+        with _display(monitor, as_json=output.as_json) as show:
+            try:
+                for news in monitor.run():
+                    show(news)
+                    pass_on(news)
+            except Stopped:
+                for news in monitor.finish():
+                    pass_on(news)
+                raise
+    finally:
+        end = closing(monitor)
+        tables.line(end)
+        tables.close(monitor)
+        if hook is not None:
+            hook.close()
+    if output.as_json:
+        print_json(end)
+    note(f"restcli: {monitor.scored} of {monitor.rows} s scored; written: {output.out}/{stem}_*")
+    return alarms
+
+
+@contextmanager
+def _display(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[News], None]]:
+    """Show news: JSON on stdout, a view on a terminal, else a line for each alarm."""
+    from restcli.cli.live_view import View, line_of
+    from restcli.live.outputs import message_of, opening
+
+    terminal = console(err=True)
+    if as_json:
+        print_json(opening(monitor))
+        yield lambda news: print_json(message_of(news, monitor))
+    elif terminal.is_terminal:
+        from rich.live import Live
+
+        view = View(monitor)
+        with Live(get_renderable=view.draw, console=terminal, refresh_per_second=2):
+            yield view.take
+    else:
+
+        def show(news: News) -> None:
+            line = line_of(news)
+            if line:
+                say(line)
+
+        yield show
+
+
+def _report(marks: Path, monitor: Monitor, alarms: list[Alarm]) -> None:
+    """Compare alarms with expert marks, as `restcli evaluate` does."""
+    from restcli.evaluation.alarms import compare_alarms
+    from restcli.marks.registry import read_events
+
+    expert = read_events(marks, duration=monitor.until, start=monitor.source.recording.clock)
+    begun = [(alarm.at, alarm.event) for alarm in alarms if alarm.state == "begin"]
+    for line in compare_alarms(expert, monitor.events(), begun):
+        say(line)

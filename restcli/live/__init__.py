@@ -1,0 +1,1 @@
+"""Seizure detection as the signal arrives."""

@@ -1,0 +1,130 @@
+"""Live signal as lines of JSON, for programs that speak no LSL, and for tests.
+
+The first line describes the channels; ``minimum`` and ``maximum``, where the amplifier clips, and ``start``, a clock
+time, may be left out::
+
+    {"channels": [{"label": "FP1", "unit": "uV", "sfreq": 256, "minimum": -3200, "maximum": 3200}, ...], "start": null}
+
+Each other line is a frame: a list of samples for each channel, and optionally the time of the first one in seconds by
+the source's clock. A frame without a time follows the one before; ``null`` is a sample that is not known::
+
+    {"time": 12.5, "data": [[1.5, null, 2.25], ...]}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.errors import RecordingError
+from restcli.live.source import Chunk, Silence, describe, unit_in_microvolts
+from restcli.signal.resampling import Signal
+
+_POLL = 1.0  # s between looks at whether the source is silent
+_HEADER = '{"channels": [{"label": "FP1", "unit": "uV", "sfreq": 256}, ...]}'
+_FRAME = '{"data": [[...], ...]}, one list of samples for each channel'
+
+
+class Frames:
+    """Reads frames line by line."""
+
+    jitter = 0.02
+    end = math.inf
+
+    def __init__(self, lines: Iterable[str], name: str = "stdin") -> None:
+        self._lines, self._name, self._n = iter(lines), name, 1
+        header = self._parsed(next(self._lines, ""), _HEADER)
+        try:
+            given = [
+                (str(one["label"]), str(one["unit"]), float(one["sfreq"]), one.get("minimum"), one.get("maximum"))
+                for one in header["channels"]
+            ]
+            start = datetime.fromisoformat(header["start"]).replace(tzinfo=None) if header.get("start") else None
+        except (KeyError, TypeError, ValueError):
+            raise self._wrong("does not describe the channels", _HEADER) from None
+        if not given or any(not 1 <= rate <= 1e6 for _, _, rate, _, _ in given):
+            raise self._wrong("does not say how the channels are sampled", "channels of 1 Hz to 1 MHz")
+        recording = describe(name, [one[:3] for one in given], kind="frames", start=start)
+        self._scale = [unit_in_microvolts(unit) or 1.0 for _, unit, _, _, _ in given]
+        limits = [
+            (float("-inf" if low is None else low), float("inf" if high is None else high)) for *_, low, high in given
+        ]
+        self._limits = np.array(limits) * np.array(self._scale)[:, None]
+        channels = [
+            replace(
+                channel,
+                minimum=low if math.isfinite(low) else math.nan,
+                maximum=high if math.isfinite(high) else math.nan,
+            )
+            for channel, (low, high) in zip(recording.channels, self._limits.tolist(), strict=True)
+        ]
+        self.recording = replace(recording, channels=tuple(channels))
+
+    def chunks(self, groups: Sequence[Sequence[int]]) -> Iterator[Chunk | Silence]:
+        """Yield the frames; between them, that nothing has come."""
+        arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+        def read() -> None:
+            for line in self._lines:
+                arrived.put(line)
+            arrived.put(None)
+
+        threading.Thread(target=read, daemon=True, name="restcli-frames").start()
+        last = time.monotonic()
+        while True:
+            try:
+                line = arrived.get(timeout=_POLL)
+            except queue.Empty:
+                yield Silence(time.monotonic() - last)
+                continue
+            if line is None:
+                return
+            self._n += 1
+            if line.strip():
+                last = time.monotonic()
+                yield self._chunk(line, groups)
+
+    def _chunk(self, line: str, groups: Sequence[Sequence[int]]) -> Chunk:
+        frame = self._parsed(line, _FRAME)
+        data = frame.get("data")
+        if not isinstance(data, list) or len(data) != len(self._scale):
+            raise self._wrong(f"does not hold {len(self._scale)} channels", _FRAME)
+        values: list[Signal] = []
+        limits: list[NDArray[np.bool_] | None] = []
+        for group in groups:
+            try:
+                part = np.array([data[channel] for channel in group], dtype=float)  # null becomes NaN
+            except (TypeError, ValueError):
+                raise self._wrong("holds something other than samples, or rows of different lengths", _FRAME) from None
+            if part.ndim != 2:
+                raise self._wrong("holds something other than lists of samples", _FRAME)
+            part = part * np.array([self._scale[channel] for channel in group])[:, None]
+            low, high = self._limits[list(group)].T[..., None]
+            values.append(part.astype(np.float32))
+            limits.append((part <= low) | (part >= high))
+        stamp = frame.get("time")
+        if stamp is not None and not (isinstance(stamp, int | float) and math.isfinite(stamp)):
+            raise self._wrong("has a time that is no number", "seconds")
+        return Chunk(tuple(values), tuple(limits), None if stamp is None else float(stamp))
+
+    def _parsed(self, line: str, expected: str) -> dict[str, Any]:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise self._wrong("is not a JSON object" if line.strip() else "is missing", expected)
+        return value
+
+    def _wrong(self, what: str, expected: str) -> RecordingError:
+        return RecordingError(f"{self._name}, line {self._n}", what, expected)

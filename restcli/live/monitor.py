@@ -1,0 +1,163 @@
+"""From chunks to scores, alarms and what is wrong with the input: the same scores and events as those of a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.detect.alarms import Alarm, AlarmRule
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings, fit_montage, rule_in_force
+from restcli.detect.stream import LiveScore, Stream
+from restcli.detect.timeline import GAP, PART
+from restcli.events import Events, Span
+from restcli.live.input import InputWatch, Trouble
+from restcli.live.intake import Intake, Second, SegmentEnd
+from restcli.live.source import Chunk, Silence, Source
+from restcli.live.status import Status, StatusWatch
+from restcli.signal.features import analysis_rate
+from restcli.signal.quality import Quality
+
+_SHORTEST_GAP = 1.0  # s; shorter ones have no score of their own
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The score of a second."""
+
+    time: float  # its centre, s from the start of the recording
+    score: LiveScore
+
+
+News = Row | Alarm | Trouble | Status
+
+
+@dataclass(eq=False)
+class Monitor:
+    """Scores a stream of chunks as `annotate` scores a recording of them."""
+
+    detector: Detector
+    source: Source
+    settings: Settings
+    rows: int = 0
+    scored: int = 0  # seconds
+    unscored: list[Span] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        recording, weights = self.source.recording, self.detector.weights
+        self.montage = fit_montage(recording, weights, self.settings)
+        rates = [recording.source.rates[channel] for channel in self.montage.channels]
+        groups: dict[object, list[int]] = {}
+        for row, rate in enumerate(rates):
+            groups.setdefault(rate, []).append(row)
+        self.groups = [[self.montage.channels[row] for row in rows] for rows in groups.values()]
+        self.sfreq = analysis_rate(rates, weights.features)
+        own = [rates[rows[0]] for rows in groups.values()]
+        self.intake = Intake(list(groups.values()), own, self.sfreq, self.source.jitter)
+        columns = [weights.nodes.index(node) for node in self.montage.nodes]
+        self._stream = Stream(self.detector, columns, self.montage.matrix, self.settings)
+        self.alarms = AlarmRule(rule_in_force(weights, self.settings), weights.nodes, weights.types)
+        self._input = InputWatch(weights.nodes, self.montage.nodes, weights.look_ahead)
+        self._status = StatusWatch()
+        self._times: list[float] = []  # of seconds that wait for the network to look ahead
+        self._cursor, self._last, self._end = 0.0, 0.0, 0.0
+        self._begun = self._ending = False
+
+    @property
+    def until(self) -> float:
+        """The end of the last second whose score is known, in the end that of the stream."""
+        return self._end or (self._last + 0.5 if self.rows else 0.0)
+
+    def run(self) -> Iterator[News]:
+        """Take chunks until the source ends."""
+        for piece in self.source.chunks(self.groups):
+            yield from self.take(piece)
+        yield from self.finish()
+
+    def take(self, piece: Chunk | Silence) -> Iterator[News]:
+        """Take what the source gives."""
+        if isinstance(piece, Silence):
+            yield from self._input.silent(self.intake.now + piece.seconds, piece)
+            return
+        for found in self.intake.take(piece):
+            yield from self._second(found) if isinstance(found, Second) else self._break(found)
+
+    def finish(self) -> Iterator[News]:
+        """End: judge what waited, and end all alarms."""
+        self._ending = True  # that the network can look no further ahead is no trouble of the input
+        for second in self.intake.close():
+            yield from self._second(second)
+        end = self.source.end if math.isfinite(self.source.end) else self.intake.now
+        yield from self._end_segment()
+        yield from self._gap(end)
+        if end - self.until > 1e-3:
+            self.unscored.append(Span(self.until, end, PART))
+        self._end = end
+        yield from self.alarms.finish(end)
+        yield from self._status.advance(self.events, end)
+
+    def events(self) -> Events:
+        """Return the events so far."""
+        return Events(self.alarms.events, self.until, self.source.recording.clock, tuple(self.unscored))
+
+    def _second(self, second: Second) -> Iterator[News]:
+        if not self._begun:
+            self._begun = True
+            yield from self._gap(second.start)
+        self._times.append(second.start + 0.5)
+        self._cursor = second.start + 1.0
+        score = self._stream.push(second.data, second.saturated)
+        if score is not None:
+            yield from self._row(self._times.pop(0), score)
+
+    def _break(self, end: SegmentEnd) -> Iterator[News]:
+        yield from self._input.broken(end)
+        yield from self._end_segment()
+
+    def _end_segment(self) -> Iterator[News]:
+        for time, score in zip(self._times, self._stream.finish(), strict=True):
+            yield from self._row(time, score)
+        self._times.clear()
+        self._stream.restart()
+        self._begun = False
+
+    def _gap(self, stop: float) -> Iterator[News]:
+        """Give the seconds of a gap their empty scores."""
+        if stop - self._cursor < _SHORTEST_GAP:
+            return
+        weights = self.detector.weights
+        by_node, by_type = (np.full(n, np.nan, np.float32) for n in (len(weights.nodes), len(weights.types)))
+        codes: NDArray[np.uint8] = np.full(len(weights.nodes), Quality.MISSING, dtype=np.uint8)
+        for k in range(math.floor(stop - self._cursor + 1e-6)):
+            yield from self._row(self._cursor + k + 0.5, LiveScore(math.nan, by_node, by_type, GAP, codes))
+
+    def _row(self, time: float, score: LiveScore) -> Iterator[News]:
+        at = max(self.intake.now, time + 0.5)
+        if score.reason:
+            self._unscored(time, score.reason)
+        else:
+            self.scored += 1
+        self._last = time
+        self.rows += 1
+        yield Row(time, score)
+        yield from self.alarms.advance(time, score.probability, score.by_node, score.by_type, at=at)
+        if not self._ending:
+            yield from self._input.advance(time, score, at)
+        yield from self._status.advance(self.events, at)
+
+    def _unscored(self, time: float, reason: str) -> None:
+        """Join neighbouring seconds with the same reason."""
+        last = self.unscored[-1] if self.unscored else None
+        if (
+            last is not None
+            and last.reason == reason
+            and time - 0.5 - last.stop < 1.0
+            and self._last == last.stop - 0.5
+        ):
+            self.unscored[-1] = Span(last.start, time + 0.5, reason)
+        else:
+            self.unscored.append(Span(time - 0.5, time + 0.5, reason))

@@ -1,0 +1,203 @@
+"""Where news of a live stream go: growing tables, lines of JSON, and a command for alarms."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from restcli import __version__
+from restcli.detect.alarms import Alarm
+from restcli.errors import OutputError, UsageError
+from restcli.evaluation.scoring import plain
+from restcli.events import Scores
+from restcli.files import make_folder
+from restcli.live.input import Trouble
+from restcli.live.monitor import Monitor, News, Row
+from restcli.marks.json import event_to_dict
+from restcli.marks.registry import write_events
+from restcli.output.bundle import scores_csv
+from restcli.output.text import DISCLAIMER
+
+Message = dict[str, Any]
+
+_EVENTS_EVERY = 10.0  # s between tables of events without news
+
+
+def _plain(message: Message) -> Message:
+    return dict(plain(message))
+
+
+def message_of(news: News, monitor: Monitor) -> Message:
+    """Describe news in plain values for JSON; times are seconds from the start of the recording."""
+    if isinstance(news, Row):
+        score = news.score
+        return _plain(
+            {"kind": "score", "time": news.time, "probability": score.probability, "not_scored": score.reason or None}
+        )
+    start = monitor.source.recording.clock
+    clock = None if start is None else (start + timedelta(seconds=news.at)).isoformat(timespec="seconds")
+    if isinstance(news, Alarm):
+        told = {"number": news.number, "state": news.state, **event_to_dict(news.event), "joined": news.joined or None}
+        return _plain({"kind": "alarm", **told, "at": news.at, "clock": clock})
+    return _plain({"kind": "input" if isinstance(news, Trouble) else "status", **asdict(news), "clock": clock})
+
+
+def opening(monitor: Monitor) -> Message:
+    """Describe what is monitored and how."""
+    recording, weights, montage = monitor.source.recording, monitor.detector.weights, monitor.montage
+    return {
+        "kind": "start",
+        "restcli": __version__,
+        "disclaimer": DISCLAIMER,
+        "source": str(recording.path),
+        "start": None if recording.clock is None else recording.clock.isoformat(timespec="seconds"),
+        "weights": weights.name,
+        "sha256": weights.sha256,
+        "rule": asdict(monitor.alarms.rule),
+        "look_ahead_s": weights.look_ahead,
+        "channels": [recording.channels[channel].label for channel in montage.channels],
+        "nodes": list(montage.nodes),
+        "missing": list(montage.missing),
+    }
+
+
+def closing(monitor: Monitor) -> Message:
+    """Say what was found and what was not scored."""
+    spans = [asdict(span) for span in monitor.unscored]
+    return _plain(
+        {
+            "kind": "end",
+            "duration": monitor.until,
+            "scored_s": monitor.scored,
+            "events": [event_to_dict(event) for event in monitor.alarms.events],
+            "not_scored": spans,
+        }
+    )
+
+
+class Tables:
+    """The files X_scores.csv, X_events.tsv and X_live.jsonl, which are valid at any moment."""
+
+    def __init__(self, folder: Path, stem: str, *, overwrite: bool = False) -> None:
+        make_folder(folder)
+        self._events, *appended = paths = [
+            folder / f"{stem}_{end}" for end in ("events.tsv", "scores.csv", "live.jsonl")
+        ]
+        for path in paths:
+            if path.exists() and not overwrite:
+                remedy = "Choose another folder or name, or replace the files with --overwrite"
+                raise OutputError(str(path), "exists", "a free name", remedy)
+            path.unlink(missing_ok=True)
+        try:
+            self._scores, self._lines = (path.open("wb", buffering=0) for path in appended)
+        except OSError as error:
+            raise OutputError(str(folder), f"cannot be written to ({error.strerror})") from error
+        self._begun, self._next = False, 0.0
+
+    def line(self, message: Mapping[str, Any]) -> None:
+        """Add a line to X_live.jsonl."""
+        self._lines.write((json.dumps(message, ensure_ascii=False) + "\n").encode())
+
+    def take(self, news: News, monitor: Monitor) -> None:
+        """Add a score, or write the events anew."""
+        if isinstance(news, Row):
+            self._score(news, monitor)
+            if news.time < self._next:
+                return
+        elif not isinstance(news, Alarm):
+            return
+        self.write_events(monitor)
+
+    def write_events(self, monitor: Monitor) -> None:
+        """Write the table of events so far, whole."""
+        self._next = monitor.until + _EVENTS_EVERY
+        if monitor.rows:
+            write_events(monitor.events(), self._events, "tsv")
+
+    def close(self, monitor: Monitor) -> None:
+        """Write what is known in the end."""
+        self.write_events(monitor)
+        self._scores.close()
+        self._lines.close()
+
+    def _score(self, row: Row, monitor: Monitor) -> None:
+        weights, score = monitor.detector.weights, row.score
+        table = Scores(
+            time=np.array([row.time]),
+            probability=np.array([score.probability]),
+            by_node=score.by_node[None],
+            nodes=weights.nodes,
+            step=1.0,
+            duration=row.time + 0.5,
+            types=weights.types,
+            by_type=score.by_type[None] if weights.types else None,
+        )
+        head, line = scores_csv(table)
+        self._scores.write((line if self._begun else head + line).encode())  # a line at a time, never a part of one
+        self._begun = True
+
+
+@dataclass
+class Hook:
+    """A command that is started for each alarm of any kind; it reads the message as JSON on standard input."""
+
+    command: tuple[str, ...]
+    note: Callable[[str], None]
+    _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, text: str, note: Callable[[str], None]) -> Hook:
+        """Split a command as a shell would, without running one."""
+        try:
+            command = tuple(shlex.split(text))
+        except ValueError as error:
+            raise UsageError("--exec", f"cannot be split into words ({error})", "a command and its arguments") from None
+        if not command:
+            raise UsageError("--exec", "is empty", "a command and its arguments")
+        return cls(command, note)
+
+    def run(self, message: Message) -> None:
+        """Start the command with the kind and state of a message as further arguments; do not wait for it."""
+        self._reap()
+        try:
+            process = subprocess.Popen(
+                [*self.command, str(message["kind"]), str(message["state"])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            self.note(f"--exec: {self.command[0]} could not be started ({error.strerror})")
+            return
+        self._running.append(process)
+        self._feed(process.stdin, json.dumps(message).encode() + b"\n")
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Give what still runs a little time."""
+        for process in self._running:
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.note(f"--exec: {self.command[0]} is still running")
+        self._reap()
+
+    def _feed(self, stdin: IO[bytes] | None, message: bytes) -> None:
+        try:
+            if stdin is not None:
+                stdin.write(message)  # shorter than the buffer of a pipe, so that no command can hold it up
+                stdin.close()
+        except OSError:
+            pass  # a command need not read it
+
+    def _reap(self) -> None:
+        for process in [process for process in self._running if process.poll() is not None]:
+            self._running.remove(process)
+            if process.returncode:
+                self.note(f"--exec: {self.command[0]} failed with exit code {process.returncode}")

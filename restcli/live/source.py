@@ -1,0 +1,92 @@
+"""What a source of live signal gives: its channels, and then chunk after chunk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.errors import UsageError
+from restcli.io.recording import Channel, Recording, Segment
+from restcli.signal.resampling import Signal, exact_rate
+
+# Names of units as streams and people write them, and their size in µV.
+_UNITS = {"µv": 1.0, "μv": 1.0, "uv": 1.0, "microvolt": 1.0, "microvolts": 1.0, "mv": 1e3, "millivolt": 1e3}
+_UNITS |= {"millivolts": 1e3, "v": 1e6, "volt": 1e6, "volts": 1e6, "nv": 1e-3, "nanovolt": 1e-3, "nanovolts": 1e-3}
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Samples of all groups of channels of one rate, as they have arrived; a group may have none."""
+
+    values: tuple[Signal, ...]  # (C, n) for each group, µV, NaN where nothing is known
+    at_limit: tuple[NDArray[np.bool_] | None, ...]  # which of them lie at the amplifier's limits
+    stamp: float | None = None  # when the first sample was taken, by the source's clock, s; None: it follows
+    waited: float = math.inf  # s since the chunk before came, by this machine's clock; inf when not measured
+    begins: bool = False  # whether the source says that signal is missing before it
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Nothing has come for a while."""
+
+    seconds: float
+    reason: str = "the source is silent"
+
+
+class Source(Protocol):
+    """Where live signal comes from."""
+
+    recording: Recording  # its channels, and when it starts; without an end
+    jitter: float  # s that stamps may be off without signal being lost
+    end: float  # s at which the source will end; inf when it does not know
+
+    def chunks(self, groups: Sequence[Sequence[int]]) -> Iterator[Chunk | Silence]:
+        """Yield what arrives of groups of channels until the source ends."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Sampling rates where a file would be read: a stream cannot be opened again."""
+
+    rates: tuple[Fraction, ...]
+    bytes_per_second: float = 0.0
+
+    def open(self) -> Any:
+        """Refuse: what has passed is gone."""
+        raise UsageError("stream", "its signal has passed", "a recording")
+
+
+def unit_in_microvolts(unit: str) -> float:
+    """Return the size of a unit in µV; 0 when it is no voltage.
+
+    >>> unit_in_microvolts("microvolts"), unit_in_microvolts("V"), unit_in_microvolts("bpm")
+    (1.0, 1000000.0, 0.0)
+    """
+    return _UNITS.get(unit.strip().casefold(), 0.0)
+
+
+def describe(
+    name: str, channels: Sequence[tuple[str, str, float]], *, kind: str, start: datetime | None = None
+) -> Recording:
+    """Describe a stream of channels (label, unit, rate in Hz) as a recording without an end."""
+    return Recording(
+        path=Path(name),
+        format=kind,
+        channels=tuple(
+            Channel(label, "µV" if unit_in_microvolts(unit) else unit, rate, 0, math.nan, math.nan)
+            for label, unit, rate in channels
+        ),
+        start=start,
+        duration=math.inf,
+        segments=(Segment(0.0, math.inf, 0.0),),
+        repairs=(),
+        source=Rates(tuple(exact_rate(rate) for _, _, rate in channels)),
+    )

@@ -1,0 +1,129 @@
+"""The command ``restcli live``: its files, its lines, its hook."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from restcli.cli.app import app
+from restcli.cli.exits import run
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings
+from restcli.io.registry import open_recording
+from restcli.live.monitor import Monitor
+from restcli.live.outputs import Tables
+from restcli.live.replay import Replay
+from restcli.marks.registry import read_events
+from restcli.nn.weights import DEFAULT_NAME, load_weights
+
+
+def live(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["restcli", "live", *map(str, arguments)])
+    return run(app)
+
+
+def annotate(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["restcli", "annotate", *map(str, arguments)])
+    return run(app)
+
+
+def test_the_tables_are_those_of_annotate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path) -> None:
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path / "live") == 0
+    assert annotate(monkeypatch, example, "--out", tmp_path / "file", "--plot", "none", "--device", "cpu") == 0
+    mine, theirs = (tmp_path / part / "absence_events.tsv" for part in ("live", "file"))
+    assert mine.read_text() == theirs.read_text()
+    ours, other = (pd.read_csv(tmp_path / part / "absence_scores.csv") for part in ("live", "file"))
+    assert list(ours.columns) == list(other.columns)
+    np.testing.assert_allclose(ours.to_numpy(), other.to_numpy(), atol=2e-4)
+    lines = [json.loads(line) for line in (tmp_path / "live" / "absence_live.jsonl").read_text().splitlines()]
+    assert [lines[0]["kind"], lines[-1]["kind"]] == ["start", "end"]
+    assert lines[-1]["scored_s"] == 177
+    assert lines[-1]["not_scored"][-1]["reason"].startswith("past the end")
+
+
+def test_existing_files_are_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "absence_scores.csv").write_text("mine")
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path) == 3
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "absence_scores.csv").read_text() == "mine"
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path, "--overwrite") == 0
+
+
+def test_the_tables_are_valid_at_any_moment(tmp_path: Path, example: Path) -> None:
+    monitor = Monitor(Detector(load_weights(DEFAULT_NAME), "cpu"), Replay(open_recording(example), 0), Settings())
+    tables = Tables(tmp_path, "a")
+    n_events = set()
+    for news in monitor.run():
+        tables.take(news, monitor)
+        events = read_events(tmp_path / "a_events.tsv")
+        assert monitor.until - 11 < events.duration <= monitor.until
+        assert all(event.stop <= events.duration for event in events)
+        assert len((tmp_path / "a_scores.csv").read_text().splitlines()) == monitor.rows + 1
+        n_events.add(len(events))
+    tables.close(monitor)
+    assert n_events == set(range(len(monitor.alarms.events) + 1))
+    assert read_events(tmp_path / "a_events.tsv").duration == monitor.until == 180
+
+
+def test_json_hook_and_marks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hook = tmp_path / "hook.py"
+    hook.write_text(f"import sys\nopen({str(tmp_path / 'said')!r}, 'a').write(sys.argv[1] + ' ' + sys.stdin.read())\n")
+    (tmp_path / "marks.tsv").write_text("onset\tduration\teventType\trecordingDuration\n44.00\t20.00\tsz\t180.00\n")
+    command = f"{sys.executable} {hook} 'two words;'"
+    options = ["--json", "--exec", command, "--marks", tmp_path / "marks.tsv"]
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path, *options) == 0
+    said = (tmp_path / "said").read_text().splitlines()
+    assert all(line.startswith("two words; {") for line in said)
+    printed = capsys.readouterr().out.splitlines()
+    messages = [json.loads(line) for line in printed if line.startswith("{")]
+    alarms = [message for message in messages if message["kind"] == "alarm"]
+    key = lambda alarm: (alarm["number"], alarm["state"], alarm["at"])  # noqa: E731
+    assert sorted(key(json.loads(line.split("; ", 1)[1])) for line in said) == sorted(map(key, alarms))
+    assert sum(message["kind"] == "score" for message in messages) == 180
+    late = alarms[0]["at"] - 44
+    assert f"latency from the expert's onset: median {late:.1f} s, 90 % within {late:.1f} s" in printed
+    assert any(line.startswith("alarms: 1 of 1") for line in printed)
+
+
+def test_a_hook_that_fails_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path, "--exec", "/nowhere/x") == 0
+    assert "/nowhere/x could not be started" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--stdin", "--lsl", "x"), ("--stdin", "--marks", "x")])
+def test_one_source_is_needed(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert live(monkeypatch, *arguments) == 2
+    assert "Expected" in capsys.readouterr().err
+
+
+def test_the_view(example: Path) -> None:
+    from rich.console import Console
+
+    from restcli.cli.live_view import View
+
+    monitor = Monitor(Detector(load_weights(DEFAULT_NAME), "cpu"), Replay(open_recording(example), 0), Settings())
+    view = View(monitor)
+    screen = Console(width=110, record=True, file=io.StringIO())
+    seen = ""
+    for news in monitor.run():
+        view.take(news)
+        if monitor.rows in (60, 120):
+            screen.print(view.draw())
+            seen += screen.export_text()
+    assert "SEIZURE since 0:00:46" in seen
+    assert "none now" in seen
+    assert "18 of 18 good" in seen

@@ -1,0 +1,255 @@
+"""What goes wrong with a live source, and what each source says and asks for."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from edf_writer import noise
+
+from restcli.detect.detector import Detector
+from restcli.detect.settings import Settings
+from restcli.errors import RecordingError, UsageError
+from restcli.live.frames import Frames
+from restcli.live.input import Trouble
+from restcli.live.intake import JUMPED, LOST, Intake, Second, SegmentEnd
+from restcli.live.monitor import Monitor, News, Row
+from restcli.live.source import Chunk, Silence
+from restcli.nn.weights import DEFAULT_NAME, load_weights
+from restcli.signal.montage import ELECTRODES_19
+
+SFREQ = 200
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector(load_weights(DEFAULT_NAME), "cpu")
+
+
+def header(**more: Any) -> str:
+    channels = [{"label": name, "unit": "mV", "sfreq": SFREQ, **more} for name in ELECTRODES_19]
+    return json.dumps({"channels": channels, "start": "2030-01-02T03:04:05"})
+
+
+def frame(data: np.ndarray, stamp: float | None = None) -> str:
+    values = [[None if math.isnan(x) else x for x in row] for row in (data / 1000).tolist()]
+    return json.dumps({"data": values} | ({} if stamp is None else {"time": stamp}))
+
+
+def frames_of(data: np.ndarray, stamps: list[float | None]) -> Frames:
+    pieces = np.split(data, len(stamps), axis=1)
+    return Frames([header(), *(frame(piece, stamp) for piece, stamp in zip(pieces, stamps, strict=True))])
+
+
+def news_of(detector: Detector, frames: Frames) -> tuple[Monitor, list[News]]:
+    monitor = Monitor(detector, frames, Settings())
+    return monitor, list(monitor.run())
+
+
+def troubles(news: list[News]) -> list[tuple[str, str, str]]:
+    return [(item.what, item.state, item.reason) for item in news if isinstance(item, Trouble)]
+
+
+def test_frames_are_scored_as_an_array_is(detector: Detector) -> None:
+    data = noise(19, 30, SFREQ, seed=1)
+    monitor, news = news_of(detector, frames_of(data, [1000.0 + k for k in range(30)]))
+    import restcli
+
+    scores = restcli.annotate(data.astype(np.float32), sfreq=SFREQ, ch_names=list(ELECTRODES_19), device="cpu").scores
+    said = [row.score.probability for row in news if isinstance(row, Row)]
+    np.testing.assert_allclose(said, scores.probability, atol=1e-5, rtol=0)
+    assert monitor.unscored == list(scores.unscored)
+    assert str(monitor.events().start) == "2030-01-02 03:04:05"
+    assert troubles(news) == []
+
+
+def test_lost_samples_are_not_scored_and_an_alarm(detector: Detector) -> None:
+    stamps = [1000.0 + k for k in range(20)] + [1007.4 + k for k in range(20, 40)]
+    monitor, news = news_of(detector, frames_of(noise(19, 40, SFREQ, seed=1), stamps))
+    assert troubles(news) == [("input", "begin", LOST), ("input", "end", LOST)]
+    assert {span.reason for span in monitor.unscored if 20 <= span.start < 27} == {"no signal: a gap in the recording"}
+    assert monitor.until == pytest.approx(47.4)
+    first = next(row.time for row in news if isinstance(row, Row) and row.time > 20 and not row.score.reason)
+    assert first == pytest.approx(27.9)
+
+
+def test_a_clock_that_is_set_back_loses_no_time(detector: Detector) -> None:
+    stamps = [1000.0 + k for k in range(20)] + [5.0 + k for k in range(20)]
+    monitor, news = news_of(detector, frames_of(noise(19, 40, SFREQ, seed=1), stamps))
+    assert troubles(news) == [("input", "begin", JUMPED), ("input", "end", JUMPED)]
+    assert monitor.until == 40.0
+
+
+@pytest.mark.parametrize(("waited", "resumes", "reason"), [(3.0, 1.0, JUMPED), (40.0, 41.0, JUMPED), (9e4, 9e4, LOST)])
+def test_a_clock_that_is_set_forward_is_told_from_lost_samples(waited: float, resumes: float, reason: str) -> None:
+    intake, piece = Intake([[0]], [Fraction(SFREQ)], SFREQ, 0.25), np.zeros((1, SFREQ), np.float32)
+    assert len(list(intake.take(Chunk((piece,), (None,), 7.0, waited=1.0)))) == 1
+    end, second = intake.take(Chunk((piece,), (None,), 90_007.0, waited=waited))
+    assert end == SegmentEnd(1.0, resumes, reason)
+    assert isinstance(second, Second)
+    assert second.start == resumes
+
+
+def test_drift_moves_nothing() -> None:
+    intake = Intake([[0]], [Fraction(SFREQ)], SFREQ, 0.02)
+    found: list[Second | SegmentEnd] = []
+    for k in range(3600):
+        piece = np.zeros((1, SFREQ), np.float32)
+        found += intake.take(Chunk((piece,), (None,), 7.0 + k * (1 + 4e-4), waited=1.0))  # 1.4 s in all
+    assert [second.start for second in found if isinstance(second, Second)] == list(range(3600))
+
+
+def test_an_electrode_comes_off_and_on_again(detector: Detector) -> None:
+    data = noise(19, 60, SFREQ, seed=1)
+    data[ELECTRODES_19.index("T3"), 20 * SFREQ : 40 * SFREQ] = 3.0
+    _, news = news_of(detector, frames_of(data, [None] * 60))
+    said = [item for item in news if isinstance(item, Trouble)]
+    assert [(item.what, item.state, item.start) for item in said] == [
+        ("F7-T3", "begin", 20.0),
+        ("T3-T5", "begin", 20.0),
+        ("F7-T3", "end", 40.0),
+        ("T3-T5", "end", 40.0),
+    ]
+    assert {item.reason for item in said} == {"flat or disconnected"}
+
+
+def test_saturation_is_not_scored(detector: Detector) -> None:
+    data = noise(19, 40, SFREQ, seed=1)
+    data[:, 20 * SFREQ : 30 * SFREQ : 7] = 500.0
+    lines = [header(minimum=-0.5, maximum=0.5), *(frame(piece) for piece in np.split(data, 40, axis=1))]
+    monitor, news = news_of(detector, Frames(lines))
+    clipped = "fewer than 8 good nodes: clipped at the amplifier's limits"
+    assert ("input", "begin", clipped) in troubles(news)
+    assert [(span.start, span.stop) for span in monitor.unscored if span.reason == clipped] == [(20.0, 30.0)]
+
+
+def test_samples_that_are_not_known_are_not_scored(detector: Detector) -> None:
+    data = noise(19, 40, SFREQ, seed=1)
+    data[:, 25 * SFREQ + 3] = np.nan
+    _, news = news_of(detector, frames_of(data, [None] * 40))
+    assert [row.time for row in news if isinstance(row, Row) and "no signal" in row.score.reason] == [25.5]
+
+
+def test_a_silent_source_is_an_alarm(detector: Detector) -> None:
+    monitor = Monitor(detector, frames_of(noise(19, 20, SFREQ, seed=1), [None] * 20), Settings())
+    for chunk in monitor.source.chunks(monitor.groups):
+        list(monitor.take(chunk))
+    assert list(monitor.take(Silence(2.0))) == []
+    (said,) = monitor.take(Silence(4.0))
+    assert said == Trouble("input", "begin", "the source is silent", 20.0, 24.0)
+    assert list(monitor.take(Silence(5.0))) == []
+
+
+def test_silence_is_noticed_between_frames() -> None:
+    held = threading.Event()
+
+    def lines() -> Iterator[str]:
+        yield header()
+        held.wait(20)
+
+    source = Frames(lines()).chunks([list(range(19))])
+    assert isinstance(next(source), Silence)
+    held.set()
+    assert all(isinstance(piece, Silence) for piece in source)
+
+
+@pytest.mark.parametrize(
+    ("lines", "where", "what"),
+    [
+        ([], "line 1", "missing"),
+        (["[]"], "line 1", "not a JSON object"),
+        (['{"channels": [{"label": "F3"}]}'], "line 1", "describe the channels"),
+        (['{"channels": [{"label": "F3", "unit": "uV", "sfreq": 0}]}'], "line 1", "sampled"),
+        ([header(), '{"data": [[1]]}'], "line 2", "19 channels"),
+        ([header(), frame(np.zeros((19, 5))), '{"data": [' + "[1]," * 18 + "[1,2]]}"], "line 3", "different lengths"),
+        ([header(), '{"data": [' + '["x"],' * 18 + "[1]]}"], "line 2", "other than samples"),
+        ([header(), '{"time": "soon", "data": [' + "[1]," * 18 + "[1]]}"], "line 2", "time"),
+    ],
+)
+def test_frames_that_are_wrong(lines: list[str], where: str, what: str) -> None:
+    with pytest.raises(RecordingError, match=what) as raised:
+        list(Frames(io.StringIO("\n".join(lines))).chunks([list(range(19))]))
+    assert where in str(raised.value)
+
+
+def test_a_unit_that_is_no_voltage_is_not_used(detector: Detector) -> None:
+    lines = [header().replace("mV", "bpm")]
+    with pytest.raises(RecordingError, match="bpm"):
+        Monitor(detector, Frames(lines), Settings())
+
+
+@pytest.fixture(scope="module")
+def lsl() -> Any:
+    try:
+        import pylsl
+    except (ImportError, RuntimeError, OSError) as error:
+        pytest.skip(f"pylsl cannot be used here ({type(error).__name__})")
+    return pylsl
+
+
+def outlet(lsl: Any, name: str, labels: tuple[str, ...], unit: str = "microvolts", sfreq: float = SFREQ) -> Any:
+    info = lsl.StreamInfo(name, "EEG", len(labels), sfreq, "float32", f"{name}-id")
+    channels = info.desc().append_child("channels")
+    for label in labels:
+        channel = channels.append_child("channel")
+        channel.append_child_value("label", label)
+        channel.append_child_value("unit", unit)
+    return lsl.StreamOutlet(info)
+
+
+def test_an_lsl_stream_in_and_out(lsl: Any, detector: Detector) -> None:
+    from restcli.live.lsl import LslSource, Publisher
+
+    stream = outlet(lsl, "restcli-test", ELECTRODES_19, "volts")
+    source = LslSource("restcli-test")
+    assert {channel.unit for channel in source.recording.channels} == {"µV"}
+    monitor = Monitor(detector, source, Settings())
+    data, begun = noise(19, 20, SFREQ, seed=1).astype(np.float32), lsl.local_clock()
+    publisher = Publisher("restcli-out", detector.weights.nodes)
+    inlet = lsl.StreamInlet(lsl.resolve_byprop("name", "restcli-out", timeout=10)[0])
+    inlet.open_stream(timeout=10)
+    for k in range(20):
+        piece = np.ascontiguousarray(data[:, k * SFREQ : (k + 1) * SFREQ].T / 1e6)
+        stream.push_chunk(piece, begun + k + 1 - 1 / SFREQ)  # the stamp of the last sample
+    rows: list[Row] = []
+    deadline = time.monotonic() + 30
+    for piece in source.chunks(monitor.groups):
+        rows += [item for item in monitor.take(piece) if isinstance(item, Row)]
+        if len(rows) >= 17 or time.monotonic() > deadline:
+            break
+    rows += [item for item in monitor.finish() if isinstance(item, Row)]
+    lines = [header(), *(frame(piece) for piece in np.split(data.astype(float), 20, axis=1))]
+    expected = [item for item in news_of(detector, Frames(lines))[1] if isinstance(item, Row)]
+    np.testing.assert_allclose(
+        [row.score.probability for row in rows], [row.score.probability for row in expected], atol=1e-4
+    )
+    publisher.score(rows[0].score.probability, rows[0].score.by_node)
+    sample, _ = inlet.pull_sample(timeout=10)
+    assert sample[0] == pytest.approx(rows[0].score.probability, abs=1e-6)
+
+
+def test_what_an_lsl_stream_does_not_say_is_asked_for(lsl: Any) -> None:
+    from restcli.live.lsl import LslSource, Told
+
+    kept = [outlet(lsl, "restcli-bare", ("", ""), ""), outlet(lsl, "restcli-odd", ("F3", "C3"), "", sfreq=0.0)]
+    with pytest.raises(RecordingError, match="--labels"):
+        LslSource("restcli-bare")
+    with pytest.raises(RecordingError, match="--unit"):
+        LslSource("restcli-bare", Told(labels=("F3", "C3")))
+    with pytest.raises(RecordingError, match="--sfreq"):
+        LslSource("restcli-odd", Told(unit="uV"))
+    with pytest.raises(UsageError, match="2 channels"):
+        LslSource("restcli-bare", Told(labels=("F3",)))
+    source = LslSource("name=restcli-bare", Told(("F3", "C3"), "mV"))
+    assert [channel.label for channel in source.recording.channels] == ["F3", "C3"]
+    with pytest.raises(RecordingError, match="no such stream"):
+        LslSource("restcli-none", wait=0.5)
+    assert len(kept) == 2
