@@ -197,7 +197,7 @@ function refresh() {
 }
 
 function showState() {
-  const all = [...journals.values()];
+  const all = [...journals.values()].filter((each) => each === journal || each.waiting || each.refused.length);
   const waiting = all.reduce((sum, each) => sum + each.waiting, 0);
   const fault = all.map((each) => each.fault).find(Boolean) ?? "";
   const saved = byId("saved");
