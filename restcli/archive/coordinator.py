@@ -34,7 +34,7 @@ from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_o
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError
 from restcli.files import make_folder
-from restcli.nn.weights import find_weights
+from restcli.nn.weights import find_weights, read_content
 
 GOING, FINISHING, STOPPING = 0, 1, 2
 
@@ -108,7 +108,7 @@ def run_batch(
 def pack(weights: str) -> PackedWeights:
     """Read a weights file to send it to workers."""
     path = find_weights(weights)
-    content = path.read_bytes()
+    content = read_content(path)
     return PackedWeights(path.stem, hashlib.sha256(content).hexdigest(), content)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from restcli.errors import UsageError
 
 VARIANTS = ("DS", "RS", "RM")
+WIDEST = 512  # members x width: what the joined network may be
+MOST_UPDATES = 32
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class RestConfig:
             raise UsageError("variant", repr(self.variant), f"one of {', '.join(VARIANTS)}")
         if self.mask_per not in ("entry", "node"):
             raise UsageError("mask_per", repr(self.mask_per), "'entry' or 'node'")
-        if self.members < 1 or self.hidden < 1:
-            raise UsageError("members", f"{self.members} networks of width {self.hidden}", "at least 1 of each")
-        if self.updates < 1 or not 0 < self.fire_rate <= 1:
+        if self.members < 1 or self.hidden < 1 or self.members * self.hidden > WIDEST:
+            found = f"{self.members} networks of width {self.hidden}"
+            raise UsageError("members", found, f"at least 1 of each, together no wider than {WIDEST}")
+        if not 1 <= self.updates <= MOST_UPDATES or not 0 < self.fire_rate <= 1:
             found = f"{self.updates} updates at a rate of {self.fire_rate:g}"
-            raise UsageError("updates", found, "at least 1, at a rate above 0 and up to 1")
+            raise UsageError("updates", found, f"1 to {MOST_UPDATES}, at a rate above 0 and up to 1")
 
     @property
     def has_intervals(self) -> bool:

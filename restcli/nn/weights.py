@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.errors import WeightsError
+from restcli.errors import RecordingError, RestError, WeightsError
 from restcli.events import EventRule
 from restcli.files import write_atomically
+from restcli.io.companions import open_regular
 from restcli.nn.baselines import BandPowerBaseline
+from restcli.nn.checks import LARGEST_FILE, check_header, check_weights, read_fields, read_number
 from restcli.nn.config import RestConfig
 from restcli.signal.features import FeatureConfig
 
@@ -25,6 +27,8 @@ FORMAT_VERSION = 2
 DEFINITION = "carried-1"
 DEFAULT_NAME = "rest-default"
 _METADATA_KEY = "restcli"
+_DIGEST_KEY = "sha256"  # of the parameters and of all other metadata
+_MADE_BY = "a file from restcli train"
 _BASELINE_KEY = "floor"  # what files call the band-power baseline
 
 Tensors = dict[str, NDArray[np.float32]]
@@ -122,7 +126,7 @@ def load_weights(name: str | Path = DEFAULT_NAME) -> Weights:
     3
     """
     path = find_weights(name)
-    content = path.read_bytes()
+    content = read_content(path)
     tensors, meta = _parse(path, content)
     if meta.get("format_version") != FORMAT_VERSION or meta.get("definition") != DEFINITION:
         raise WeightsError(
@@ -131,11 +135,23 @@ def load_weights(name: str | Path = DEFAULT_NAME) -> Weights:
             f"version {FORMAT_VERSION} and definition {DEFINITION}, which this restcli computes",
             "Install the restcli that made it, or train the weights again with restcli train",
         )
-    if meta.get("tensors_sha256") != _digest(tensors):
+    if meta.pop(_DIGEST_KEY, None) != _digest(tensors, meta):
         raise WeightsError(
-            path.name, "the parameters do not match their SHA-256", "an unchanged file", "Copy the file again"
+            path.name, "the content does not match its SHA-256", "an unchanged file", "Copy the file again"
         )
     return _from_metadata(path, meta, tensors, hashlib.sha256(content).hexdigest())
+
+
+def read_content(path: Path) -> bytes:
+    """Read a weights file whole, unless it is none by its size."""
+    try:
+        with open_regular(path) as file:
+            content = file.read(LARGEST_FILE + 1)
+    except RecordingError as error:
+        raise WeightsError(error.where, error.what, "a .safetensors file") from None
+    if len(content) > LARGEST_FILE:
+        raise WeightsError(path.name, "is too large for weights", f"at most {LARGEST_FILE >> 20} MiB")
+    return content
 
 
 def _parse(path: Path, content: bytes) -> tuple[Tensors, dict[str, Any]]:
@@ -143,67 +159,82 @@ def _parse(path: Path, content: bytes) -> tuple[Tensors, dict[str, Any]]:
     from safetensors.numpy import load
 
     try:
-        tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        meta = json.loads(header["__metadata__"][_METADATA_KEY])
-    except (SafetensorError, KeyError, ValueError) as error:
+        meta = dict(json.loads(check_header(content)["__metadata__"][_METADATA_KEY]))
+        json.dumps(meta)  # neither way may it be nested too deeply
+        return dict(sorted(load(content).items())), meta
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(path.name, "is not a restcli weights file", "safetensors with restcli metadata") from error
-    return {key: np.asarray(value, dtype=np.float32) for key, value in sorted(tensors.items())}, dict(meta)
 
 
 def _from_metadata(path: Path, meta: dict[str, Any], tensors: Tensors, sha256: str) -> Weights:
     try:
         features = dict(meta["features"])
-        features["bands"] = tuple((int(low), int(high)) for low, high in features["bands"])
-        return Weights(
+        features["bands"] = tuple((_integer(low, "bands"), _integer(high, "bands")) for low, high in features["bands"])
+        weights = Weights(
             name=path.stem,
-            config=RestConfig(**meta["config"]),
-            features=FeatureConfig(**features),
+            config=read_fields(RestConfig, meta["config"], "config"),
+            features=read_fields(FeatureConfig, features, "features"),
             nodes=tuple(meta["nodes"]),
             tensors=tensors,
-            memory=int(meta["memory"]),
-            look_ahead=int(meta["look_ahead"]),
-            min_nodes=int(meta["min_nodes"]),
-            rule=EventRule(**meta["rule"]),
-            calibration=Calibration(**meta["calibration"]),
+            memory=_integer(meta["memory"], "memory"),
+            look_ahead=_integer(meta["look_ahead"], "look_ahead"),
+            min_nodes=_integer(meta["min_nodes"], "min_nodes"),
+            rule=read_fields(EventRule, meta["rule"], "rule"),
+            calibration=read_fields(Calibration, meta["calibration"], "calibration"),
             types=tuple(meta["types"]),
-            provenance=meta["provenance"],
-            metrics=meta["metrics"],
-            golden=tuple(meta["golden"]),
+            provenance=dict(meta["provenance"]),
+            metrics=dict(meta["metrics"]),
+            golden=tuple(read_number(value, float, "golden") for value in meta["golden"]),
             baseline=_baseline(meta.get(_BASELINE_KEY)),
             sha256=sha256,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            path.name, f"the metadata cannot be understood ({error})", "metadata written by restcli"
-        ) from error
+        check_weights(weights)
+    except RestError as error:
+        raise WeightsError(path.name, f"the metadata make no sense ({error.where}: {error.what})", _MADE_BY) from error
+    except KeyError as error:
+        raise WeightsError(path.name, "the metadata lack a field", _MADE_BY) from error
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        why = f" ({error})" if type(error) is ValueError else ""
+        raise WeightsError(path.name, f"the metadata make no sense{why}", _MADE_BY) from error
+    return weights
+
+
+def _integer(value: object, name: str) -> int:
+    return int(read_number(value, int, name))
 
 
 def _baseline(meta: Mapping[str, Any] | None) -> BandPowerBaseline | None:
     if meta is None:
         return None
-    centre, scale, slope = (tuple(float(value) for value in meta[key]) for key in ("centre", "scale", "slope"))
-    return BandPowerBaseline(centre, scale, slope, float(meta["intercept"]))
+    centre, scale, slope = (
+        tuple(read_number(value, float, key) for value in meta[key]) for key in ("centre", "scale", "slope")
+    )
+    return BandPowerBaseline(centre, scale, slope, read_number(meta["intercept"], float, "intercept"))
 
 
 def save_weights(weights: Weights, path: str | Path) -> str:
     """Write a weights file whole or not at all and return its SHA-256; the same weights give the same bytes."""
     from safetensors.numpy import save
 
+    try:
+        check_weights(weights)
+    except ValueError as error:
+        raise WeightsError(weights.name, f"cannot be saved ({error})", "weights that can be used") from error
     meta = asdict(weights)
     tensors = {key: np.ascontiguousarray(value) for key, value in sorted(meta.pop("tensors").items())}
     for left_out in ("name", "sha256"):
         meta.pop(left_out)
     meta[_BASELINE_KEY] = meta.pop("baseline")
-    meta |= {"format_version": FORMAT_VERSION, "definition": DEFINITION, "tensors_sha256": _digest(tensors)}
+    meta |= {"format_version": FORMAT_VERSION, "definition": DEFINITION}
+    meta[_DIGEST_KEY] = _digest(tensors, meta)
     content = save(tensors, metadata={_METADATA_KEY: json.dumps(meta, sort_keys=True)})
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
-def _digest(tensors: Tensors) -> str:
-    """Hash parameters by name, shape and bytes."""
-    digest = hashlib.sha256()
+def _digest(tensors: Tensors, meta: Mapping[str, Any]) -> str:
+    """Hash metadata, and parameters by name, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for key in sorted(tensors):
         digest.update(f"{key}{tensors[key].shape}".encode())
         digest.update(np.ascontiguousarray(tensors[key], dtype="<f4").tobytes())
