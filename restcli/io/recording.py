@@ -193,15 +193,20 @@ class _Reading:
     def block(self, segment: Segment, first: int, last: int) -> Block:
         """Read whole seconds of one segment."""
         sfreq, rates = int(self.target), self.recording.source.rates
-        data = np.full((len(self.channels), (last - first) * sfreq), np.nan, dtype=np.float32)
         saturated = np.zeros((len(self.channels), last - first), dtype=np.float32)
+        data: Signal | None = None
         for rows, picks in self.by_rate():
             part, limits = self.resampled(picks, segment, (first * sfreq, last * sfreq))
             if limits is not None:
                 saturated[rows] = _per_second(limits, rates[picks[0]], (first, last))
-            if len(rows) == len(data):
-                return Block(segment.start + first, np.ascontiguousarray(part), saturated)
+            if len(rows) == len(saturated):
+                data = np.ascontiguousarray(part)
+                break
+            if data is None:
+                data = np.full((len(saturated), (last - first) * sfreq), np.nan, dtype=np.float32)
             data[rows] = part
+        if data is None:  # no channel has a rate
+            data = np.full((len(saturated), (last - first) * sfreq), np.nan, dtype=np.float32)
         return Block(segment.start + first, data, saturated)
 
     def by_rate(self) -> Iterator[tuple[list[int], list[int]]]:

@@ -23,24 +23,24 @@ class UsualAmplitude:
         self.level = np.full(n_nodes, PRIOR, dtype=np.float32)
         self.n_seconds = np.zeros(n_nodes, dtype=np.float32)  # good ones so far
         self._step, self._seen = np.zeros_like(self.level), np.zeros_like(self.level)
-        self._held = 0  # seconds whose steps wait
+        self.settle()
 
     def advance(self, amplitude: Float32Array, good: NDArray[np.bool_]) -> Float32Array:
         """Take the log amplitudes of the next seconds, (T, N); return those relative to the level before each.
 
         Seconds that are not good are 0, and do not move the level.
         """
-        relative = np.where(good, amplitude, self.level)
+        relative = np.where(good, amplitude, np.float32(0))
         start = 0
         while start < len(relative):
             stop = min(len(relative), start + STRIDE - self._held)
-            part = relative[start:stop]
-            part -= np.where(good[start:stop], self.level, part)
-            rise = np.minimum(part, np.float32(LARGEST_RISE)) / np.minimum(self.n_seconds + FIRST_RISE, RISE)
-            fall = part / np.minimum(self.n_seconds + FIRST_FALL, FALL)
+            part, here = relative[start:stop], good[start:stop]
+            part -= self.level
+            part *= here
             # One after the other, so that it does not matter where a block cuts a stride.
-            self._step = np.add.accumulate(np.concatenate([self._step[None], np.where(part > 0, rise, fall)]))[-1]
-            self._seen += good[start:stop].sum(axis=0, dtype=np.float32)
+            for step in np.where(part > 0, np.minimum(part, np.float32(LARGEST_RISE)) * self._rise, part * self._fall):
+                self._step += step
+            self._seen += here.sum(axis=0)
             self._held += stop - start
             if self._held == STRIDE:
                 self.settle()
@@ -51,4 +51,6 @@ class UsualAmplitude:
         """Take the steps that wait, at the end of a stretch."""
         self.level += self._step
         self.n_seconds = np.minimum(self.n_seconds + self._seen, np.float32(RISE))
-        self._step, self._seen, self._held = np.zeros_like(self.level), np.zeros_like(self.level), 0
+        self._rise = 1 / np.minimum(self.n_seconds + np.float32(FIRST_RISE), np.float32(RISE))
+        self._fall = 1 / np.minimum(self.n_seconds + np.float32(FIRST_FALL), np.float32(FALL))
+        self._step[:], self._seen[:], self._held = 0, 0, 0
