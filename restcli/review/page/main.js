@@ -131,8 +131,8 @@ function factsOfPage() {
   const kinds = new Set(view.montage.traces.map((trace) => trace.kind));
   const coarser = [...kinds].filter((kind) => COARSER[kind] > 1);
   const band = [Number(settings.high) ? `${settings.high} Hz` : "no high-pass", Number(settings.low) ? `${settings.low} Hz` : "no low-pass"];
-  const parts = [`${view.sensitivity} µV/mm`, ...coarser.map((kind) => `${kind.toUpperCase()} ${view.sensitivity * COARSER[kind]} µV/mm`)];
-  parts.push(band.join(" to "), `${(traces.plotWidth / view.seconds / view.mm).toFixed(0)} mm/s`, "negative up");
+  const parts = [`${view.sensitivity} µV/mm, negative up`, ...coarser.map((kind) => `${kind.toUpperCase()} ${view.sensitivity * COARSER[kind]} µV/mm${kind === "ecg" ? ", positive up" : ""}`)];
+  parts.push(band.join(" to "), `${(traces.plotWidth / view.seconds / view.mm).toFixed(0)} mm/s`);
   if (!settings.mm) parts.push("screen not calibrated: mm are approximate");
   return parts.join(" · ");
 }

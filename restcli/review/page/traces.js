@@ -88,7 +88,7 @@ export class Traces {
       if (k && (traces[k - 1].group !== group || traces[k - 1].kind !== kind)) place += GAP;
       return place++;
     });
-    const unit = (bottom - TOP) / (place + 0.5);
+    const unit = (bottom - TOP) / (place + 0.8);
     this.#rows = traces.map((trace, k) => ({ ...trace, y: TOP + (places[k] + 0.7) * unit, unit }));
   }
 
@@ -147,18 +147,18 @@ export class Traces {
     return [...gaps, ...spans].filter(({ start, stop }) => start < end && stop > page.start);
   }
 
-  #drawSignals(ctx, { left, right, bottom, scale }) {
+  #drawSignals(ctx, { left, right, height, scale }) {
     const { page } = this.view;
     ctx.save();
     ctx.beginPath();
-    ctx.rect(left, 0, right - left, bottom);
+    ctx.rect(left, 0, right - left, height);
     ctx.clip();
     ctx.lineWidth = 1;
     ctx.lineJoin = "round";
     for (const [k, row] of this.#rows.entries()) {
       const samples = page.data[k];
       const [low, high] = isFitted(row) ? extent(samples) : [0, 0];
-      const gain = isFitted(row) ? (0.8 * row.unit) / Math.max(1, high - low) : page.scale[k] / this.#microvoltsPerPixel(row.kind);
+      const gain = isFitted(row) ? (0.8 * row.unit) / Math.max(1, high - low) : (page.scale[k] * upOf(row)) / this.#microvoltsPerPixel(row.kind);
       const zero = row.y - ((low + high) / 2) * gain;
       ctx.strokeStyle = colors()[sideOf(row)];
       ctx.beginPath();
@@ -363,12 +363,15 @@ function sideOf({ kind, group }) {
   return group.match(/left|right/)?.[0] ?? "middle";
 }
 
+// Negative is up, and a canvas counts downwards: the sign stays, but for the heart's.
+const upOf = ({ kind }) => (kind === "ecg" ? -1 : 1);
+
 function extent(samples) {
   const known = samples.filter((value) => value !== NO_SIGNAL);
   return known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [0, 0]);
 }
 
-// Negative is up: a canvas counts downwards, so the sign stays. The server sends at most four samples a pixel.
+// The server sends at most four samples a pixel.
 function drawLine(ctx, samples, { step, left, zero, gain }) {
   let broken = true;
   for (let k = 0; k < samples.length; k += 1) {
