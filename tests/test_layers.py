@@ -18,6 +18,7 @@ LAYERS = (
         "output",
         "evaluation",
         "simulate",
+        "export",
         "detect",
         "marks",
         "nn",
@@ -40,6 +41,7 @@ HEAVY = {
     "timescoring": ("evaluation",),
     "pyarrow": ("archive",),
     "pylsl": ("live",),
+    "onnx": ("export",),
 }
 # Methods of `Result` that users call on it but that are the output package's work; imported when they are called.
 UPWARD = {"detect.result": ("output.bundle.", "output.notebook.")}

@@ -14,6 +14,7 @@ from restcli.cli import (
     convert,
     evaluate,
     exits,
+    export,
     film,
     formats,
     info,
@@ -38,6 +39,7 @@ COMMANDS = (
     convert,
     film,
     szcore,
+    export,
     formats,
 )  # in the order of --help; each has an `app`
 

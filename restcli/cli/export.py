@@ -1,0 +1,64 @@
+"""``restcli export``: weights as files that other programs and small devices run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from restcli.cli import options
+from restcli.cli.display import print_json
+from restcli.cli.exits import note
+from restcli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from restcli.nn.weights import Weights
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    weights: Annotated[str, typer.Argument(help="Name of shipped weights, or path of a weights file.")],
+    to: Annotated[Literal["onnx", "c"], typer.Option("--to", help="ONNX graphs, or a header and a source of C99.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(),
+    int8: Annotated[
+        bool, typer.Option("--int8", help="C only: weights in bytes, which changes scores a little.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write weights as ONNX (NAME_network.onnx and NAME_second.onnx) or as C (rest.h and rest.c).
+
+    Both take one second after another: the derivations' samples in microvolts at 200 Hz, or their features.
+    """
+    from restcli.files import make_folder, write_atomically
+    from restcli.nn.weights import load_weights
+
+    if int8 and to != "c":
+        raise UsageError("--int8", f"does not go with --to {to}", "--to c")
+    files = _contents(load_weights(weights), to, int8=int8)
+    folder = make_folder(out)
+    taken = [name for name in files if (folder / name).exists()]
+    if taken and not overwrite:
+        where = str(folder / taken[0])
+        raise OutputError(where, "exists already", "a name that is free", "Choose another --out, or pass --overwrite")
+    written = [str(write_atomically(folder / name, content)) for name, content in files.items()]
+    if as_json:
+        print_json({"weights": weights, "written": written})
+        return
+    for name in written:
+        note(f"written: {name}")
+
+
+def _contents(weights: Weights, to: str, *, int8: bool) -> dict[str, bytes]:
+    """Return the content of each file by its name."""
+    if to == "c":
+        from restcli.export.c import c_files
+
+        return {name: text.encode() for name, text in c_files(weights, int8=int8).items()}
+    from restcli.export.onnx import network_graph, second_graph
+
+    graphs = {"network": network_graph(weights), "second": second_graph(weights)}
+    return {f"{weights.name}_{name}.onnx": graph.SerializeToString() for name, graph in graphs.items()}

@@ -1,0 +1,1 @@
+"""Weights as files that other programs run: ONNX graphs, and C for small devices."""
