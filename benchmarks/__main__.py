@@ -8,12 +8,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import detectors, end_to_end, network, precision, review, roofline
+from benchmarks import detectors, device, end_to_end, network, precision, review, roofline
 from benchmarks.tables import machine, markdown
 
 PARTS = {
     "end_to_end": end_to_end.measure,
     "network": network.measure,
+    "device": device.measure,
     "detectors": detectors.measure,
     "roofline": roofline.measure,
     "precision": precision.measure,
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--hours", default="0.5,2,8,24", help="lengths of the recordings for end_to_end")
     parser.add_argument("--repeats", type=int, default=3, help="medians are taken over so many runs")
     parser.add_argument("--folder", type=Path, help="where recordings are made and kept (1 GB for 24 h)")
-    parser.add_argument("--recordings", type=Path, help="folder of real recordings for precision")
+    parser.add_argument("--recordings", type=Path, help="folder of real recordings for precision and device")
     parser.add_argument("--results", type=Path, help="write all that was measured so far to this Markdown file")
     options = parser.parse_args()
     unknown = set(options.parts) - set(PARTS)

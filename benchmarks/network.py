@@ -1,4 +1,4 @@
-"""The networks alone: REST in its variants and forms against the rivals of its paper, same inputs, same run."""
+"""The networks alone: REST in its variants and forms against the rivals of its paper, same inputs, same runtime."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor, nn
 
-from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, rivals
+from benchmarks.forms import Form, forms
+from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS
+from benchmarks.runtime import first_states, session_of
 from benchmarks.tables import Rows, Tables, seconds_of
 from restcli.detect.detector import Detector
 from restcli.detect.stream import Stream
-from restcli.nn.config import RestConfig
+from restcli.export.onnx import network_graph, second_graph
 from restcli.nn.network import Lanes, Network, scan
-from restcli.nn.rest import Rest, n_parameters
-from restcli.nn.weights import load_weights
+from restcli.nn.rest import n_parameters
+from restcli.nn.weights import Weights, load_weights
 from restcli.signal.features import REFERENCE_RATE
-from restcli.signal.montage import ELECTRODES_19, electrode_graph
 
 # Parameters, megabytes and milliseconds a window as printed in the paper (its GPU, batch not said).
 PUBLISHED = {
@@ -35,145 +35,119 @@ PUBLISHED = {
     "REST RS": (8_400, 0.037, 0.710),
     "REST RM": (8_400, 0.037, 1.292),
 }
-_RM_UPDATES = 5  # the mean of the paper's 1 to 9
-_BULK = 256
+_BULK, _BULK_ON_GPU = 64, 256
+_DAY = 86_400
 _SHIPPED = "REST as shipped"
 
 
 def measure(options: argparse.Namespace) -> Tables:
-    """Time every network on each device there is."""
-    tables: Tables = {}
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # rivals and REST alike: one core, so that a busy machine treats them alike
-    try:
-        for device in ("cpu", "cuda"):
-            title = f"networks, {N_SECONDS}-s windows, {device}" + (", one thread, float32" if device == "cpu" else "")
-            if device == "cuda" and not torch.cuda.is_available():
-                tables[title] = [{"network": "all", "result": "not run here: no GPU"}]
-            else:
-                tables[title] = _networks(torch.device(device), options.repeats)
-        tables["a day second by second, numpy, one thread"] = _day(options.repeats)
-        tables["one state update, cpu, one thread"] = _updates(options.repeats)
-    finally:
-        torch.set_num_threads(before)
-    return tables
-
-
-def _rest(variant: str) -> Rest:
-    torch.manual_seed(0)
-    updates = _RM_UPDATES if variant == "RM" else 1
-    config = RestConfig(n_features=N_BINS, variant=variant, mask_per="entry", rescale=False, updates=updates)
-    network = Rest(config).eval().requires_grad_(False)
-    for parameter in network.parameters():
-        parameter.mul_(0.5)  # random weights of full size would let the state grow over the window
-    return network
-
-
-@torch.inference_mode()
-def _networks(device: torch.device, repeats: int) -> Rows:
-    adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency)
-    windows = torch.randn(_BULK, N_SECONDS, N_NODES, N_BINS, generator=torch.Generator().manual_seed(1)).to(device)
-    rows: Rows = []
-    for name, rival in rivals(adjacency).items():
-        rows.append(_row(name, rival.to(device), rival, windows, repeats))
-    adjacency = adjacency.to(device)
-    for variant in ("DS", "RS", "RM"):
-        network = _rest(variant).to(device)
-        masked = variant != "DS"
-
-        def whole(x: Tensor, network: Rest = network, masked: bool = masked) -> Tensor:
-            logits: Tensor = network(x, adjacency, masked=masked)[0][:, -1].mean(dim=-1)
-            return logits
-
-        rows.append(_row(f"REST {variant}", network, whole, windows, repeats))
-    for column, ratio in (("bulk, ms/window", "bulk / fastest rival"), ("batch 1, ms", "batch 1 / fastest rival")):
-        fastest = min(row[column] for row in rows if not row["network"].startswith("REST"))
-        for row in rows:
-            row[ratio] = row[column] / fastest
-    return rows
-
-
-def _day(repeats: int) -> Rows:
-    """Time the shipped network through a day: lanes of 300 s with a warm-up, as `restcli annotate` runs them."""
+    """Time every network in onnxruntime on one thread, on a GPU if there is one, and a day as restcli runs it."""
+    one_window, one_second, a_day = _on_one_thread(options.repeats)
+    title = f"{N_SECONDS}-s windows on a GPU, torch"
     weights = load_weights("rest-default")
-    network, memory = Network.of(weights), weights.memory
-    n_lanes, length = 24, 300
-    shape = (length + memory, len(weights.nodes), n_lanes)
-    rng = np.random.default_rng(0)
-    projected = rng.standard_normal((*shape, network.hidden), dtype=np.float32)
-    lanes = Lanes(projected, np.ones(shape, np.float32), np.zeros(n_lanes, np.intp))
-    scale = 86_400 / (n_lanes * length)
-    with threadpool_limits(1, "blas"):
-        carried = scale * seconds_of(lambda: scan(network, lanes), repeats=repeats, clock=time.thread_time)
-    return [{"what": f"{_SHIPPED}, {network.hidden} wide", "s": carried, "EEG s per s": 86_400 / carried}]
-
-
-def _row(
-    name: str, network: nn.Module, run: Callable[[Tensor], Tensor], windows: Tensor, repeats: int
-) -> dict[str, Any]:
-    device = windows.device
-
-    def timed(x: Tensor) -> Callable[[], None]:
-        def action() -> None:
-            run(x)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-
-        return action
-
-    # One thread's processor time is little disturbed by a busy machine; a GPU is waited for by the clock on the wall.
-    clock = time.perf_counter if device.type == "cuda" else time.thread_time
-    alone = seconds_of(timed(windows[:1]), repeats=30 * repeats, clock=clock)
-    begin = clock()
-    timed(windows)()
-    slow = clock() - begin > 1  # such need no median of many
-    bulk = seconds_of(timed(windows), repeats=1 if slow else 1 + 2 * repeats, clock=clock) / len(windows)
-    parameters, _, published_ms = PUBLISHED.get(name.split(",")[0], (0, 0.0, 0.0))
-    count = n_parameters(network)
     return {
-        "network": name,
-        "parameters": count,
-        "published": parameters,
-        "built / published": count / parameters,
-        "weights, kB": count * 4 / 1000,
-        "batch 1, ms": alone * 1000,
-        "paper, ms": published_ms,
-        "bulk, ms/window": bulk * 1000,
-        "EEG s per s, step 1 s": 1 / bulk,
+        f"one window of {N_SECONDS} s, onnxruntime, one thread": one_window,
+        "one more second with the state carried, onnxruntime, one thread": one_second,
+        "a day with a score each second, onnxruntime, one thread": a_day,
+        "the shipped network, one thread": _shipped(weights, options.repeats),
+        title: _on_gpu(options.repeats)
+        if torch.cuda.is_available()
+        else [{"network": "all", "result": "not run here: no GPU"}],
     }
 
 
+def window_latency(form: Form, repeats: int) -> float:
+    """Return the seconds that one window takes in onnxruntime on one thread."""
+    return _processor_time(form.run_window(1), 30 * repeats)
+
+
+def _processor_time(action: Callable[[], object], repeats: int) -> float:
+    """One thread's processor time is little disturbed by a busy machine."""
+    begin = time.thread_time()
+    action()
+    slow = time.thread_time() - begin > 1  # such need no median of many
+    return seconds_of(action, repeats=1 if slow else repeats, clock=time.thread_time)
+
+
+def _on_one_thread(repeats: int) -> tuple[Rows, Rows, Rows]:
+    """Time a window, one more second, and a day by windows or by seconds, whichever the network allows."""
+    windows, seconds, days = [], [], []
+    for name, form in forms().items():
+        alone = window_latency(form, repeats)
+        windows.append({"network": name, **_size(name, form), "ms": 1000 * alone, "paper, ms": PUBLISHED[name][2]})
+        bulk = _processor_time(form.run_window(_BULK), repeats) / _BULK
+        days.append({"network": name, "how": f"a window each second, {_BULK} at once", "s": bulk * _DAY})
+        action = form.run_second()
+        if action is not None:
+            second = _processor_time(action, 100 * repeats)
+            seconds.append({"network": name, "µs": 1e6 * second})
+            days.append({"network": name, "how": "the state carried", "s": second * _DAY})
+    return _compared(windows, "ms"), _compared(seconds, "µs"), _compared(days, "s")
+
+
+def _size(name: str, form: Form) -> dict[str, Any]:
+    count, published = n_parameters(form.network), PUBLISHED[name][0]
+    return {
+        "parameters": count,
+        "published": published,
+        "built / published": count / published,
+        "weights, kB": count * 4 / 1000,
+    }
+
+
+def _compared(rows: Rows, column: str) -> Rows:
+    """Say how many times as long as REST DS each one takes, its quickest way."""
+    rest = min(row[column] for row in rows if row["network"] == "REST DS")
+    return [row | {"times REST DS": row[column] / rest} for row in rows]
+
+
 @torch.inference_mode()
-def _updates(repeats: int) -> Rows:
-    """Latency of one more second: the network's update alone, and a bedside stream from microvolts to probability."""
-    adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency)
+def _on_gpu(repeats: int) -> Rows:
+    x = torch.randn(_BULK_ON_GPU, N_SECONDS, N_NODES, N_BINS, device="cuda")
     rows: Rows = []
-    x = torch.randn(1, N_NODES, N_BINS)
-    for variant in ("DS", "RM"):
-        network = _rest(variant)
-        state = torch.randn(1, N_NODES, network.config.hidden)
+    for name, form in forms().items():
+        network = form.window.to("cuda")
 
-        def update(network: Rest = network, state: Tensor = state) -> Tensor:
-            projected = network.l1(x)
-            for _ in range(network.config.updates):
-                state = network.update(projected, state, adjacency)
-            logit: Tensor = network.fc(state)
-            return logit
+        def run(windows: torch.Tensor, network: torch.nn.Module = network) -> None:
+            network(windows)
+            torch.cuda.synchronize()
 
-        rows.append(_update_row(f"REST {variant}, network alone", seconds_of(update, repeats=100 * repeats)))
-    gru = rivals(adjacency)["GRU"]
-    flat, hidden = x.flatten(1)[:, None], torch.randn(2, 1, 64)
-    alone = seconds_of(lambda: gru.cell(flat, hidden), repeats=100 * repeats)  # type: ignore[operator]
-    rows.append(_update_row("GRU, network alone", alone))
-    detector = Detector(load_weights("rest-default"), "cpu")
-    nodes = len(detector.weights.nodes)
-    stream = Stream(detector, list(range(nodes)), np.eye(nodes, dtype=np.float32))
-    second = np.random.default_rng(0).standard_normal((nodes, REFERENCE_RATE), dtype=np.float32) * 20
-    still = np.zeros(nodes, dtype=np.float32)
-    push = seconds_of(lambda: stream.push(second, still), repeats=30 * repeats)
-    rows.append(_update_row(f"{_SHIPPED}: Stream.push, µV to probability", push))
+        alone, bulk = (seconds_of(lambda part=part: run(part), repeats=10 * repeats) for part in (x[:1], x))
+        rows.append({"network": name, "batch 1, ms": 1000 * alone, "bulk, ms/window": 1000 * bulk / len(x)})
     return rows
 
 
-def _update_row(name: str, seconds: float) -> dict[str, Any]:
-    return {"what": name, "µs": seconds * 1e6, "share of the second, %": seconds * 100}
+def _shipped(weights: Weights, repeats: int) -> Rows:
+    """Time one more second and a day: in numpy as restcli runs it, and the exported graphs in onnxruntime."""
+    network, n_nodes = Network.of(weights), len(weights.nodes)
+    n_lanes, length = 24, 300
+    shape = (length + weights.memory, n_nodes, n_lanes)
+    rng = np.random.default_rng(0)
+    projected = rng.standard_normal((*shape, network.hidden), dtype=np.float32)
+    lanes = Lanes(projected, np.ones(shape, np.float32), np.zeros(n_lanes, np.intp))
+    second = rng.standard_normal((n_nodes, REFERENCE_RATE), dtype=np.float32) * 20
+    stream = Stream(Detector(weights, "cpu"), list(range(n_nodes)), np.eye(n_nodes, dtype=np.float32))
+    still, yes = np.zeros(n_nodes, np.float32), np.ones(n_nodes, bool)
+    masks = {"good": yes, "open": ~yes, "begins": np.zeros(1, bool)}
+    features = rng.standard_normal((n_nodes, weights.features.n_features), dtype=np.float32)
+    network_alone = {"features": features, "present": yes, "begins": np.zeros(1, bool)}
+    with threadpool_limits(1, "blas"):
+        scanned = _processor_time(lambda: scan(network, lanes), repeats) / (n_lanes * length)
+        pushed = _processor_time(lambda: stream.push(second, still), 30 * repeats)
+    found = {
+        "network, numpy, 24 stretches side by side as in annotate": scanned,
+        "network, onnxruntime, one second after another": _graph_time(network_graph(weights), network_alone, repeats),
+        "µV to probability, numpy, Stream.push": pushed,
+        "µV to probability, onnxruntime": _graph_time(second_graph(weights), masks | {"microvolts": second}, repeats),
+    }
+    width = f"{_SHIPPED}, {network.hidden} wide"
+    return [
+        {"what": f"{width}: {what}", "µs a second of EEG": 1e6 * taken, "a day, s": taken * _DAY}
+        for what, taken in found.items()
+    ]
+
+
+def _graph_time(model: Any, given: dict[str, Any], repeats: int) -> float:
+    session = session_of(model)
+    everything = given | first_states(session, given)
+    return _processor_time(lambda: session.run(None, everything), 100 * repeats)

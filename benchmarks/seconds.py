@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +77,7 @@ def seconds_of_recording(recording: Recording, weights: Weights) -> Seconds:
     return Seconds(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
 
 
-def events_of(probability: Float32Array, weights: Weights) -> Sequence[tuple[float, float]]:
+def events_of(probability: Float32Array, weights: Weights) -> list[tuple[float, float]]:
     """Return onset and duration of the events in probabilities of consecutive seconds."""
     time = np.arange(len(probability)) + 0.5
     by_node = np.repeat(probability[:, None], len(weights.nodes), axis=1)

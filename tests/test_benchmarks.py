@@ -13,11 +13,14 @@ import torch
 from benchmarks import review
 from benchmarks.chain_changes import CHANGES, LOST, Signals, read_signals, write_signals
 from benchmarks.detectors import PUBLISHED_DETECTORS
+from benchmarks.device import least_multiply_adds
 from benchmarks.evaluation import ALONE, FUSED, MARKS, Judge, compare, put_into, shared_recordings, within
+from benchmarks.forms import forms, to_onnx
 from benchmarks.network import PUBLISHED
 from benchmarks.recordings import N_CHANNELS, SFREQ, make_recording
 from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, SeizureTransformer, rivals
 from benchmarks.roofline import _LANE_SECONDS, counts
+from benchmarks.runtime import session_of
 from benchmarks.tables import markdown
 from restcli.io.registry import open_recording
 from restcli.nn.rest import n_parameters
@@ -44,6 +47,32 @@ def test_rivals_have_the_published_sizes_and_judge_each_window_alone() -> None:
         logits = network(x)
         assert logits.shape == (2,)
         torch.testing.assert_close(network(x[1:]), logits[1:], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_onnx_gives_what_torch_gives_and_seconds_one_by_one_what_windows_give() -> None:
+    x = torch.randn(1, N_SECONDS, N_NODES, N_BINS)
+    for name, form in forms().items():
+        if name in ("CNN-LSTM", "ResNet-LSTM", "REST RS", "REST RM"):  # as the LSTM, or random
+            continue
+        logit = form.window(x).item()
+        session = session_of(to_onnx(form.window, x))
+        [found] = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        assert found.item() == pytest.approx(logit, abs=1e-4), name
+        if form.second is None:
+            continue
+        session, states = session_of(to_onnx(form.second, x[:, 0], *form.state)), [one.numpy() for one in form.state]
+        names = [one.name for one in session.get_inputs()]
+        for t in range(N_SECONDS):
+            found, *states = session.run(None, dict(zip(names, [x[:, t].numpy(), *states], strict=True)))
+        if not name.startswith("REST"):  # REST's state begins without a term that a state of zeros has
+            assert found.item() == pytest.approx(logit, abs=1e-4), name
+
+
+def test_multiply_adds_of_rivals_follow_their_shapes() -> None:
+    found = {name: least_multiply_adds(form) for name, form in forms().items() if name in ("GRU", "REST DS")}
+    assert found["GRU"] == 3 * 64 * (N_NODES * N_BINS + 64 + 64 + 64) + 64
+    assert found["REST DS"] == N_NODES * (32 * N_BINS + 5 * 32 * 32 + 32)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Exported weights say what restcli says, second by second: ONNX in onnxruntime, C on this machine and on a Cortex-M4F."""
+"""Exported weights say what restcli says, second by second: ONNX, C on this machine, C on a Cortex-M4F."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from edf_writer import noise
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from benchmarks.compiled import BOARD_TOOLS, Answers, missing_tools, run_here, run_on_board, write_sources
@@ -74,24 +75,30 @@ def check(found: Answers, expected: Seconds, weights: Weights) -> None:
     np.testing.assert_allclose(calibrate(found.logit, weights.calibration), expected.by_node, atol=1e-3)
 
 
-def test_graphs_say_what_restcli_says(weights: Weights) -> None:
-    seconds = seconds_with_faults(weights)
-    begins = seconds.begins[:, None]
-    masks = {"good": seconds.good, "open": seconds.open}
-    probability, by_node = run_seconds(
-        second_graph(weights), {"microvolts": seconds.microvolts, "begins": begins} | masks
-    )
-    np.testing.assert_allclose(probability, seconds.probability, atol=1e-5)
-    np.testing.assert_allclose(by_node, seconds.by_node, atol=1e-4)
-    present = seconds.good & ~seconds.open
-    alone, _ = run_seconds(
-        network_graph(weights), {"features": seconds.features, "present": present, "begins": begins}
-    )
+def from_microvolts(seconds: Seconds, weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return probability and that of each node, from the graph that takes microvolts."""
+    given = {name: getattr(seconds, name) for name in ("microvolts", "good", "open")}
+    return run_seconds(second_graph(weights), given | {"begins": seconds.begins[:, None]})
+
+
+def check_graphs(seconds: Seconds, weights: Weights, *, whole: float) -> int:
+    """Compare the network's graph to 1e-5, and the one from microvolts to `whole`; return how many seconds."""
+    probability, by_node = from_microvolts(seconds, weights)
+    np.testing.assert_allclose(probability, seconds.probability, atol=whole)
+    np.testing.assert_allclose(by_node, seconds.by_node, atol=10 * whole)
+    present, begins = seconds.good & ~seconds.open, seconds.begins[:, None]
+    given = {"features": seconds.features, "present": present, "begins": begins}
+    alone, _ = run_seconds(network_graph(weights), given)
     # The network alone does not know which nodes have turned out to be open since the second that it judges.
-    same = np.isfinite(probability) & ~np.isin(np.arange(len(alone)), np.flatnonzero(seconds.open.any(axis=1))[:4])
-    settled = same & (seconds.open == np.roll(seconds.open, weights.look_ahead, axis=0)).all(axis=1)
-    assert settled.sum() > 20
-    np.testing.assert_allclose(alone[settled], probability[settled], atol=1e-5)
+    ahead = weights.look_ahead
+    recently = np.array([seconds.open[max(0, t - ahead) : t + 1].any() for t in range(len(alone))])
+    calm = np.isfinite(seconds.probability) & ~recently
+    np.testing.assert_allclose(alone[calm], seconds.probability[calm], atol=1e-5)
+    return int(calm.sum())
+
+
+def test_graphs_say_what_restcli_says(weights: Weights) -> None:
+    assert check_graphs(seconds_with_faults(weights), weights, whole=1e-5) > 20
 
 
 def test_graphs_are_small_and_plain_and_say_what_they_are(weights: Weights) -> None:
@@ -109,6 +116,19 @@ def test_c_says_what_restcli_says(weights: Weights, tmp_path: Path) -> None:
     seconds = seconds_with_faults(weights)
     write_sources(weights, tmp_path)
     check(run_here(tmp_path, seconds), seconds, weights)
+
+
+@needs_gcc
+def test_samples_that_are_no_numbers_are_not_good(toy_weights: Path, tmp_path: Path) -> None:
+    weights = load_weights(toy_weights)
+    seconds = seconds_with_faults(weights)
+    seconds.microvolts[~seconds.good] = 7.0
+    good, microvolts = np.ones_like(seconds.good), seconds.microvolts.copy()
+    microvolts[:, :, 100][~seconds.good] = np.resize([np.nan, np.inf, -np.inf], (~seconds.good).sum())
+    spoiled = replace(seconds, good=good, microvolts=microvolts)
+    write_sources(weights, tmp_path)
+    check(run_here(tmp_path, spoiled), seconds, weights)
+    np.testing.assert_allclose(from_microvolts(spoiled, weights)[0], seconds.probability, atol=1e-5)
 
 
 @needs_gcc
@@ -143,16 +163,22 @@ def test_board_says_what_restcli_says_within_its_means(toy_weights: Path, tmp_pa
 
 @needs_gcc
 @pytest.mark.slow
-def test_real_recordings_have_the_same_events(example: Path, shared_eeg: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+def test_real_recordings_have_the_same_scores_and_events(shared_eeg: Path, tmp_path: Path) -> None:
     weights = load_weights("rest-default")
+    lower = replace(weights, rule=weights.rule.with_threshold(0.3))
     write_sources(weights, tmp_path)
-    clips = ("chbmit/chbmit_chb01_03_clip.edf", "eegmat/Subject00_2.edf", "iiic/iiic_sparcnet_SZ_sample1.edf")
-    for path in (example, *(shared_eeg / clip for clip in clips)):
-        seconds = seconds_of_recording(open_recording(path), weights)
-        found = run_here(tmp_path, seconds)
-        check(found, seconds, weights)
-        lower = replace(weights, rule=weights.rule.with_threshold(0.3))
-        assert events_of(found.probability, lower) == events_of(seconds.probability, lower)
+    n_events = 0
+    for group in ("absence", "chbmit", "iiic", "eegmat"):
+        for path in sorted((shared_eeg / group).glob("*.edf")):
+            seconds = seconds_of_recording(open_recording(path), weights)
+            found = run_here(tmp_path, seconds)
+            check(found, seconds, weights)
+            events = events_of(seconds.probability, lower)
+            assert events_of(found.probability, lower) == events, path.name
+            n_events += len(events)
+            check_graphs(seconds, weights, whole=2e-5)  # twice the rounding of restcli's own transforms
+    assert n_events > 10
 
 
 def test_command_writes_what_was_asked_for(toy_weights: Path, tmp_path: Path) -> None:

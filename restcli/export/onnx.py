@@ -68,7 +68,9 @@ def second_graph(weights: Weights) -> ModelProto:
         graph.take(mask, (n_nodes,), kind="BOOL")
     graph.take("begins", (1,), kind="BOOL")
     graph.take("state", state)
-    good = graph("Cast", "good", to=graph.kinds.FLOAT)
+    total = graph("ReduceSum", "microvolts", graph.constant("last", [1]), keepdims=0)
+    finite = graph("Equal", graph("Sub", total, total), graph.number(0))
+    good = graph("Cast", graph("And", "good", finite), to=graph.kinds.FLOAT)
     present = graph("Mul", good, graph("Cast", graph("Not", "open"), to=graph.kinds.FLOAT))
     features = _features(graph, present)
     advanced = _advance(graph, features, present)
@@ -120,10 +122,10 @@ class _Graph:
         self("Identity", value, out=name)
         self._outputs.append(self._value(name, shape, "FLOAT"))
 
-    def constant(self, name: str, values: Any) -> str:
-        """Store an array, once under each name; numbers with a fraction as float32."""
+    def constant(self, name: str, values: Any, kind: type = np.float32) -> str:
+        """Store an array, once under each name; whole numbers as int64, others as `kind`."""
         array = np.asarray(values)
-        self._constants[name] = array.astype(np.float32) if array.dtype.kind == "f" else array.astype(np.int64)
+        self._constants[name] = array.astype(kind if array.dtype.kind == "f" else np.int64)
         return name
 
     def number(self, value: float) -> str:
@@ -287,11 +289,12 @@ def _power(graph: _Graph, samples: str, n_bins: int) -> str:
     phase = graph("Mul", graph("Unsqueeze", time, graph.constant("last", [1])), bins)
     place = graph("Mod", phase, graph.constant("turn", REFERENCE_RATE))
     squares = []
+    samples = graph("Cast", samples, to=graph.kinds.DOUBLE)  # sums of large samples leave small bins
     for name, wave in (("cosine", np.cos(turn)), ("sine", np.sin(turn))):
-        waves = graph("Gather", graph.constant(name, wave), place, axis=0)
+        waves = graph("Gather", graph.constant(name, wave, np.float64), place, axis=0)
         part = graph("MatMul", samples, waves)
         squares.append(graph("Mul", part, part))
-    return graph("Add", *squares)
+    return graph("Cast", graph("Add", *squares), to=graph.kinds.FLOAT)
 
 
 def _bins(graph: _Graph, values: str, band: tuple[int, int]) -> str:
