@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import webbrowser
@@ -15,7 +14,7 @@ import typer
 
 from restcli.cli import options
 from restcli.cli.display import print_json, print_table
-from restcli.cli.exits import DONE, SOME_FAILED, note, raise_stop_behind, say
+from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, raise_stop_behind, say, stop_signals
 from restcli.errors import OutputError, RestError, UsageError, as_rest_error
 from restcli.text import visible
 
@@ -66,10 +65,18 @@ def open_(
     server = Server(desk, port)
     say(server.address)
     note("restcli: Ctrl-C closes the reading room")
-    with TemporaryDirectory(prefix="restcli-") as private:
+    received: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        received.append(number)
+        server.stop()
+
+    with TemporaryDirectory(prefix="restcli-") as private, stop_signals(stop):
         if not no_browser:
             _open_browser(server.address, Path(private))
-        asyncio.run(server.serve())
+        server.run()
+    if received:
+        raise Stopped(received[0])
 
 
 def _open_browser(address: str, private: Path) -> None:

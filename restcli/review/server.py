@@ -9,6 +9,7 @@ import mimetypes
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
@@ -62,6 +63,7 @@ class Server:
         self._sockets = self._bind()
         self.port = self._sockets[0].getsockname()[1]
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="restcli-review")
+        self._end, self._loop = asyncio.Event(), asyncio.new_event_loop()
 
     def _bind(self) -> list[Any]:
         try:
@@ -74,6 +76,15 @@ class Server:
     def address(self) -> str:
         """The first address, with the token."""
         return f"http://{_ADDRESS}:{self.port}/?token={self.token}"
+
+    def run(self) -> None:
+        """Answer until `stop` is called."""
+        with closing(self._loop):
+            self._loop.run_until_complete(self.serve())
+
+    def stop(self) -> None:
+        """End `run`; may be called from a signal handler, which must not raise into whatever answer is being made."""
+        self._loop.call_soon_threadsafe(self._end.set)
 
     async def serve(self) -> None:
         """Answer until the task is cancelled."""
@@ -96,7 +107,7 @@ class Server:
         http = HTTPServer(application, max_body_size=_LARGEST_BODY, max_header_size=16_384, max_buffer_size=2**20)
         http.add_sockets(self._sockets)
         try:
-            await asyncio.Event().wait()
+            await self._end.wait()
         finally:
             http.stop()
             self._workers.shutdown(wait=False, cancel_futures=True)
