@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -42,16 +41,13 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(server.serve())
-    thread = Thread(target=lambda: loop.run_until_complete(asyncio.gather(task, return_exceptions=True)))
+    thread = Thread(target=server.run)
     thread.start()
     try:
         yield server
     finally:
-        loop.call_soon_threadsafe(task.cancel)
+        server.stop()
         thread.join()
-        loop.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import os
@@ -10,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,6 +25,7 @@ from review_files import EVENTS, write_result
 from typer.testing import CliRunner
 
 from restcli.cli.app import app
+from restcli.cli.exits import Stopped
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError
@@ -76,14 +79,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, toy_weights: Path) -> Path:
 
 
 def _serving(server: Server) -> Iterator[Browser]:
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(server.serve())
-    thread = Thread(target=lambda: loop.run_until_complete(asyncio.gather(task, return_exceptions=True)))
+    thread = Thread(target=server.run)
     thread.start()
     yield Browser(server)
-    loop.call_soon_threadsafe(task.cancel)
+    server.stop()
     thread.join()
-    loop.close()
 
 
 @pytest.fixture
@@ -360,18 +360,14 @@ def test_the_token_is_not_in_what_the_browser_is_started_with(folder: Path, monk
     def note(address: str) -> None:
         path = Path(address.removeprefix("file://"))
         opened.append((address, path.read_text(), path.parent.stat().st_mode & 0o777))
-
-    async def serve(self: Server) -> None:
-        """End at once."""
-        for each in self._sockets:
-            each.close()
+        os.kill(os.getpid(), signal.SIGTERM)  # before the server answers anything
 
     monkeypatch.setattr("webbrowser.open", note)
-    monkeypatch.setattr(Server, "serve", serve)
-    done = CliRunner().invoke(app, ["review", str(folder)])
-    token = done.stdout.split("token=")[1].split()[0]
+    with pytest.raises(Stopped):
+        CliRunner().invoke(app, ["review", str(folder)])
     ((address, page, mode),) = opened
-    assert token not in address and token in page and mode == 0o700
+    token = page.split("token=")[1].rstrip('">')
+    assert len(token) > 30 and token not in address and mode == 0o700
     assert not Path(address.removeprefix("file://")).exists()
 
 
@@ -383,5 +379,16 @@ def test_the_command_serves_and_ends_with_ctrl_c(folder: Path) -> None:
         assert running.stdout is not None
         address = running.stdout.readline().strip()
         assert address.startswith("http://127.0.0.1:")
+        base, _, token = address.partition("/?token=")
+        asked = urllib.request.Request(f"{base}/api/recordings/0/strip", headers={"X-Token": token})
+        thread = Thread(target=_ask_often, args=(asked, running))
+        thread.start()  # the signal comes while answers are made
         os.kill(running.pid, signal.SIGINT)
-        assert running.wait(20) == 130
+        assert running.wait(60) == 130
+        thread.join()
+
+
+def _ask_often(asked: urllib.request.Request, running: subprocess.Popen[str]) -> None:
+    while running.poll() is None:
+        with suppress(OSError, urllib.error.URLError):
+            urllib.request.urlopen(asked, timeout=10).read()

@@ -80,14 +80,13 @@ class Server:
     def run(self) -> None:
         """Answer until `stop` is called."""
         with closing(self._loop):
-            self._loop.run_until_complete(self.serve())
+            self._loop.run_until_complete(self._serve())
 
     def stop(self) -> None:
         """End `run`; may be called from a signal handler, which must not raise into whatever answer is being made."""
         self._loop.call_soon_threadsafe(self._end.set)
 
-    async def serve(self) -> None:
-        """Answer until the task is cancelled."""
+    async def _serve(self) -> None:
         shared = {"server": self}
         application = Application(
             [
@@ -110,6 +109,7 @@ class Server:
             await self._end.wait()
         finally:
             http.stop()
+            await http.close_all_connections()
             self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def work(self, function: Callable[..., Any], *given: Any) -> Any:
