@@ -7,18 +7,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: demo test test-slow weights evaluation bench clean
 
 demo: $(VENV)/.installed
-	@echo "Annotating examples/absence.edf, 3 minutes of EEG with three absence seizures."
-	@$(BIN)/restcli annotate examples/absence.edf --out demo
-	@echo
-	@cat demo/absence_events.tsv
-	@echo
-	@echo "The table above is demo/absence_events.tsv; the pictures are demo/absence_overview.png and demo/absence_event01.png to 03."
-	@echo "Next, with a recording of your own:"
-	@echo
-	@echo "    $(BIN)/restcli annotate patient.edf"
+	@$(BIN)/restcli demo
 
 test: $(VENV)/.installed-dev
-	@echo "Checking style and types."
+	@echo "Checking style and types; this takes a minute."
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy

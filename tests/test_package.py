@@ -68,9 +68,13 @@ def test_wheel_holds_package_and_weights_and_they_are_found_there(wheels: dict[s
         assert {f"restcli/review/page/{name}" for name in ("index.html", "main.js", "style.css")} <= names
         assert f"restcli/models/{DEFAULT_NAME}.safetensors" in names
         assert f"restcli/models/{DEFAULT_NAME}.md" in names
+        assert {f"restcli/examples/{name}" for name in ("absence.edf", "absence_expert.tsv")} <= names
         assert not any(name.startswith(("tests/", "examples/")) for name in names)
         archive.extractall(tmp_path)
-    code = "from restcli.nn.weights import load_weights, models_folder; print(models_folder()); load_weights()"
+    code = (
+        "from restcli.nn.weights import load_weights, models_folder; from restcli.cli.demo import example_recording;"
+        "print(models_folder()); load_weights(); print(example_recording())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -79,7 +83,8 @@ def test_wheel_holds_package_and_weights_and_they_are_found_there(wheels: dict[s
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == str(tmp_path / "restcli" / "models")
+    places = [tmp_path / "restcli" / "models", tmp_path / "restcli" / "examples" / "absence.edf"]
+    assert done.stdout.splitlines() == [str(place) for place in places]
 
 
 def test_editable_install_points_at_the_checkout(wheels: dict[str, Path]) -> None:

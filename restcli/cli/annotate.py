@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli annotate ward/*.edf --out results --format csv,edf")
 @options.takes(settings=options.Annotation)
 def annotate(
     recordings: Annotated[list[Path], typer.Argument(help="EDF, BDF or other EEG recordings.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs.")] = Path(),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the outputs.", rich_help_panel=options.OUTPUTS)
+    ] = Path(),
     formats: options.Format = "tsv",
     plot: options.Plot = "png",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are not outputs of an earlier run.")
+        bool,
+        typer.Option("--overwrite", help="Replace files that no earlier run wrote.", rich_help_panel=options.OUTPUTS),
     ] = False,
     as_json: options.Json = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time spent in each stage.")] = False,
@@ -52,7 +55,7 @@ def annotate(
     check_stdout()
     _check_names(recordings, out, kinds)
     writing = {"formats": kinds, "plot": plot, "overwrite": overwrite}
-    job = _Job(options.read_settings(**vars(settings)), out, writing, as_json=as_json, profile=profile)
+    job = Job(options.read_settings(**vars(settings)), out, writing, as_json=as_json, profile=profile)
     raise typer.Exit(job.run(recordings))
 
 
@@ -73,7 +76,7 @@ def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...]) -> N
 
 
 @dataclass
-class _Job:
+class Job:
     """Annotates recordings one after the other and reports on each."""
 
     settings: Settings

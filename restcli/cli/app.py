@@ -12,6 +12,7 @@ from restcli.cli import (
     annotate,
     batch,
     convert,
+    demo,
     evaluate,
     exits,
     export,
@@ -27,6 +28,7 @@ from restcli.cli import (
 )
 
 COMMANDS = (
+    demo,
     annotate,
     info,
     batch,
@@ -47,7 +49,6 @@ app = typer.Typer(
     name="restcli",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 some recordings failed, 2 wrong usage, 3 an input cannot be used, "
     "70 a bug in restcli, 128 + n stopped by signal n.",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -66,6 +66,8 @@ def parse_memory(text: str | int) -> int:
 class Workers:
     """Options that are fields of `PoolOptions`."""
 
+    panel: ClassVar = "Workers"
+
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tls://host:port.")] = None
     tls_ca: Annotated[Path | None, typer.Option(help="Certificate of a tls:// scheduler's authority.")] = None
     tls_cert: Annotated[Path | None, typer.Option(help="Your certificate for a tls:// scheduler.")] = None
@@ -74,7 +76,7 @@ class Workers:
     memory: Annotated[Any, typer.Option(parser=parse_memory, metavar="SIZE", help="For one worker, as in 4GiB.")] = None
 
 
-@batch_app.command()
+@batch_app.command(epilog="Example: restcli batch /archive /results --workers 8")
 @options.takes(pool=Workers, settings=options.Annotation)
 def run(
     archive: Annotated[Path, typer.Argument(help="Folder of recordings, searched recursively.", show_default=False)],
@@ -195,7 +197,7 @@ def _summary_text(summary: Summary, out: Path) -> str:
     return text
 
 
-@batch_app.command()
+@batch_app.command(epilog="Example: restcli batch status /results")
 def status(out: OutArgument, as_json: options.Json = False) -> None:
     """Print how far a batch is, what failed and why. Exit code 0 when every recording was scored, else 1."""
     from restcli.archive.survey import survey
@@ -230,7 +232,7 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"not read     {visible(item['path'])}: {item['reason']}"
 
 
-@batch_app.command()
+@batch_app.command(epilog="Example: restcli batch export /results --to tables")
 def export(
     out: OutArgument,
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the tables.", show_default="OUT/export")] = None,

@@ -15,7 +15,7 @@ from restcli.errors import OutputError, UsageError
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli convert patient.nk patient.edf")
 def convert(
     recording: Annotated[Path, typer.Argument(help="A recording in any format that restcli reads.")],
     out: Annotated[Path, typer.Argument(help="The EDF+ file to write: NAME.edf.")],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli evaluate expert.tsv patient_events.tsv")
 @options.takes(detection=options.Detection)
 def evaluate(
     expert: Annotated[Path, typer.Argument(help="Expert marks (file or folder); with --weights, a folder of data.")],

@@ -14,7 +14,7 @@ from restcli.cli.exits import say
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli film patient.edf --event 2")
 def film(
     recording: Annotated[Path, typer.Argument(help="A recording.", show_default=False)],
     event: Annotated[int, typer.Option(min=1, help="Number of the event, as annotate counts them.")] = 1,

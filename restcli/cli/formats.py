@@ -13,7 +13,7 @@ from restcli.cli.exits import say
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli formats --json")
 def formats(as_json: options.Json = False) -> None:
     """List the formats of recordings and of event tables that are read and written, and the layouts of data sets."""
     found = list_formats()

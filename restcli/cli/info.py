@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli info patient.edf")
 def info(
     file: Annotated[str, typer.Argument(help="A recording, a weights file, or the name of shipped weights.")],
     weights: options.Weights = options.DEFAULT_WEIGHTS,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -32,6 +32,8 @@ Clip = Annotated[float | None, typer.Option("--clip", min=0, help="Microvolts at
 @dataclass
 class SourceOptions:
     """Where the signal comes from."""
+
+    panel: ClassVar = "Source"
 
     lsl: Annotated[str | None, typer.Option("--lsl", help="Name of an LSL stream, or a property such as type=EEG.")] = (
         None
@@ -59,6 +61,8 @@ class SettingOptions:
 class OutputOptions:
     """Where the news go."""
 
+    panel: ClassVar = options.OUTPUTS
+
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the growing tables.")] = Path()
     name: Annotated[str, typer.Option(help="What their names begin with; that of a replayed file by default.")] = ""
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False
@@ -70,7 +74,7 @@ class OutputOptions:
     ] = None
 
 
-@app.command()
+@app.command(epilog="Example: restcli live --replay patient.edf --speed 60")
 @options.takes(source=SourceOptions, settings=SettingOptions, output=OutputOptions)
 def live(*, source: SourceOptions, settings: SettingOptions, output: OutputOptions) -> None:
     """Find seizures as the signal arrives, second by second; Ctrl-C ends it.

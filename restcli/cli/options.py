@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
 
 import typer
 from typer.core import TyperGroup
@@ -17,6 +17,7 @@ from restcli.output.pictures import PICTURES
 if TYPE_CHECKING:
     from restcli.detect.settings import Settings
 
+OUTPUTS = "Outputs"  # heading of options in --help
 DEFAULT_WEIGHTS = "rest-default"
 _OWN = "the weights' own"
 
@@ -33,16 +34,24 @@ Threads = Annotated[
     int, typer.Option(min=0, help="Threads to compute on; 0 for one each processor, four at most, one in each worker.")
 ]
 Format = Annotated[
-    str, typer.Option("--format", "-f", help="Event tables, comma-separated; restcli formats lists their names.")
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        help="Event tables, comma-separated; restcli formats lists their names.",
+        rich_help_panel=OUTPUTS,
+    ),
 ]
 _PLOT_HELP = f"Format of the pictures: {'; '.join(PICTURES.values())}."
-Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help=_PLOT_HELP)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
+Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help=_PLOT_HELP, rich_help_panel=OUTPUTS)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.", rich_help_panel=OUTPUTS)]
 
 
 @dataclass
 class Detection:
     """Options of the commands that detect; each is the field of `Settings` with its name."""
+
+    panel: ClassVar = "Detection"
 
     step: Step = 1
     threshold: Threshold = None
@@ -62,12 +71,15 @@ class Annotation(Detection):
 
 
 def takes(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the fields of dataclasses as options; they reach it as objects of these names."""
+    """Give a command the fields of dataclasses as options, below the heading `panel` of each in its --help."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         parameters = [each for each in signature(command, eval_str=True).parameters.values() if each.name not in groups]
         for group in groups.values():
             hints = get_type_hints(group, include_extras=True)
+            for each in fields(group):
+                option = hints[each.name].__metadata__[0]
+                option.rich_help_panel = option.rich_help_panel or getattr(group, "panel", None)
             parameters += [
                 Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
                 for each in fields(group)

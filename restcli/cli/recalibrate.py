@@ -15,7 +15,7 @@ from restcli.errors import OutputError, UsageError
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli recalibrate rest-default results --name rest-ward")
 def recalibrate(
     weights: Annotated[str, typer.Argument(help="Name of shipped weights, or path of a weights file.")],
     reviewed: Annotated[list[Path], typer.Argument(help="Folders with outputs and verdicts.", show_default=False)],

@@ -36,7 +36,7 @@ PathArgument = Annotated[
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs of a recording.")]
 
 
-@review_app.command("open")
+@review_app.command("open", epilog="Example: restcli review results --reviewer anna")
 def open_(
     path: PathArgument,
     out: OutOption = Path(),
@@ -86,7 +86,7 @@ def _open_browser(address: str, private: Path) -> None:
     webbrowser.open(page.as_uri())
 
 
-@review_app.command("apply")
+@review_app.command("apply", epilog="Example: restcli review apply results")
 def apply_(
     path: PathArgument,
     out: OutOption = Path(),

@@ -15,7 +15,7 @@ app = typer.Typer()
 Profile = Literal["training", "ward"]
 
 
-@app.command()
+@app.command(epilog="Example: restcli simulate sim --hours 2 --seed 1")
 def simulate(
     out: Annotated[Path, typer.Argument(help="New or empty folder for the BIDS data set.")],
     recordings: Annotated[int, typer.Option("--recordings", "-n", min=1, help="One person each.")] = 10,

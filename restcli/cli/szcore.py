@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli szcore --input patient.edf --output patient.tsv")
 def szcore(
     recording: Annotated[str, typer.Option("--input", envvar="INPUT", help="The recording, below --data.")] = "",
     table: Annotated[str, typer.Option("--output", envvar="OUTPUT", help="The table of events, below --into.")] = "",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
@@ -31,6 +31,8 @@ _START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
 class Training:
     """Options that are fields of `TrainSettings`, which takes too long to import for --help."""
 
+    panel: ClassVar = "Training"
+
     name: Annotated[str, typer.Option(help="Name of the weights file.")] = "rest"
     steps: Annotated[int, typer.Option(min=1, help="Updates of the parameters of each member.")] = 700
     seed: Annotated[int, typer.Option(help="The same data and seed give the same bytes.")] = 0
@@ -51,12 +53,14 @@ class Training:
 class Shape:
     """Options that are fields of `RestConfig`; without a choice they are those of the weights of --from."""
 
+    panel: ClassVar = "Network"
+
     variant: Annotated[Literal["DS", "RS", "RM"] | None, typer.Option(help=_VARIANTS, show_default="RS")] = None
     hidden: Annotated[int | None, typer.Option(min=1, help=_HIDDEN, show_default="8")] = None
     members: Annotated[int | None, typer.Option(min=1, help=_MEMBERS, show_default="4")] = None
 
 
-@app.command()
+@app.command(epilog="Example: restcli train sim: tusz/edf --out runs")
 @options.takes(chosen=Training, shape=Shape)
 def train(
     data: Annotated[list[str], typer.Argument(help="sim: (simulated), or folders of recordings with expert marks.")],

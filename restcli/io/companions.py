@@ -35,7 +35,12 @@ def check_regular(path: Path, descriptor: int | None = None) -> os.stat_result:
     except OSError as error:
         raise unreadable(path, error) from None
     if stat.S_ISDIR(status.st_mode):
-        raise RecordingError(str(path), "this is a folder", ANY_FORMAT, "Name the file in it")
+        raise RecordingError(
+            str(path),
+            "this is a folder",
+            ANY_FORMAT,
+            "Name a file in it, or annotate all of them: restcli batch FOLDER OUT",
+        )
     if not stat.S_ISREG(status.st_mode):
         raise RecordingError(str(path), "this is not a regular file", ANY_FORMAT)
     return status

@@ -1,0 +1,60 @@
+"""``restcli demo``: the shipped example, annotated."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from restcli.cli import options
+from restcli.cli.annotate import Job
+from restcli.cli.exits import DONE, check_stdout, note, say
+from restcli.text import count, elapsed
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: restcli demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs.")] = Path("demo"),
+) -> None:
+    """Annotate the shipped example, three minutes of EEG with three absence seizures, and say what to do next."""
+    from restcli.marks.registry import read_events
+
+    check_stdout()
+    recording = example_recording()
+    note(f"Annotating {recording}: three minutes of EEG of a child with absence seizures.")
+    writing = {"formats": ("tsv",), "plot": "png", "overwrite": False}
+    code = Job(options.read_settings(channel_map=None), out, writing, as_json=False, profile=False).run([recording])
+    marks = read_events(recording.with_name("absence_expert.tsv"))
+    times = ", ".join(elapsed(mark.onset) for mark in marks)
+    say(f"\nA technologist marked {count(len(marks), 'seizure')}: at {times}.")
+    program = program_name()
+    say(f"""
+Look at {out / "absence_overview.png"}, then judge the events in the browser, or annotate a recording of your own:
+
+    {program} review {out}
+    {program} annotate patient.edf""")
+    if code != DONE:
+        raise typer.Exit(code)
+
+
+def example_recording() -> Path:
+    """Return the shipped example: inside the wheel, or beside the package in a checkout."""
+    package = Path(str(files("restcli")))
+    folder = package / "examples" if (package / "examples").is_dir() else package.parent / "examples"
+    return folder / "absence.edf"
+
+
+def program_name() -> str:
+    """Return what to type to run this program again: its name, or its path where the name would not be found."""
+    started = Path(sys.argv[0])
+    found = shutil.which("restcli")
+    if started.name.startswith("restcli") and not (found and started.exists() and Path(found).samefile(started)):
+        return os.path.relpath(started) if started.exists() else "restcli"
+    return "restcli"
