@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import detectors, device, end_to_end, network, precision, review, roofline
+from benchmarks import detectors, device, end_to_end, live, network, precision, review, roofline
 from benchmarks.tables import machine, markdown
 
 PARTS = {
@@ -19,6 +19,7 @@ PARTS = {
     "roofline": roofline.measure,
     "precision": precision.measure,
     "review": review.measure,
+    "live": live.measure,
 }
 OUT = Path(__file__).parent / "out"
 
