@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +111,23 @@ def test_one_source_is_needed(
 ) -> None:
     assert live(monkeypatch, *arguments) == 2
     assert "Expected" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_in_order(tmp_path: Path, example: Path) -> None:
+    program = "from restcli.cli.app import main; main()"
+    options = ["live", "--replay", str(example), "--speed", "8", "--out", str(tmp_path)]
+    with subprocess.Popen([sys.executable, "-c", program, *options], stderr=subprocess.PIPE, text=True) as process:
+        scores, deadline = tmp_path / "absence_scores.csv", time.monotonic() + 60
+        while time.monotonic() < deadline and (not scores.exists() or scores.read_bytes().count(b"\n") < 12):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, "Traceback" in said) == (130, False)
+    *_, end = map(json.loads, (tmp_path / "absence_live.jsonl").read_text().splitlines())
+    rows = pd.read_csv(scores)
+    assert end["kind"] == "end"
+    assert end["duration"] == read_events(tmp_path / "absence_events.tsv").duration >= len(rows) >= 11
+    assert rows["probability"].tail(3).isna().all()  # the network could look no further ahead
 
 
 def test_the_view(example: Path) -> None:

@@ -253,3 +253,40 @@ def test_what_an_lsl_stream_does_not_say_is_asked_for(lsl: Any) -> None:
     with pytest.raises(RecordingError, match="no such stream"):
         LslSource("restcli-none", wait=0.5)
     assert len(kept) == 2
+
+
+@pytest.mark.slow
+def test_an_lsl_stream_that_comes_back(lsl: Any, detector: Detector) -> None:
+    from restcli.live.lsl import LslSource
+
+    data = noise(19, 60, SFREQ, seed=1).astype(np.float32).T
+    ended = threading.Event()
+
+    def amplifier() -> None:
+        for part in range(2):
+            stream = outlet(lsl, "restcli-back", ELECTRODES_19)
+            stream.wait_for_consumers(20)
+            for k in range(80):
+                stream.push_chunk(np.ascontiguousarray(data[k * 40 : (k + 1) * 40]))
+                time.sleep(0.2)
+            del stream
+            if part == 0:
+                time.sleep(4)
+        ended.set()
+
+    thread = threading.Thread(target=amplifier)
+    thread.start()
+    source = LslSource("restcli-back")
+    monitor = Monitor(detector, source, Settings())
+    news: list[News] = []
+    deadline = time.monotonic() + 90
+    for piece in source.chunks(monitor.groups):
+        news += list(monitor.take(piece))
+        if ended.is_set() or time.monotonic() > deadline:
+            break
+    thread.join()
+    said = [item for item in news if isinstance(item, Trouble) and item.what == "input"]
+    assert [item.state for item in said[:2]] == ["begin", "end"]
+    assert 14 < said[0].start < 18
+    assert any(3 < span.stop - span.start < 12 and "gap" in span.reason for span in monitor.unscored)
+    assert monitor.scored > 16

@@ -15,7 +15,7 @@ from restcli.text import duration_in_words, elapsed, visible
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_BARS = " ▁▂▃▄▅▆▇█"
+_BARS = "▁▂▃▄▅▆▇█"
 _CELLS, _MINUTE = 60, 60
 _SHOWN = 5  # alarms
 
@@ -45,7 +45,7 @@ def line_of(news: News) -> str:
 
 
 class View:
-    """Keeps what is shown, and draws it."""
+    """Keeps what is shown, and draws it, perhaps in another thread."""
 
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
@@ -85,14 +85,14 @@ class View:
         rule, grid = monitor.alarms.rule, Table.grid(padding=(0, 2))
         lasting = monitor.alarms.lasting
         for name, value, style in (
-            ("seizure", self._seizure(), "bold red" if lasting else "green"),
+            ("seizure", self._seizure(), "bold red" if lasting else "yellow" if self._reason else "green"),
             ("now", self._now(), ""),
             ("last minute", _cells(self._minute), "cyan"),
             ("last hour", _cells(self._hour), "cyan"),
             ("input", self._lost.get("input", "good"), "bold yellow" if "input" in self._lost else "green"),
             ("nodes", self._nodes(), "yellow" if set(self._lost) - {"input"} else "green"),
             ("scored", f"{monitor.scored} of {monitor.rows} s", ""),
-            *(("" if k else "alarms", line, "") for k, line in enumerate(self._lines)),
+            *(("" if k else "alarms", line, "") for k, line in enumerate(list(self._lines))),
         ):
             grid.add_row(Text(name, "dim"), Text(visible(value), style))
         title = f"restcli live · {monitor.source.recording.path.name} · {elapsed(monitor.intake.now)}"
@@ -102,7 +102,7 @@ class View:
     def _seizure(self) -> str:
         lasting = self._monitor.alarms.lasting
         if not lasting:
-            return "none now" if "input" not in self._lost else "not known: the input is lost"
+            return "not known" if self._reason or "input" in self._lost else "none now"
         event = lasting[-1]
         where = ", ".join(event.channels[:4])
         return f"SEIZURE since {elapsed(event.onset)} ({duration_in_words(event.duration)}): {where}"
@@ -110,17 +110,18 @@ class View:
     def _now(self) -> str:
         if not self._minute:
             return "waiting for signal"
-        probability = self._minute[-1]
-        return f"not scored: {self._reason}" if math.isnan(probability) else f"probability {probability:.2f}"
+        if "input" in self._lost:
+            return "not known"
+        return f"not scored: {self._reason}" if self._reason else f"probability {self._minute[-1]:.2f}"
 
     def _nodes(self) -> str:
         used = self._monitor.montage.nodes
-        left_out = [f"{node} ({reason})" for node, reason in self._lost.items() if node in used]
+        left_out = [f"{node} ({reason})" for node, reason in list(self._lost.items()) if node in used]
         good = f"{len(used) - len(left_out)} of {len(self._monitor.detector.weights.nodes)} good"
         return f"{good}; left out: {', '.join(left_out[:3])}{' ...' if len(left_out) > 3 else ''}" if left_out else good
 
 
 def _cells(values: deque[float]) -> str:
     """Draw values as bars, newest on the right; ``×`` where nothing was scored."""
-    bars = ("×" if math.isnan(value) else _BARS[min(len(_BARS) - 1, int(value * len(_BARS)))] for value in values)
+    bars = ("×" if math.isnan(value) else _BARS[min(len(_BARS) - 1, int(value * len(_BARS)))] for value in list(values))
     return "".join(bars).rjust(_CELLS)
