@@ -70,6 +70,13 @@ def test_verdicts_reach_index_and_tables_and_are_outdated_with_their_result(out:
     assert pd.read_csv(out / "export" / "events.csv")["verdict"].isna().all()
 
 
+def test_results_are_found_below_a_hidden_folder_and_not_in_one(tmp_path: Path) -> None:
+    for place in (".home/out/a_run.json", ".home/out/.restcli/b_run.json"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("{}")
+    assert [path.name for path in find_results(tmp_path / ".home" / "out")] == ["a_run.json"]
+
+
 def test_the_queue_lists_all_and_draws_from_those_without_events(out: Path) -> None:
     reports = {path.relative_to(out).as_posix().removesuffix(REPORT_END): path for path in find_results(out)}
     assert set(reports) == {"a", "c", "ward/b"}

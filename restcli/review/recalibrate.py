@@ -221,7 +221,7 @@ def _facts(
 ) -> dict[str, Any]:
     """Return what is expected of the new threshold: each recording is counted at the one chosen by the others."""
     held_out = [_choose(np.delete(counts, k, axis=1).sum(axis=1), levels, per_day) for k in range(len(judged))]
-    tally = Tally(*np.sum([counts[row, k] for k, row in enumerate(held_out)], axis=0))
+    tally = Tally(*np.sum([counts[row, k] for k, row in enumerate(held_out)], axis=0).tolist())
     days = tally.seconds / 86400
     whole = [each.read_whole for each in judged]
     return {

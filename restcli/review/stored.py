@@ -160,8 +160,12 @@ def read_result(path: Path) -> StoredResult:
 
 def find_results(place: Path) -> tuple[Path, ...]:
     """Return the run reports in a folder and below it, in order of their names."""
-    found = (path for path in place.rglob(f"*{REPORT_END}") if not any(p.startswith(".") for p in path.parts[1:]))
+    found = (path for path in place.rglob(f"*{REPORT_END}") if not _is_hidden(path.relative_to(place)))
     return tuple(sorted(path for path in found if path.is_file() and not path.is_symlink()))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _event(item: Mapping[str, Any]) -> Event:
