@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from restcli.cli.display import progress_bar
 from restcli.cli.exits import Stopped, note, say
 from restcli.text import count
+
+if TYPE_CHECKING:
+    from restcli.simulate import profiles as simulated
 
 app = typer.Typer()
 Profile = Literal["training", "ward"]
@@ -27,11 +32,18 @@ def simulate(
     ] = "training",
     seed: Annotated[int, typer.Option(help="The same options and seed give the same bytes.")] = 0,
     plot: Annotated[int, typer.Option(min=0, help="Number of example pages to draw.")] = 0,
+    realism: Annotated[
+        Path | None,
+        typer.Option(help="Folder of real recordings with marks: write to OUT how simulated EEG differs from it."),
+    ] = None,
 ) -> None:
     """Write simulated recordings with known seizures as a BIDS-EEG data set."""
     from restcli.simulate.bids import DatasetSettings, write_dataset
     from restcli.simulate.profiles import PROFILES
 
+    if realism is not None:
+        _measure_realism(out, realism, PROFILES[profile])
+        return
     settings = DatasetSettings(recordings, hours, seizures_per_day, seed, PROFILES[profile])
     try:
         with progress_bar("simulate") as on_progress:
@@ -45,3 +57,17 @@ def simulate(
         save_pages(written, out / "pages", count=plot)
     say(str(out))
     note(f"{count(len(written), 'recording')} of {hours:g} h")
+
+
+def _measure_realism(out: Path, folder: Path, profile: simulated.Profile) -> None:
+    """Write ``realism.json`` and ``realism.md``, and print the latter."""
+    from restcli.files import make_folder, write_atomically
+    from restcli.simulate.draw import SimulateOptions
+    from restcli.simulate.realism import measure
+
+    with progress_bar("simulate") as on_progress:
+        found = measure(folder, SimulateOptions(profile=profile), on_progress=on_progress)
+    make_folder(out)
+    write_atomically(out / "realism.json", json.dumps(asdict(found), indent=1) + "\n")
+    write_atomically(out / "realism.md", found.to_text())
+    say(found.to_text().rstrip())

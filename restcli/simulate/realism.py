@@ -1,0 +1,302 @@
+"""What tells simulated EEG from real EEG, in background and in seizures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from restcli.detect.settings import usable_labels
+from restcli.errors import UsageError
+from restcli.io.registry import open_recording
+from restcli.marks.layouts import find_items
+from restcli.signal.montage import DOUBLE_BANANA, Montage, derive
+from restcli.signal.sequences import true_runs
+from restcli.simulate.chain import draw_chain
+from restcli.simulate.draw import SimulateOptions, draw
+from restcli.simulate.waves import SFREQ, BoolArray, Float32Array, FloatArray, generator
+from restcli.text import markdown_table
+
+WINDOW = 4  # s
+_N = round(WINDOW * SFREQ)
+_MOST = 20  # windows of one block and kind that are compared
+_FEWEST_NODES = 8
+# Both sides are filtered alike, so that recording chains do not give them away.
+_WIDE = signal.butter(4, (1, 30), "bandpass", fs=SFREQ, output="sos")
+_RHYTHM = signal.butter(4, (3, 13), "bandpass", fs=SFREQ, output="sos")
+_HERTZ = np.fft.rfftfreq(_N, 1 / SFREQ)
+_BANDS = ((1, 2), (2, 4), (4, 6), (6, 8), (8, 13), (13, 20), (20, 30))
+_CHAINS = (
+    "FP1-F7 F7-T3 T3-T5 T5-O1",
+    "FP1-F3 F3-C3 C3-P3 P3-O1",
+    "FP2-F8 F8-T4 T4-T6 T6-O2",
+    "FP2-F4 F4-C4 C4-P4 P4-O2",
+)
+_PAIRS = {
+    "neighbours": [pair for chain in _CHAINS for pair in zip(chain.split()[:-1], chain.split()[1:], strict=True)],
+    "sides": [pair for a, b in ((0, 2), (1, 3)) for pair in zip(_CHAINS[a].split(), _CHAINS[b].split(), strict=True)],
+}
+PEOPLE = 60  # simulated ones, half of them with a seizure
+_FIRST_SEED = 1_000_000  # far from the seeds of training
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of one patient or one simulated person."""
+
+    group: str  # never on both sides of a fold
+    state: str
+    ictal: BoolArray  # (W,)
+    spectra: Float32Array  # (W, 30), ln magnitude at 1..30 Hz, median of the derivations
+    features: dict[str, FloatArray]  # (W,) each
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What tells simulated from real windows of one kind."""
+
+    auroc: dict[str, float]  # of real-or-simulated classifiers on unseen people; .5 at best
+    single: list[tuple[str, float, float, float]]  # feature, its AUROC (above .5: larger in simulation), both medians
+    windows: tuple[int, int]  # real, simulated
+    groups: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Realism:
+    """How simulated EEG differs from that of a folder of real recordings."""
+
+    comparisons: dict[str, Comparison]  # background, seizure
+    spectra: dict[str, dict[str, list[float]]]  # median ln magnitude at 1..30 Hz by side and state
+    nearest: dict[str, int]  # how many real people's background looks most like each simulated state
+
+    def to_text(self) -> str:
+        """Return everything but the spectra as Markdown."""
+        nearest = ", ".join(f"{state} {n}" for state, n in self.nearest.items())
+        lines = ["# How simulated EEG differs from real EEG\n"]
+        for kind, one in self.comparisons.items():
+            (real, simulated), (patients, people) = one.windows, one.groups
+            lines.append(f"## {kind.capitalize()}\n")
+            lines.append(f"{real} real windows ({WINDOW} s) of {patients} people, {simulated} simulated of {people}.\n")
+            auroc = [(name, f"{value:.3f}") for name, value in one.auroc.items()]
+            lines.append(markdown_table(("real or simulated?", "AUROC"), auroc))
+            single = [(name, f"{auroc:.3f}", f"{a:.2f}", f"{b:.2f}") for name, auroc, a, b in one.single]
+            lines.append("\n" + markdown_table(("feature alone", "AUROC", "real", "simulated"), single) + "\n")
+        lines.append(f"Simulated state with the nearest background spectrum, by people: {nearest}.\n")
+        return "\n".join(lines)
+
+
+def measure(
+    folder: Path, options: SimulateOptions, *, on_progress: Callable[[int, int], None] | None = None
+) -> Realism:
+    """Compare real recordings with simulated ones, half of the simulated people with a seizure."""
+    real = list(real_windows(folder))
+    simulated: list[Windows] = []
+    for index in range(PEOPLE):
+        chosen = replace(options, seizure_share=float(index % 2))
+        simulated += simulated_windows([_FIRST_SEED + index], chosen)
+        if on_progress is not None:
+            on_progress(index + 1, PEOPLE)
+    compared = {kind: compare(real, simulated, ictal=kind == "seizure") for kind in ("background", "seizure")}
+    found = {kind: one for kind, one in compared.items() if one is not None}
+    if not found:
+        raise UsageError(str(folder), "too few people to compare with", "usable recordings of at least two people")
+    spectra = {side: _median_spectra(group) for side, group in (("real", real), ("simulated", simulated))}
+    states = {state: np.array(row) for state, row in spectra["simulated"].items() if state != "seizure"}
+    nearest: Counter[str] = Counter()
+    for group in sorted({one.group for one in real if not one.ictal.all()}):
+        own = np.array(_median_spectra([replace(one, state="real") for one in real if one.group == group])["real"])
+        nearest[min(states, key=lambda state: float(np.std(states[state] - own)))] += 1
+    return Realism(found, spectra, dict(nearest))
+
+
+def real_windows(folder: Path) -> Iterator[Windows]:
+    """Describe the recordings of a folder with expert marks."""
+    for item in find_items(folder):
+        recording = open_recording(item.recording_path)
+        montage = derive(usable_labels(recording), DOUBLE_BANANA)
+        if len(montage.nodes) < _FEWEST_NODES:
+            continue
+        events = item.marks.read(recording)
+        for block in recording.blocks(montage.channels, sfreq=SFREQ):
+            ictal = events.mask(block.start + np.arange(block.data.shape[1] // round(SFREQ)) + 0.5)
+            found = describe(np.nan_to_num(block.data), montage, ictal, np.ones_like(ictal))
+            if found is not None:
+                yield replace(found, group=f"{item.source}/{item.patient}", state="real")
+
+
+def simulated_windows(seeds: Sequence[int], options: SimulateOptions) -> Iterator[Windows]:
+    """Describe recordings of two minutes, without what the machine does, through a mild chain of their own."""
+    for seed in seeds:
+        chain = draw_chain(generator(seed, 5))
+        mild = replace(chain, low_pass=0.0, high_pass=min(chain.high_pass, 0.5), mains=0.0, missing=())
+        made = draw(seed, options=replace(options, chain=options.chain or mild))
+        montage = derive(made.labels, DOUBLE_BANANA)
+        ictal = made.events.mask(np.arange(made.data.shape[1] // round(SFREQ)) + 0.5)
+        known = ~made.states.get("machine", np.zeros_like(ictal)) & ~made.states.get("postictal", np.zeros_like(ictal))
+        found = describe(made.data[list(montage.channels)], montage, ictal, known)
+        if found is not None:
+            state = next(row["state"] for row in made.drawn["scene"] if row["what"] == "background")
+            yield replace(found, group=f"sim-{seed}", state=state)
+
+
+def describe(data: Float32Array, montage: Montage, ictal: BoolArray, known: BoolArray) -> Windows | None:
+    """Describe windows that lie wholly inside or wholly outside of seizures; None without any."""
+    starts = [
+        start
+        for mask in (ictal & known, ~ictal & known)
+        for start in _thinned([s for a, b in true_runs(mask) for s in range(a, b - WINDOW + 1, WINDOW)])
+    ]
+    if not starts:
+        return None
+    wide = signal.sosfiltfilt(_WIDE, montage.matrix @ data, axis=1)
+    rhythm = signal.hilbert(signal.sosfiltfilt(_RHYTHM, wide, axis=1), axis=1)
+    at = np.array(starts)[:, None] * round(SFREQ) + np.arange(_N)
+    x, y = wide[:, at].transpose(1, 0, 2), rhythm[:, at].transpose(1, 0, 2)  # (W, N, n)
+    fine = np.median(x.std(axis=2), axis=1) > 0.5
+    if not fine.any():
+        return None
+    x, y = x[fine], y[fine]
+    power = np.abs(np.fft.rfft(x * np.hanning(_N), axis=2)) ** 2
+    lines = np.log(np.sqrt(np.stack([power[..., np.abs(_HERTZ - f) <= 0.5].mean(axis=2) for f in range(1, 31)], 2)))
+    features = {**_shape(x, power), **_rhythm(y, power), **_space(x, y, montage.nodes), **_envelope(x)}
+    spectra = np.median(lines, axis=1).astype(np.float32)
+    return Windows("", "", ictal[np.array(starts)[fine]], spectra, features)
+
+
+def _thinned(starts: list[int]) -> list[int]:
+    return starts[:: max(1, -(-len(starts) // _MOST))]
+
+
+def _shape(x: FloatArray, power: FloatArray) -> dict[str, FloatArray]:
+    total = power[..., (_HERTZ >= 1) & (_HERTZ < 30)].sum(axis=2)
+    found = {
+        f"{low}-{high} Hz": np.median(
+            np.log(power[..., (low <= _HERTZ) & (high > _HERTZ)].sum(axis=2) / total + 1e-9), axis=1
+        )
+        for low, high in _BANDS
+    }
+    spread = x.std(axis=2)
+    found["amplitude"] = np.median(np.log(spread / 15 + 1e-9), axis=1)
+    found["kurtosis"] = np.median(np.log((x**4).mean(axis=2) / spread**4), axis=1)
+    found["roughness"] = np.median(np.log(np.abs(np.diff(x, axis=2)).mean(axis=2) / spread), axis=1)
+    return found
+
+
+def _rhythm(y: NDArray[Any], power: FloatArray) -> dict[str, FloatArray]:
+    """Describe how steady 3-13 Hz is where it is strongest: cycles, waxing and waning, one frequency or many."""
+    size = np.abs(y)
+    best = (size**2).mean(axis=2).argmax(axis=1)
+    rows = np.arange(len(y))
+    strongest, envelope = y[rows, best], size[rows, best]
+    found = {name: np.zeros(len(y)) for name in ("cycle jitter", "waxing", "one frequency")}
+    band = (_HERTZ >= 3) & (_HERTZ <= 13)
+    for i, wave in enumerate(strongest.real):
+        crossings = np.flatnonzero((wave[:-1] < 0) & (wave[1:] >= 0))
+        found["cycle jitter"][i] = np.std(np.log(np.diff(crossings))) if len(crossings) > 3 else 0.0
+        found["waxing"][i] = np.std(np.log(envelope[i].reshape(-1, 50).mean(axis=1) + 1e-9))
+        lines = power[i, best[i]][band]
+        found["one frequency"][i] = np.convolve(lines, np.ones(5), "same").max() / lines.sum()
+    return found
+
+
+def _space(x: FloatArray, y: NDArray[Any], nodes: Sequence[str]) -> dict[str, FloatArray]:
+    """Describe where the power is, and how derivations go together at 3-13 Hz."""
+    share = np.sort((x**2).mean(axis=2), axis=1)[:, ::-1]
+    unit = y / np.sqrt((np.abs(y) ** 2).sum(axis=2, keepdims=True) + 1e-12)
+    coherence = np.einsum("wit,wjt->wij", unit, unit.conj(), optimize=True)
+    strength = np.abs(coherence) - np.eye(len(nodes))
+    by_node = strength.sum(axis=2) / (len(nodes) - 1)
+    lag = np.abs(np.sin(np.angle(coherence))) * strength
+    found = {
+        "concentration": np.log(share[:, : max(1, len(nodes) // 4)].sum(axis=1) / share.sum(axis=1)),
+        "coupling": by_node.mean(axis=1),
+        "hub": by_node.max(axis=1) - by_node.mean(axis=1),
+        "lag": lag.sum(axis=(1, 2)) / strength.sum(axis=(1, 2)),
+    }
+    scaled = x / (x.std(axis=2, keepdims=True) + 1e-9)
+    for name, pairs in _PAIRS.items():
+        known = [(nodes.index(a), nodes.index(b)) for a, b in pairs if a in nodes and b in nodes]
+        found[f"correlation of {name}"] = np.mean(
+            [(scaled[:, a] * scaled[:, b]).mean(axis=1) for a, b in known], axis=0
+        )
+    return found
+
+
+def _envelope(x: FloatArray) -> dict[str, FloatArray]:
+    """Describe how the amplitude of all derivations together goes up and down: spread and autocorrelation."""
+    level = np.log(np.sqrt((x**2).mean(axis=1)).reshape(len(x), -1, 20).mean(axis=2) + 1e-9)  # every .1 s
+    level = level - level.mean(axis=1, keepdims=True)
+    variance = (level**2).mean(axis=1) + 1e-9
+    found = {"envelope spread": np.sqrt(variance)}
+    for steps in (2, 5, 10):
+        found[f"envelope after {steps / 10:g} s"] = (level[:, :-steps] * level[:, steps:]).mean(axis=1) / variance
+    return found
+
+
+def compare(real: Sequence[Windows], simulated: Sequence[Windows], *, ictal: bool, seed: int = 0) -> Comparison | None:
+    """Compare windows of one kind from at least two people each; None with fewer."""
+    from sklearn.metrics import roc_auc_score
+
+    chosen = [[(one, one.ictal == ictal) for one in side if (one.ictal == ictal).any()] for side in (real, simulated)]
+    groups = [sorted({one.group for one, _ in side}) for side in chosen]
+    if min(map(len, groups)) < 2:
+        return None
+    parts = [pair for side in chosen for pair in side]
+    names = list(parts[0][0].features)
+    table = np.concatenate([np.stack([one.features[name][mask] for name in names], 1) for one, mask in parts])
+    sizes = [int(mask.sum()) for _, mask in parts]
+    side = np.repeat([0] * len(chosen[0]) + [1] * len(chosen[1]), sizes)
+    group = np.repeat([one.group for one, _ in parts], sizes)
+    shape = [i for i, name in enumerate(names) if name != "amplitude"]
+    auroc = {
+        "boosting": _distinguish(table, side, group, seed, trees=True),
+        "boosting without amplitude": _distinguish(table[:, shape], side, group, seed, trees=True),
+        "logistic without amplitude": _distinguish(table[:, shape], side, group, seed, trees=False),
+    }
+    medians = [np.median(table[side == i], axis=0) for i in (0, 1)]
+    single = [
+        (name, float(roc_auc_score(side, table[:, i])), float(medians[0][i]), float(medians[1][i]))
+        for i, name in enumerate(names)
+    ]
+    single.sort(key=lambda row: -abs(row[1] - 0.5))
+    counts = int((side == 0).sum()), int((side == 1).sum())
+    return Comparison(auroc, single, counts, (len(groups[0]), len(groups[1])))
+
+
+def _distinguish(table: FloatArray, side: NDArray[Any], group: NDArray[Any], seed: int, *, trees: bool) -> float:
+    """Return the AUROC of a real-or-simulated classifier over folds of whole people, each person weighing the same."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.preprocessing import StandardScaler
+
+    people = min(len(set(group[side == i])) for i in (0, 1))
+    folds = StratifiedGroupKFold(n_splits=min(4, people), shuffle=True, random_state=seed)
+    score = np.zeros(len(side))
+    for train, test in folds.split(table, side, group):
+        model: Any = (
+            HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, class_weight="balanced", random_state=seed)
+            if trees
+            else LogisticRegression(C=0.2, max_iter=1000, class_weight="balanced")
+        )
+        scaler = StandardScaler().fit(table[train])
+        model.fit(scaler.transform(table[train]), side[train])
+        score[test] = model.predict_proba(scaler.transform(table[test]))[:, 1]
+    return float(roc_auc_score(side, score))
+
+
+def _median_spectra(windows: Sequence[Windows]) -> dict[str, list[float]]:
+    """Return the median spectrum (ln magnitude, 1..30 Hz) of the background in each state, and of seizures."""
+    groups: dict[str, list[Float32Array]] = {}
+    for one in windows:
+        for name, mask in ((one.state, ~one.ictal), ("seizure", one.ictal)):
+            groups.setdefault(name, []).append(one.spectra[mask])
+    rows = {name: np.concatenate(parts) for name, parts in groups.items()}
+    return {name: np.round(np.median(row, axis=0), 3).tolist() for name, row in sorted(rows.items()) if len(row)}
