@@ -234,6 +234,18 @@ def test_each_event_is_judged_with_one_key_and_found_again(
     assert [row[2:9] for row in page.locator("#events button").all_inner_texts()] == ["0:00:40", "0:04:10", "0:02:30"]
 
 
+def test_caps_lock_and_other_alphabets_change_no_key(desk: Server, window: Callable[..., Page], journal: Path) -> None:
+    page = window(desk.address)
+    for place, key in ((2, {"key": "N", "code": "KeyN"}), (3, {"key": "т", "code": "KeyN"})):
+        page.evaluate(
+            "key => document.body.dispatchEvent(new KeyboardEvent('keydown', { ...key, bubbles: true }))", key
+        )
+        page.locator("#event-title", has_text=f"Event {place} of 3").wait_for()
+    press(page, "Shift+ ")
+    starts_at(page, 238)
+    assert written(journal) == []
+
+
 def test_onset_and_end_are_dragged_or_typed(desk: Server, window: Callable[..., Page], journal: Path) -> None:
     page = window(desk.address)
     starts_at(page, 38)

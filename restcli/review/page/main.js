@@ -338,7 +338,7 @@ const turn = (share) => show(view.start + share * view.seconds);
 const focusOn = (id) => () => byId(id).focus();
 const KEYS = [
   ["PageDown| ", "Page down, Space", "next page", () => turn(1)],
-  ["PageUp", "Page up", "previous page", () => turn(-1)],
+  ["PageUp|Shift+ ", "Page up, Shift Space", "previous page", () => turn(-1)],
   ["ArrowRight", "→", "half a page on", () => turn(0.5)],
   ["ArrowLeft", "←", "half a page back", () => turn(-0.5)],
   ["Shift+ArrowRight", "Shift →", "one second on", () => show(view.start + 1)],
@@ -381,10 +381,18 @@ function onKey(event) {
     if (target.matches("input") || (target.matches("select") && !key.startsWith("Page"))) return;
     if (target.matches("button, summary") && [" ", "Enter"].includes(key)) return;
   }
-  const run = moves(event) ?? RUN.get(event.shiftKey && key.startsWith("Arrow") ? `Shift+${key}` : key);
+  const run = moves(event) ?? RUN.get(nameOf(event));
   if (!run) return;
   event.preventDefault();
   run();
+}
+
+// The name of a key in the table: whatever Caps Lock says, and by its place on keyboards without Latin letters.
+function nameOf({ key, code, shiftKey }) {
+  if (shiftKey && (key === " " || key.startsWith("Arrow"))) return `Shift+${key}`;
+  const letter = key.length === 1 && key > "~" ? code.replace("Key", "") : key;
+  if (!/^[a-z]$/i.test(letter)) return key;
+  return shiftKey ? letter.toUpperCase() : letter.toLowerCase();
 }
 
 // What a key does to the caliper, if there is one.
