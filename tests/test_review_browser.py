@@ -198,7 +198,7 @@ def test_each_event_is_judged_with_one_key_and_found_again(
     desk: Server, window: Callable[..., Page], journal: Path
 ) -> None:
     page = window(desk.address)
-    press(page, "a", "n", "R")
+    press(page, "a", "n", "Shift+R")
     page.wait_for_function("() => document.querySelector('#event-title').innerText.startsWith('Event 3 of 3')")
     press(page, "u", "z", "c")
     page.keyboard.type("spikes <i>left</i>")
@@ -400,6 +400,7 @@ def test_gaps_are_drawn_as_gaps_and_said_in_words(
         assert "0:00:20–0:00:25 not scored (no signal: a gap" in page.locator("#unscored").inner_text()
         assert "not scored" in (page.get_attribute("#traces", "aria-label") or "")
         assert page.locator("#events").inner_text() == "none"
+        page.close()
 
 
 def test_blind_readers_see_no_probability(folder: Path, journal: Path, window: Callable[..., Page]) -> None:
@@ -411,6 +412,7 @@ def test_blind_readers_see_no_probability(folder: Path, journal: Path, window: C
         press(page, "a", "n", "r", "z")
         settle(page)
         assert [entry["action"] for entry in written(journal)] == ["accept", "reject", "undo"]
+        page.close()
 
 
 def test_the_queue_leads_through_an_archive_and_tables_are_written(
@@ -420,7 +422,7 @@ def test_the_queue_leads_through_an_archive_and_tables_are_written(
     reports["c"] = write_result(tmp_path, toy_weights, name="c")
     with serving(Server(open_desk(reports, reviewer="r1", blind=False))) as server:
         page = window(server.address)
-        press(page, "N", "N")
+        press(page, "Shift+N", "Shift+N")
         page.wait_for_function("() => document.querySelector('#name').innerText === 'c'")
         page.locator("#events button").first.wait_for()
         press(page, "a")
@@ -437,6 +439,7 @@ def test_the_queue_leads_through_an_archive_and_tables_are_written(
         settle(page)
         assert written(tmp_path / "a_review.jsonl")[0]["action"] == "read"
         page.locator("#recordings button", has_text=re.compile("^a: no events.*read by r1")).wait_for()
+        page.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])

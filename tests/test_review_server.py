@@ -262,6 +262,7 @@ def test_blind_readers_cannot_tell_events_from_control_stretches(blind: Browser,
     assert len(shown) > len(EVENTS)
     assert {(event["label"], event["confidence"], event["side"]) for event in shown} == {("sz", None, "")}
     assert {len(event["id"]) for event in shown} == {9}
+    assert {event["onset"] % 1 for event in shown} == {0.0}, "fractions of a second would tell them apart"
     assert details["threshold"] is None
     assert blind("/api/recordings/0/strip").json["probability"] is None
     assert blind("/api/session").json["recordings"][0]["top_confidence"] is None

@@ -13,13 +13,16 @@ _TRIES = 200
 
 def control_stretches(result: StoredResult) -> dict[str, Event]:
     """Return control stretches by id; the same ones each time for the same events."""
+    step = float(result.report["settings"]["step"])
     generator = np.random.default_rng(int(result.digest[:16], 16))
     detected = [(event.onset, event.stop) for event in result.found]
     taken = np.array(detected + [(span.start, span.stop) for span in result.unscored], dtype=float).reshape(-1, 2)
     found: list[Event] = []
     for onset, stop in detected:
         length = stop - onset
-        starts = np.round(generator.uniform(0, max(0.0, result.duration - length), _TRIES), 2)
+        # Whole steps away from the event: an onset between the scores would tell a control stretch from an event.
+        lowest, highest = np.ceil(-onset / step), max(0.0, np.floor((result.duration - length - onset) / step))
+        starts = np.round(onset + step * generator.integers(int(lowest), int(highest) + 1, _TRIES), 6)
         apart = (starts[:, None] + length + _APART < taken[:, 0]) | (starts[:, None] - _APART > taken[:, 1])
         free = starts[apart.all(axis=1)]
         if len(free):
