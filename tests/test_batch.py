@@ -462,7 +462,7 @@ def test_name_that_meets_another_moves_its_outputs(
     batch(archive, out)
     shutil.copy(recordings[1], archive / "A.rec")
     batch(archive, out)
-    assert sorted(path.name for path in out.glob("*.tsv")) == ["A.rec_events.tsv", "a.edf_events.tsv"]
+    assert sorted(path.name for path in out.glob("*_events.tsv")) == ["A.rec_events.tsv", "a.edf_events.tsv"]
 
 
 def test_failed_recordings_get_another_chance_when_asked(

@@ -156,7 +156,8 @@ def _scored(recording: Recording, plan: Plan, clock: StageClock) -> Result:
     with turn_at(detector.engine.device, clock):
         # The other processors belong to other workers.
         settings = replace(plan.settings, threads=plan.settings.threads or 1)
-        return detector.annotate(recording, settings, clock=clock)
+        # The run report tells what was asked for, whether scores were computed or kept.
+        return replace(detector.annotate(recording, settings, clock=clock), settings=plan.settings)
 
 
 @lru_cache(maxsize=4)
