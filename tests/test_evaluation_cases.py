@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from restcli.detect.alarms import alarm_times
 from restcli.detect.rule import to_events
 from restcli.errors import AnnotationError, UsageError
 from restcli.evaluation.cases import evaluate_cases
@@ -33,7 +34,7 @@ def scored(*spans: tuple[float, float, float], duration: float = HOUR, missing: 
     probability[slice(*missing)] = np.nan
     time = np.arange(int(duration)) + 0.5
     unscored = (Span(*map(float, missing), "flat"),) if missing[1] else ()
-    return Scores(time, probability, np.zeros((len(time), 0)), (), 12.0, 1.0, duration, unscored)
+    return Scores(time, probability, np.zeros((len(time), 0)), (), 1.0, duration, unscored)
 
 
 def case(patient: str, expert: Events, scores: Scores, **baselines: np.ndarray) -> Case:
@@ -223,6 +224,21 @@ def test_operating_points_by_hand() -> None:
 
 
 # ------------------------------------------------------------------------------- types and delays
+
+
+def test_alarm_latency_counts_from_the_expert_onset() -> None:
+    recordings = three_patients()
+    late = [alarm_times(one.scores, RULE, 3) for one in recordings if one.scores is not None]
+    assert late[0] == [511.0, 1006.0]  # three seconds of an event, and the look-ahead of three
+    known = [replace(one, alarms=tuple(at)) for one, at in zip(recordings, late, strict=True)]
+    result = evaluate_cases(known, rule=RULE, n_draws=DRAWS)
+    assert result.value("median alarm latency, s", "latency") == 11.0
+    assert result.value("90 % of alarm latencies, s", "latency") == 11.0
+    assert result.value("median onset delay, s", "delay") == 5.0
+    with pytest.raises(KeyError):  # not known of all
+        evaluate_cases([*known[:2], recordings[2]], rule=RULE, n_draws=DRAWS).value(
+            "median alarm latency, s", "latency"
+        )
 
 
 def test_types_count_expert_events_as_marked() -> None:

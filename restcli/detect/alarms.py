@@ -150,6 +150,30 @@ def _same(event: Event, events: Events) -> Event:
     return next((other for other in events if other.stop > event.onset and other.onset < event.stop), event)
 
 
+def alarm_times(scores: Scores, rule: EventRule, look_ahead: int) -> list[float]:
+    """Return when the alarm of each event would have begun, had these scores, one a second, come live."""
+    return [_certain_at(scores, rule, event) + look_ahead for event in to_events(scores, rule)]
+
+
+def _certain_at(scores: Scores, rule: EventRule, event: Event) -> float:
+    """Return the end of the first second after which only zeros need follow for the event to stand."""
+    onset, stop = np.searchsorted(scores.time, [event.onset, event.stop]).tolist()
+    first, last = max(0, onset - _REACH), min(len(scores.time), stop + _REACH)
+
+    def stands(n_known: int) -> bool:
+        probability = np.concatenate([scores.probability[first:n_known], np.zeros(_REACH)])
+        time = np.concatenate([scores.time[first:n_known], scores.time[n_known - 1] + np.arange(1, _REACH + 1)])
+        nothing = np.zeros((len(time), 0), dtype=np.float32)
+        found = to_events(Scores(time, probability, nothing, (), 1.0, float(time[-1]) + 0.5), rule)
+        return any(other.stop > event.onset and other.onset < event.stop for other in found)
+
+    low, high = onset, last  # more is known, more stands; at the end of the scores an event needs no more
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if stands(middle) else (middle, high)
+    return float(scores.time[high - 1]) + 0.5
+
+
 class _Recent:
     """The last scores, in arrays that have room for what may follow."""
 

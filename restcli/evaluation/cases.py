@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import UsageError
+from restcli.evaluation.alarms import alarm_events
 from restcli.evaluation.curve import OperatingCurve, operating_curve
 from restcli.evaluation.measures import (
     Statistic,
@@ -54,7 +55,8 @@ def evaluate_cases(
     delays = [delay for _, delay in matched]
     measures = _count_measures("event", [row.event for row in patients], interval)
     measures += _count_measures("sample", [row.sample for row in patients], interval)
-    measures.append(_delay_measure(cases, delays, interval))
+    measures.append(_delay_measure("median onset delay, s", cases, delays, interval))
+    measures += _latency_measures(cases, interval)
     scored = [case for case in cases if case.scores is not None]
     curves: dict[str, OperatingCurve] = {}
     bins = None
@@ -176,21 +178,36 @@ def _histograms(values: Float, windows: _Windows) -> Float:
     return tables
 
 
-def _delay_measure(cases: Sequence[Case], delays: Sequence[Float], interval: Interval) -> Measure:
-    """Median onset delay over all found events."""
+def _latency_measures(cases: Sequence[Case], interval: Interval) -> list[Measure]:
+    """Measure how late live alarms would have been, where that is known."""
+    pairs = [(case, case.alarms) for case in cases if case.alarms is not None]
+    if len(pairs) < len(cases):
+        return []
+    late = [
+        match_events(case.expert, alarm_events(list(zip(at, case.detected, strict=True)), case.detected.duration))[1]
+        for case, at in pairs
+    ]
+    named = {"median alarm latency, s": 50, "90 % of alarm latencies, s": 90}
+    return [_delay_measure(name, cases, late, interval, percent=percent) for name, percent in named.items()]
+
+
+def _delay_measure(
+    name: str, cases: Sequence[Case], delays: Sequence[Float], interval: Interval, *, percent: int = 0
+) -> Measure:
+    """Take a percentile of the delays of all found events: of detections, or with `percent` of alarms."""
     names = sorted({case.patient for case in cases})
     pairs = list(zip(cases, delays, strict=True))
     each = [np.concatenate([delay for case, delay in pairs if case.patient == name]) for name in names]
 
-    def median(chosen: NDArray[np.intp]) -> float:
+    def at_percent(chosen: NDArray[np.intp]) -> float:
         values = np.concatenate([each[k] for k in chosen])
         values = values[np.isfinite(values)]
-        return float(np.median(values)) if values.size else math.nan
+        return float(np.percentile(values, percent or 50)) if values.size else math.nan
 
     every = np.concatenate(each)
     counts = f"{int(np.isfinite(every).sum())} of {len(every)} events found"
-    value, bounds = median(np.arange(len(names))), interval(median, len(names))
-    return Measure("median onset delay, s", "detections", value, *bounds, "delay", counts)
+    value, bounds = at_percent(np.arange(len(names))), interval(at_percent, len(names))
+    return Measure(name, "detections", value, *bounds, "latency" if percent else "delay", counts)
 
 
 def _curve_measures(of: str, curve: OperatingCurve, interval: Interval) -> list[Measure]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from restcli.detect.alarms import alarm_times
 from restcli.detect.detector import Detector
 from restcli.detect.result import Result
 from restcli.detect.settings import Settings, rule_in_force
@@ -52,7 +53,9 @@ def _case(item: Item, detector: Detector, settings: Settings) -> Case:
     expert = item.marks.read(recording)
     result = detector.annotate(recording, settings)
     name = str(item.recording_path)
-    return Case(name, item.patient, expert, result.events, result.scores, baselines_of(result))
+    ahead = result.weights.look_ahead
+    alarms = tuple(alarm_times(result.scores, result.rule, ahead)) if settings.step == 1 else None
+    return Case(name, item.patient, expert, result.events, result.scores, baselines_of(result), alarms)
 
 
 def baselines_of(result: Result) -> dict[str, Float]:

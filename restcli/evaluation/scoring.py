@@ -28,6 +28,7 @@ RULES = {
     "mean window": "as windows, in each subject with both kinds, then mean over subjects",
     "type": "expert events as marked, -30/+60 s, any overlap",
     "delay": "first detected second from 30 s before onset to 60 s after end, minus onset; expert events as marked",
+    "latency": "as delay, from the moment at which a live alarm begins: when nothing to come can undo the event",
     "curve": "SzCORE events at each threshold, counts summed over all recordings",
 }
 
@@ -44,6 +45,7 @@ class Case:
     detected: Events
     scores: Scores | None = None  # what the detections were made of, when known
     baselines: Mapping[str, FloatArray] = field(default_factory=dict)  # (B,) each: other scores of the same windows
+    alarms: tuple[float, ...] | None = None  # when a live alarm of each detected event would have begun, s
 
     def __post_init__(self) -> None:
         n_windows = 0 if self.scores is None else len(self.scores.time)
