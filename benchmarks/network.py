@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ PUBLISHED = {
 }
 _BULK, _BULK_ON_GPU = 64, 256
 _DAY = 86_400
+_SLOW = 0.02  # s
 _SHIPPED = "REST as shipped"
 
 
@@ -56,33 +58,48 @@ def measure(options: argparse.Namespace) -> Tables:
     }
 
 
-def window_latency(form: Form, repeats: int) -> float:
-    """Return the seconds that one window takes in onnxruntime on one thread."""
-    return _processor_time(form.run_window(1), 30 * repeats)
+def side_by_side(actions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Return the median processor time of each action, all run in turn so that a busy machine treats them alike."""
+    found: dict[str, list[float]] = {name: [] for name in actions}
+    for turn in range(1 + 10 * repeats):
+        for name, action in actions.items():
+            if len(found[name]) > repeats and found[name][0] > _SLOW:
+                continue  # such need no median of many
+            for _ in range(5 if turn and found[name][0] < _SLOW else 1):
+                begin = time.thread_time()
+                action()
+                found[name].append(time.thread_time() - begin)
+    return {name: statistics.median(values[1:]) for name, values in found.items()}
 
 
 def _processor_time(action: Callable[[], object], repeats: int) -> float:
     """One thread's processor time is little disturbed by a busy machine."""
-    begin = time.thread_time()
-    action()
-    slow = time.thread_time() - begin > 1  # such need no median of many
-    return seconds_of(action, repeats=1 if slow else repeats, clock=time.thread_time)
+    return seconds_of(action, repeats=repeats, clock=time.thread_time)
 
 
 def _on_one_thread(repeats: int) -> tuple[Rows, Rows, Rows]:
     """Time a window, one more second, and a day by windows or by seconds, whichever the network allows."""
-    windows, seconds, days = [], [], []
-    for name, form in forms().items():
-        alone = window_latency(form, repeats)
-        windows.append({"network": name, **_size(name, form), "ms": 1000 * alone, "paper, ms": PUBLISHED[name][2]})
-        bulk = _processor_time(form.run_window(_BULK), repeats) / _BULK
-        days.append({"network": name, "how": f"a window each second, {_BULK} at once", "s": bulk * _DAY})
-        action = form.run_second()
-        if action is not None:
-            second = _processor_time(action, 100 * repeats)
-            seconds.append({"network": name, "µs": 1e6 * second})
-            days.append({"network": name, "how": "the state carried", "s": second * _DAY})
-    return _compared(windows, "ms"), _compared(seconds, "µs"), _compared(days, "s")
+    built = forms()
+    windows = side_by_side({name: form.run_window(1) for name, form in built.items()}, repeats)
+    chains = {name: form.run_second() for name, form in built.items()}
+    seconds = side_by_side({name: action for name, action in chains.items() if action is not None}, repeats)
+    bulk = side_by_side({name: form.run_window(_BULK) for name, form in built.items()}, 1)
+    days: Rows = []
+    for name in built:
+        days.append({"network": name, "how": f"windows, {_BULK} at once", "s": bulk[name] / _BULK * _DAY})
+        if name in seconds:
+            days.append({"network": name, "how": "the state carried", "s": seconds[name] * _DAY})
+    return (
+        _compared(
+            [
+                {"network": name, **_size(name, built[name]), "ms": 1000 * taken, "paper, ms": PUBLISHED[name][2]}
+                for name, taken in windows.items()
+            ],
+            "ms",
+        ),
+        _compared([{"network": name, "µs": 1e6 * taken} for name, taken in seconds.items()], "µs"),
+        _compared(days, "s"),
+    )
 
 
 def _size(name: str, form: Form) -> dict[str, Any]:

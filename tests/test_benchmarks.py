@@ -49,6 +49,7 @@ def test_rivals_have_the_published_sizes_and_judge_each_window_alone() -> None:
         torch.testing.assert_close(network(x[1:]), logits[1:], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_onnx_gives_what_torch_gives_and_seconds_one_by_one_what_windows_give() -> None:
     x = torch.randn(1, N_SECONDS, N_NODES, N_BINS)

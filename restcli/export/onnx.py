@@ -262,8 +262,7 @@ def _features(graph: _Graph, present: str) -> str:
     config = graph.weights.features
     there = graph("Greater", graph("Unsqueeze", present, graph.constant("last", [1])), graph.number(0))
     samples = graph("Where", there, "microvolts", graph.number(0))
-    low, high = (0, max(config.range[1], BANDS[-1][1]))
-    power = _power(graph, samples, high + 1)
+    power = _power(graph, samples, 1 + max(config.range[1], BANDS[-1][1]))
     floored = graph("Max", power, graph.constant("floor", [config.floor**2]))
     logs = graph("Mul", graph("Log", floored), graph.number(0.5))
     parts = [_z_scored(graph, logs, band) for band in config.bands]
