@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli import __version__
+from restcli.archive.audit import Trail, facts_of, trail_name
 from restcli.archive.cache import ScoreCache, scoring_digest
 from restcli.archive.derivatives import describe_derivatives
 from restcli.archive.gpu import gpu_memory
@@ -27,13 +28,13 @@ from restcli.archive.job import (
     remove_outputs,
     unpack,
 )
-from restcli.archive.ledger import Keys, Ledger, Row, is_complete, ledger_name
+from restcli.archive.ledger import DONE, QUARANTINED, Keys, Ledger, Row, is_complete, ledger_name, now
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
 from restcli.archive.resources import PoolOptions
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError
-from restcli.files import make_folder
+from restcli.files import make_folder, sha256_of
 from restcli.nn.weights import find_weights, read_content
 
 GOING, FINISHING, STOPPING = 0, 1, 2
@@ -127,6 +128,7 @@ class _Coordinator:
 
     def __init__(self, request: Request, options: PoolOptions, ledger: Ledger, weights: PackedWeights) -> None:
         self.request, self.ledger = request, ledger
+        self.trail = Trail(request.out / trail_name(ledger.path.name))
         self.on_update: Callable[[Progress], None] = lambda _: None
         self.wish: Callable[[], int] = lambda: GOING
         gpu = None if request.settings.device == "cpu" else gpu_memory()
@@ -157,6 +159,8 @@ class _Coordinator:
         asked = {"settings": asdict(self.settings), "formats": self.request.formats, "plot": self.request.plot}
         words = json.dumps(asked | {"restcli": __version__, "shard": self.request.shard}, ensure_ascii=False)
         self.run_id, left = self.ledger.begin_run(str(self.archive), self.keys, words)
+        facts = {"archive": str(self.archive), "weights": self.keys.weights, "run": json.loads(words)}
+        self.trail.append(now(), {"what": "begin", **facts})
         for row in left:
             finish_leftovers(self.folder, row.stem)
         self._walk()
@@ -172,7 +176,8 @@ class _Coordinator:
         try:
             if is_bids(self.archive):
                 describe_derivatives(self.folder)
-            write_index(self.request.out)
+            page = write_index(self.request.out)
+            self.trail.append(now(), {"what": "end", "counts": self.ledger.counts(), "index": sha256_of(page)})
         except OutputError:
             if self.halt is None:
                 raise  # else the reason why the batch stopped says more
@@ -304,6 +309,12 @@ class _Coordinator:
     def _finish(self, row: Row, outcome: dict[str, Any]) -> None:
         self.n_now += 1
         self.bytes_now += row.size
+        state = DONE if outcome.get("error") is None else QUARANTINED
+        made = outcome.get("outputs", {}).get(f"{row.stem}_run.json")
+        known = {"path": row.path, "state": state, "hash": row.hash, "notes": "", **outcome}
+        known |= {"weights": self.keys.weights, "settings": self.keys.settings}
+        # First the trail: what the ledger calls finished is always there.
+        self.trail.append(now(), facts_of(known, outcome.get("events", ()), made))
         self.ledger.finish(row.id, self.keys, outcome)
 
     def _recover(self) -> None:

@@ -385,6 +385,10 @@ class Ledger:
                 raise self._damaged("an event names a picture that is not its own")
             yield row
 
+    def all_outputs(self) -> dict[str, str]:
+        """Return the SHA-256 of all outputs, by names relative to the folder of outputs."""
+        return dict(map(tuple, self._do("SELECT name, hash FROM outputs")))
+
     def _rows(self, sql: str) -> Iterator[dict[str, Any]]:
         with self._explained():
             yield from map(dict, self._db.execute(sql))

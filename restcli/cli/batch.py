@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -230,6 +230,34 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"passed over  {sum(others.values())} other files: {endings}"
     for item in facts["skipped"]:
         yield f"not read     {visible(item['path'])}: {item['reason']}"
+
+
+@batch_app.command(epilog="Example: restcli batch verify /results")
+def verify(
+    out: OutArgument,
+    head: Annotated[
+        list[str] | None, typer.Option(help="A hash that an earlier check printed; the trail must still hold it.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Check the outputs of a batch against its ledgers and audit trails; say what was changed by hand.
+
+    Exit code: 0 nothing was changed; 1 something was, see the lines printed.
+    """
+    from restcli.archive.verify import verify as check
+
+    found = check(out, head or ())
+    if as_json:
+        print_json(asdict(found))
+    else:
+        for fault in found.faults:
+            say(f"changed      {visible(fault)}")
+        for remark in found.remarks:
+            say(f"noted        {visible(remark)}")
+        for trail, last in found.heads.items():
+            say(f"head         {visible(trail)} {last}")
+        say(f"compared     {found.n_outputs} files: {len(found.faults) or 'nothing'} changed by hand")
+    raise typer.Exit(SOME_FAILED if found.faults else DONE)
 
 
 @batch_app.command(epilog="Example: restcli batch export /results --to tables")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -125,20 +125,33 @@ def apply_(
             if len(judged) == 1 or isinstance(problem, UsageError):
                 raise problem from error
             note(f"restcli: {visible(problem)}")
-    if path.is_dir():
-        _update_index(path)
+    for root in {root for report in judged.values() if (root := _archive_of(report)) is not None}:
+        _update_archive(root, [each for each in applied.values() if _archive_of(each.written.files[-1]) == root])
     _report_applied(applied, as_json=as_json)
     raise typer.Exit(DONE if len(applied) == len(judged) else SOME_FAILED)
 
 
-def _update_index(out: Path) -> None:
-    """Show the verdicts in the index page of an archive."""
+def _archive_of(report: Path) -> Path | None:
+    """Return the folder of the batch that made a result."""
     from restcli.archive.walk import LEDGER_PATTERN
 
-    if any(out.glob(LEDGER_PATTERN)):
-        from restcli.archive.index import write_index
+    return next((folder for folder in report.resolve().parents if any(folder.glob(LEDGER_PATTERN))), None)
 
-        write_index(out)
+
+def _update_archive(out: Path, applied: Sequence[Applied]) -> None:
+    """Enter the verdicts into the audit trail of an archive, and show them in its index page."""
+    from restcli.archive.audit import Trail, trail_name
+    from restcli.archive.index import write_index
+    from restcli.archive.ledger import now
+    from restcli.files import sha256_of
+
+    trail = Trail(out / trail_name())
+    for each in applied:
+        path, review = each.written.files[-1].resolve(), each.written.report["review"]
+        facts = {name: review[name] for name in ("reviewers", "of", "journal")}
+        report = path.relative_to(out).as_posix()
+        trail.append(now(), {"what": "verdicts", "report": report, "result": sha256_of(path), **facts})
+    trail.append(now(), {"what": "index", "index": sha256_of(write_index(out))})
 
 
 def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:

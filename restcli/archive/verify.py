@@ -1,0 +1,127 @@
+"""Check the outputs of an archive against its ledgers and audit trails, and say what was changed by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restcli.archive.audit import PATTERN, Reading, facts_of, read_trail, trail_name
+from restcli.archive.job import resolve_output
+from restcli.archive.ledger import DONE, QUARANTINED, Ledger, find_ledgers
+from restcli.archive.walk import outputs_folder
+from restcli.errors import OutputError
+from restcli.files import sha256_of
+
+_NOT_OUTPUTS = (".restcli", "export")  # folders of caches, and of tables that are made anew
+_OUTPUT = re.compile(r".+_[a-z0-9]+(_reviewed)?\.(tsv|csv|csv_bi|json|edf|xml|png|pdf)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a check found."""
+
+    n_outputs: int  # files whose content was compared
+    heads: Mapping[str, str]  # last hash of each trail; whoever notes them elsewhere can notice any later change
+    faults: tuple[str, ...]  # what was changed, removed or added by hand
+    remarks: tuple[str, ...]
+
+
+def verify(out: Path, heads: Collection[str] = ()) -> Verified:
+    """Check chains, ledgers and output hashes; `heads` are hashes noted earlier, which must still be in the chains."""
+    ledgers = find_ledgers(out)
+    readings = {path.name: read_trail(path) for path in sorted(out.glob(PATTERN))}
+    faults = [fault for reading in readings.values() for fault in reading.faults]
+    known = {entry["hash"] for reading in readings.values() for entry in reading.entries}
+    faults += [f"no trail holds the noted hash {head[:12]}" for head in heads if head not in known]
+    outputs: dict[str, str] = {}
+    for path in ledgers:
+        with Ledger(path) as ledger:
+            archive = str(ledger.last_run().get("archive", ""))
+            prefix = outputs_folder(archive, out).relative_to(out)
+            outputs |= {(prefix / name).as_posix(): digest for name, digest in ledger.all_outputs().items()}
+            reading = readings.get(trail_name(path.name))
+            faults += [f"{trail_name(path.name)}: is missing"] if reading is None else _check(ledger, reading)
+    reviewed, wrong = _reviewed(out, readings)
+    faults += wrong + _check_index(out, readings)
+    faults += _check_files(out, outputs | reviewed)
+    faults += [f"{name}: was added" for name in _added(out, Path(archive), outputs.keys() | reviewed.keys())]
+    remarks = tuple(remark for reading in readings.values() for remark in reading.remarks)
+    return Verified(len(outputs) + len(reviewed), {k: r.head for k, r in readings.items()}, tuple(faults), remarks)
+
+
+def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
+    """Compare what a ledger says of each recording with the last word of the trail on it."""
+    name, outputs = ledger.path.name, ledger.all_outputs()
+    last = {entry["path"]: entry for entry in reading.entries if entry["what"] in (DONE, QUARANTINED)}
+    events: dict[str, list[dict[str, Any]]] = {}
+    for event in ledger.events():
+        events.setdefault(event["path"], []).append(event)
+    for row in ledger.recordings():
+        if row["state"] not in (DONE, QUARANTINED):
+            continue
+        entry = last.get(row["path"])
+        if entry is None:
+            yield f"{name}: {row['path']!r} is {row['state']}, of which the trail says nothing"
+            continue
+        report = f"{row['made_stem']}_run.json"
+        said = facts_of(row, events.get(row["path"], ()), outputs.get(report) if row["state"] == DONE else None)
+        if changed := [key for key, value in said.items() if entry.get(key) != value]:
+            yield f"{name}: the row of {row['path']!r} was changed ({', '.join(changed)})"
+
+
+def _reviewed(out: Path, readings: Mapping[str, Reading]) -> tuple[dict[str, str], list[str]]:
+    """Return the outputs after review, by name with their hashes, that the trails vouch for."""
+    found: dict[str, str] = {}
+    faults: list[str] = []
+    entries = [entry for reading in readings.values() for entry in reading.entries if entry["what"] == "verdicts"]
+    for name, digest in {str(entry.get("report")): str(entry.get("result")) for entry in entries}.items():
+        found[name] = digest
+        path = _place(out, name)
+        if path is None or not path.is_file() or sha256_of(path) != digest:
+            faults.append(f"{name}: its tables and pictures could not be checked")
+            continue
+        listed = json.loads(path.read_text(encoding="utf-8"))["outputs"]
+        found |= {Path(name).with_name(output).as_posix(): str(value) for output, value in listed.items()}
+    return found, faults
+
+
+def _check_index(out: Path, readings: Mapping[str, Reading]) -> list[str]:
+    """Compare the index page with the one that was written last."""
+    entries = [entry for reading in readings.values() for entry in reading.entries if entry.get("index")]
+    if not entries:
+        return []
+    newest = max(str(entry["time"]) for entry in entries)
+    written = {entry["index"] for entry in entries if str(entry["time"]) == newest}
+    page = out / "index.html"
+    return [] if page.is_file() and sha256_of(page) in written else ["index.html: is missing or was changed"]
+
+
+def _check_files(out: Path, outputs: Mapping[str, str]) -> Iterator[str]:
+    for name, digest in sorted(outputs.items()):
+        path = _place(out, name)
+        if path is None or path.is_symlink() or not path.is_file():
+            yield f"{name}: is missing"
+        elif sha256_of(path) != digest:
+            yield f"{name}: was changed"
+
+
+def _place(out: Path, name: str) -> Path | None:
+    try:
+        return resolve_output(out, name)
+    except OutputError:
+        return None
+
+
+def _added(out: Path, archive: Path, known: Collection[str]) -> Iterator[str]:
+    """Yield files that look like outputs and that neither a ledger nor a trail knows."""
+    for place, folders, files in os.walk(out):
+        folders[:] = [name for name in folders if Path(place, name).resolve() != archive]
+        if Path(place) == out:
+            folders[:] = [name for name in folders if name not in _NOT_OUTPUTS]
+        names = (Path(place, file).relative_to(out).as_posix() for file in files if _OUTPUT.fullmatch(file))
+        yield from sorted(name for name in names if name not in known)
