@@ -21,12 +21,21 @@ def duration_in_words(seconds: float) -> str:
 
 
 def visible(text: object) -> str:
-    r"""Return one line of text for people; control characters, which file names may hold, are escaped.
+    r"""Return one line of text for people; control characters and marks of direction, as in file names, are escaped.
 
     >>> print(visible("two\nlines"))
     two\x0alines
     """
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+
+
+def spreadsheet_cell(text: str) -> str:
+    """Return a cell for a CSV file, after an apostrophe if a spreadsheet would take it for a formula.
+
+    >>> spreadsheet_cell("=1+1"), spreadsheet_cell("a.edf")
+    ("'=1+1", 'a.edf')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def elapsed(seconds: float, *, digits: int = 0) -> str:
@@ -59,7 +68,7 @@ def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -
     """
 
     def cell(value: object) -> str:
-        return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")
+        return f"{value:.3f}" if isinstance(value, float) else visible(value).replace("|", "\\|")
 
     rule = "|---" * len(header) + "|"
     head, *body = ["| " + " | ".join(map(cell, row)) + " |" for row in [header, *rows]]

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from restcli.archive.derivatives import describe_derivatives
@@ -155,3 +156,22 @@ def test_derivatives_are_described(tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "d" / "events.json").read_text())) >= {"onset", "duration", "eventType"}
     assert len((tmp_path / "d" / "README").read_text()) > 150  # what the BIDS validator calls very small
     assert "!/events.json" in (tmp_path / "d" / ".bidsignore").read_text()
+
+
+def test_no_cell_of_an_exported_table_is_a_formula(tmp_path: Path) -> None:
+    names = ["=1+1.edf", "+1.edf", "-1.edf", "@sum.edf", "\tx.edf", "plain.edf"]
+    with Ledger(tmp_path / ledger_name(), write=True) as ledger:
+        run, _ = ledger.begin_run(str(tmp_path / "archive"), KEYS, "{}")
+        ledger.enter(run, [Found(name, 10, 5, name[:-4]) for name in names])
+        ledger.plan(run, KEYS, retry=False)
+        for row in ledger.waiting(run, 9):
+            ledger.finish(row.id, KEYS, {"error": '=HYPERLINK("x")', "error_class": "RecordingError"})
+        ledger.end_run(run)
+    export_tables(tmp_path, tmp_path / "export")
+    with (tmp_path / "export" / "recordings.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["path"] for row in rows} == {f"'{name}" for name in names[:-1]} | {"plain.edf"}
+    assert {row["error"] for row in rows} == {'\'=HYPERLINK("x")'}
+    assert {row["size"] for row in rows} == {"10"}
+    table = pd.read_parquet(tmp_path / "export" / "recordings.parquet")
+    assert set(table["path"]) == set(names), "other tables keep names as they are"

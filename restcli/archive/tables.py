@@ -14,6 +14,7 @@ import pandas as pd
 from restcli.archive.reviews import Reviews
 from restcli.archive.survey import Book
 from restcli.files import make_folder, replacing
+from restcli.text import spreadsheet_cell
 
 _TEXT, _WHOLE, _REAL = "string", "Int64", "Float64"
 RECORDING_COLUMNS = (
@@ -58,11 +59,17 @@ def _export(rows: Iterable[dict[str, Any]], columns: Sequence[str], stem: Path) 
         text = TextIOWrapper(csv, encoding="utf-8", newline="")
         store = stack.enter_context(parquet.ParquetWriter(binary, schema, compression="zstd"))
         for number, frame in enumerate(_frames(rows, columns)):
-            frame.to_csv(text, index=False, header=number == 0, lineterminator="\n")
+            _for_spreadsheets(frame).to_csv(text, index=False, header=number == 0, lineterminator="\n")
             store.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
         text.flush()
         text.detach()
     return paths
+
+
+def _for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose texts no spreadsheet takes for formulas."""
+    names = [name for name in map(str, frame) if name not in _KINDS]
+    return frame.assign(**{name: frame[name].map(spreadsheet_cell, na_action="ignore") for name in names})
 
 
 def _frames(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> Iterator[pd.DataFrame]:

@@ -136,7 +136,7 @@ class _Log:
 
     def __call__(self, progress: Progress) -> None:
         for text in progress.news:
-            note(f"restcli: {visible(text)}")
+            note(f"restcli: {text}")
         if time.monotonic() >= self.after:
             self.after = time.monotonic() + _LOG_EVERY
             note(f"restcli: {progress.stage}: {', '.join(_progress_parts(progress))}")
@@ -213,23 +213,23 @@ def status(out: OutArgument, as_json: options.Json = False) -> None:
 
 def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     counts = facts["counts"]
-    yield f"archive      {visible(facts['archive'] or '')}"
+    yield f"archive      {facts['archive'] or ''}"
     yield f"recordings   {sum(counts.values())}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
     yield f"EEG          {facts['eeg_hours']:.2f} h, of which {facts['scored_hours']:.2f} h scored"
     if facts["n_incomplete"]:
         yield f"incomplete   {facts['n_incomplete']} recordings; {facts['missing_hours']:.2f} h are missing from them"
     yield f"events       {facts['n_events']} in {facts['n_with_events']} recordings"
     for failure in facts["failures"]:
-        yield f"failed       {failure['n']} x {failure['reason']}, e.g. {visible(failure['example'])}"
+        yield f"failed       {failure['n']} x {failure['reason']}, e.g. {failure['example']}"
     for entry in facts["notes"][:_NOTED]:
-        yield f"noted        {entry['n']} x {entry['reason']}, e.g. {visible(entry['example'])}"
+        yield f"noted        {entry['n']} x {entry['reason']}, e.g. {entry['example']}"
     if len(facts["notes"]) > _NOTED:
         yield f"noted        {len(facts['notes']) - _NOTED} more repairs and doubts: see index.html"
     if others := facts["other_files"]:
-        endings = ", ".join(f"{n} {visible(ending) or 'without ending'}" for ending, n in others.items())
+        endings = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in others.items())
         yield f"passed over  {sum(others.values())} other files: {endings}"
     for item in facts["skipped"]:
-        yield f"not read     {visible(item['path'])}: {item['reason']}"
+        yield f"not read     {item['path']}: {item['reason']}"
 
 
 @batch_app.command(epilog="Example: restcli batch verify /results")
@@ -251,11 +251,11 @@ def verify(
         print_json(asdict(found))
     else:
         for fault in found.faults:
-            say(f"changed      {visible(fault)}")
+            say(f"changed      {fault}")
         for remark in found.remarks:
-            say(f"noted        {visible(remark)}")
+            say(f"noted        {remark}")
         for trail, last in found.heads.items():
-            say(f"head         {visible(trail)} {last}")
+            say(f"head         {trail} {last}")
         say(f"compared     {found.n_outputs} files: {len(found.faults) or 'nothing'} changed by hand")
     raise typer.Exit(SOME_FAILED if found.faults else DONE)
 

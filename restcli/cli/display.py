@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from restcli.cli.exits import say
+from restcli.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,9 +26,9 @@ def console(*, err: bool = False, wrap: bool = False) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print a value on one line of stdout; bytes of a file name that are not text are escaped."""
+    """Print a value on one line of stdout; what a terminal must not see is escaped as JSON escapes it."""
     text = json.dumps(value, ensure_ascii=False, default=str)
-    say(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    say("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text))
 
 
 def in_words(value: Any) -> str:
@@ -51,11 +52,11 @@ def print_table(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=None if title is None else escape(title), title_justify="left")
+    table = Table(title=None if title is None else escape(visible(title)), title_justify="left")
     for heading, column in zip(header, zip(*rows, strict=True), strict=True):
-        table.add_column(heading, justify="right" if all(map(_is_number, column)) else "left")
+        table.add_column(visible(heading), justify="right" if all(map(_is_number, column)) else "left")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(visible(cell)) for cell in row))
     console(err=err, wrap=True).print(table)
 
 
@@ -74,7 +75,7 @@ def progress_bar(label: str) -> Iterator[Callable[..., None] | None]:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=terminal, transient=True) as bar:
-        task = bar.add_task(label, total=None, state="")
+        task = bar.add_task(visible(label), total=None, state="")
 
         def update(done: float, total: float, state: Mapping[str, float] | None = None) -> None:
             bar.update(task, completed=min(done, total), total=total, state=state_text(state or {}))

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from restcli.errors import OutputError, as_rest_error
+from restcli.text import visible
 
 DONE, SOME_FAILED = 0, 1
 
@@ -74,7 +75,7 @@ def raise_stop_behind(error: BaseException | None) -> None:
 
 def say(text: str) -> None:
     """Print a line of data on stdout."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{visible(text)}\n")
     sys.stdout.flush()
 
 
@@ -92,7 +93,7 @@ def check_stdout() -> None:
 
 def note(text: str) -> None:
     """Print a line for people on stderr."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{visible(text)}\n")
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from restcli.cli import options
 from restcli.cli.display import in_words, print_json
 from restcli.cli.exits import say
 from restcli.errors import RestError, UsageError
-from restcli.text import visible
 
 if TYPE_CHECKING:
     from restcli.detect.settings import Settings
@@ -95,4 +94,4 @@ def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:
 def _print_facts(facts: dict[str, Any]) -> None:
     width = max(map(len, facts))
     for key, value in facts.items():
-        say(f"{key.replace('_', ' '):{width}}  {visible(in_words(value))}")
+        say(f"{key.replace('_', ' '):{width}}  {in_words(value)}")

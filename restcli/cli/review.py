@@ -16,7 +16,6 @@ from restcli.cli import options
 from restcli.cli.display import print_json, print_table
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, raise_stop_behind, say, stop_signals
 from restcli.errors import OutputError, RestError, UsageError, as_rest_error
-from restcli.text import visible
 
 if TYPE_CHECKING:
     from restcli.review.apply import Applied
@@ -61,7 +60,7 @@ def open_(
 
     desk = open_desk(reports, reviewer=reviewer, blind=blind)
     for line in desk.left_out:
-        note(f"restcli: left out: {visible(line)}")
+        note(f"restcli: left out: {line}")
     server = Server(desk, port)
     say(server.address)
     note("restcli: Ctrl-C closes the reading room")
@@ -124,7 +123,7 @@ def apply_(
             problem = as_rest_error(name, error)
             if len(judged) == 1 or isinstance(problem, UsageError):
                 raise problem from error
-            note(f"restcli: {visible(problem)}")
+            note(f"restcli: {problem}")
     for root in {root for report in judged.values() if (root := _archive_of(report)) is not None}:
         _update_archive(root, [each for each in applied.values() if _archive_of(each.written.files[-1]) == root])
     _report_applied(applied, as_json=as_json)
@@ -168,7 +167,7 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
         return
     header = ("recording", "accepted", "rejected", "unsure", "not judged", "added")
     names = ("accepted", "rejected", "unsure", "not_judged", "added")
-    print_table(header, [(visible(k), *(str(getattr(v.counts, name)) for name in names)) for k, v in applied.items()])
+    print_table(header, [(k, *(str(getattr(v.counts, name)) for name in names)) for k, v in applied.items()])
     facts = total.to_dict()
     for name, found in facts.items():
         if isinstance(found, dict) and "low" in found:
@@ -176,9 +175,9 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
     note(f"by {facts['rule']}; {facts['intervals']}. {facts['caveat']}")
     for name, each in applied.items():
         for pair in each.written.report["review"]["between_reviewers"]:
-            note(f"{visible(name)}: {_pair_text(pair)}")
+            note(f"{name}: {_pair_text(pair)}")
         for remark in (*each.remarks, *each.written.report["remarks"]):
-            note(f"{visible(name)}: {remark}")
+            note(f"{name}: {remark}")
 
 
 def _pair_text(pair: Mapping[str, Any]) -> str:

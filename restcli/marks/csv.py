@@ -10,6 +10,7 @@ from restcli.events import Events
 from restcli.marks.szcore import COLUMNS, NOT_SCORED, channels, exact_seconds, probability, read_columns
 from restcli.marks.table import Format, Head
 from restcli.marks.types import BACKGROUND
+from restcli.text import spreadsheet_cell
 
 
 def _matches(head: Head) -> bool:
@@ -33,7 +34,7 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
     for event in events:
         sure = {"confidence": event.confidence, "typeConfidence": event.label_confidence}
         cells = {name: probability(value, 4) for name, value in sure.items()}
-        write(event.onset, event.duration, eventType=event.label, channels=channels(event), **cells)
+        write(event.onset, event.duration, eventType=event.label, channels=spreadsheet_cell(channels(event)), **cells)
     if not events.events:
         write(0.0, events.duration, eventType=BACKGROUND)
     for span in events.unscored:
