@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-slow weights evaluation bench clean
+.PHONY: demo test test-slow weights evaluation bench lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/restcli demo
@@ -32,6 +32,12 @@ evaluation: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet uv
+	mkdir -p build && $(BIN)/uv pip compile pyproject.toml --constraint constraints.txt --generate-hashes --universal --python-version 3.11 \
+		--no-header --no-annotate --quiet --output-file build/lock
+	{ head -2 requirements.lock; cat build/lock; } > build/requirements.lock && mv build/requirements.lock requirements.lock
 
 clean:
 	rm -rf $(VENV) demo build dist

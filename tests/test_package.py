@@ -106,6 +106,46 @@ def test_constraints_pin_every_dependency() -> None:
         assert name in pinned, name
 
 
+def test_lock_file_pins_what_constraints_pin_with_hashes() -> None:
+    pinned = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+
+    def read(name: str) -> dict[str, str]:
+        found = pinned.findall((ROOT / name).read_text())
+        return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in found}
+
+    constraints, lock = read("constraints.txt"), read("requirements.lock")
+    assert {name: lock[name] for name in lock.keys() & constraints.keys()} == {
+        name: constraints[name] for name in lock.keys() & constraints.keys()
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in project["dependencies"]:
+        assert re.sub(r"[-_.]+", "-", re.split(r"[<>=\[]", requirement)[0]).lower() in lock
+    entries = re.split(r"^(?=[\w.-]+==)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in entry for entry in entries)
+    licences = (ROOT / "docs" / "licences.md").read_text()
+    assert not [name for name in {**constraints, **lock} if f"| {name} |" not in licences]
+
+
+def test_wheel_is_reproducible_and_runs_nothing_when_it_is_installed(wheels: dict[str, Path], tmp_path: Path) -> None:
+    copy = tmp_path / "checkout"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
+    if not listed:
+        pytest.skip("not a checkout")
+    for name in filter(None, listed.split("\0")):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes())  # other times and permissions
+    code = "from hatchling.builders.wheel import WheelBuilder; print(*WheelBuilder('.').build(versions=['standard']))"
+    subprocess.run([sys.executable, "-c", code], cwd=copy, check=True, capture_output=True)
+    again = next((copy / "dist").glob("*.whl"))
+    assert again.read_bytes() == wheels["standard"].read_bytes()
+    with zipfile.ZipFile(again) as archive:
+        names = archive.namelist()
+        assert not [name for name in names if name.endswith((".pth", ".so", ".sh", ".exe")) or ".data/" in name]
+        assert not [name for name in names if Path(name).name in ("setup.py", "make.py", "Makefile")]
+        points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
+    assert points.split() == ["[console_scripts]", "restcli", "=", "restcli.cli.app:main"]
+
+
 def test_readme_commands_exist() -> None:
     from typer.main import get_command
 

@@ -81,7 +81,7 @@ def train(
     weights = finish(networks, validation, settings, baseline=baseline)
     # No clock time and no path of this machine, so that bytes can be compared.
     provenance = {
-        "data": [item if item.startswith("sim:") else Path(item).name for item in data],
+        "data": describe_data(data),
         "training": train_side.summary(),
         "validation": validation.summary(),
         "settings": {key: value for key, value in settings.trained_by().items() if key != "member"},
@@ -92,6 +92,15 @@ def train(
     weights = replace(weights, provenance=provenance)
     weights = replace(weights, golden=golden_logits(weights))
     return _write(out, weights, rows, settings, seconds)
+
+
+def describe_data(data: Sequence[str]) -> list[str]:
+    """Name what was trained on without names of folders, which may be those of patients.
+
+    >>> describe_data(["sim:0-99", "/archive/doe_jane"])
+    ['sim:0-99', 'data set 2']
+    """
+    return [item if item.startswith("sim:") else f"data set {k}" for k, item in enumerate(data, 1)]
 
 
 def check_before(out: Path, settings: TrainSettings) -> None:
