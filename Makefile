@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-slow weights evaluation bench lock clean
+.PHONY: demo test test-slow weights evaluation bench fuzz lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/restcli demo
@@ -32,6 +32,11 @@ evaluation: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+# Broken and hostile files for every reader.
+MINUTES ?= 10
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m fuzz --minutes $(MINUTES)
 
 lock: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet uv

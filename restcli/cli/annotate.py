@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from restcli.cli import options
 from restcli.cli.display import console, print_json, print_table, progress_bar
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, check_stdout, note, raise_stop_behind, say
+from restcli.cli.pseudonyms import read_pseudonyms
 from restcli.errors import UsageError, as_rest_error
 from restcli.text import elapsed
 
@@ -39,6 +41,13 @@ def annotate(
         bool,
         typer.Option("--overwrite", help="Replace files that no earlier run wrote.", rich_help_panel=options.OUTPUTS),
     ] = False,
+    pseudonyms: Annotated[
+        Path | None,
+        typer.Option(
+            help='TOML file, one line for each recording: "name.edf" = "p017". Outputs have the pseudonym alone.',
+            rich_help_panel=options.OUTPUTS,
+        ),
+    ] = None,
     as_json: options.Json = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time spent in each stage.")] = False,
     *,
@@ -53,18 +62,24 @@ def annotate(
     kinds = options.split_list(formats)
     check_formats(kinds, plot)
     check_stdout()
-    _check_names(recordings, out, kinds)
+    named = read_pseudonyms(pseudonyms, recordings)
+    _check_names(recordings, out, kinds, named)
     writing = {"formats": kinds, "plot": plot, "overwrite": overwrite}
-    job = Job(options.read_settings(**vars(settings)), out, writing, as_json=as_json, profile=profile)
+    job = Job(options.read_settings(**vars(settings)), out, writing, as_json=as_json, profile=profile, named=named)
     raise typer.Exit(job.run(recordings))
 
 
-def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...]) -> None:
+def _called(path: Path, named: Mapping[str, str]) -> Path:
+    """Return the path that outputs tell of a recording: its own, or the pseudonym without a folder."""
+    return Path(named[path.name] + path.suffix) if named else path
+
+
+def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...], named: Mapping[str, str]) -> None:
     """Refuse outputs that would have the same names or be written over a recording, before anything is done."""
     seen: dict[str, Path] = {}
     inputs = {path.absolute() for path in recordings}
     for path in recordings:
-        stem = path.stem
+        stem = _called(path, named).stem
         places = {out.absolute() / f"{stem}_events.{kind}" for kind in kinds}
         for place in places & inputs:
             what = f"is one of the recordings, and the events of {path} would be written over it"
@@ -84,6 +99,7 @@ class Job:
     writing: dict[str, Any]  # keyword arguments of `Bundle`
     as_json: bool
     profile: bool
+    named: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by names of files; empty without any
     detector: Detector | None = None
 
     def run(self, recordings: list[Path]) -> int:
@@ -122,7 +138,8 @@ class Job:
                 from restcli.detect.detector import Detector
                 from restcli.output.bundle import Bundle
                 from restcli.output.pictures import expect_pictures
-            bundle = Bundle(self.out, path.stem, **self.writing)
+            called = _called(path, self.named)
+            bundle = Bundle(self.out, called.stem, **self.writing)
             bundle.check()
             if self.detector is None:
                 with clock("weights"):
@@ -130,6 +147,8 @@ class Job:
             wait_for_plots = expect_pictures(self.writing["plot"])
             result = self.detector.annotate(recording, self.settings, clock=clock, on_progress=on_progress)
         wait_for_plots()
+        if self.named:
+            result = replace(result, recording=replace(recording, path=called))
         return result, bundle.write(result, clock=clock), clock
 
     def _fail(self, path: Path, error: Exception, *, alone: bool) -> None:
@@ -138,11 +157,12 @@ class Job:
 
         raise_stop_behind(error)
         problem = as_rest_error(str(path), error)
+        called = _called(path, self.named)
         with suppress(OSError):  # a name too long to be there
-            if (self.out / f"{path.stem}_run.json").exists():
-                note(f"restcli: the files {path.stem}_* in {self.out} are from an earlier run and were not updated")
+            if (self.out / f"{called.stem}_run.json").exists():
+                note(f"restcli: the files {called.stem}_* in {self.out} are from an earlier run and were not updated")
         if self.as_json:
-            print_json(failure_report(path, problem))
+            print_json(failure_report(called, problem))
         if alone or isinstance(problem, UsageError):
             raise problem
         note(f"restcli: {problem}")
