@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: restcli export rest-default --to c --out device")
 def export(
     weights: Annotated[str, typer.Argument(help="Name of shipped weights, or path of a weights file.")],
     to: Annotated[Literal["onnx", "c"], typer.Option("--to", help="ONNX graphs, or a header and a source of C99.")],
