@@ -227,8 +227,9 @@ def test_operating_points_by_hand() -> None:
 
 
 def test_alarm_latency_counts_from_the_expert_onset() -> None:
-    recordings = three_patients()
+    recordings = [*three_patients(), case("dora", events((100, 130)), scored())]  # the last one without an alarm
     late = [alarm_times(one.scores, RULE, 3) for one in recordings if one.scores is not None]
+    assert late[3] == []
     assert late[0] == [511.0, 1006.0]  # three seconds of an event, and the look-ahead of three
     known = [replace(one, alarms=tuple(at)) for one, at in zip(recordings, late, strict=True)]
     result = evaluate_cases(known, rule=RULE, n_draws=DRAWS)
@@ -236,7 +237,7 @@ def test_alarm_latency_counts_from_the_expert_onset() -> None:
     assert result.value("90 % of alarm latencies, s", "latency") == 11.0
     assert result.value("median onset delay, s", "delay") == 5.0
     with pytest.raises(KeyError):  # not known of all
-        evaluate_cases([*known[:2], recordings[2]], rule=RULE, n_draws=DRAWS).value(
+        evaluate_cases([*known[:3], recordings[3]], rule=RULE, n_draws=DRAWS).value(
             "median alarm latency, s", "latency"
         )
 

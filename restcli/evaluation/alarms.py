@@ -13,7 +13,7 @@ from restcli.events import Event, Events
 def alarm_events(alarms: Sequence[tuple[float, Event]], duration: float) -> Events:
     """Return the events of alarms as a ward has them: from the moment of the alarm on."""
     starts = [min(at, duration) for at, _ in alarms]
-    ends = [*starts[1:], duration]
+    ends = [*starts, duration][1:]
     shown = [
         Event(start, max(0.0, min(max(event.stop, start), end) - start), event.label, event.confidence)
         for start, end, (_, event) in zip(starts, ends, alarms, strict=True)
