@@ -248,7 +248,8 @@ def test_what_an_lsl_stream_does_not_say_is_asked_for(lsl: Any) -> None:
         LslSource("restcli-odd", Told(unit="uV"))
     with pytest.raises(UsageError, match="2 channels"):
         LslSource("restcli-bare", Told(labels=("F3",)))
-    source = LslSource("name=restcli-bare", Told(("F3", "C3"), "mV"))
+    source = LslSource("source_id=restcli-bare-id", Told(("F3", "C3"), "mV"))
+    assert str(source.recording.path) == "lsl source_id=restcli-bare-id"  # names of streams may name patients
     assert [channel.label for channel in source.recording.channels] == ["F3", "C3"]
     with pytest.raises(RecordingError, match="no such stream"):
         LslSource("restcli-none", wait=0.5)

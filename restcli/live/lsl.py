@@ -60,7 +60,7 @@ class LslSource:
         labels, units, rate = self._layout
         self._scale = np.array([unit_in_microvolts(unit) or 1.0 for unit in units])
         channels = [(label, unit, rate) for label, unit in zip(labels, units, strict=True)]
-        self.recording = describe(f"lsl {info.name()}", channels, kind="LSL")
+        self.recording = describe(f"lsl {wanted}", channels, kind="LSL")
 
     def chunks(self, groups: Sequence[Sequence[int]]) -> Iterator[Chunk | Silence]:
         """Yield what arrives; a stream that breaks off is looked for until it is back."""
