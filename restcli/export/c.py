@@ -86,7 +86,7 @@ def _filled(template: str, **values: Any) -> str:
 def _rule(weights: Weights) -> str:
     """Write the event rule as constants, whatever its fields are."""
     found = {key: value for key, value in asdict(weights.rule).items() if isinstance(value, int | float)}
-    return "\n".join(f"#define REST_RULE_{key.upper()} {_number(value)}" for key, value in found.items())
+    return "\n".join(f"#define REST_RULE_{key.upper()} ({_number(value)})" for key, value in found.items())
 
 
 def _tables(weights: Weights, *, int8: bool) -> str:
