@@ -8,36 +8,36 @@ import time
 import traceback
 from collections import Counter
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 from fuzz.targets import Target, check, targets
 
-_AT_ONCE = 100  # examples of a target before it is another's turn
 
-
-def run(target: Target, seconds: float, counts: Counter[str]) -> bool:
-    """Fuzz one target for so long, or until it breaks; tell whether it held."""
+def run(target: Target, seconds: float, counts: Counter[str], *, at_once: int = 100) -> bool:
+    """Fuzz one target for so long, at least `at_once` inputs, or until it breaks; tell whether it held."""
     end = time.monotonic() + seconds
 
     @settings(
-        max_examples=_AT_ONCE,
+        max_examples=at_once,
         deadline=None,
-        database=DirectoryBasedExampleDatabase(".hypothesis/fuzz"),
+        database=DirectoryBasedExampleDatabase(f".hypothesis/fuzz/{target.name}"),
         suppress_health_check=list(HealthCheck),
+        phases=(Phase.reuse, Phase.generate, Phase.shrink),
     )
     @given(drawn=target.broken)
     def example(drawn: object) -> None:
         counts[target.name] += 1
         check(target, drawn)
 
-    while time.monotonic() < end:
+    while True:
         try:
             example()
         except Exception:
             traceback.print_exc()
             return False
-    return True
+        if time.monotonic() >= end:
+            return True
 
 
 def main() -> int:
