@@ -62,7 +62,8 @@ def _read_recording(path: Path) -> None:
 
     recording_hash(path)
     recording = open_recording(path)
-    for number, _ in enumerate(recording.blocks(range(min(2, len(recording.channels))), sfreq=200.0)):
+    fast = [number for number, channel in enumerate(recording.channels) if channel.sfreq >= 80]  # as detection does
+    for number, _ in enumerate(recording.blocks(fast[:2], sfreq=200.0) if fast else ()):
         if number == 2:
             break
 
