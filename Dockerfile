@@ -14,6 +14,7 @@ RUN python -c "import tomllib; print(*(d for d in tomllib.load(open('pyproject.t
     && pip install --constraint constraints.txt --requirement needed.txt
 COPY README.md LICENSE ./
 COPY models models
+COPY examples examples
 COPY restcli restcli
 RUN pip install --constraint constraints.txt hatchling && pip install --no-deps --no-build-isolation . \
     && pip uninstall --yes hatchling pip

@@ -110,7 +110,7 @@ def test_profile_names_every_stage_of_the_users_own_recording(toy_weights: Path,
         "tables",
         "pictures",
     ):
-        assert f" {stage} " in table, stage
+        assert f"\n{stage} " in table, stage
     assert "scored on c" in done.stderr  # cpu or cuda, and why not the latter
 
 

@@ -78,11 +78,12 @@ class Summary:
     n_hidden: int  # things that were not looked into and may hide recordings
     n_now: int  # recordings done or given up in this run
     stopped: bool  # whether someone stopped it
+    n_acknowledged: int = 0  # of those that failed, how many somebody has acknowledged
 
     @property
     def complete(self) -> bool:
-        """Whether every recording was scored."""
-        return is_complete(self.counts, bool(self.n_hidden))
+        """Whether every recording was scored, or its failure acknowledged."""
+        return is_complete(self.counts, bool(self.n_hidden), self.n_acknowledged)
 
 
 def run_batch(
@@ -185,7 +186,8 @@ class _Coordinator:
         if self.halt is not None:
             raise self.halt
         hidden = sum(item.may_hide for item in self.ledger.skipped())
-        return Summary(self.ledger.counts(), hidden, self.n_now, self.wish() != GOING)
+        stopped, n_acknowledged = self.wish() != GOING, self.ledger.n_acknowledged()
+        return Summary(self.ledger.counts(), hidden, self.n_now, stopped, n_acknowledged)
 
     def _walk(self) -> None:
         shard, n_shards = self.request.shard

@@ -49,10 +49,10 @@ class Row:
     outputs: Mapping[str, str] = field(default_factory=dict)
 
 
-def is_complete(counts: Mapping[str, int], hidden: bool) -> bool:
-    """Tell whether there were recordings, all were scored, and nothing that may hide more was skipped."""
+def is_complete(counts: Mapping[str, int], hidden: bool, n_acknowledged: int = 0) -> bool:
+    """Tell whether there were recordings, all scored or acknowledged, and nothing that may hide more was skipped."""
     n_all = sum(counts.values())
-    return not hidden and n_all > 0 and counts[DONE] + counts[SAME] == n_all
+    return not hidden and n_all > 0 and counts[DONE] + counts[SAME] + n_acknowledged == n_all
 
 
 def now() -> str:
@@ -221,6 +221,7 @@ class Ledger:
                 "ON CONFLICT (path) DO UPDATE SET seen = excluded.seen, stem = excluded.stem, "
                 f"state = CASE WHEN {changed} THEN 'pending' ELSE state END, "
                 f"same_as = CASE WHEN {changed} THEN NULL ELSE same_as END, "
+                f"acknowledged = CASE WHEN {changed} THEN NULL ELSE acknowledged END, "
                 f"hash = CASE WHEN {changed} THEN NULL ELSE hash END, "
                 f"fingerprint = CASE WHEN {changed} THEN NULL ELSE fingerprint END, "
                 "size = excluded.size, mtime_ns = excluded.mtime_ns",
@@ -285,7 +286,8 @@ class Ledger:
         self._do(
             "WITH ranked AS (SELECT id, FIRST_VALUE(id) OVER (PARTITION BY hash ORDER BY state != 'done', path) first "
             "FROM recordings WHERE seen = ?1 AND hash IS NOT NULL) "
-            "UPDATE recordings SET state = 'same', same_as = ranked.first, error = NULL, error_class = NULL "
+            "UPDATE recordings SET state = 'same', same_as = ranked.first, error = NULL, error_class = NULL, "
+            "acknowledged = NULL "
             "FROM ranked WHERE ranked.id = recordings.id AND ranked.first != ranked.id "
             "AND recordings.state IN ('pending', 'same', 'quarantined')",
             (run,),
@@ -332,7 +334,8 @@ class Ledger:
         columns = ", ".join(f"{name} = :{name}" for name in facts)
         with self._together():
             self._do(
-                f"UPDATE recordings SET {columns}, made_stem = stem WHERE id = :id",
+                f"UPDATE recordings SET {columns}, made_stem = stem, "
+                "acknowledged = CASE WHEN error IS :error THEN acknowledged END WHERE id = :id",
                 facts | {"id": row_id},
             )
             for table in ("events", "outputs"):
@@ -347,6 +350,16 @@ class Ledger:
             )
 
     # ---- questions
+
+    def acknowledge(self, path: str, reason: str) -> bool:
+        """Accept that a recording failed, until its file or its error changes; False if it has not failed."""
+        sql = "UPDATE recordings SET acknowledged = ? WHERE path = ? AND state = 'quarantined' RETURNING id"
+        return bool(self._do(sql, (reason, path)))
+
+    def n_acknowledged(self) -> int:
+        """Return how many failures of the last walk somebody has acknowledged."""
+        sql = "SELECT COUNT(*) FROM recordings WHERE seen = (SELECT MAX(id) FROM runs) AND state = 'quarantined' "
+        return int(self._do(f"{sql} AND acknowledged IS NOT NULL")[0][0])
 
     def last_run(self) -> dict[str, Any]:
         """Return the last run as plain values; empty when there was none."""

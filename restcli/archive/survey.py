@@ -11,7 +11,7 @@ from typing import Any
 
 from restcli import __version__
 from restcli.archive.ledger import DONE, QUARANTINED, STATES, Ledger, find_ledgers, is_complete
-from restcli.errors import OutputError
+from restcli.errors import OutputError, UsageError
 
 
 class Book:
@@ -72,11 +72,29 @@ def survey(out: str | Path) -> dict[str, Any]:
         return sum_up(book)
 
 
+def acknowledge(out: str | Path, recording: str, reason: str) -> None:
+    """Accept the failure of a recording, named by its path in the archive, in the ledgers that hold it."""
+    if not reason.strip():
+        raise UsageError("--reason", "is empty", "why this failure is accepted")
+    accepted = False
+    for path in find_ledgers(out):
+        with Ledger(path, write=True) as ledger:
+            archive = Path(str(ledger.last_run().get("archive", "")))
+            place = Path(recording)
+            if place.is_absolute() and place.is_relative_to(archive):
+                place = place.relative_to(archive)
+            accepted |= ledger.acknowledge(place.as_posix(), reason.strip())
+    if not accepted:
+        what = "is not a recording that failed in this batch"
+        raise UsageError(recording, what, "a path below the archive", "restcli batch status names failures")
+
+
 def sum_up(book: Book) -> dict[str, Any]:
     """Sum up an open book, as plain values."""
     counts = dict.fromkeys(STATES, 0)
     seconds, scored, missing, n_incomplete, n_events, n_with_events = 0.0, 0.0, 0.0, 0, 0, 0
     failures: dict[str, dict[str, Any]] = {}
+    acknowledged: list[dict[str, str]] = []
     notes: dict[str, dict[str, Any]] = {}
     for row in book.recordings():
         counts[row["state"]] += 1
@@ -90,7 +108,11 @@ def sum_up(book: Book) -> dict[str, Any]:
             for text in row["notes"].splitlines():
                 _count(notes, _without_numbers(text), row["path"])
         elif row["state"] == QUARANTINED:
-            _count(failures, plain_reason(row), row["path"])
+            if row["acknowledged"] is None:
+                _count(failures, plain_reason(row), row["path"])
+            else:
+                entry = {"path": row["path"], "reason": plain_reason(row), "acknowledged": row["acknowledged"]}
+                acknowledged.append(entry)
     skipped = book.skipped()
     hidden = any(item["may_hide"] for item in skipped)
     return {
@@ -106,9 +128,10 @@ def sum_up(book: Book) -> dict[str, Any]:
         "n_events": n_events,
         "n_with_events": n_with_events,
         "failures": sorted(failures.values(), key=lambda entry: -entry["n"]),
+        "acknowledged": acknowledged,
         "notes": sorted(notes.values(), key=lambda entry: -entry["n"]),
         "skipped": skipped,
-        "complete": book.run.get("finished") is not None and is_complete(counts, hidden),
+        "complete": book.run.get("finished") is not None and is_complete(counts, hidden, len(acknowledged)),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from restcli.cli import options
-from restcli.cli.display import console, print_json, print_table, progress_bar
+from restcli.cli import common, options
+from restcli.cli.display import print_json, print_table, progress_bar
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, check_stdout, note, raise_stop_behind, say
 from restcli.cli.pseudonyms import read_pseudonyms
 from restcli.errors import UsageError, as_rest_error
-from restcli.text import elapsed
+from restcli.text import count, duration_in_words, elapsed
 
 if TYPE_CHECKING:
     from restcli.detect.detector import Detector
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from restcli.profiling import StageClock
 
 app = typer.Typer()
+
+_MOST_SHOWN = 20  # events; of more, the most confident are printed
+_SHOWN_OF_MANY = 10
+_MUCH = 0.95  # scored fraction below which the reasons are printed
 
 
 @app.command(epilog="Example: restcli annotate ward/*.edf --out results --format csv,edf")
@@ -105,17 +109,22 @@ class Job:
     def run(self, recordings: list[Path]) -> int:
         """Annotate all and return the exit code; a recording that fails does not stop the next."""
         alone, n_failed = len(recordings) == 1, 0
-        for path in recordings:
+        for number, path in enumerate(recordings, start=1):
             try:
                 result, written, clock = self._annotate(path)
             except Stopped:
                 note(f"restcli: nothing was written for {path.name}")
                 raise
             except Exception as error:
+                self._log_failure(number, path, error)
                 self._fail(path, error, alone=alone)
                 n_failed += 1
             else:
                 self._show(result, written, clock, alone=alone)
+                scored, n_events = round(result.scores.scored, 4), len(result.events)
+                common.log(
+                    "annotated", recording=number, scored=scored, n_events=n_events, seconds=round(clock.wall(), 3)
+                )
         if n_failed:
             note(f"restcli: {n_failed} of {len(recordings)} recordings failed")
         return SOME_FAILED if n_failed else DONE
@@ -151,6 +160,12 @@ class Job:
             result = replace(result, recording=replace(recording, path=called))
         return result, bundle.write(result, clock=clock), clock
 
+    @staticmethod
+    def _log_failure(number: int, path: Path, error: Exception) -> None:
+        problem = as_rest_error(str(path), error)
+        what = common.without_names(problem.what, path)
+        common.log("failed", recording=number, error=type(problem).__name__, reason=what)
+
     def _fail(self, path: Path, error: Exception, *, alone: bool) -> None:
         """Report a failure; raises it when it ends the command."""
         from restcli.output.run_report import failure_report
@@ -171,28 +186,43 @@ class Job:
         if self.as_json:
             print_json(written.report)
         else:
-            _print_events(result, alone=alone)
+            if not common.is_quiet():
+                _print_events(result, written)
             _print_notes(result, written, alone=alone)
         if self.profile:
             _print_stages(clock, result.recording.duration)
 
 
-def _print_events(result: Result, *, alone: bool) -> None:
-    """Print the events as a table on stdout."""
+def _print_events(result: Result, written: Written) -> None:
+    """Print the answer on stdout: how many events in how much of the recording, then a table of them."""
     from restcli.output.text import percent
 
-    name, start = result.recording.path.name, result.recording.clock
-    if len(result.events) == 0:
-        say(
-            f"{name}: no event reached {result.rule.threshold:.2f} in the {percent(result.scores.scored)} "
-            "of the recording that was scored"
+    events = list(result.events)
+    scored = f"in the {percent(result.scores.scored)} of the recording that was scored"
+    if not events:
+        answer = f"no event reached {result.rule.threshold:.2f} {scored}"
+    else:
+        longest = max(events, key=lambda event: event.duration)
+        answer = (
+            f"{count(len(events), 'event')} {scored}, {duration_in_words(sum(e.duration for e in events))} in all; "
+            f"the longest lasts {duration_in_words(longest.duration)}, from {elapsed(longest.onset)}"
         )
-        return
-    clock = "elapsed" if start is None else "clock"
-    header = ("#", clock, "onset s", "duration s", "type", "confidence", "where")
+    say(f"{result.recording.path.name}: {answer}", indent=0)
+    shown = sorted(range(len(events)), key=lambda index: -events[index].confidence)
+    shown = sorted(shown[: len(events) if len(events) <= _MOST_SHOWN else _SHOWN_OF_MANY])
+    if shown:
+        print_table(*_event_table(result, shown))
+    if len(shown) < len(events):
+        tables = [path.name for path in written.files if "_events." in path.name]
+        say(f"these are the {len(shown)} most confident; {tables[0] if tables else 'the scores'} holds all")
+
+
+def _event_table(result: Result, shown: Sequence[int]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    start, events = result.recording.clock, list(result.events)
+    header = ("#", "elapsed" if start is None else "clock", "onset s", "duration s", "type", "confidence", "where")
     rows = [
         (
-            str(number),
+            str(index + 1),
             elapsed(event.onset) if start is None else f"{start + timedelta(seconds=event.onset):%H:%M:%S}",
             f"{event.onset:.1f}",
             f"{event.duration:.1f}",
@@ -200,9 +230,9 @@ def _print_events(result: Result, *, alone: bool) -> None:
             f"{event.confidence:.2f}",
             _first_channels(event.channels),
         )
-        for number, event in enumerate(result.events, start=1)
+        for index, event in ((index, events[index]) for index in shown)
     ]
-    print_table(header, rows, title=None if alone else name)
+    return header, rows
 
 
 def _first_channels(channels: tuple[str, ...]) -> str:
@@ -210,28 +240,30 @@ def _first_channels(channels: tuple[str, ...]) -> str:
 
 
 def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
-    """Print on stderr what was not scored, what was repaired, and where the outputs are."""
-    from restcli.output.text import quality_warnings, scored_text
+    """Print on stderr what makes the result doubtful, and one line about what was scored and written."""
+    from restcli.output.text import percent, quality_warnings, scored_text
 
-    lines = [] if alone else [f"{result.recording.path.name}:"]
-    lines.append(scored_text(result))
+    begin = "" if alone else f"{result.recording.path.name}: "
+    doubts = quality_warnings(result)
     if result.montage.missing:
-        lines.append(f"nodes that cannot be derived and were left out: {', '.join(result.montage.missing)}")
-    lines += quality_warnings(result)
-    lines += [f"repaired: {repair}" for repair in result.recording.repairs]
+        doubts.insert(0, f"nodes that cannot be derived and were left out: {', '.join(result.montage.missing)}")
+    doubts += [f"repaired: {repair}" for repair in result.recording.repairs]
+    doubts += written.report["remarks"]
+    pictures = written.report["pictures_failed"].items()
+    doubts += [f"the picture '{picture}' could not be drawn ({reason})" for picture, reason in pictures]
+    if written.earlier:
+        doubts.append(f"left from an earlier run: {', '.join(written.earlier)}")
+    for line in doubts:
+        note(f"{begin}{line}")
+    say_more = common.inform if result.scores.scored < _MUCH else common.detail
+    say_more(f"{begin}{scored_text(result)}")
     n_without = len(result.events) - sum("_event" in p.name and p.suffix in (".png", ".pdf") for p in written.files)
     if 0 < n_without < len(result.events):
-        lines.append(f"pages were drawn for the most confident events; {n_without} have none")
-    lines += written.report["remarks"]
-    pictures = written.report["pictures_failed"].items()
-    lines += [f"the picture '{picture}' could not be drawn ({reason})" for picture, reason in pictures]
-    if written.earlier:
-        lines.append(f"left from an earlier run: {', '.join(written.earlier)}")
-    lines.append(f"written: {written.files[-1].parent}/{result.recording.path.stem}_* ({len(written.files)} files)")
-    for line in lines:
-        note(line)
-    last = f"duration {elapsed(result.scores.duration)}; scored on {result.device}"
-    console(err=True).print(last, style="dim", markup=False)
+        common.detail(f"{begin}pages were drawn for the most confident events; {n_without} have none")
+    common.inform(
+        f"{begin}{percent(result.scores.scored)} of {elapsed(result.scores.announced)} scored on {result.device}; "
+        f"written: {written.files[-1].parent}/{result.recording.path.stem}_* ({len(written.files)} files)"
+    )
 
 
 def _print_stages(clock: StageClock, duration: float) -> None:

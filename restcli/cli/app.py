@@ -11,7 +11,9 @@ from restcli import __version__
 from restcli.cli import (
     annotate,
     batch,
+    common,
     convert,
+    data,
     demo,
     evaluate,
     exits,
@@ -36,6 +38,7 @@ COMMANDS = (
     review,
     recalibrate,
     evaluate,
+    data,
     train,
     simulate,
     convert,
@@ -54,6 +57,8 @@ app = typer.Typer(
     "70 a bug in restcli, 128 + n stopped by signal n.",
 )
 for module in COMMANDS:
+    groups = [module.app, *(group.typer_instance for group in module.app.registered_groups)]
+    common.give_all(each for group in groups if group is not None for each in group.registered_commands)
     app.add_typer(module.app)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
-from restcli.cli import options
+from restcli.cli import common, options
 from restcli.cli.display import console, print_json
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, say, stop_signals
 from restcli.text import duration_in_words, visible
@@ -94,7 +94,8 @@ def run(
 
     Ctrl-C once finishes the running recordings and stops; twice stops at once. The same command continues.
 
-    Exit code: 0 every recording was scored; 1 some were not; 2 wrong usage; 3 the batch cannot go on.
+    Exit code: 0 every recording was scored, or its failure acknowledged; 1 some were not; 2 wrong usage; 3 the batch
+    cannot go on.
     """
     from restcli.output.bundle import check_formats
 
@@ -108,7 +109,8 @@ def run(
     received: list[int] = []  # requests to stop: Ctrl-C, or what batch systems send before they kill
     with stop_signals(lambda number, _frame: received.append(number)), _display() as show:
         summary = run_batch(request, PoolOptions(**vars(pool)), on_update=show, wish=lambda: min(len(received), 2))
-    note(_summary_text(summary, out))
+    (common.inform if summary.complete else note)(_summary_text(summary, out))
+    common.log("finished", **summary.counts, complete=summary.complete)
     if summary.stopped:
         raise typer.Exit(Stopped(received[0]).exit_code)
     raise typer.Exit(DONE if summary.complete else SOME_FAILED)
@@ -118,7 +120,7 @@ def run(
 def _display() -> Iterator[Callable[[Progress], None]]:
     """Show progress: a live panel in a terminal, now and then a line in a log."""
     terminal = console(err=True, wrap=True)
-    if not terminal.is_terminal:
+    if not terminal.is_terminal or common.is_quiet():
         yield _Log()
         return
     from rich.live import Live
@@ -129,7 +131,7 @@ def _display() -> Iterator[Callable[[Progress], None]]:
 
 
 class _Log:
-    """A line for each failure, and one every half minute."""
+    """A line for each failure, and one every half minute unless --quiet was given."""
 
     def __init__(self) -> None:
         self.after = time.monotonic() + _LOG_EVERY
@@ -139,7 +141,7 @@ class _Log:
             note(f"restcli: {text}")
         if time.monotonic() >= self.after:
             self.after = time.monotonic() + _LOG_EVERY
-            note(f"restcli: {progress.stage}: {', '.join(_progress_parts(progress))}")
+            common.inform(f"restcli: {progress.stage}: {', '.join(_progress_parts(progress))}")
 
 
 def _progress_parts(progress: Progress) -> tuple[str, ...]:
@@ -192,6 +194,8 @@ def _summary_text(summary: Summary, out: Path) -> str:
         f"restcli: {counts['done']} of {sum(counts.values())} recordings scored, {counts['same']} copies of them, "
         f"{counts['quarantined']} failed, {counts['pending']} to go; {summary.n_now} in this run; see {out}/index.html"
     )
+    if summary.n_acknowledged:
+        text += f"; {summary.n_acknowledged} of the failures are acknowledged"
     if summary.n_hidden:
         text += f"; {summary.n_hidden} places could not be read (restcli batch status {out})"
     return text
@@ -199,7 +203,10 @@ def _summary_text(summary: Summary, out: Path) -> str:
 
 @batch_app.command(epilog="Example: restcli batch status /results")
 def status(out: OutArgument, as_json: options.Json = False) -> None:
-    """Print how far a batch is, what failed and why. Exit code 0 when every recording was scored, else 1."""
+    """Print how far a batch is, what failed and why.
+
+    Exit code: 0 every recording was scored, or its failure acknowledged; else 1.
+    """
     from restcli.archive.survey import survey
 
     facts = survey(out)
@@ -221,6 +228,8 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"events       {facts['n_events']} in {facts['n_with_events']} recordings"
     for failure in facts["failures"]:
         yield f"failed       {failure['n']} x {failure['reason']}, e.g. {failure['example']}"
+    for item in facts["acknowledged"]:
+        yield f"acknowledged {item['path']}: {item['reason']} ({item['acknowledged']})"
     for entry in facts["notes"][:_NOTED]:
         yield f"noted        {entry['n']} x {entry['reason']}, e.g. {entry['example']}"
     if len(facts["notes"]) > _NOTED:
@@ -258,6 +267,22 @@ def verify(
             say(f"head         {trail} {last}")
         say(f"compared     {found.n_outputs} files: {len(found.faults) or 'nothing'} changed by hand")
     raise typer.Exit(SOME_FAILED if found.faults else DONE)
+
+
+@batch_app.command(epilog="Example: restcli batch acknowledge /results ward/broken.edf --reason 'cable broke'")
+def acknowledge(
+    out: OutArgument,
+    recording: Annotated[str, typer.Argument(help="A recording that failed, as restcli batch status names it.")],
+    reason: Annotated[str, typer.Option(help="Why it is accepted; kept in the ledger and shown by status.")],
+) -> None:
+    """Accept that a recording fails: batch and status do not end with 1 for it, until its file or its error changes.
+
+    It stays not scored, and status, index and tables go on to say so.
+    """
+    from restcli.archive.survey import acknowledge as accept
+
+    accept(out, recording, reason)
+    common.inform(f"restcli: acknowledged: {recording}")
 
 
 @batch_app.command(epilog="Example: restcli batch export /results --to tables")

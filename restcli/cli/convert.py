@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from restcli.cli import options
+from restcli.cli.common import inform
 from restcli.cli.display import print_json
 from restcli.cli.exits import note
 from restcli.errors import OutputError, UsageError
@@ -45,7 +46,7 @@ def convert(
         return
     for line in remarks:
         note(line)
-    note(f"written: {out}; check labels and annotations for names before you pass it on")
+    inform(f"written: {out}; check labels and annotations for names before you pass it on")
 
 
 def _check_free(recording: Path, out: Path, *, overwrite: bool) -> None:

@@ -13,7 +13,8 @@ import typer
 
 from restcli.cli import options
 from restcli.cli.annotate import Job
-from restcli.cli.exits import DONE, check_stdout, note, say
+from restcli.cli.common import inform
+from restcli.cli.exits import DONE, check_stdout, say
 from restcli.text import count, elapsed
 
 app = typer.Typer()
@@ -28,18 +29,20 @@ def demo(
 
     check_stdout()
     recording = example_recording()
-    note(f"Annotating {recording}: three minutes of EEG of a child with absence seizures.")
+    inform(f"Annotating {recording}: three minutes of EEG of a child with absence seizures.")
     writing = {"formats": ("tsv",), "plot": "png", "overwrite": False}
     code = Job(options.read_settings(channel_map=None), out, writing, as_json=False, profile=False).run([recording])
     marks = read_events(recording.with_name("absence_expert.tsv"))
     times = ", ".join(elapsed(mark.onset) for mark in marks)
-    say(f"\nA technologist marked {count(len(marks), 'seizure')}: at {times}.")
+    say("")
+    say(f"A technologist marked {count(len(marks), 'seizure')}: at {times}.")
     program = program_name()
-    say(f"""
-Look at {out / "absence_overview.png"}, then judge the events in the browser, or annotate a recording of your own:
-
-    {program} review {out}
-    {program} annotate patient.edf""")
+    overview = out / "absence_overview.png"
+    say("")
+    say(f"Look at {overview}, then judge the events in the browser, or annotate a recording of your own:", indent=0)
+    say("")
+    say(f"    {program} review {out}")
+    say(f"    {program} annotate patient.edf")
     if code != DONE:
         raise typer.Exit(code)
 

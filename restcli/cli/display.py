@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from restcli.cli.common import is_quiet
 from restcli.cli.exits import say
 from restcli.text import visible
 
@@ -49,15 +50,25 @@ def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None, err: bool = False
 ) -> None:
     """Print a table, columns of numbers aligned on the right."""
+    from rich.cells import cell_len
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=None if title is None else escape(visible(title)), title_justify="left")
-    for heading, column in zip(header, zip(*rows, strict=True), strict=True):
-        table.add_column(visible(heading), justify="right" if all(map(_is_number, column)) else "left")
-    for row in rows:
-        table.add_row(*(escape(visible(cell)) for cell in row))
-    console(err=err, wrap=True).print(table)
+    screen = console(err=err, wrap=True)
+    shown = [[visible(cell) for cell in row] for row in rows]
+    columns = list(zip(map(visible, header), zip(*shown, strict=True), strict=True))
+    widest = [max(map(cell_len, " ".join((heading, *column)).split()), default=1) for heading, column in columns]
+    pad = 2 if sum(widest) + 2 * len(widest) <= screen.width else 1
+    screen.width = max(screen.width, sum(widest) + pad * len(widest))  # a word is never broken
+    table = Table(
+        title=None if title is None else escape(visible(title)), title_justify="left", box=None, padding=(0, pad, 0, 0)
+    )
+    for (heading, column), width in zip(columns, widest, strict=True):
+        justify: Literal["right", "left"] = "right" if all(map(_is_number, column)) else "left"
+        table.add_column(heading, justify=justify, min_width=width, header_style="bold")
+    for row in shown:
+        table.add_row(*map(escape, row))
+    screen.print(table)
 
 
 def _is_number(cell: str) -> bool:
@@ -68,7 +79,7 @@ def _is_number(cell: str) -> bool:
 def progress_bar(label: str) -> Iterator[Callable[..., None] | None]:
     """Show progress on stderr while the block runs; yields the callback, or None when stderr is no terminal."""
     terminal = console(err=True)
-    if not terminal.is_terminal:
+    if not terminal.is_terminal or is_quiet():
         yield None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -73,9 +75,10 @@ def raise_stop_behind(error: BaseException | None) -> None:
         error = error.__context__
 
 
-def say(text: str) -> None:
-    """Print a line of data on stdout."""
-    sys.stdout.write(f"{visible(text)}\n")
+def say(text: str, *, indent: int | None = None) -> None:
+    """Print a line on stdout; one for people has an indent, of the lines that follow its first in a terminal."""
+    shown = visible(text) if indent is None else _folded(visible(text), sys.stdout, indent)
+    sys.stdout.write(f"{shown}\n")
     sys.stdout.flush()
 
 
@@ -93,7 +96,15 @@ def check_stdout() -> None:
 
 def note(text: str) -> None:
     """Print a line for people on stderr."""
-    sys.stderr.write(f"{visible(text)}\n")
+    sys.stderr.write(f"{_folded(visible(text), sys.stderr)}\n")
+
+
+def _folded(text: str, stream: TextIO, indent: int = 0) -> str:
+    """Return a line with line ends between words where a terminal would break it anywhere; unchanged elsewhere."""
+    if not stream.isatty():
+        return text
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 @contextmanager

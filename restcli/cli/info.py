@@ -20,11 +20,18 @@ app = typer.Typer()
 
 @app.command(epilog="Example: restcli info patient.edf")
 def info(
-    file: Annotated[str, typer.Argument(help="A recording, a weights file, or the name of shipped weights.")],
+    file: Annotated[
+        str, typer.Argument(help="A recording, a weights file, or the name of shipped weights.", show_default=False)
+    ] = "",
     weights: options.Weights = options.DEFAULT_WEIGHTS,
     channel_map: options.ChannelMap = None,
     allow_missing: options.AllowMissing = None,
     as_json: options.Json = False,
+    settings_file: Annotated[
+        bool, typer.Option("--settings", help="Print every option as a settings file, with what is set.")
+    ] = False,
+    *,
+    context: typer.Context,
 ) -> None:
     """Describe a recording or a weights file: whether it can be used, why not, and what would be repaired.
 
@@ -32,6 +39,14 @@ def info(
     """
     from restcli.nn.weights import list_weights
 
+    if settings_file:
+        from restcli.cli.settings_file import settings_lines
+
+        for line in settings_lines(context.params["config"]):
+            say(line)
+        return
+    if not file:
+        raise UsageError("info", "needs a FILE", "a recording or weights, or --settings")
     if file.endswith(".safetensors") or file in list_weights():
         facts = weights_facts(file)
         shown = facts if as_json else _without_long_lists(facts)
@@ -41,7 +56,7 @@ def info(
     if as_json:
         print_json(shown)
     else:
-        _print_facts(shown)
+        _print_facts({key: value for key, value in shown.items() if key not in ("usable", "why_not")}, _verdict(facts))
     if not facts["usable"]:
         raise typer.Exit(RestError.exit_code)
 
@@ -91,7 +106,16 @@ def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _print_facts(facts: dict[str, Any]) -> None:
+def _verdict(facts: dict[str, Any]) -> str:
+    """Say first whether a file can be used, and why not."""
+    if not facts["usable"]:
+        return f"not usable: {facts['why_not']}"
+    return f"usable: nodes {facts['nodes']}" if facts["kind"] == "recording" else "usable"
+
+
+def _print_facts(facts: dict[str, Any], verdict: str) -> None:
+    say(verdict, indent=0)
     width = max(map(len, facts))
     for key, value in facts.items():
-        say(f"{key.replace('_', ' '):{width}}  {in_words(value)}")
+        text = f"{key.replace('_', ' '):{width}}  {in_words(value)}"
+        say(text, indent=width + 2)

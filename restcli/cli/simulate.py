@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from restcli.cli.common import inform
 from restcli.cli.display import progress_bar
 from restcli.cli.exits import Stopped, note, say
 from restcli.text import count
@@ -56,7 +57,7 @@ def simulate(
 
         save_pages(written, out / "pages", count=plot)
     say(str(out))
-    note(f"{count(len(written), 'recording')} of {hours:g} h")
+    inform(f"{count(len(written), 'recording')} of {hours:g} h")
 
 
 def _measure_realism(out: Path, folder: Path, profile: simulated.Profile) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import typer
 
 from restcli.cli import options
+from restcli.cli.common import inform
 from restcli.cli.display import progress_bar, state_text
 from restcli.cli.exits import note, say
 
@@ -88,12 +89,12 @@ def train(
     with _hint_to_resume(out, settings), progress_bar("train") as bar:
         result = run(data, out, settings, on_progress=bar or _log)
     say(str(result.path))
-    note(f"card: {result.card}  log: {result.log}  ({result.seconds:.0f} s of training)")
+    inform(f"card: {result.card}  log: {result.log}  ({result.seconds:.0f} s of training)")
 
 
 def _log(done: float, total: float, state: Mapping[str, float]) -> None:
     if int(done) % max(1, int(total) // 10) == 0:
-        note(f"{int(done)}/{int(total)}  {state_text(state) or 'examples'}")
+        inform(f"{int(done)}/{int(total)}  {state_text(state) or 'examples'}")
 
 
 @contextmanager

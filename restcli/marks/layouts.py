@@ -83,15 +83,7 @@ def find_items(path: str | Path) -> tuple[Item, ...]:
 
     A folder that ``restcli review apply`` wrote to stands for the recordings that were reviewed, wherever they are.
     """
-    root = Path(path)
-    if not root.exists():
-        raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings")
-    if reviewed := find_reviewed(root):
-        return tuple(_reviewed(recording, report, root) for recording, report in reviewed.items())
-    recordings = [root] if root.is_file() else list(_walk(root))
-    if not recordings:
-        raise RecordingError(str(root), "holds no recordings", ANY_FORMAT)
-    found = {recording: _find(recording, root) for recording in recordings}
+    found, root = look_for_items(path), Path(path)
     missing = [str(recording) for recording, item in found.items() if item is None]
     if missing:
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
@@ -102,6 +94,19 @@ def find_items(path: str | Path) -> tuple[Item, ...]:
             "Write one, or move these recordings elsewhere",
         )
     return tuple(item for item in found.values() if item is not None)
+
+
+def look_for_items(path: str | Path) -> dict[Path, Item | None]:
+    """Return the recordings of a folder with what `find_items` finds; None where a recording has no marks."""
+    root = Path(path)
+    if not root.exists():
+        raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings")
+    if reviewed := find_reviewed(root):
+        return {recording: _reviewed(recording, report, root) for recording, report in reviewed.items()}
+    recordings = [root] if root.is_file() else list(_walk(root))
+    if not recordings:
+        raise RecordingError(str(root), "holds no recordings", ANY_FORMAT)
+    return {recording: _find(recording, root) for recording in recordings}
 
 
 def passed_over(path: str | Path) -> tuple[str, ...]:

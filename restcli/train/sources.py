@@ -70,7 +70,7 @@ def _real_tasks(path: Path, settings: TrainSettings) -> list[Task]:
     tasks = []
     for item in find_items(path):
         recording = open_recording(item.recording_path)
-        _montage(recording, settings.nodes)
+        montage_of(recording, settings.nodes)
         events = item.marks.read(recording)
         marks = repr([(e.onset, e.duration, e.label) for e in events] + [(s.start, s.stop) for s in events.unscored])
         key = content_key("real", recording_hash(item.recording_path), marks)
@@ -79,7 +79,8 @@ def _real_tasks(path: Path, settings: TrainSettings) -> list[Task]:
     return tasks
 
 
-def _montage(recording: Recording, nodes: tuple[str, ...]) -> Montage:
+def montage_of(recording: Recording, nodes: tuple[str, ...]) -> Montage:
+    """Return the montage of a real recording; refuse one with too few nodes to learn from."""
     montage = derive(usable_labels(recording), nodes)
     if len(montage.nodes) < MIN_NODES:
         raise RecordingError(
@@ -150,7 +151,7 @@ def _recorded_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
 
     assert task.path is not None and task.events is not None  # as `find_tasks` makes them
     recording = open_recording(task.path)
-    montage = _montage(recording, nodes)
+    montage = montage_of(recording, nodes)
     groups: list[list[Stretch]] = []
     end = float("nan")
     sfreq = analysis_rate([recording.source.rates[channel] for channel in montage.channels], FeatureConfig())

@@ -1,0 +1,125 @@
+"""What every command takes: how much it says, a log, and a file of settings."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from restcli.cli import options
+from restcli.cli.exits import note
+from restcli.cli.settings_file import FOUND, adopt
+from restcli.errors import OutputError, UsageError
+
+QUIET, USUAL, VERBOSE = range(3)
+
+
+@dataclass
+class Common:
+    """Options of every command."""
+
+    panel: ClassVar = "Messages and settings"
+
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print problems, and data asked for, alone.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more about how results came about.")] = False
+    log: Annotated[Path | None, typer.Option("--log", help="Append JSON lines without names of files or patients.")] = (
+        None
+    )
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            is_eager=True,
+            callback=adopt,
+            show_default=f"{FOUND} in this folder, if there is one",
+            help="TOML file of options; see restcli info --settings.",
+        ),
+    ] = None
+
+
+@dataclass
+class _State:
+    """How much the running command says, and where it logs."""
+
+    level: int = USUAL
+    log: Path | None = None
+
+
+_state = _State()
+
+
+def with_common(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of every command."""
+
+    def run(*, common: Common, **given: Any) -> None:
+        if common.quiet and common.verbose:
+            raise UsageError("--quiet", "excludes --verbose", "one of the two")
+        _state.level = QUIET if common.quiet else VERBOSE if common.verbose else USUAL
+        _state.log = common.log
+        log("started", command=getattr(command, "__name__", "").strip("_"))
+        if common.config is not None:
+            inform(f"restcli: settings of {common.config}; restcli info --settings shows them")
+        command(**given)
+
+    return options.takes(common=Common)(_like(command, run))
+
+
+def _like(command: Callable[..., None], run: Callable[..., None]) -> Callable[..., None]:
+    """Give a wrapper the name, text and parameters of a command, and the parameter `common`."""
+    from functools import update_wrapper
+    from inspect import Parameter, Signature, signature
+
+    update_wrapper(run, command)
+    parameters = [*signature(command, eval_str=True).parameters.values(), Parameter("common", Parameter.KEYWORD_ONLY)]
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def is_quiet() -> bool:
+    """Tell whether only problems may be printed."""
+    return _state.level == QUIET
+
+
+def inform(text: str) -> None:
+    """Print a line on stderr unless --quiet was given."""
+    if _state.level > QUIET:
+        note(text)
+
+
+def detail(text: str) -> None:
+    """Print a line on stderr if --verbose was given."""
+    if _state.level == VERBOSE:
+        note(text)
+
+
+def log(event: str, **facts: str | float | None) -> None:
+    """Append a line to the file of --log; facts must not hold names of files, which may be those of patients."""
+    if _state.log is None:
+        return
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event, **facts}
+    try:
+        with _state.log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise OutputError(str(_state.log), f"could not be written ({error.strerror or error})") from error
+
+
+def give_all(registered: Iterator[Any]) -> None:
+    """Give every registered command the common options."""
+    for each in registered:
+        each.callback = with_common(each.callback)
+
+
+def without_names(text: str, path: Path, others: Mapping[str, str] | None = None) -> str:
+    """Return a message without the names by which it may call a recording."""
+    for name in sorted({str(path.absolute()), str(path), str(path.parent), path.name, path.stem}, key=len)[::-1]:
+        if name not in ("", ".", "/"):
+            text = text.replace(name, "FILE")
+    for name, word in (others or {}).items():
+        text = text.replace(name, word)
+    return text
