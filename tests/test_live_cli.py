@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ from restcli.cli.app import app
 from restcli.cli.exits import run
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
+from restcli.events import Event, Events
 from restcli.io.registry import open_recording
 from restcli.live.monitor import Monitor
 from restcli.live.outputs import Tables
 from restcli.live.replay import Replay
+from restcli.live.status import Status, StatusWatch
 from restcli.marks.registry import read_events
 from restcli.nn.weights import DEFAULT_NAME, load_weights
 
@@ -147,3 +150,25 @@ def test_the_view(example: Path) -> None:
     assert "SEIZURE since 0:00:46" in seen
     assert "none now" in seen
     assert "18 of 18 good" in seen
+
+
+def test_status_begins_and_ends_with_the_rule_over_the_last_hour() -> None:
+    said: list[Status] = []
+    watch, found = StatusWatch(), [Event(600.0 * k, 130.0) for k in range(1, 7)]  # 13 minutes of seizure in all
+    for now in range(0, 9000, 5):
+        events = [replace(e, duration=min(e.duration, now - e.onset)) for e in found if e.onset < now]
+        said += watch.advance(lambda now=now, events=events: Events(tuple(events), float(now)), float(now))
+    assert [item.state for item in said] == ["begin", "end"]
+    assert said[0].at == 3670.0  # 12 of the last 60 minutes: five events, and 70 s of the sixth
+    assert 720 <= said[0].seizure < 730
+    assert said[1].at == pytest.approx(600 + 3600 + 70 - 10, abs=11)
+    assert watch.met is False
+
+
+def test_a_seizure_that_lasts_ten_minutes_is_status() -> None:
+    watch = StatusWatch()
+    for now in range(0, 700, 10):
+        events = Events((Event(50.0, now - 50.0),) if now > 50 else (), float(now))
+        if list(watch.advance(lambda events=events: events, float(now))):
+            break
+    assert now == 650
