@@ -74,6 +74,8 @@ def assert_alarms_make_sense(news: list[News], monitor: Monitor) -> None:
     assert sorted(alarm.number for alarm in over) == begun
     assert [alarm.event for alarm in over if alarm.state == "end"] == list(monitor.alarms.events)
     assert all(alarm.at >= alarm.event.onset for alarm in alarms)
+    told = [item.at for item in news if not isinstance(item, Row)]
+    assert told == sorted(told)
 
 
 def test_example(example: Path, detector: Detector) -> None:

@@ -30,7 +30,7 @@ def _library() -> Any:
             "pylsl",
             f"cannot be used ({type(error).__name__})",
             "pylsl with its C library",
-            "pip install 'rest-eeg[live]'",
+            "Install it with pip install 'rest-eeg[live]'",
         ) from error
     return pylsl
 

@@ -64,7 +64,7 @@ class Monitor:
         self._input = InputWatch(weights.nodes, self.montage.nodes, weights.look_ahead)
         self._status = StatusWatch()
         self._times: list[float] = []  # of seconds that wait for the network to look ahead
-        self._cursor, self._last, self._end = 0.0, 0.0, 0.0
+        self._cursor, self._last, self._end, self._resumed = 0.0, 0.0, 0.0, 0.0
         self._begun = self._ending = False
 
     @property
@@ -115,6 +115,7 @@ class Monitor:
             yield from self._row(self._times.pop(0), score)
 
     def _break(self, end: SegmentEnd) -> Iterator[News]:
+        self._resumed = end.resumes
         yield from self._input.broken(end)
         yield from self._end_segment()
 
@@ -136,7 +137,7 @@ class Monitor:
             yield from self._row(self._cursor + k + 0.5, LiveScore(math.nan, by_node, by_type, GAP, codes))
 
     def _row(self, time: float, score: LiveScore) -> Iterator[News]:
-        at = max(self.intake.now, time + 0.5)
+        at = max(self.intake.now, self._resumed, time + 0.5)
         if score.reason:
             self._unscored(time, score.reason)
         else:
