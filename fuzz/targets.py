@@ -248,21 +248,36 @@ def _journal() -> Target:
 
 def _trail() -> Target:
     from restcli.archive.audit import Trail, read_trail
+    from restcli.archive.verify import verify
 
+    digest = "a" * 64
+    known = {"input": "h", "weights": "w" * 64, "settings": "s" * 64, "result": "h", "ledger": digest}
+    review = {"report": "a_run_reviewed.json", "result": digest, "reviewers": ["r1"], "of": {}, "journal": {}}
+    lines = [
+        {"what": "begin", "archive": "/archive"},
+        {"what": "done", "path": "a.edf", **known},
+        {"what": "verdicts", **review},
+        {"what": "end", "counts": {}, "index": digest},
+    ]
     with _made() as folder:
-        for _ in range(3):
-            Trail(folder / "audit.jsonl").append("2026-01-01", {"what": "begin"})
+        for line in lines:
+            Trail(folder / "audit.jsonl").append("2026-01-01", line)
         good = (folder / "audit.jsonl").read_bytes()
 
-    def read(folder: Path, drawn: bytes) -> None:
-        (folder / "audit.jsonl").write_bytes(drawn)
+    def read(folder: Path, drawn: Any) -> None:
+        (folder / "ledger.sqlite").write_bytes(_good_ledger())
+        raw = drawn if isinstance(drawn, bytes) else b"".join(json.dumps(line).encode() + b"\n" for line in drawn)
+        (folder / "audit.jsonl").write_bytes(raw)
+        verify(folder)
         before = read_trail(folder / "audit.jsonl")
         Trail(folder / "audit.jsonl").append("2026-01-01", {"what": "end"})
         after = read_trail(folder / "audit.jsonl")
         assert after.entries[: len(before.entries)] == before.entries
         assert len(after.entries) == len(before.entries) + 1
 
-    return Target("audit trails", broken_bytes(good), read)
+    documents = json.dumps([json.loads(line) for line in good.splitlines()])
+    listed = broken_json(documents).filter(lambda drawn: isinstance(drawn, list))
+    return Target("audit trails", broken_bytes(good) | listed, read)
 
 
 def targets() -> list[Target]:

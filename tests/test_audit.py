@@ -108,6 +108,14 @@ def test_what_was_changed_by_hand_is_named(out: Path, change: Callable[[Path], N
     assert any(named in fault for fault in verify(out).faults)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "../a", "/etc/passwd", "", {"a": 1}, None])
+def test_odd_names_in_a_trail_are_faults(out: Path, name: object) -> None:
+    Trail(out / TRAIL).append("2026-01-01", {"what": "verdicts", "report": name, "result": "0" * 64})
+    Trail(out / TRAIL).append("2026-01-01", {"what": "done", "path": name})
+    Trail(out / TRAIL).append("2000-01-01", {"what": "end", "index": [name]})
+    assert any("is missing" in fault for fault in verify(out).faults)
+
+
 def test_a_noted_head_shows_that_a_whole_trail_was_written_anew(out: Path) -> None:
     head = verify(out).heads[TRAIL]
     Trail(out / TRAIL).append("2026-01-01", {"what": "begin"})

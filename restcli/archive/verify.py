@@ -13,7 +13,7 @@ from typing import Any
 from restcli.archive.audit import PATTERN, Reading, facts_of, read_trail, trail_name
 from restcli.archive.job import resolve_output
 from restcli.archive.ledger import DONE, QUARANTINED, Ledger, find_ledgers
-from restcli.archive.walk import outputs_folder
+from restcli.archive.walk import is_inside, outputs_folder
 from restcli.errors import OutputError
 from restcli.files import sha256_of
 
@@ -57,7 +57,7 @@ def verify(out: Path, heads: Collection[str] = ()) -> Verified:
 def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
     """Compare what a ledger says of each recording with the last word of the trail on it."""
     name, outputs = ledger.path.name, ledger.all_outputs()
-    last = {entry["path"]: entry for entry in reading.entries if entry["what"] in (DONE, QUARANTINED)}
+    last = {str(entry.get("path")): entry for entry in reading.entries if entry["what"] in (DONE, QUARANTINED)}
     events: dict[str, list[dict[str, Any]]] = {}
     for event in ledger.events():
         events.setdefault(event["path"], []).append(event)
@@ -82,7 +82,7 @@ def _reviewed(out: Path, readings: Mapping[str, Reading]) -> tuple[dict[str, str
     for name, digest in {str(entry.get("report")): str(entry.get("result")) for entry in entries}.items():
         found[name] = digest
         path = _place(out, name)
-        if path is None or not path.is_file() or sha256_of(path) != digest:
+        if path is None or sha256_of(path) != digest:
             faults.append(f"{name}: its tables and pictures could not be checked")
             continue
         listed = json.loads(path.read_text(encoding="utf-8"))["outputs"]
@@ -96,7 +96,7 @@ def _check_index(out: Path, readings: Mapping[str, Reading]) -> list[str]:
     if not entries:
         return []
     newest = max(str(entry["time"]) for entry in entries)
-    written = {entry["index"] for entry in entries if str(entry["time"]) == newest}
+    written = {str(entry["index"]) for entry in entries if str(entry["time"]) == newest}
     page = out / "index.html"
     return [] if page.is_file() and sha256_of(page) in written else ["index.html: is missing or was changed"]
 
@@ -104,16 +104,18 @@ def _check_index(out: Path, readings: Mapping[str, Reading]) -> list[str]:
 def _check_files(out: Path, outputs: Mapping[str, str]) -> Iterator[str]:
     for name, digest in sorted(outputs.items()):
         path = _place(out, name)
-        if path is None or path.is_symlink() or not path.is_file():
+        if path is None:
             yield f"{name}: is missing"
         elif sha256_of(path) != digest:
             yield f"{name}: was changed"
 
 
 def _place(out: Path, name: str) -> Path | None:
+    """Return the path of a file in the folder of outputs; None if there is none, or only a link."""
     try:
-        return resolve_output(out, name)
-    except OutputError:
+        path = resolve_output(out, name)
+        return path if is_inside(name) and path.is_file() and not path.is_symlink() else None
+    except (OSError, ValueError, OutputError):  # such as a name too long to be there
         return None
 
 
