@@ -119,55 +119,31 @@ def _open(wanted: SourceOptions) -> Source:
 
 def _watch(monitor: Monitor, output: OutputOptions, stem: str) -> list[Alarm]:
     """Pass on all news until the source ends or the user stops it; return the alarms."""
-    from restcli.detect.alarms import Alarm
-    from restcli.live.monitor import Row
-    from restcli.live.outputs import Hook, Tables, closing, message_of, opening
+    from restcli.live.outputs import Hook, Outputs, Tables
 
     hook = Hook.of(output.hook, note) if output.hook else None
-    tables = Tables(output.out, stem, overwrite=output.overwrite)
     publisher = None
     if output.publish:
         from restcli.live.lsl import Publisher
 
         publisher = Publisher(output.publish, monitor.detector.weights.nodes)
-    alarms = []
-
-    def pass_on(news: News) -> None:
-        tables.take(news, monitor)
-        if isinstance(news, Row):
-            if publisher is not None:
-                publisher.score(news.score.probability, news.score.by_node)
-            return
-        message = message_of(news, monitor)
-        tables.line(message)
-        if publisher is not None:
-            publisher.say(message)
-        if hook is not None:
-            hook.run(message)
-        if isinstance(news, Alarm):
-            alarms.append(news)
-
-    tables.line(opening(monitor))
+    outputs = Outputs(monitor, Tables(output.out, stem, overwrite=output.overwrite), hook, publisher)
     try:
         with _display(monitor, as_json=output.as_json) as show:
             try:
                 for news in monitor.run():
                     show(news)
-                    pass_on(news)
+                    outputs.take(news)
             except Stopped:
                 for news in monitor.finish():
-                    pass_on(news)
+                    outputs.take(news)
                 raise
     finally:
-        end = closing(monitor)
-        tables.line(end)
-        tables.close(monitor)
-        if hook is not None:
-            hook.close()
+        end = outputs.close()
     if output.as_json:
         print_json(end)
     note(f"restcli: {monitor.scored} of {monitor.rows} s scored; written: {output.out}/{stem}_*")
-    return alarms
+    return outputs.alarms
 
 
 @contextmanager

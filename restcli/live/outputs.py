@@ -20,6 +20,7 @@ from restcli.evaluation.scoring import plain
 from restcli.events import Scores
 from restcli.files import make_folder
 from restcli.live.input import Trouble
+from restcli.live.lsl import Publisher
 from restcli.live.monitor import Monitor, News, Row
 from restcli.marks.json import event_to_dict
 from restcli.marks.registry import write_events
@@ -201,3 +202,42 @@ class Hook:
             self._running.remove(process)
             if process.returncode:
                 self.note(f"--exec: {self.command[0]} failed with exit code {process.returncode}")
+
+
+@dataclass
+class Outputs:
+    """Everything that takes news of a monitor, but the display."""
+
+    monitor: Monitor
+    tables: Tables
+    hook: Hook | None = None
+    publisher: Publisher | None = None
+    alarms: list[Alarm] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.tables.line(opening(self.monitor))
+
+    def take(self, news: News) -> None:
+        """Pass news on."""
+        self.tables.take(news, self.monitor)
+        if isinstance(news, Row):
+            if self.publisher is not None:
+                self.publisher.score(news.score.probability, news.score.by_node)
+            return
+        message = message_of(news, self.monitor)
+        self.tables.line(message)
+        if self.publisher is not None:
+            self.publisher.say(message)
+        if self.hook is not None:
+            self.hook.run(message)
+        if isinstance(news, Alarm):
+            self.alarms.append(news)
+
+    def close(self) -> Message:
+        """Write what is known in the end, and return it."""
+        end = closing(self.monitor)
+        self.tables.line(end)
+        self.tables.close(self.monitor)
+        if self.hook is not None:
+            self.hook.close()
+        return end
