@@ -149,7 +149,7 @@ class Event:
     label : str
         SzCORE event type, e.g. ``sz`` or ``sz_foc``.
     confidence : float
-        Highest smoothed probability of the event, 0 to 1; NaN when unknown.
+        Highest evidence of the event, a probability; NaN when unknown.
     channels : tuple of str
         Nodes involved, most involved first; empty when unknown, ``("all",)`` for everywhere.
     label_confidence : float
@@ -295,11 +295,13 @@ def check_threshold(threshold: object, where: str) -> None:
 class EventRule:
     """The rule that turns scores into events, see `restcli.detect.rule.to_events`; stored with the weights."""
 
-    threshold: float = 0.5  # an event must reach this smoothed probability
-    release: float = 0.35  # it lasts while the smoothed probability stays at or above this (hysteresis)
+    threshold: float = 0.5  # an event must reach this evidence, a probability
+    release: float = 0.35  # it lasts while the mean over `smooth` stays at or above this probability (hysteresis)
     min_duration: float = 3.0  # seconds; shorter events are dropped
     max_gap: float = 3.0  # seconds; events closer than this are joined
-    smooth: float = 3.0  # seconds; width of the centred moving average
+    smooth: float = 3.0  # seconds; width of the centred mean of log odds
+    long: float = 0.0  # seconds; width of a second, longer mean, for quiet seizures that last; 0 for none
+    lift: float = 0.0  # log odds added to the longer mean, which background does not raise as far as the shorter one
 
     def with_threshold(self, threshold: float) -> EventRule:
         """Return the rule with another threshold; the release follows at the same distance in log odds.
@@ -312,8 +314,22 @@ class EventRule:
         return replace(self, threshold=threshold, release=min(round(odds / (1 + odds), 9), threshold))
 
     def width(self, step: float) -> int:
-        """Return how many scores, `step` seconds apart, the moving average covers."""
+        """Return how many scores, `step` seconds apart, the shorter mean covers."""
         return max(1, round(self.smooth / step))
+
+    def long_width(self, step: float) -> int:
+        """Return how many scores the longer mean covers; 0 when there is none."""
+        return max(1, round(self.long / step)) if self.long else 0
+
+    @property
+    def look_ahead(self) -> float:
+        """Seconds of scores after a moment that can still raise its evidence."""
+        return max(self.smooth, self.long) / 2
+
+    @property
+    def means(self) -> str:
+        """The means in words."""
+        return f"mean over {self.smooth:g} s" + (f", or over {self.long:g} s with {self.lift:+g}" if self.long else "")
 
     def describe(self) -> str:
         """Return the rule in words.
@@ -323,5 +339,5 @@ class EventRule:
         """
         return (
             f"threshold {self.threshold:g}, release {self.release:g}, at least {self.min_duration:g} s, "
-            f"gaps up to {self.max_gap:g} s closed, mean over {self.smooth:g} s"
+            f"gaps up to {self.max_gap:g} s closed, {self.means}"
         )

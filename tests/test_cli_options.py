@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,35 @@ from test_cli import restcli
 from restcli.cli import annotate, batch, evaluate, info
 from restcli.detect.settings import Settings
 
+_DETECTION = {"step", "threshold", "sensitivity", "allow_missing", "channel_map", "device", "threads"}
 SETTINGS = {
-    "annotate": {"weights", "step", "threshold", "passes", "seed", "allow_missing", "channel_map", "device", "threads"},
-    "batch": {"weights", "step", "threshold", "passes", "seed", "allow_missing", "channel_map", "device", "threads"},
-    "evaluate": {"weights", "step", "threshold", "allow_missing", "channel_map", "device", "threads"},
+    "annotate": {
+        "weights",
+        "step",
+        "threshold",
+        "sensitivity",
+        "types",
+        "passes",
+        "seed",
+        "allow_missing",
+        "channel_map",
+        "device",
+        "threads",
+    },
+    "batch": {
+        "weights",
+        "step",
+        "threshold",
+        "sensitivity",
+        "types",
+        "passes",
+        "seed",
+        "allow_missing",
+        "channel_map",
+        "device",
+        "threads",
+    },
+    "evaluate": _DETECTION | {"weights"},
     "info": {"weights", "allow_missing", "channel_map"},
 }
 OUTPUTS = {"annotate": {"formats", "plot", "as_json"}, "batch": {"formats", "plot"}}
@@ -54,11 +80,12 @@ def test_every_setting_reaches_the_work(command: str, tmp_path: Path, monkeypatc
         "--allow-missing": 4,
         "--channel-map": tmp_path / "map.toml",
         "--device": "cpu",
+        "--sensitivity": "specific",
     }
-    wanted = Settings("rest-paper", 2, 0.25, 4, (("chan 1", "F3"),), "cpu", 7, 3)
+    wanted = Settings("rest-paper", 2, 0.25, 4, (("chan 1", "F3"),), "cpu", 7, 3, sensitivity="specific")
     if command == "evaluate":
         del given["--passes"], given["--seed"]
-        wanted = Settings("rest-paper", 2, 0.25, 4, (("chan 1", "F3"),), "cpu")
+        wanted = replace(wanted, passes=0, seed=0)
     seen: list[Settings] = []
     monkeypatch.setattr("restcli.cli.options.read_settings", _spy(seen))
     words = [word for pair in given.items() for word in pair]

@@ -83,10 +83,24 @@ def test_train_writes_weights_card_log_and_annotate_uses_them(dataset: Path, tmp
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "tiny-wide-0.checkpoint").touch()  # of another training
     done = restcli(
-        "train", "sim:0-5", "-o", tmp_path / "runs", "--steps", "2", "--folds", "2", "--name", "tiny", "--variant", "DS"
+        "train",
+        "sim:0-5",
+        "-o",
+        tmp_path / "runs",
+        "--steps",
+        "2",
+        "--folds",
+        "2",
+        "--name",
+        "tiny",
+        "--variant",
+        "DS",
+        "--ward",
+        "0",
     )
     assert done.returncode == 0, done.stderr
     assert "stopped" not in done.stderr
+    assert "WARNING: too little background for a threshold" in done.stderr
     weights = Path(done.stdout.strip())
     assert weights.name == "tiny.safetensors"
     assert {path.suffix for path in weights.parent.iterdir()} >= {".safetensors", ".md", ".csv", ".png"}
@@ -115,7 +129,7 @@ def stopped_training(monkeypatch: pytest.MonkeyPatch, out: Path, left: str, *opt
     monkeypatch.setattr("restcli.train.training.train", interrupted)
     out.mkdir()
     (out / left).touch()
-    done = restcli("train", "sim:0-5", "-o", out, "--members", "2", *options)
+    done = restcli("train", "sim:0-5", "-o", out, "--members", "2", "--ward", "0", *options)
     assert done.returncode == 130
     return done.stderr
 

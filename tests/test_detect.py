@@ -68,9 +68,9 @@ def test_what_the_file_lacks_is_not_scored(tmp_path: Path, detector: Detector) -
 
 
 def test_rescore_needs_no_signal(recording_path: Path, detector: Detector) -> None:
-    result = run(recording_path, detector, threshold=0.6)
+    result = run(recording_path, detector, threshold=0.6, types=True)
     again = restcli.rescore(result, threshold=0.01)
-    assert again == run(recording_path, detector, threshold=0.01).events
+    assert again == run(recording_path, detector, threshold=0.01, types=True).events
     assert restcli.rescore(result) == result.events
     assert restcli.rescore(result.scores, rule=result.rule).events == result.events.events
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from restcli.detect.rule import rescore, smooth_scores, to_events
+from restcli.detect.rule import evidence, rescore, smooth_scores, to_events
 from restcli.events import EventRule, Scores, Span
 
 RULE = EventRule(threshold=0.8, release=0.4, min_duration=3.0, max_gap=2.0, smooth=1.0)
@@ -85,8 +85,36 @@ def test_type_is_the_most_probable_weighted_by_probability() -> None:
 
 
 def test_smoothing_ignores_missing_and_never_fills_it() -> None:
-    smooth = smooth_scores(np.array([1.0, np.nan, 0.0]), 3)
-    np.testing.assert_array_equal(smooth, [1.0, np.nan, 0.0])
+    smooth = smooth_scores(np.array([0.9, np.nan, 0.1]), 3)
+    np.testing.assert_allclose(smooth, [0.9, np.nan, 0.1])
+
+
+TWO_SCALES = replace(RULE, smooth=3.0, long=11.0, lift=1.0)
+
+
+def test_a_quiet_seizure_that_lasts_is_found_by_the_longer_mean_and_limited_by_the_shorter() -> None:
+    quiet = [0.05] * 30 + [0.7] * 14 + [0.05] * 30
+    assert spans(quiet, replace(TWO_SCALES, long=0.0)) == []
+    ((onset, stop),) = spans(quiet, TWO_SCALES)
+    assert abs(onset - 30) <= 1 and abs(stop - 44) <= 1
+    assert spans([0.05] * 30 + [0.7] * 5 + [0.05] * 30, TWO_SCALES) == []  # too short to count on the longer scale
+    loud = [0.05] * 30 + [0.99] * 5 + [0.05] * 30
+    assert spans(loud, TWO_SCALES) == spans(loud, replace(TWO_SCALES, long=0.0)) != []
+
+
+def test_the_longer_mean_needs_half_of_its_scores() -> None:
+    nan = float("nan")
+    alone = [nan] * 20 + [0.7] * 5 + [nan] * 20
+    assert spans(alone, TWO_SCALES) == []
+    assert spans(alone, replace(TWO_SCALES, long=9.0)) != []
+
+
+def test_evidence_depends_on_no_score_further_away_than_the_rule_says() -> None:
+    probability = np.random.default_rng(0).random(60)
+    before = evidence(probability, TWO_SCALES, 1.0)
+    probability[40] = 0.999
+    changed = np.flatnonzero(abs(evidence(probability, TWO_SCALES, 1.0) - before) > 1e-9)
+    assert changed.min() >= 40 - TWO_SCALES.look_ahead and changed.max() <= 40 + TWO_SCALES.look_ahead
 
 
 def test_step_scales_durations() -> None:

@@ -242,7 +242,8 @@ def test_the_sidecar_describes_the_columns_and_what_confidence_is() -> None:
     assert list(COLUMNS) == list(SIMULATED_COLUMNS) == HEADER.split()
     probability = np.array([0.1, 0.7, 0.95, 0.7, 0.1])
     by_node = np.tile(probability[:, None], 2)
-    scores = Scores(np.arange(5) + 0.5, probability, by_node, ("T3", "T4"), 1.0, 1.0, 5.0)
+    scores = Scores(np.arange(5) + 0.5, probability, by_node, ("T3", "T4"), 1.0, 5.0)
     (event,) = to_events(scores, EventRule(0.5, 0.5, 1.0, 1.0, 3.0))
-    assert event.confidence == pytest.approx((0.7 + 0.95 + 0.7) / 3)
+    odds = (2 * np.log(0.7 / 0.3) + np.log(0.95 / 0.05)) / 3
+    assert event.confidence == pytest.approx(1 / (1 + np.exp(-odds)))
     assert COLUMNS["confidence"]["Description"] == "Highest seizure probability in the event after smoothing, 0 to 1"

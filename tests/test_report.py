@@ -39,7 +39,7 @@ ALL_FORMATS = ("csv_bi", "edf", "xml", "csv", "json")
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory, toy_weights: Path) -> Result:
     path = write_edf(tmp_path_factory.mktemp("edf") / "ward 7.edf", noise(19, 40, 200), 200)
-    found = Detector(load_weights(toy_weights), "cpu").annotate(open_recording(path), Settings(passes=4))
+    found = Detector(load_weights(toy_weights), "cpu").annotate(open_recording(path), Settings(passes=4, types=True))
     events = Events((Event(8.0, 6.0, "sz_foc", 0.8, ("FP1-F7", "F7-T3"), 0.7),), 40.0, found.recording.start)
     return replace(found, events=events)
 

@@ -16,10 +16,11 @@ from restcli.nn.config import RestConfig
 from restcli.nn.golden import golden_logits
 from restcli.nn.network import Network, memory_of
 from restcli.nn.weights import load_weights
+from restcli.train.assembly import reader_of
 from restcli.train.loop import build_network
 from restcli.train.settings import TrainSettings, adopt
 from restcli.train.store import SEIZURE
-from restcli.train.training import _reader, train
+from restcli.train.training import train
 from restcli.train.types import fit_types
 from restcli.train.validation import confusion_of_types
 
@@ -92,8 +93,8 @@ def test_types_are_fitted_on_the_joint_states_of_members() -> None:
     networks = [build_network(replace(TINY, config=config, seed=seed)).eval() for seed in range(2)]
     settings = replace(TINY, config=config, look_ahead=1)
     before = [network.fc.weight.detach().clone() for network in networks]
-    fit_types(networks, _reader(networks, settings), examples)
-    traces = _reader(networks, settings).traces(examples.stretches)
+    fit_types(networks, reader_of(networks, settings), examples)
+    traces = reader_of(networks, settings).traces(examples.stretches)
     table = confusion_of_types(traces, 4)
     assert table.sum() > 4
     assert np.trace(table) > 0.9 * table.sum()
@@ -135,6 +136,7 @@ def test_the_command_line_has_the_same_defaults() -> None:
         "device",
         "workers",
         "false_alarms_per_day",
+        "ward",
     ):
         assert told[name] == getattr(settings, name), name
     assert (told["variant"], told["hidden"], told["members"]) == (None, None, None)  # as the weights of --from
@@ -159,7 +161,7 @@ def test_fine_tuning_takes_nodes_features_and_seconds_from_the_weights(tmp_path:
     assert (settings.nodes, settings.features, settings.network) == (paper.nodes, paper.features, paper.config)
     assert settings.look_ahead == paper.look_ahead
     assert adopt(settings) == settings
-    result = train(["sim:"], tmp_path, replace(settings, recordings=12, seconds=30.0, steps=1, folds=2))
+    result = train(["sim:"], tmp_path, replace(settings, recordings=12, seconds=30.0, steps=1, folds=2, ward=0))
     assert result.weights.nodes == paper.nodes
 
 

@@ -16,13 +16,12 @@ from restcli.events import Event, EventRule, Events
 from restcli.nn.weights import Calibration
 from restcli.signal.features import log_features, rms_of_logs
 from restcli.signal.montage import electrode_graph
+from restcli.train.assembly import reader_of
 from restcli.train.loop import build_network
 from restcli.train.store import BACKGROUND, SEIZURE, UNKNOWN
 from restcli.train.traces import Trace
-from restcli.train.training import _reader
 from restcli.train.validation import (
     as_scores,
-    choose_rule,
     count_events,
     fit_calibration,
     measure_intervals,
@@ -49,20 +48,6 @@ def test_calibration_corrects_overconfidence() -> None:
     calibration = fit_calibration([trace])
     assert calibration.scale == pytest.approx(0.5, abs=0.08)
     assert calibration.bias == pytest.approx(-1, abs=0.15)
-
-
-def test_threshold_keeps_to_the_false_alarms_asked_for() -> None:
-    rng = np.random.default_rng(1)
-    labels = np.zeros(4000, dtype=int)
-    labels[2000:2030] = SEIZURE
-    logit = np.where(labels == SEIZURE, 4, -3 + rng.normal(0, 2, 4000))
-    trace = _trace(list(logit), list(labels))
-    found = probabilities([trace], Calibration())
-    loose, strict = (choose_rule([trace], found, per_day) for per_day in (2000.0, 1.0))
-    assert loose.threshold < strict.threshold
-    assert strict.release < strict.threshold
-    counts = count_events([trace], found, strict)
-    assert counts == Tally(1, 1, 0, 4000.0)
 
 
 def test_alarms_are_counted_as_evaluation_counts_them() -> None:
@@ -108,7 +93,7 @@ def test_intervals_are_measured_by_what_they_tell() -> None:
 
 def test_masked_passes_differ_from_each_other_and_repeat() -> None:
     stretches = made_examples(n=3).stretches
-    reader = _reader([build_network(TINY).eval()], TINY)
+    reader = reader_of([build_network(TINY).eval()], TINY)
     traces, again = (reader.traces(stretches, n_passes=3) for _ in range(2))
     for one, other in zip(traces, again, strict=True):
         assert one.passes is not None and other.passes is not None
@@ -126,7 +111,7 @@ def test_a_trace_says_what_the_definition_says() -> None:
     stretches[1].present[10:14, :12] = 0  # too few nodes
     stretches[2].present[:, 5] = 0
     network = build_network(TINY).eval()
-    traces = _reader([network], TINY).traces(stretches)
+    traces = reader_of([network], TINY).traces(stretches)
     adjacency = torch.from_numpy(electrode_graph(TINY.nodes).adjacency)
     for stretch, trace in zip(stretches, traces, strict=True):
         logs, here = stretch.spectra.astype(np.float32), stretch.present.astype(np.float32)

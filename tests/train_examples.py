@@ -22,6 +22,7 @@ TINY = TrainSettings(
     recordings=8,
     seconds=40.0,
     folds=2,
+    ward=0,
 )
 
 

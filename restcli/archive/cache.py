@@ -55,7 +55,7 @@ def own_sources_digest() -> str:
 def scoring_digest(weights: Weights, settings: Settings) -> str:
     """Digest everything that determines scores; not the device, which changes them by rounding only."""
     chosen = asdict(settings)
-    for left_out in ("weights", "threshold", "device", "threads"):
+    for left_out in ("weights", "threshold", "sensitivity", "device", "threads"):
         chosen.pop(left_out)
     text = json.dumps({"sources": own_sources_digest(), "weights": weights.sha256, **chosen}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

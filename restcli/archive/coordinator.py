@@ -116,10 +116,11 @@ def pack(weights: str) -> PackedWeights:
 
 def keys_of(request: Request, weights: PackedWeights) -> Keys:
     """Return what, beside its content, the result of a recording depends on."""
-    rendering = json.dumps([request.settings.threshold, sorted(set(request.formats)), request.plot])
+    settings = request.settings
+    rendering = json.dumps([settings.threshold, settings.sensitivity, sorted(set(request.formats)), request.plot])
     return Keys(
         weights.sha256,
-        scoring_digest(unpack(weights), request.settings),
+        scoring_digest(unpack(weights), settings),
         hashlib.sha256(rendering.encode()).hexdigest(),
     )
 

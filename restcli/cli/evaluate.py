@@ -66,7 +66,12 @@ def evaluate(
 def _print_evaluation(evaluation: Evaluation) -> None:
     """Print every measure with its rule, counts and interval, then patients and types; notes go to stderr."""
     print_table(*evaluation.measure_table())
-    for title, (head, body) in (("By patient", evaluation.patient_table()), ("By type", evaluation.type_table())):
+    for title, (head, body) in (
+        ("By patient", evaluation.patient_table()),
+        ("By type", evaluation.type_table()),
+        ("Operating curve", evaluation.curve_table()),
+        ("Operating points", evaluation.point_table()),
+    ):
         if body:
             print_table(head, body, title=title)
     for line in evaluation.notes:

@@ -77,7 +77,17 @@ def weights_facts(name: str) -> dict[str, Any]:
 def _without_long_lists(facts: dict[str, Any]) -> dict[str, Any]:
     short = {key: value for key, value in facts.items() if key not in ("provenance", "metrics")}
     data = facts["provenance"].get("data")
-    return short | {"trained_on": data, "measured": facts["metrics"].get("validation"), "more": "--json, and its card"}
+    short["points"] = [
+        f"{p.pop('name')}: threshold {p['threshold']:g}, {100 * p['sensitivity']:.0f} % of seizures, "
+        f"{p['false_alarms_per_day']:.3g} false alarms a day"
+        for p in facts["points"]
+    ]
+    return short | {
+        "trained_on": data,
+        "measured": facts["metrics"].get("validation"),
+        "points_rest_on": facts["metrics"].get("chosen_on"),
+        "more": "--json, and its card",
+    }
 
 
 def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:

@@ -24,7 +24,12 @@ _OWN = "the weights' own"
 Weights = Annotated[str, typer.Option("--weights", "-w", help="Name of shipped weights, or path of a weights file.")]
 Step = Annotated[int, typer.Option(min=1, help="Seconds between scores.")]
 _THRESHOLD_HELP = "Probability that an event must reach, above 0 and at most 1."
-Threshold = Annotated[float | None, typer.Option(help=_THRESHOLD_HELP, show_default=_OWN)]
+Threshold = Annotated[float | None, typer.Option(help=_THRESHOLD_HELP, show_default="that of --sensitivity")]
+Sensitivity = Annotated[
+    Literal["sensitive", "balanced", "specific"],
+    typer.Option(help="Operating point of the weights; restcli info WEIGHTS tells what to expect of each."),
+]
+Types = Annotated[bool, typer.Option("--types", help="Experimental: also read out the type of each seizure.")]
 Passes = Annotated[int, typer.Option(min=0, help="Masked passes for an interval around each probability; 0 for none.")]
 Seed = Annotated[int, typer.Option(help="Seed of the masked passes.")]
 AllowMissing = Annotated[int | None, typer.Option(min=0, help="Nodes that a recording may lack.", show_default=_OWN)]
@@ -55,6 +60,7 @@ class Detection:
 
     step: Step = 1
     threshold: Threshold = None
+    sensitivity: Sensitivity = "balanced"
     allow_missing: AllowMissing = None
     channel_map: ChannelMap = None
     device: Device = "auto"
@@ -66,6 +72,7 @@ class Annotation(Detection):
     """Options of the commands that annotate, which choose every field of `Settings`."""
 
     weights: Weights = DEFAULT_WEIGHTS
+    types: Types = False
     passes: Passes = 0
     seed: Seed = 0
 

@@ -179,6 +179,8 @@ class Detector:
         timeline, device = self._score(Scorer(self.engine, recording, montage, settings, clock, on_progress))
         with clock("events"):
             scores = to_scores(timeline, weights, needed=needed, step=settings.step)
+            if not settings.types:
+                scores = replace(scores, types=(), by_type=None)
             events = to_events(scores, rule, recording.clock)
         _check_length(scores, recording, at_least=rule.min_duration, needed=needed)
         return Result(

@@ -15,41 +15,69 @@ if TYPE_CHECKING:
     from restcli.detect.result import Result
 
 
-def smooth_scores(probability: FloatArray, width: int) -> NDArray[np.float64]:
-    """Average probabilities, (B,) or (B, N), over `width` scores around each, without missing ones, which stay missing.
+_MOST_ODDS = 8.0  # log odds that a single score counts for at most
 
-    >>> smooth_scores(np.array([0.0, 1.0, np.nan, 1.0]), 3).tolist()
-    [0.5, 0.5, nan, 1.0]
+
+def smooth_scores(probability: FloatArray, width: int) -> NDArray[np.float64]:
+    """Average log odds of probabilities, (B,) or (B, N), over `width` scores around each; missing ones stay missing.
+
+    >>> smooth_scores(np.array([0.2, 0.8, np.nan, 0.8]), 3).round(3).tolist()
+    [0.5, 0.5, nan, 0.8]
     """
-    # Sums run along the whole recording: rounding could leave a mean of ones a little above one.
-    return np.clip(running_mean(probability, width), 0.0, 1.0)
+    values = np.asarray(probability, dtype=float)
+    return values if width <= 1 else _probability(running_mean(log_odds(values), width))
+
+
+def evidence(probability: FloatArray, rule: EventRule, step: float) -> NDArray[np.float64]:
+    """Return what a rule compares with its threshold, (B,): the higher of the means of log odds on its two time scales.
+
+    The longer mean counts where at least half of its scores exist.
+    """
+    short = smooth_scores(probability, rule.width(step))
+    width = rule.long_width(step)
+    if not width:
+        return short
+    long = running_mean(log_odds(np.asarray(probability, dtype=float)), width, least=(width + 1) // 2)
+    return np.fmax(short, _probability(long + rule.lift))
+
+
+def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log odds, within what a single score counts for; NaN stays NaN."""
+    with np.errstate(divide="ignore"):
+        odds = np.log(probability) - np.log1p(-probability)
+    return np.asarray(np.clip(odds, -_MOST_ODDS, _MOST_ODDS))
+
+
+def _probability(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
 
 
 def to_events(scores: Scores, rule: EventRule, start: datetime | None = None) -> Events:
     """Turn scores into events; `start` is the clock time of the recording's start.
 
-    An event never spans a stretch that was not scored. Its confidence is the highest smoothed probability. Its channels
-    are the nodes whose mean probability reaches the release threshold, most involved first: ``all`` when more than two
-    thirds of the nodes do, the strongest node when none does.
+    An event never spans a stretch that was not scored. It begins and ends by the shorter mean of the rule; the longer
+    one can only make an event of what would stay below the threshold. Its confidence is the highest evidence. Its
+    channels are the nodes whose mean probability reaches the release threshold, most involved first: ``all`` when more
+    than two thirds of the nodes do, the strongest node when none does.
     """
-    probability = smooth_scores(scores.probability, rule.width(scores.step))
+    highest = evidence(scores.probability, rule, scores.step)
+    short = smooth_scores(scores.probability, rule.width(scores.step))
     events = []
-    for first, last in _close_gaps(_hysteresis(probability, rule), scores, rule):
+    for first, last in _close_gaps(_hysteresis(short, highest, rule), scores, rule):
         onset, stop = scores.cover(first)[0], scores.cover(last)[1]
         if stop - onset < rule.min_duration - 1e-6:
             continue
         part = slice(first, last + 1)
-        confidence = float(np.nanmax(probability[part]))
+        confidence = float(np.nanmax(highest[part]))
         label, certainty = _event_type(scores, part)
         events.append(Event(onset, stop - onset, label, confidence, _involved(scores, part, rule), certainty))
     return Events(tuple(events), scores.duration, start, scores.unscored)
 
 
-def _hysteresis(probability: NDArray[np.float64], rule: EventRule) -> list[tuple[int, int]]:
-    """Find runs at or above the release that reach the threshold, as indices of their first and last score."""
-    above = np.nan_to_num(probability, nan=-1.0) >= min(rule.release, rule.threshold)
-    runs = true_runs(above)
-    return [(first, stop - 1) for first, stop in runs if probability[first:stop].max() >= rule.threshold]
+def _hysteresis(short: NDArray[np.float64], highest: NDArray[np.float64], rule: EventRule) -> list[tuple[int, int]]:
+    """Find runs at or above the release whose evidence reaches the threshold: index of their first and last score."""
+    above = np.nan_to_num(short, nan=-1.0) >= min(rule.release, rule.threshold)
+    return [(first, stop - 1) for first, stop in true_runs(above) if highest[first:stop].max() >= rule.threshold]
 
 
 def _close_gaps(runs: list[tuple[int, int]], scores: Scores, rule: EventRule) -> list[tuple[int, int]]:

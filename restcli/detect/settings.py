@@ -13,7 +13,7 @@ from typing import Any
 from restcli.errors import RecordingError, UsageError
 from restcli.events import EventRule, check_threshold
 from restcli.io.recording import Channel, Recording
-from restcli.nn.weights import DEFAULT_NAME, Weights
+from restcli.nn.weights import BALANCED, DEFAULT_NAME, SENSITIVITIES, Weights
 from restcli.signal.contacts import contact_families, families_in_words, other_kind
 from restcli.signal.montage import Montage, derive, parse_label, parse_labels
 
@@ -29,7 +29,7 @@ class Settings:
     step : int
         Seconds between scores.
     threshold : float or None
-        Probability that an event must reach; None takes the weights' own.
+        Probability that an event must reach; None takes that of `sensitivity`.
     allow_missing : int or None
         How many of the weights' nodes may be missing; None takes the weights' own limit.
     channel_map : tuple of (str, str)
@@ -42,6 +42,10 @@ class Settings:
         Seed of the masks of those passes.
     threads : int
         Threads to compute on; 0 takes one for each processor, four at most.
+    sensitivity : str
+        Operating point of the weights: ``sensitive``, ``balanced`` or ``specific``; ignored when a threshold is given.
+    types : bool
+        Read out the type of each seizure. Experimental: on real recordings it has not been better than chance.
 
     Raises
     ------
@@ -58,6 +62,8 @@ class Settings:
     passes: int = 0
     seed: int = 0
     threads: int = 0
+    sensitivity: str = BALANCED
+    types: bool = False
 
     def __post_init__(self) -> None:
         missing = self.allow_missing
@@ -65,6 +71,8 @@ class Settings:
             raise UsageError("--step", f"{self.step!r} s", "a whole number of seconds, 1 or more")
         if self.threshold is not None:
             check_threshold(self.threshold, "--threshold")
+        if self.sensitivity not in SENSITIVITIES:
+            raise UsageError("--sensitivity", repr(self.sensitivity), f"one of {', '.join(SENSITIVITIES)}")
         if not _is_whole(self.passes) or self.passes < 0 or self.passes == 1:
             raise UsageError("--passes", f"{self.passes!r}", "0, or at least 2 passes")
         if missing is not None and not (_is_whole(missing) and missing >= 0):
@@ -100,8 +108,20 @@ def needed_nodes(weights: Weights, settings: Settings) -> int:
 
 
 def rule_in_force(weights: Weights, settings: Settings) -> EventRule:
-    """Return the weights' rule, with the user's threshold when one is given."""
-    return weights.rule if settings.threshold is None else weights.rule.with_threshold(settings.threshold)
+    """Return the weights' rule at the user's threshold, or at the operating point asked for."""
+    if settings.threshold is not None:
+        return weights.rule.with_threshold(settings.threshold)
+    if settings.sensitivity == BALANCED:
+        return weights.rule
+    for point in weights.points:
+        if point.name == settings.sensitivity:
+            return weights.rule.with_threshold(point.threshold)
+    raise UsageError(
+        "--sensitivity",
+        f"weights {weights.name} have no operating point {settings.sensitivity!r}",
+        "weights with operating points",
+        "Choose a probability with --threshold",
+    )
 
 
 def usable_labels(recording: Recording, highest: float = 0.0) -> list[str]:

@@ -56,7 +56,7 @@ def operating_curve(cases: Sequence[Case], rule: EventRule, *, baseline: str = "
     values = [case.values(baseline) for case in used]
     if baseline:
         values = _ranks(values)
-        rule = replace(rule, smooth=0.0)
+        rule = replace(rule, smooth=0.0, long=0.0)
     scores = [_without_nodes(case, value) for case, value in zip(used, values, strict=True)]
     thresholds = _thresholds(np.concatenate(values))
     names = sorted({case.patient for case in used})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,16 @@ import numpy as np
 from restcli.detect.alarms import alarm_times
 from restcli.detect.detector import Detector
 from restcli.detect.result import Result
+from restcli.detect.rule import to_events
 from restcli.detect.settings import Settings, rule_in_force
 from restcli.errors import RestError
 from restcli.evaluation.cases import evaluate_cases
-from restcli.evaluation.report import Evaluation
-from restcli.evaluation.scoring import Case, Float
-from restcli.io.registry import open_recording
+from restcli.evaluation.report import Evaluation, PointResult
+from restcli.evaluation.scoring import Case, Float, score_events, total
+from restcli.io.registry import open_recording, recording_hash
 from restcli.marks.layouts import Item, find_items, passed_over
 from restcli.nn.baselines import AMPLITUDE, BAND_POWER, amplitude_baseline, band_powers
-from restcli.nn.weights import load_weights
+from restcli.nn.weights import FINGERPRINT, OperatingPoint, Weights, load_weights
 
 Progress = Callable[[float, float], None]
 
@@ -43,9 +45,30 @@ def evaluate_dataset(
     if not cases:
         raise RestError(str(data), f"no recording could be scored ({failed[0]})")
     weights = detector.weights
-    notes = [*(f"not scored, counted nowhere: {text}" for text in failed), *passed_over(data)]
+    failures = (f"not scored, counted nowhere: {text}" for text in failed)
+    notes = [*_learnt_from(items, weights), *failures, *passed_over(data)]
     model = f"{weights.name} ({weights.sha256[:8]})"
-    return evaluate_cases(cases, rule=rule_in_force(weights, settings), model=model, seed=seed, notes=notes)
+    found = evaluate_cases(cases, rule=rule_in_force(weights, settings), model=model, seed=seed, notes=notes)
+    return replace(found, points=tuple(_at(point, cases, weights) for point in weights.points))
+
+
+def _learnt_from(items: Sequence[Item], weights: Weights) -> list[str]:
+    """Warn of recordings that the weights were trained or validated on, known by their content."""
+    known = set(weights.provenance.get("recordings", ()))
+    n_known = sum(recording_hash(item.recording_path)[:FINGERPRINT] in known for item in items) if known else 0
+    if not n_known:
+        return []
+    return [
+        f"WARNING: {n_known} of {len(items)} recordings were used to train or validate these weights: "
+        "the numbers say little about others"
+    ]
+
+
+def _at(point: OperatingPoint, cases: Sequence[Case], weights: Weights) -> PointResult:
+    """Count events at an operating point."""
+    rule = weights.rule.with_threshold(point.threshold)
+    tally = total(score_events(case.expert, to_events(case.scores, rule)) for case in cases if case.scores is not None)
+    return PointResult(point.name, point.threshold, tally, point.sensitivity, point.false_alarms_per_day)
 
 
 def _case(item: Item, detector: Detector, settings: Settings) -> Case:

@@ -44,6 +44,17 @@ class PatientResult:
     baselines: Mapping[str, float] = field(default_factory=dict)  # AUROC of each baseline
 
 
+@dataclass(frozen=True)
+class PointResult:
+    """What an operating point of the weights gives here, beside what they expect of it."""
+
+    name: str
+    threshold: float
+    event: Tally  # by SzCORE's event rule
+    expected_sensitivity: float
+    expected_false_per_day: float
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Everything that an evaluation found; every number names its rule."""
@@ -58,6 +69,7 @@ class Evaluation:
     model: str = ""  # what made the detections
     rule: EventRule | None = None  # how scores became events
     notes: tuple[str, ...] = ()  # what a reader must know
+    points: tuple[PointResult, ...] = ()  # operating points of the weights
 
     @property
     def scored(self) -> float:
@@ -97,6 +109,7 @@ class Evaluation:
             "patients": patients,
             "types": {name: {"expert": n, "found": k} for name, (n, k) in self.types.items()},
             "delays": self.delays[np.isfinite(self.delays)],
+            "points": [vars(point) | {"event": point.event.to_dict()} for point in self.points],
             "curves": {of: {name: getattr(curve, name) for name in curve_columns} for of, curve in self.curves.items()},
             "reliability": None if bins is None else vars(bins) | {"calibration_error": bins.calibration_error},
             "notes": self.notes,
@@ -127,6 +140,33 @@ class Evaluation:
         rows: list[tuple[str, ...]] = [(name, str(n), str(k), _number(k / n)) for name, (n, k) in self.types.items()]
         return ("type", "marked", "found", "sensitivity"), rows
 
+    def point_table(self) -> Table:
+        """Return what each operating point gives and what was expected of it."""
+        head = ("sensitivity", "threshold", "found", "expected", "false a day", "expected a day")
+        rows: list[tuple[str, ...]] = [
+            (
+                point.name,
+                _number(point.threshold),
+                f"{_number(point.event.sensitivity)} ({point.event.found} of {point.event.expert})",
+                _number(point.expected_sensitivity),
+                _number(point.event.false_per_day),
+                _number(point.expected_false_per_day),
+            )
+            for point in self.points
+        ]
+        return head, rows
+
+    def curve_table(self) -> Table:
+        """Return the operating curve of the scores: one row for each rate of false alarms, at its best sensitivity."""
+        best: dict[float, tuple[float, float]] = {}  # by false alarms a day: sensitivity and threshold
+        curve = self.curves.get("scores", OperatingCurve(*[np.zeros(0)] * 3))
+        for threshold, found, false in zip(curve.threshold, curve.sensitivity, curve.false_per_day, strict=True):
+            best[false] = max(best.get(false, (-1.0, 0.0)), (found, threshold))
+        rows: list[tuple[str, ...]] = [
+            (_number(threshold), _number(found), _number(false)) for false, (found, threshold) in sorted(best.items())
+        ]
+        return ("threshold", "found", "false a day"), rows
+
     def to_markdown(self) -> str:
         """Return tables for a report or a card."""
         scored = "" if math.isnan(self.scored) else f", {100 * self.scored:.1f} % of it scored"
@@ -137,6 +177,11 @@ class Evaluation:
             head += f" Events: {self.rule.describe()}."
         parts = ["# Evaluation", head, markdown_table(*self.measure_table())]
         parts += ["## By patient", markdown_table(*self.patient_table())]
+        for title, (columns, body) in (
+            ("Operating points", self.point_table()),
+            ("Operating curve", self.curve_table()),
+        ):
+            parts += [f"## {title}", markdown_table(columns, body)] if body else []
         if self.types:
             parts += ["## By type of seizure", markdown_table(*self.type_table())]
         used = dict.fromkeys(key for measure in self.measures for key in measure.rule.split("+"))

@@ -24,7 +24,7 @@ _LARGEST_HEADER = 1 << 19
 _MOST_NODES = 64
 _N_GOLDEN = 8
 _SECONDS = 100  # for which a bound on the logit is followed
-_TYPE = re.compile(r"sz(_[a-z]{1,12}){0,4}")
+_TYPE = re.compile(r"sz(_[a-zA-Z0-9]{1,12}){0,4}")
 
 # Numbers without an entry must be finite and below 1e4.
 _BOUNDS = {
@@ -36,6 +36,8 @@ _BOUNDS = {
     "rule.min_duration": (0, 600),
     "rule.max_gap": (0, 600),
     "rule.smooth": (0, 600),
+    "rule.long": (0, 600),
+    "rule.lift": (-20, 20),
     "calibration.scale": (1e-6, 1e4),
     "config.n_types": (0, 32),
 }
@@ -83,6 +85,10 @@ def check_weights(weights: Weights) -> None:
                 _check_range(f"{part}.{key}", value)
     if weights.rule.release > weights.rule.threshold:
         raise ValueError("rule.release lies above rule.threshold")
+    for point in weights.points:
+        _check_range("rule.threshold", point.threshold)
+    if len({point.name for point in weights.points}) != len(weights.points):
+        raise ValueError("two operating points have one name")
     _check_graph(weights)
     _check_inputs(weights)
     _check_numbers("golden", weights.golden, _N_GOLDEN)

@@ -42,6 +42,23 @@ class Calibration:
     bias: float = 0.0
 
 
+FINGERPRINT = 10  # digits of a recording's SHA-256 that weights keep of what they were trained on
+
+BALANCED = "balanced"
+SENSITIVITIES = ("sensitive", BALANCED, "specific")
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold, and what to expect of it on the data named in the weights' metrics."""
+
+    name: str  # one of `SENSITIVITIES`
+    threshold: float
+    sensitivity: float  # share of seizures found; NaN where there were none
+    false_alarms_per_day: float
+    asked: float  # false alarms a day at most, for which the threshold was chosen
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """A trained network with everything needed to use it as it was trained."""
@@ -54,7 +71,8 @@ class Weights:
     memory: int = 120  # seconds after which the state no longer shows what came before
     look_ahead: int = 3  # the readout after second t judges second t - look_ahead
     min_nodes: int = 8  # a second with fewer good nodes is not scored
-    rule: EventRule = field(default_factory=EventRule)
+    rule: EventRule = field(default_factory=EventRule)  # at the balanced operating point
+    points: tuple[OperatingPoint, ...] = ()  # most sensitive first; empty when no threshold was chosen on background
     calibration: Calibration = field(default_factory=Calibration)
     types: tuple[str, ...] = ()  # SzCORE event types of the second readout
     provenance: Mapping[str, Any] = field(default_factory=dict)  # data, seed, split, steps, versions
@@ -180,6 +198,7 @@ def _from_metadata(path: Path, meta: dict[str, Any], tensors: Tensors, sha256: s
             look_ahead=_integer(meta["look_ahead"], "look_ahead"),
             min_nodes=_integer(meta["min_nodes"], "min_nodes"),
             rule=read_fields(EventRule, meta["rule"], "rule"),
+            points=tuple(read_fields(OperatingPoint, point, "points") for point in meta["points"]),
             calibration=read_fields(Calibration, meta["calibration"], "calibration"),
             types=tuple(meta["types"]),
             provenance=dict(meta["provenance"]),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.detect.rule import smooth_scores, to_events
+from restcli.detect.rule import evidence, to_events
 from restcli.errors import UsageError
 from restcli.evaluation.measures import binomial_interval, fit_logistic, poisson_interval
 from restcli.evaluation.scoring import RULES, Tally, score_events
@@ -124,7 +124,7 @@ def recalibrate(
     own = weights.calibration
     calibration = replace(own, scale=own.scale * line.scale, bias=own.bias * line.scale + line.bias)
     provenance = {**weights.provenance, "recalibration": facts | {"from": weights.name, "from_sha256": weights.sha256}}
-    new = replace(weights, name=name, rule=rule, calibration=calibration, provenance=provenance)
+    new = replace(weights, name=name, rule=rule, points=(), calibration=calibration, provenance=provenance)
     path = make_folder(out) / f"{name}.safetensors"
     new = replace(new, sha256=save_weights(new, path))
     card = write_atomically(path.with_suffix(".md"), _card(new, weights, facts, notes))
@@ -192,8 +192,7 @@ def _levels(judged: Sequence[Judged], line: Line, base: EventRule) -> NDArray[np
     """Return thresholds to try, ascending: none below that of a run whose missed events nobody looked for."""
     blind = [each.result.rule.threshold for each in judged if not each.read_whole]
     lowest = float(line(max(blind))) if blind else 0.02
-    smooth = [smooth_scores(line(each.scores.probability), base.width(each.scores.step)) for each in judged]
-    known = np.concatenate(smooth)
+    known = np.concatenate([evidence(line(each.scores.probability), base, each.scores.step) for each in judged])
     known = known[np.isfinite(known) & (known > lowest)]
     grid = np.quantile(known, 1 - np.geomspace(0.5, 1 / max(2, known.size), _POINTS)) if known.size else np.zeros(0)
     return np.unique(np.clip([lowest, *grid], lowest, 0.999))

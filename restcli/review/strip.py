@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.detect.result import Trend
-from restcli.detect.rule import smooth_scores
+from restcli.detect.rule import evidence
 from restcli.events import FloatArray
 from restcli.io.recording import Recording
 from restcli.review.stored import StoredResult
@@ -64,7 +64,7 @@ def strip_of(result: StoredResult, trend: Trend, *, blind: bool) -> dict[str, An
     edges = np.linspace(0.0, max(result.duration, 1e-3), n_points + 1)
     probability = None
     if not blind:
-        smooth = smooth_scores(result.scores.probability, result.rule.width(result.scores.step))
+        smooth = evidence(result.scores.probability, result.rule, result.scores.step)
         probability = _rounded(_highest(result.scores.time, smooth, edges), 4)
     rows = max(1, min(_MOST_POINTS, len(trend.time)))
     power = _means(trend.time, trend.spectrum[:, 1 : _BINS + 1], np.linspace(0.0, edges[-1], rows + 1))

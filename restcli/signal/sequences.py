@@ -18,10 +18,10 @@ def true_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def running_mean(values: NDArray[np.floating], width: int) -> NDArray[np.float64]:
+def running_mean(values: NDArray[np.floating], width: int, *, least: int = 1) -> NDArray[np.float64]:
     """Average (T,) or (T, N) over a centred window of `width` values, leaving out NaN; what is NaN stays NaN.
 
-    An even window reaches one value farther back than ahead.
+    A window with fewer than `least` values gives NaN. An even one reaches one value farther back than ahead.
 
     >>> running_mean(np.array([0.0, 4.0, np.nan, 2.0]), 3).tolist()
     [2.0, 2.0, nan, 2.0]
@@ -32,7 +32,8 @@ def running_mean(values: NDArray[np.floating], width: int) -> NDArray[np.float64
         return np.where(finite, values, np.nan)
     behind, ahead = width // 2, width - width // 2
     total, count = (_sums(part, behind, ahead) for part in (np.where(finite, values, 0.0), finite))
-    return np.where(finite, (total[width:] - total[:-width]) / np.maximum(count[width:] - count[:-width], 1), np.nan)
+    known = count[width:] - count[:-width]
+    return np.where(finite & (known >= least), (total[width:] - total[:-width]) / np.maximum(known, 1), np.nan)
 
 
 def _sums(values: NDArray[Any], behind: int, ahead: int) -> NDArray[Any]:

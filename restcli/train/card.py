@@ -22,6 +22,7 @@ def card_text(weights: Weights) -> str:
     provenance, metrics = weights.provenance, weights.metrics
     parts = [
         f"# {weights.name}",
+        "\n".join(f"**Warning: {line}.**" for line in metrics["warnings"]),
         _what(weights),
         "## Data and split",
         _data(provenance),
@@ -32,6 +33,7 @@ def card_text(weights: Weights) -> str:
         _uncertainty(metrics["intervals"]) if "intervals" in metrics else "",
         "## How it is used",
         _use(weights),
+        _points(weights),
         "## Limits",
         "\n".join(f"- {line}" for line in _LIMITS),
         "## Settings",
@@ -64,8 +66,8 @@ def _data(provenance: Mapping[str, Any]) -> str:
     return (
         f"Split by {settings['split']}: fold {settings['fold']} of {settings['folds']} validates; patients never stand "
         f"on both sides. Seed {settings['seed']}.\n\n{markdown_table(head, rows)}\n\n"
-        "Parameters, scale, bias and threshold come from these data alone; the number of false alarms asked for is a "
-        "setting."
+        "Parameters, scale and bias come from these data alone, thresholds from what is named with them below; the "
+        "event rule and the number of false alarms asked for are settings."
     )
 
 
@@ -101,13 +103,29 @@ def _uncertainty(found: Mapping[str, float]) -> str:
 
 def _use(weights: Weights) -> str:
     calibration = weights.calibration
-    asked = weights.provenance["false_alarms_per_day_asked"]
-    chosen = f"the lowest with at most {asked} false alarms a day on validation"
-    if weights.metrics["validation"]["false_alarms_per_day"] > asked:
-        chosen = f"the strictest one tried: none keeps to the {asked} false alarms a day asked for (see above)"
     return (
         f"The state is carried through a recording and forgets within {weights.memory} s; a score judges the second "
         f"{weights.look_ahead} s before the newest one it has seen. A second needs {weights.min_nodes} good nodes. "
         f"Probability: logistic of {calibration.scale:.3f} x logit {calibration.bias:+.3f}. Event: "
-        f"{weights.rule.describe()}. The threshold is {chosen}."
+        f"{weights.rule.describe()}."
     )
+
+
+def _points(weights: Weights) -> str:
+    """Table the operating points and say what they rest on."""
+    samples = "; ".join(
+        f"{row['sample']}, {row['hours']:.1f} h with {row['seizures']} seizures" for row in weights.metrics["chosen_on"]
+    )
+    if not weights.points:
+        return "There are no operating points: no background was at hand to choose thresholds on."
+    head = ["`--sensitivity`", "threshold", "seizures found", "false alarms a day", "asked for, at most"]
+    rows = [
+        [point.name, point.threshold, point.sensitivity, point.false_alarms_per_day, point.asked]
+        for point in weights.points
+    ]
+    rests = (
+        f"Operating points, chosen on: {samples}. Each threshold is the lowest that keeps to the false alarms asked "
+        "for on every sample long enough to tell; what to expect of it is what the first sample gave. Simulated "
+        "seizures and wards are not real ones: see the evaluation on recordings."
+    )
+    return f"{rests}\n\n{markdown_table(head, rows)}"

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,7 +34,12 @@ from restcli.train.store import (
     type_label,
 )
 
+if TYPE_CHECKING:
+    from restcli.simulate.draw import Simulated
+
 SIMULATED = "sim:"
+_WARD_SECONDS, _WARD_SEIZURES = 1200.0, 96.0  # length, and seizures a day: more than on a ward, to count enough of them
+_WARD_SEED = 10_000_000  # far from the seeds that networks learn from
 MIN_NODES = 8  # a real recording with fewer is an error; a simulated one gives no example
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -48,6 +54,15 @@ def find_tasks(data: Sequence[str], settings: TrainSettings) -> tuple[Task, ...]
     if not tasks:
         raise UsageError("DATA", "no recordings", "'sim:' or folders of recordings with expert marks")
     return tuple(tasks)
+
+
+def ward_tasks(settings: TrainSettings) -> tuple[Task, ...]:
+    """List the recordings that thresholds are chosen on, simulated as on a ward."""
+    key, seeds = ("ward", _simulator_version(), _WARD_SECONDS, _WARD_SEIZURES), range(settings.ward)
+    return tuple(
+        Task(content_key(*key, seed), "ward", f"ward-{seed}", seed=_WARD_SEED + seed, seconds=_WARD_SECONDS, ward=True)
+        for seed in seeds
+    )
 
 
 def build_examples(
@@ -73,9 +88,12 @@ def _real_tasks(path: Path, settings: TrainSettings) -> list[Task]:
         montage_of(recording, settings.nodes)
         events = item.marks.read(recording)
         marks = repr([(e.onset, e.duration, e.label) for e in events] + [(s.start, s.stop) for s in events.unscored])
-        key = content_key("real", recording_hash(item.recording_path), marks)
+        content = recording_hash(item.recording_path)
+        key = content_key("real", content, marks)
         patient = f"{item.source}/{item.patient}"
-        tasks.append(Task(key, item.source, patient, item.split or "", path=item.recording_path, events=events))
+        tasks.append(
+            Task(key, item.source, patient, item.split or "", path=item.recording_path, content=content, events=events)
+        )
     return tasks
 
 
@@ -132,18 +150,38 @@ def compute_stretches(task: Task, *, nodes: tuple[str, ...]) -> list[Stretch]:
 
 
 def _simulated_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
-    from restcli.simulate.draw import draw
+    reading = None
+    found = []
+    for drawn in _drawn(task):
+        montage = derive(drawn.labels, nodes)
+        if len(montage.nodes) < MIN_NODES:
+            return []
+        reading = reading or _Stretches(montage, nodes)
+        data = drawn.data[list(montage.channels)]
+        seconds = data[:, : data.shape[1] // REFERENCE_RATE * REFERENCE_RATE].reshape(len(data), -1, REFERENCE_RATE)
+        labels = _second_labels(drawn.events, 0.0, seconds.shape[1])
+        still = np.zeros(seconds.shape[:2], dtype=np.float32)
+        found.append(reading.next(seconds, still, labels))
+    return [_joined(found)]
+
+
+def _drawn(task: Task) -> Iterator[Simulated]:
+    """Draw a recording by the training diet, or segment by segment as on a ward."""
+    from restcli.simulate.draw import SimulateOptions, draw, draw_long
+    from restcli.simulate.profiles import WARD
 
     assert task.seed is not None  # the caller looked
-    drawn = draw(task.seed, seconds=task.seconds)
-    montage = derive(drawn.labels, nodes)
-    if len(montage.nodes) < MIN_NODES:
-        return []
-    data = drawn.data[list(montage.channels)]
-    seconds = data[:, : data.shape[1] // REFERENCE_RATE * REFERENCE_RATE].reshape(len(data), -1, REFERENCE_RATE)
-    labels = _second_labels(drawn.events, 0.0, seconds.shape[1])
-    still = np.zeros(seconds.shape[:2], dtype=np.float32)
-    return [_Stretches(montage, nodes).next(seconds, still, labels)]
+    if task.ward:
+        options = SimulateOptions(profile=WARD)
+        yield from draw_long(task.seed, seconds=task.seconds, seizures_per_day=_WARD_SEIZURES, options=options)
+    else:
+        yield draw(task.seed, seconds=task.seconds)
+
+
+def _joined(parts: Sequence[Stretch]) -> Stretch:
+    """Join parts that follow each other."""
+    columns = ("spectra", "present", "relative", "labels")
+    return Stretch(*(np.concatenate([getattr(part, column) for part in parts]) for column in columns))
 
 
 def _recorded_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
@@ -163,11 +201,7 @@ def _recorded_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
         seconds = block.data.reshape(len(block.data), -1, sfreq)
         groups[-1].append(reading.next(seconds, block.saturated, labels))
         end = block.start + len(labels)
-    parts = [
-        zip(*((part.spectra, part.present, part.relative, part.labels) for part in group), strict=True)
-        for group in groups
-    ]
-    return [Stretch(*map(np.concatenate, arrays)) for arrays in parts]
+    return [_joined(group) for group in groups]
 
 
 class _Stretches:

@@ -41,7 +41,9 @@ class Task:
     split: str = ""  # train, dev or eval where a data set says so
     seed: int | None = None  # of a simulated recording
     seconds: float = 0.0  # length of a simulated recording
+    ward: bool = False  # simulated as on a ward instead of by the training diet
     path: Path | None = None  # of a real recording
+    content: str = ""  # SHA-256 of a real recording
     events: Events | None = None  # expert marks of a real recording
 
 
@@ -164,7 +166,7 @@ class Store:
     def examples(self, tasks: Sequence[Task]) -> Examples:
         """Return the examples of these tasks, all of which are in the store."""
         items = [Example(task, stretch) for task in tasks for stretch in _read(self.path(task))]
-        if not items:
+        if tasks and not items:
             raise UsageError("DATA", "no recording gives enough nodes", "recordings of the 10-20 system")
         return Examples(tuple(items))
 

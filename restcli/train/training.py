@@ -9,39 +9,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from restcli.errors import OutputError, UsageError
 from restcli.files import make_folder, write_atomically
-from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.golden import golden_logits
-from restcli.nn.network import Network, memory_of
 from restcli.nn.rest import Rest
-from restcli.nn.weights import Weights, save_weights
+from restcli.nn.weights import FINGERPRINT, Weights, load_weights, save_weights
+from restcli.train.assembly import finish, reader_of
 from restcli.train.card import card_text
 from restcli.train.loop import Row, build_network, checkpoint_path, fit, one_thread
 from restcli.train.settings import TrainSettings, adopt
-from restcli.train.sources import Progress, build_examples, find_tasks
+from restcli.train.sources import Progress, build_examples, find_tasks, ward_tasks
 from restcli.train.split import check_split, split_examples
-from restcli.train.store import TYPES, Examples
-from restcli.train.traces import Reader
+from restcli.train.store import Examples, Task
 from restcli.train.types import fit_types
-from restcli.train.validation import (
-    choose_rule,
-    confusion_of_types,
-    fit_baseline,
-    fit_calibration,
-    measure,
-    measure_intervals,
-    probabilities,
-    reliability,
-)
-
-_PASSES = 20  # masked passes that intervals are measured with
+from restcli.train.validation import fit_baseline
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +40,11 @@ class TrainResult:
     curves: Path
     rows: tuple[Row, ...]  # the log
     seconds: float  # wall time of the training loop
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against using these weights."""
+        return tuple(self.weights.metrics["warnings"])
 
 
 def train(
@@ -70,22 +60,23 @@ def train(
     tasks = find_tasks(data, settings)
     sides = check_split(tasks, settings)
     examples = build_examples(tasks, settings, settings.cache or out / "cache", on_progress=on_progress)
+    ward = build_examples(ward_tasks(settings), settings, settings.cache or out / "cache", on_progress=on_progress)
     train_side, validation = split_examples(examples, sides)
     baseline = fit_baseline(train_side)
     begin = time.perf_counter()
     networks, rows = _fit_members(train_side, validation, settings, out, on_progress=on_progress)
     if settings.network.n_types:
         with one_thread():
-            fit_types(networks, _reader(networks, settings), train_side)
+            fit_types(networks, reader_of(networks, settings), train_side)
     seconds = time.perf_counter() - begin
-    weights = finish(networks, validation, settings, baseline=baseline)
+    weights = finish(networks, validation, ward, settings, baseline=baseline)
     # No clock time and no path of this machine, so that bytes can be compared.
     provenance = {
         "data": describe_data(data),
         "training": train_side.summary(),
         "validation": validation.summary(),
         "settings": {key: value for key, value in settings.trained_by().items() if key != "member"},
-        "false_alarms_per_day_asked": settings.false_alarms_per_day,
+        "recordings": _recordings(tasks, settings),
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
@@ -101,6 +92,15 @@ def describe_data(data: Sequence[str]) -> list[str]:
     ['sim:0-99', 'data set 2']
     """
     return [item if item.startswith("sim:") else f"data set {k}" for k, item in enumerate(data, 1)]
+
+
+def _recordings(tasks: Sequence[Task], settings: TrainSettings) -> list[str]:
+    """Return the beginning of the SHA-256 of every real recording that these weights or those before them learnt from.
+
+    `restcli evaluate` knows them by it.
+    """
+    before = [] if settings.start_from is None else load_weights(settings.start_from).provenance.get("recordings", [])
+    return sorted({*before, *(task.content[:FINGERPRINT] for task in tasks if task.content)})
 
 
 def check_before(out: Path, settings: TrainSettings) -> None:
@@ -142,54 +142,6 @@ def _fit_members(
         networks.append(network)
         rows += [{"member": float(k), **row} for row in log]
     return networks, rows
-
-
-def _reader(networks: Sequence[Rest], settings: TrainSettings) -> Reader:
-    members = [{k: v.detach().cpu().numpy() for k, v in network.state_dict().items()} for network in networks]
-    network = Network.joined(members, settings.nodes, settings.network.inference_updates)
-    return Reader(network, settings.features, settings.network.fire_rate, settings.look_ahead)
-
-
-def finish(
-    networks: Sequence[Rest], validation: Examples, settings: TrainSettings, *, baseline: BandPowerBaseline
-) -> Weights:
-    """Calibrate trained members on validation, choose their rule and measure it there."""
-    reader = _reader(networks, settings)
-    intervals = settings.network.has_intervals
-    traces = reader.traces(validation.stretches, n_passes=_PASSES if intervals else 0)
-    calibration = fit_calibration(traces)
-    found = probabilities(traces, calibration)
-    rule = choose_rule(traces, found, settings.false_alarms_per_day)
-    metrics: dict[str, Any] = {
-        "validation": measure(traces, found, rule, baseline=baseline),
-        "reliability": reliability(traces, found),
-    }
-    if intervals:
-        metrics["intervals"] = measure_intervals(traces, found, calibration, rule)
-    types = TYPES[: settings.network.n_types]
-    if types:
-        metrics["types"] = {"names": list(types), "seizures": confusion_of_types(traces, len(types)).tolist()}
-    return Weights(
-        name=settings.name,
-        config=settings.network,
-        features=settings.features,
-        nodes=settings.nodes,
-        tensors=_stack(networks),
-        memory=memory_of(reader.network, settings.features),
-        look_ahead=settings.look_ahead,
-        min_nodes=reader.min_nodes,
-        rule=rule,
-        calibration=calibration,
-        types=types,
-        metrics=metrics,
-        baseline=baseline,
-    )
-
-
-def _stack(networks: Sequence[Rest]) -> dict[str, NDArray[np.float32]]:
-    """Return the parameters of one network, or those of several along a first axis."""
-    parts = [{k: v.detach().cpu().numpy().astype(np.float32) for k, v in n.state_dict().items()} for n in networks]
-    return parts[0] if len(parts) == 1 else {key: np.stack([part[key] for part in parts]) for key in parts[0]}
 
 
 def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSettings, seconds: float) -> TrainResult:

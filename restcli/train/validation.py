@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.detect.rule import smooth_scores, to_events
+from restcli.detect.rule import to_events
 from restcli.detect.timeline import INTERVAL, calibrate, spread_around
 from restcli.evaluation import measures
 from restcli.evaluation.scoring import Tally, score_events, total
@@ -19,9 +18,6 @@ from restcli.nn.weights import Calibration
 from restcli.signal.sequences import true_runs
 from restcli.train.store import SEIZURE, UNKNOWN, Examples, Float32Array
 from restcli.train.traces import Trace, stretch_bands
-
-# The release lies one unit of logit below the threshold.
-BASE_RULE = EventRule(threshold=0.5, release=float(1 / (1 + np.exp(1.0))))
 
 
 def fit_baseline(examples: Examples) -> BandPowerBaseline:
@@ -83,26 +79,8 @@ def as_scores(probability: Float32Array) -> Scores:
     )
 
 
-def choose_rule(
-    traces: Sequence[Trace], found: Sequence[Float32Array], per_day: float, base: EventRule = BASE_RULE
-) -> EventRule:
-    """Return the rule with the lowest threshold that gives at most `per_day` false alarms a day.
-
-    When none of those tried is strict enough it has the highest one.
-    """
-    peaks = np.concatenate([smooth_scores(p, base.width(1.0)) for p in found])
-    known = peaks[np.isfinite(peaks)]
-    grid = np.unique(np.clip(np.round(np.quantile(known, np.linspace(0.5, 0.9995, 60)), 4), 0.02, 0.999))
-    for threshold in grid:
-        rule = base.with_threshold(float(threshold))
-        rule = replace(rule, release=round(rule.release, 4))
-        if count_events(traces, found, rule).false_per_day <= per_day:
-            break
-    return rule
-
-
 def measure(
-    traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventRule, *, baseline: BandPowerBaseline
+    traces: Sequence[Trace], found: Sequence[Float32Array], counts: Tally, *, baseline: BandPowerBaseline
 ) -> dict[str, Any]:
     """Return AUROC of seconds beside that of both baselines, Brier score, and events with their counts."""
     score, labels = np.concatenate(found), np.concatenate([trace.labels for trace in traces])
@@ -110,7 +88,6 @@ def measure(
     bands = np.concatenate([baseline.predict(trace.bands) for trace in traces])
     known = np.isfinite(score) & (labels != UNKNOWN) & np.isfinite(amplitude) & np.isfinite(bands)
     target = labels[known] >= SEIZURE
-    counts = count_events(traces, found, rule)
     return {
         "seconds": int(known.sum()),
         "ictal_seconds": int(target.sum()),

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from restcli.detect.rule import smooth_scores
+from restcli.detect.rule import evidence
 from restcli.events import Event, EventRule, Events, Scores
 from restcli.output.plots import style
 from restcli.output.plots.columns import Columns, draw_steps, hatch_columns
@@ -128,10 +128,10 @@ def _frame_strip(axes: Axes, rule: EventRule) -> None:
 
 def _draw_strip(axes: Axes, scores: Scores, rule: EventRule, page: tuple[float, float]) -> None:
     """Draw the probability above the traces."""
-    width = rule.width(scores.step)
+    reach = rule.look_ahead + scores.step
     edges = np.linspace(*page, round(TRACE_WIDTH * style.DPI / 2) + 1)
-    near = slice(*np.searchsorted(scores.time, [page[0] - width * scores.step, page[1] + width * scores.step]))
-    high = Columns(edges, scores.time[near], scores.step).highest(smooth_scores(scores.probability[near], width))
+    near = slice(*np.searchsorted(scores.time, [page[0] - reach, page[1] + reach]))
+    high = Columns(edges, scores.time[near], scores.step).highest(evidence(scores.probability[near], rule, scores.step))
     inside = (edges[:-1] >= 0) & (edges[1:] <= scores.duration + scores.step)
     hatch_columns(axes, [~np.isfinite(high) & inside], edges)
     draw_steps(axes, high, edges, color=style.BLUE, zorder=4)

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from restcli.detect.rule import smooth_scores
+from restcli.detect.rule import evidence
 from restcli.events import Event
 from restcli.output.plots import style
 from restcli.output.plots.columns import hatch_columns
@@ -45,7 +45,7 @@ class Film:
         self.result, self.event, self.traces = result, event, traces
         self.start, self.stop = traces.limits
         scores = result.scores
-        self._smooth = smooth_scores(scores.probability, result.rule.width(scores.step))
+        self._smooth = evidence(scores.probability, result.rule, scores.step)
         self._lifted = self._rows()
         self.figure = Figure(figsize=_SIZE, dpi=_DPI, facecolor="white")
         Canvas(self.figure)

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from restcli.detect.rule import smooth_scores
+from restcli.detect.rule import evidence, smooth_scores
 from restcli.events import EventRule, Events, FloatArray, Scores
 from restcli.output.burden import burden_of
 from restcli.output.plots import style
@@ -100,8 +100,8 @@ def _repairs_in_a_line(repairs: Sequence[str], width: int) -> str:
 def _draw_probability(axes: Axes, scores: Scores, rule: EventRule, columns: Columns) -> None:
     width, edges = rule.width(scores.step), columns.edges
     column = float(edges[1])
-    high = columns.highest(smooth_scores(scores.probability, width))
-    shown = [f"{rule.smooth:g}-s mean"] if width > 1 else []
+    high = columns.highest(evidence(scores.probability, rule, scores.step))
+    shown = [rule.means] if width > 1 or rule.long else []
     shown += [f"highest in each {duration_in_words(column)}"] if column > scores.step else []
     if scores.interval is not None:
         band = columns.highest(smooth_scores(scores.interval, width))
