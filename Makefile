@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-slow weights evaluation bench fuzz lock clean
+.PHONY: demo test test-slow weights evaluation bench docs fuzz lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/restcli demo
@@ -29,6 +29,10 @@ WEIGHTS ?= models/rest-default.safetensors models/rest-paper.safetensors
 RECORDINGS ?= ../shared/eeg
 evaluation: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.evaluation $(WEIGHTS) --recordings $(RECORDINGS) --robustness --into models/EVALUATION.md
+
+docs: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --requirement docs/requirements.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from typer.main import get_command
 
 from restcli.cli.app import app
+from restcli.cli.settings_file import every_option
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,6 +74,24 @@ def test_the_units_are_accepted_by_systemd(tmp_path: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     ours = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "restcli" in line]
     assert not ours, ours
+
+
+def test_the_reference_names_every_command_and_option() -> None:
+    spec = spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+    assert spec is not None and spec.loader is not None
+    reference = module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    text = reference.on_page_markdown(page)
+    assert text.count("\n## restcli ") == len(every_option())
+    names = {name for options in every_option().values() for name in options}
+    assert not {name for name in names if f"`--{name}`" not in text}
+
+
+def test_every_page_has_a_place_on_the_site() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    placed = set(re.findall(r"[\w-]+\.md", settings))
+    assert placed == {path.name for path in (ROOT / "docs").glob("*.md")}
 
 
 def test_workflows_run_what_exists() -> None:
