@@ -91,6 +91,7 @@ def without_lines(first: int, stop: int) -> Callable[[Path], None]:
         (sql("UPDATE events SET onset = onset + 1"), "'a.edf' was changed (ledger)"),
         (sql("DELETE FROM events"), "'a.edf' was changed (ledger)"),
         (sql("UPDATE recordings SET error = 'other' WHERE state = 'quarantined'"), "'broken.edf' was changed (ledger)"),
+        (sql("UPDATE recordings SET acknowledged = 'x' WHERE state = 'quarantined'"), "'broken.edf' is acknowledged"),
         (sql("UPDATE recordings SET hash = 'x' WHERE state = 'done'"), "'a.edf' was changed (input)"),
         (sql("UPDATE recordings SET weights = 'x' WHERE state = 'done'"), "'a.edf' was changed (weights)"),
         (sql("UPDATE outputs SET hash = 'x' WHERE name = 'a_run.json'"), "'a.edf' was changed (result)"),
@@ -150,6 +151,14 @@ def test_applied_verdicts_enter_the_trail(out: Path) -> None:
     assert entry["report"] == "a_run_reviewed.json" and entry["reviewers"] == ["r1"]
     text("a_events_reviewed.tsv", "onset", "Onset")(out)
     assert verify(out).faults == ("a_events_reviewed.tsv: was changed",)
+
+
+def test_an_acknowledgement_enters_the_trail(out: Path) -> None:
+    answer = CliRunner().invoke(app, ["batch", "acknowledge", str(out), "broken.edf", "--reason", "cable broke"])
+    assert answer.exit_code == 0, answer.output
+    assert verify(out).faults == ()
+    entry = read_trail(out / TRAIL).entries[-1]
+    assert (entry["what"], entry["path"], entry["reason"]) == ("acknowledged", "broken.edf", "cable broke")
 
 
 def test_the_command_says_what_was_changed(out: Path) -> None:

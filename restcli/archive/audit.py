@@ -19,6 +19,7 @@ from restcli.errors import OutputError, UsageError
 from restcli.io.companions import open_regular
 
 PATTERN = "audit*.jsonl"
+ACKNOWLEDGED = "acknowledged"
 _OPERATOR = "RESTCLI_OPERATOR"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _LONGEST = 1 << 20  # bytes of a line

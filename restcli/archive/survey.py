@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from restcli import __version__
-from restcli.archive.ledger import DONE, QUARANTINED, STATES, Ledger, find_ledgers, is_complete
+from restcli.archive.audit import ACKNOWLEDGED, Trail, trail_name
+from restcli.archive.ledger import DONE, QUARANTINED, STATES, Ledger, find_ledgers, is_complete, now
 from restcli.errors import OutputError, UsageError
 
 
@@ -83,7 +84,10 @@ def acknowledge(out: str | Path, recording: str, reason: str) -> None:
             place = Path(recording)
             if place.is_absolute() and place.is_relative_to(archive):
                 place = place.relative_to(archive)
-            accepted |= ledger.acknowledge(place.as_posix(), reason.strip())
+            if ledger.acknowledge(place.as_posix(), reason.strip()):
+                entry = {"what": ACKNOWLEDGED, "path": place.as_posix(), "reason": reason.strip()}
+                Trail(path.with_name(trail_name(path.name))).append(now(), entry)
+                accepted = True
     if not accepted:
         what = "is not a recording that failed in this batch"
         raise UsageError(recording, what, "a path below the archive", "restcli batch status names failures")

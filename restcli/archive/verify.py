@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from restcli.archive.audit import PATTERN, Reading, facts_of, read_trail, trail_name
+from restcli.archive.audit import ACKNOWLEDGED, PATTERN, Reading, facts_of, read_trail, trail_name
 from restcli.archive.job import resolve_output
 from restcli.archive.ledger import DONE, QUARANTINED, Ledger, find_ledgers
 from restcli.archive.walk import is_inside, outputs_folder
@@ -58,6 +58,9 @@ def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
     """Compare what a ledger says of each recording with the last word of the trail on it."""
     name, outputs = ledger.path.name, ledger.all_outputs()
     last = {str(entry.get("path")): entry for entry in reading.entries if entry["what"] in (DONE, QUARANTINED)}
+    reasons = {
+        str(entry.get("path")): entry.get("reason") for entry in reading.entries if entry["what"] == ACKNOWLEDGED
+    }
     events: dict[str, list[dict[str, Any]]] = {}
     for event in ledger.events():
         events.setdefault(event["path"], []).append(event)
@@ -68,6 +71,9 @@ def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
         if entry is None:
             yield f"{name}: {row['path']!r} is {row['state']}, of which the trail says nothing"
             continue
+        accepted = row["acknowledged"]
+        if accepted is not None and accepted != reasons.get(row["path"]):
+            yield f"{name}: {row['path']!r} is acknowledged, and the trail says otherwise"
         report = f"{row['made_stem']}_run.json"
         said = facts_of(row, events.get(row["path"], ()), outputs.get(report) if row["state"] == DONE else None)
         if changed := [key for key, value in said.items() if entry.get(key) != value]:
