@@ -10,7 +10,9 @@ from test_cli import check_refused, restcli
 from test_ledger import KEYS, begin, do_all, found
 
 from restcli.archive.coordinator import Progress
+from restcli.archive.index import write_index
 from restcli.archive.ledger import STATES, Ledger
+from restcli.archive.tables import export_tables
 from restcli.cli import batch, common
 
 OLD = found("a.edf")
@@ -32,6 +34,11 @@ def test_an_acknowledged_failure_is_shown_and_does_not_make_exit_1(out: Path) ->
     status = restcli("batch", "status", out)
     assert status.returncode == 0
     assert "acknowledged ward/bad.edf: is bad (cable broke)" in status.stdout and "1 quarantined" in status.stdout
+    assert "is bad; acknowledged: cable broke" in write_index(out).read_text(encoding="utf-8")
+    tables = {
+        path.name: path.read_text(encoding="utf-8") for path in export_tables(out, out / "t") if path.suffix == ".csv"
+    }
+    assert "cable broke" in tables["recordings.csv"]
     facts = json.loads(restcli("batch", "status", out, "--json").stdout)
     assert facts["complete"] is True and facts["failures"] == [] and len(facts["acknowledged"]) == 1
 

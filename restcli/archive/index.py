@@ -98,7 +98,8 @@ def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
 def _recording_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
     if row["state"] != DONE:
         note = row["error"] or (f"same content as {row['same_as_path']}" if row["same_as_path"] else "")
-        return (row["path"], row["state"], "", "", "", "", "", "", note)
+        accepted = f"; acknowledged: {row['acknowledged']}" if row["acknowledged"] else ""
+        return (row["path"], row["state"], "", "", "", "", "", "", note + accepted)
     outputs = json.loads(row["outputs"])
     missing = [f"incomplete: {duration_in_words(row['missing'])} are missing"] if row["missing"] > 0 else []
     overview = next((name for name in outputs if Path(name).stem.endswith("_overview")), None)
