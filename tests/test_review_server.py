@@ -24,6 +24,8 @@ from edf_writer import noise, write_edf
 from review_files import EVENTS, write_result
 from typer.testing import CliRunner
 
+from restcli.archive.audit import read_trail
+from restcli.archive.ledger import Keys, Ledger
 from restcli.cli.app import app
 from restcli.cli.exits import Stopped
 from restcli.detect.detector import Detector
@@ -173,6 +175,16 @@ def test_the_browser_can_ask_for_tables_after_review(browser: Browser, folder: P
     verdict = {"hash": digest, "action": "accept", "event": "e1", "after": 0}
     assert browser("/api/recordings/0/verdicts", verdict).status == 200
     assert "night_events_reviewed.tsv" in browser("/api/apply", {"recording": "0"}).json["files"]
+    assert not list(folder.glob("audit*")), "a result outside of an archive has no trail"
+    with Ledger(folder / "ledger.sqlite", write=True) as opened:
+        opened.begin_run(str(folder / "archive"), Keys("w", "s", "r"), "{}")
+    try:
+        assert browser("/api/apply", {"recording": "0"}).status == 200
+        entry = read_trail(folder / "audit.jsonl").entries[0]
+        assert (entry["what"], entry["report"]) == ("verdicts", "night_run_reviewed.json")
+    finally:
+        for made in (*folder.glob("ledger*"), *folder.glob("audit*"), folder / "index.html"):
+            made.unlink(missing_ok=True)
     for wrong in ({"recording": "9"}, {"recording": ["0"]}, {}):
         assert browser("/api/apply", wrong).status == 404
     assert browser("/api/apply", {"recording": "0"}, X_Token="").status == 403

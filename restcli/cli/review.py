@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -108,6 +108,7 @@ def apply_(
     from restcli.review.apply import apply_verdicts
     from restcli.review.journal import journal_of
     from restcli.review.stored import read_result
+    from restcli.review.trail import enter_applied
 
     reports = _reports(path, out, annotate=False)
     judged = {name: report for name, report in reports.items() if journal_of(report).exists()}
@@ -124,33 +125,9 @@ def apply_(
             if len(judged) == 1 or isinstance(problem, UsageError):
                 raise problem from error
             note(f"restcli: {problem}")
-    for root in {root for report in judged.values() if (root := _archive_of(report)) is not None}:
-        _update_archive(root, [each for each in applied.values() if _archive_of(each.written.files[-1]) == root])
+    enter_applied(applied.values())
     _report_applied(applied, as_json=as_json)
     raise typer.Exit(DONE if len(applied) == len(judged) else SOME_FAILED)
-
-
-def _archive_of(report: Path) -> Path | None:
-    """Return the folder of the batch that made a result."""
-    from restcli.archive.walk import LEDGER_PATTERN
-
-    return next((folder for folder in report.resolve().parents if any(folder.glob(LEDGER_PATTERN))), None)
-
-
-def _update_archive(out: Path, applied: Sequence[Applied]) -> None:
-    """Enter the verdicts into the audit trail of an archive, and show them in its index page."""
-    from restcli.archive.audit import Trail, trail_name
-    from restcli.archive.index import write_index
-    from restcli.archive.ledger import now
-    from restcli.files import sha256_of
-
-    trail = Trail(out / trail_name())
-    for each in applied:
-        path, review = each.written.files[-1].resolve(), each.written.report["review"]
-        facts = {name: review[name] for name in ("reviewers", "of", "journal")}
-        report = path.relative_to(out).as_posix()
-        trail.append(now(), {"what": "verdicts", "report": report, "result": sha256_of(path), **facts})
-    trail.append(now(), {"what": "index", "index": sha256_of(write_index(out))})
 
 
 def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:

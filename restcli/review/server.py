@@ -25,6 +25,7 @@ from restcli.review.apply import apply_verdicts
 from restcli.review.desk import Case, Desk
 from restcli.review.journal import ConflictError
 from restcli.review.pages import PageRequest
+from restcli.review.trail import enter_applied
 
 _ADDRESS = "127.0.0.1"
 _LARGEST_BODY = 65_536
@@ -275,4 +276,5 @@ class _Apply(_Handler):
         name = self.content().get("recording")
         case = self.case(name if isinstance(name, str) else "")
         applied = await self.server.work(apply_verdicts, case.result)
+        await self.server.work(enter_applied, [applied])
         self.send({"files": [path.name for path in applied.written.files]})
