@@ -57,17 +57,18 @@ def main(path: str, plot: str) -> None:
     result = detector.annotate(recording, Settings(), clock=clock)
     wait_for_plots()
     with tempfile.TemporaryDirectory() as folder:
-        Bundle(Path(folder), "result", plot=plot).write(result, clock=clock)
+        written = Bundle(Path(folder), "result", plot=plot).write(result, clock=clock)
         cpu, peak = time.process_time(), _peak()
     found = {
         "stages": clock.seconds,
         "processor": clock.processor.seconds,
         "cpu": cpu,
         "peak_mb": peak / 1024,
-        "device": detector.engine.backend.device.type,
+        "device": detector.engine.device,
         "n_parameters": result.weights.n_parameters,
         "duration": recording.duration,
         "events": len(result.events),
+        "pictures": sum(path.suffix == f".{plot}" for path in written.files),
         "scored": result.scores.scored,
     }
     print(json.dumps(found))

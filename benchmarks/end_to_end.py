@@ -14,7 +14,6 @@ from typing import Any
 
 from benchmarks.recordings import make_recording
 from benchmarks.tables import Rows, Tables
-from restcli.output.plots.event import MOST_PAGES
 
 _STAGES = ("import", "open", "weights", "read", "spectra", "network", "events", "tables")
 
@@ -42,7 +41,7 @@ def measure(options: argparse.Namespace) -> Tables:
     pictures: Rows = [
         {
             "hours": length,
-            "pictures": 1 + min(round(one["events"]), MOST_PAGES),
+            "pictures": round(one["pictures"]),
             "stage pictures, s": one["stages"]["pictures"],
             "command to pictures, s": one["command"],
             "longer than without, s": one["command"] - found[length]["command"],

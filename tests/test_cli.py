@@ -82,7 +82,7 @@ def test_annotate_writes_outputs_and_prints_a_table(edf: Path, toy_weights: Path
         "night_burden.tsv",
         "night_scores.csv",
         "night_overview.png",
-        "night_event01.png",
+        *(f"night_event01{page}.png" for page in ("", "_p2", "_p3")),
         "night_run.json",
     }
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from datetime import datetime
 from importlib import import_module
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
@@ -24,16 +26,17 @@ from restcli.errors import OutputError
 from restcli.evaluation.scoring import Case
 from restcli.events import Event, EventRule, Events, Scores, Span
 from restcli.output.pictures import PICTURES
+from restcli.output.plots import style
 from restcli.output.plots.columns import Columns
 from restcli.output.plots.curves import plot_curves, plot_reliability, plot_threshold_curve
-from restcli.output.plots.eeg import sensitivity
-from restcli.output.plots.event import EventSheet, most_involved
+from restcli.output.plots.eeg import TRACE_HEIGHT, draw_traces, fit_scale, sensitivity
+from restcli.output.plots.event import EventPages, EventSheet, involved_traces, page_starts
 from restcli.output.plots.head import head_order, involvement
-from restcli.output.plots.overview import plot_overview
+from restcli.output.plots.overview import plot_overview, spread_numbers
 from restcli.output.plots.save import begin_save, save_figure
 from restcli.output.plots.strips import plot_strips
 from restcli.output.plots.style import DPI, time_ticks, wrap
-from restcli.output.plots.traces import Traces
+from restcli.output.plots.traces import ECG_ROW, Traces
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 
 START = datetime(2016, 11, 6, 22, 43, 4)
@@ -89,9 +92,11 @@ def make_traces(begin, end, *, names=DOUBLE_BANANA, sfreq=200.0, gap=None, scale
 def event_page(scores, *, traces=None, event=None, start=START):
     event = to_events(scores, RULE).events[0] if event is None else event
     if traces is None:
-        traces = make_traces(max(0, event.onset - 10), min(scores.duration, event.onset + 20))
+        starts = page_starts(event, scores.duration)
+        traces = make_traces(starts[0], min(scores.duration, starts[0] + 10))
     result = make_result(scores, start=start)
-    return EventSheet(result, traces.names, title="night.edf, event 1 of 1", footer=FOOTER).draw(traces, event, 1)
+    sheet = EventSheet(result, traces.names, title="night.edf", footer=FOOTER)
+    return sheet.draw(EventPages(event, 1, (traces,)), 0)
 
 
 def shown_texts(figure: Figure) -> list[Text]:
@@ -173,14 +178,16 @@ EVENT_PAGES = {
     "longer than the page": lambda: event_page(make_scores(300, [(50, 200)])),
     "over midnight": lambda: event_page(BANANA, start=datetime(2020, 1, 1, 23, 58, 20)),
     "10-s clip": lambda: event_page(make_scores(10, [(2, 6)])),
-    "gap": lambda: event_page(BANANA, traces=make_traces(90, 120, gap=(110, 116))),
-    "unscored": lambda: event_page(make_scores(300, [(100, 9)], unscored=[Span(110, 115, "flat electrodes " * 5)])),
+    "gap": lambda: event_page(BANANA, traces=make_traces(97, 107, gap=(101, 105))),
+    "ECG": lambda: event_page(BANANA, traces=make_traces(97, 107, names=(*DOUBLE_BANANA, ECG_ROW))),
+    "fractions of seconds": lambda: event_page(BANANA, start=START.replace(microsecond=312_500)),
+    "unscored": lambda: event_page(make_scores(300, [(100, 9)], unscored=[Span(101, 105, "flat electrodes " * 5)])),
     "no signal": lambda: event_page(BANANA, traces=make_traces(90, 120, gap=(0, 300))),
     "few traces": lambda: event_page(BANANA, traces=make_traces(90, 120, names=DOUBLE_BANANA[3:9])),
     "other traces": lambda: event_page(BANANA, traces=make_traces(90, 120, names=("C3-C4", "C4-T4"))),
     "huge": lambda: event_page(BANANA, traces=make_traces(90, 120, scale=9000.0)),
     "tiny": lambda: event_page(BANANA, traces=make_traces(90, 120, scale=0.01)),
-    "focal, many named": lambda: event_page(BANANA, event=Event(100.25, 20, "sz_foc", 0.7, DOUBLE_BANANA[:12])),
+    "focal, many named": lambda: event_page(BANANA, event=Event(100.25, 200, "sz_foc", 0.7, DOUBLE_BANANA[:12])),
     "nothing known": lambda: event_page(BANANA, event=Event(100.25, 0.0)),
 }
 
@@ -330,12 +337,17 @@ def test_states_are_told_apart():
 
 def test_event_page_says_what_it_shows():
     page = words(event_page(BANANA, event=Event(100.0, 30.0, "sz", 0.7, ("F7-T3",))))
+    assert "most involved" not in page
     for expected in (
         "µV/mm",
         "negative up",
         " µV\n",
         "22:44:44, 0:01:40.0 after the start",
-        "longer than this page",
+        "22:44:44\n0:01:40",
+        "Event 1, page 1 of 1: onset",
+        "23 s are on no page",
+        "Begins",
+        "20 mm/s",
         "F7-T3",
         "1–70 Hz",
         "sha256 3f9a1c0b77de",
@@ -357,10 +369,49 @@ def test_negative_is_up():
 
 @pytest.mark.parametrize(("channels", "expected"), [(("F7-T3",), ("F7-T3",)), (("C3",), ("F3-C3", "C3-P3"))])
 def test_involved_derivations_are_coloured(channels, expected):
-    found = most_involved(DOUBLE_BANANA, Event(0, 1, channels=channels), {"F7-T3": 0.9, "C3": 0.8})
-    assert found == expected
-    everywhere = most_involved(DOUBLE_BANANA, Event(0, 1, channels=("all",)), dict.fromkeys(DOUBLE_BANANA, 0.5))
-    assert len(everywhere) == 6
+    assert involved_traces(DOUBLE_BANANA, Event(0, 1, channels=channels)) == expected
+    assert involved_traces(DOUBLE_BANANA, Event(0, 1, channels=("all",))) == (), "no trace stands out"
+
+
+def test_pages_follow_an_event_from_before_its_onset_to_after_its_end():
+    short, long = Event(20.5, 15.0), Event(100.0, 300.0)
+    assert page_starts(short, 600.0) == [17.0, 27.0]
+    assert page_starts(long, 600.0) == [97.0, 107.0, 117.0, 247.0, 387.0, 397.0]
+    assert page_starts(Event(0.0, 5.0), 600.0) == [0.0] and page_starts(Event(594.0, 6.0), 600.0) == [590.0]
+    assert page_starts(Event(1.0, 5.0), 8.0) == [0.0]
+    pages = EventPages(long, 1, tuple(make_traces(first, first + 10) for first in page_starts(long, 600.0)))
+    assert pages.hidden == 300 - 27 - 10 - 13
+    assert [pages.headline(i).split(": ")[1] for i in (0, 1, 5)] == ["onset", "evolution", "end"]
+
+
+def test_all_pages_of_an_event_share_a_scale_and_high_waves_are_drawn_whole():
+    quiet, loud = make_traces(97, 107, scale=5.0), make_traces(107, 117, scale=300.0)
+    scale = fit_scale([quiet, loud], [Event(100.0, 15.0)])
+    assert scale.sensitivity >= fit_scale([loud], []).sensitivity / 2 > 7
+    loud.data[4, 700:720] = 20_000.0
+    panel = Figure().add_axes((0, 0, 1, 1))
+    panel.set_ylim(20, -1)
+    panel.set_yticks(range(18), DOUBLE_BANANA)
+    draw_traces(panel, loud, scale)
+    drawn = panel.lines[4].get_ydata()
+    assert max(drawn) - 4 == pytest.approx(20_000 / scale.sensitivity / scale.row, rel=0.02)
+    assert scale.row < TRACE_HEIGHT * 25.4 / 18
+
+
+def test_numbers_of_events_never_touch_and_keep_their_order():
+    numbers, places = spread_numbers([100.0 + i for i in range(60)], pixel=1.0, end=1288.0)
+    assert numbers == list(range(1, 61)) and min(np.diff(places)) >= 12 and places[0] >= 0 and places[-1] <= 1288
+    numbers, places = spread_numbers(np.linspace(0, 1288, 300).tolist(), pixel=1.0, end=1288.0)
+    assert numbers == list(range(10, 301, 10)) and min(np.diff(places)) >= 12
+
+
+def test_one_second_of_a_day_that_was_not_scored_is_marked():
+    figure, _ = overview(make_scores(86400, unscored=[Span(40000, 40001, "absurd amplitude")]))
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+    box = next(axes for axes in figure.axes if 0 < axes.get_position().height * 8.27 < 0.11).get_window_extent()
+    middle = pixels[len(pixels) - round((box.y0 + box.y1) / 2), round(box.x0) + 2 : round(box.x1) - 2]
+    assert 3 <= (np.abs(middle - 0x5A).max(axis=1) < 30).sum() <= 6
 
 
 def test_labels_of_involved_derivations_alone_are_bold():
@@ -388,9 +439,9 @@ def test_involvement_averages_over_the_event_and_leaves_out_absent_nodes():
 
 
 def test_sensitivity_follows_the_signal():
-    quiet = sensitivity(np.full((2, 10), 20.0), 7.0)
+    quiet = sensitivity(np.full((2, 10), 20.0), 7.0)  # the usual one
     loud = sensitivity(np.full((2, 10), 200.0), 7.0)
-    assert (quiet, loud) == (5.0, 30.0)
+    assert (quiet, loud) == (7.0, 30.0)
     assert sensitivity(np.full((2, 10), np.nan), 7.0) == 7.0
 
 
@@ -434,19 +485,20 @@ def test_a_sheet_used_again_gives_the_bytes_of_a_fresh_one(tmp_path, suffix):
     ]
     sheet = EventSheet(make_result(BANANA), DOUBLE_BANANA, title="night.edf", footer=FOOTER)
     for number, (traces, event) in enumerate(pages, start=1):
-        again = save_figure(sheet.draw(traces, event, number), tmp_path / f"again{suffix}")
+        drawn = EventPages(event, number, (traces,))
+        again = save_figure(sheet.draw(drawn, 0), tmp_path / f"again{suffix}")
         fresh = EventSheet(make_result(BANANA), DOUBLE_BANANA, title="night.edf", footer=FOOTER)
-        alone = fresh.draw(traces, event, number)
+        alone = fresh.draw(drawn, 0)
         assert again.read_bytes() == save_figure(alone, tmp_path / f"alone{suffix}").read_bytes()
 
 
 def test_a_picture_begun_is_of_that_moment_and_words_stand_where_matplotlib_puts_them(tmp_path):
     sheet = EventSheet(make_result(BANANA), DOUBLE_BANANA, title="night.edf", footer=FOOTER)
     event = Event(100.25, 9.0, "sz", 0.7, ("F7-T3",))
-    figure = sheet.draw(make_traces(90, 120), event, 1)
+    figure = sheet.draw(EventPages(event, 1, (make_traces(97, 107),)), 0)
     write = begin_save(figure, tmp_path / "begun.png")
     figure.savefig(tmp_path / "plain.png", dpi=DPI)
-    sheet.draw(make_traces(150, 180), Event(160.0, 5.0), 2)
+    sheet.draw(EventPages(Event(160.0, 5.0), 2, (make_traces(157, 167),)), 0)
     begun, plain = (mpl.image.imread(path)[..., :3] for path in (write(), tmp_path / "plain.png"))
     assert begun.shape == plain.shape
     ours, theirs = (
@@ -465,9 +517,21 @@ def test_user_settings_change_nothing(tmp_path):
 
 
 def test_names_with_odd_signs_are_drawn(tmp_path):
-    figure, _ = overview(make_scores(60), title="$x^$ 脳波 \\frac{ Ünïcode.edf", footer="$a$ 脳")
-    assert "$x^$ ?? \\frac{ Ünïcode.edf" in words(figure)
+    odd = "$x^$ 脳波 \\frac{ Ünïcode.edf"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style.fontManager, "ttflist", [])
+        figure, _ = overview(make_scores(60), title=odd, footer="$a$ 脳")
+    assert "$x^$ NaoBo \\frac{ Ünïcode.edf" in words(figure) and "?" not in words(figure)
+    assert_legible(overview(make_scores(60), title="שלום ไทย.edf")[0])
     save_figure(figure, tmp_path / "a.pdf")
+
+
+def test_a_font_of_the_system_writes_what_the_usual_one_lacks():
+    fonts = [font_manager.get_font(font_manager.findfont(f"{name}:bold")) for name in ("STIXGeneral", "DejaVu Sans")]
+    ours, usual = (set(font.get_charmap()) for font in fonts)
+    sign = next(chr(code) for code in sorted(ours - usual) if unicodedata.category(chr(code)) in ("Ll", "Lu", "Lo"))
+    title = overview(make_scores(60), title=f"{sign}.edf")[0].texts[0]
+    assert title.get_text() == f"{sign}.edf" and len(title.get_fontfamily()) == 2
 
 
 @pytest.mark.parametrize("name", ["picture.gif", "picture"])

@@ -47,8 +47,7 @@ def test_outputs_follow_the_verdicts_and_detected_ones_stay(report: Path) -> Non
         *(f"night_events_reviewed.{kind}" for kind in ("tsv", "json", "csv")),
         "night_burden_reviewed.tsv",
         "night_overview_reviewed.png",
-        "night_event01_reviewed.png",
-        "night_event02_reviewed.png",
+        *(f"night_event{page}_reviewed.png" for page in ("01", "01_p2", "01_p3", "02", "02_p2")),
         "night_run_reviewed.json",
     }
     folder = report.parent

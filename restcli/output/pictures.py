@@ -19,7 +19,7 @@ PLOTS = ("png", "pdf", "none")
 # the end of a file's name and a figure.
 PICTURES = {
     "overview": "the whole recording on one page",
-    "event": "a page of traces for each event, six at most",
+    "event": "pages of traces for each event, six events at most",
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from restcli.detect.settings import usable_labels
 from restcli.io.recording import Recording
+from restcli.signal.contacts import ECG
 from restcli.signal.montage import ELECTRODES_19, derive, parse_label
 
 _LEFT_TEMPORAL, _LEFT, _MIDLINE, _RIGHT, _RIGHT_TEMPORAL = (
@@ -50,7 +51,7 @@ NAMES = {
     "recorded": "As recorded",
 }
 _KINDS = {
-    "ecg": re.compile(r"\b(ECG|EKG)\d*\b|\bECG", re.IGNORECASE),
+    "ecg": ECG,
     "eog": re.compile(r"\b(EOG|LOC|ROC|E[12])\b|\bEOG", re.IGNORECASE),
     "emg": re.compile(r"\b(EMG|CHIN|DELT|DELTOID)\d*\b|\bEMG", re.IGNORECASE),
 }

@@ -10,6 +10,8 @@ _HIGHEST = {"FP": 2, "A": 2, "M": 2, "O": 2, "I": 2, "OI": 2, "SP": 2, "PG": 2, 
 _HIGHEST |= {"C": 6, "FC": 6, "CP": 6} | dict.fromkeys("AF F FT FTT T TP TTP P PO POO PPO".split(), 12)
 # Families in which scalp recordings have O9 and O10 beyond that.
 _OUTLYING = frozenset({("O", 9), ("O", 10), ("I", 9), ("I", 10)})
+# Channels of the heart.
+ECG = re.compile(r"\b(ECG|EKG)\d*\b|\bECG", re.IGNORECASE)
 # Contacts of the longest depth electrode. Amplifiers name unused inputs by higher numbers: C25 to C59.
 _LONGEST_ELECTRODE = 18
 # Scalp recordings have T1 to T6, and a few lone positions may follow each other elsewhere.

@@ -21,24 +21,27 @@ from restcli.output.plots import style
 from restcli.output.plots.columns import hatch_columns
 from restcli.output.plots.head import head_order
 from restcli.output.plots.style import PAGE, beside, time_ticks, write
-from restcli.output.plots.traces import Traces
+from restcli.output.plots.traces import ECG_ROW, Traces
+from restcli.text import elapsed
 
-# Sensitivities of EEG machines, µV/mm; finer ones would only show noise.
-_SENSITIVITIES = (5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
+# Sensitivities of EEG machines from the usual one on, µV/mm; finer ones would only show noise.
+_SENSITIVITIES = (7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000)
 _SCALE_BARS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 # Inches, of the panel of traces.
-TRACE_LEFT, TRACE_WIDTH, TRACE_BOTTOM, TRACE_HEIGHT = 0.82, 8.1, 0.84, 6.2
+_MM = 25.4  # in an inch
+PAPER_SPEED = 20  # mm/s on a page of 10 s
+TRACE_LEFT, TRACE_WIDTH, TRACE_BOTTOM, TRACE_HEIGHT = 0.92, 10 * PAPER_SPEED / _MM, 0.84, 6.2
 _GROUP_GAP = 0.6  # rows between chains
-CLIP_ROWS = 1.4  # traces are cut off this far from their row
+_EDGE = 1.4  # rows above the first and below the last one
 
 
 @dataclass(frozen=True)
 class TraceScale:
-    """How µV became millimetres."""
+    """How µV become millimetres, the same on all pages of an event."""
 
     sensitivity: float  # µV/mm
-    row: float  # µV between neighbouring rows
-    clipped: bool
+    ecg: float  # µV/mm
+    row: float  # mm between neighbouring rows
 
 
 def sensitivity(data: FloatArray, room: float) -> float:
@@ -48,7 +51,7 @@ def sensitivity(data: FloatArray, room: float) -> float:
     10.0
     """
     known = np.abs(data[np.isfinite(data)])
-    wanted = float(np.percentile(known, 95)) / room if known.size else 7.0
+    wanted = float(np.percentile(known, 95)) / room if known.size else 0.0
     return float(next((step for step in _SENSITIVITIES if step >= wanted), _SENSITIVITIES[-1]))
 
 
@@ -61,27 +64,43 @@ def _centre(data: FloatArray) -> NDArray[np.float64]:
     return centred
 
 
-def _trace_scale(data: FloatArray, inside: NDArray[np.bool_], row_mm: float) -> TraceScale:
-    """Fit 95 % of all samples into 0.7 rows, and those in an event into 1.25: they may reach into neighbours."""
-    step = max(sensitivity(data, 0.7 * row_mm), sensitivity(data[:, inside], 1.25 * row_mm) if inside.any() else 0.0)
-    known = np.abs(data[np.isfinite(data)])
-    return TraceScale(step, step * row_mm, bool(known.size and known.max() > CLIP_ROWS * step * row_mm))
+def fit_scale(pages: Sequence[Traces], events: Sequence[Event]) -> TraceScale:
+    """Fit 95 % of all samples into 0.7 rows, and those in an event into 1.25: traces may reach into neighbours."""
+    names = pages[0].names
+    eeg = [name != ECG_ROW for name in names]
+    row = TRACE_HEIGHT * _MM / (max(_rows(names).values(), default=0.0) + 2 * _EDGE)
+    data = np.concatenate([_centre(page.data) for page in pages], axis=1)
+    time = np.concatenate([page.time for page in pages])
+    inside = np.zeros(len(time), dtype=bool)
+    for event in events:
+        inside |= (time >= event.onset) & (time < event.stop)
+    step = max(sensitivity(data[eeg], 0.7 * row), sensitivity(data[eeg][:, inside], 1.25 * row))
+    ecg = data[~np.array(eeg)]
+    peaks = np.abs(ecg[np.isfinite(ecg)])
+    return TraceScale(step, sensitivity(np.percentile(peaks, [99.5]), row) if peaks.size else step, row)
 
 
-def trace_panel(figure: Figure, names: Sequence[str], width: float, start: datetime | None) -> Axes:
-    """Make the panel of traces, its rows labelled and its time named."""
-    panel = style.add_panel(figure, TRACE_LEFT, TRACE_BOTTOM, width, TRACE_HEIGHT)
+def _rows(names: Sequence[str]) -> dict[str, float]:
+    """Place names down the page in their chains, one apart."""
     rows: dict[str, float] = {}
     y = 0.0
     for _, members in head_order(names):
         rows |= {name: y + i for i, name in enumerate(members)}
         y += len(members) + _GROUP_GAP
-    panel.set_ylim(max(rows.values(), default=0.0) + CLIP_ROWS, -CLIP_ROWS)  # grows down the page: negative is up
+    return rows
+
+
+def trace_panel(figure: Figure, names: Sequence[str], width: float, start: datetime | None) -> Axes:
+    """Make the panel of traces, its rows labelled and its time named."""
+    panel = style.add_panel(figure, TRACE_LEFT, TRACE_BOTTOM, width, TRACE_HEIGHT)
+    rows = _rows(names)
+    panel.set_ylim(max(rows.values(), default=0.0) + _EDGE, -_EDGE)  # grows down the page: negative is up
     panel.set_yticks(list(rows.values()), list(rows))
     panel.tick_params(axis="y", length=0, pad=3, labelsize=style.FONT_SMALL)
     panel.tick_params(axis="x", length=3)
-    words = "Elapsed" if start is None else "Clock"
-    write(figure, style.LEFT, TRACE_BOTTOM - 0.07, words, fontsize=style.FONT_SMALL, weight="bold")
+    words = "Elapsed" if start is None else "Clock\nElapsed"
+    label: dict[str, Any] = {"fontsize": style.FONT_SMALL, "weight": "bold", "linespacing": 1.2}
+    write(figure, style.LEFT, TRACE_BOTTOM - 0.07, words, **label)
     return panel
 
 
@@ -90,7 +109,8 @@ def mark_event(axes: Axes, event: Event, page: tuple[float, float]) -> None:
     begin, end = max(event.onset, page[0]), min(event.stop, page[1])
     shade: dict[str, Any] = {"facecolor": style.ORANGE_PALE, "linewidth": 0, "zorder": 0.4}
     axes.add_artist(Rectangle((begin, 0), end - begin, 1, transform=axes.get_xaxis_transform(), **shade))
-    _upright_lines(axes, [event.onset], color=style.ORANGE, linewidth=1.3, zorder=2.5)
+    if event.onset >= page[0]:
+        _upright_lines(axes, [event.onset], color=style.ORANGE, linewidth=1.3, zorder=2.5)
     if event.stop < page[1]:
         _upright_lines(axes, [event.stop], color=style.ORANGE, linewidth=0.9, linestyle="--", zorder=2.5)
 
@@ -101,15 +121,10 @@ def _upright_lines(axes: Axes, places: Sequence[float], **look: Any) -> None:
     axes.add_artist(LineCollection(lines, transform=axes.get_xaxis_transform(), **look))
 
 
-def draw_traces(axes: Axes, traces: Traces, events: Sequence[Event], *, coloured: Sequence[str] = ()) -> TraceScale:
-    """Draw the traces, centred on their medians and with negative up, and their scale bar; returns their scale."""
-    bottom, top = axes.get_ylim()
-    data = _centre(traces.data)
-    inside = np.zeros(len(traces.time), dtype=bool)
-    for event in events:
-        inside |= (traces.time >= event.onset) & (traces.time < event.stop)
-    scale = _trace_scale(data, inside, TRACE_HEIGHT * 25.4 / (bottom - top))
-    samples = dict(zip(traces.names, np.clip(data / scale.row, -CLIP_ROWS, CLIP_ROWS), strict=True))
+def draw_traces(axes: Axes, traces: Traces, scale: TraceScale, *, coloured: Sequence[str] = ()) -> None:
+    """Draw the traces, centred on their medians and with negative up, and their scale bar; they may cross."""
+    units = [scale.row * (scale.ecg if name == ECG_ROW else scale.sensitivity) for name in traces.names]
+    samples = dict(zip(traces.names, _centre(traces.data) / np.array(units)[:, None], strict=True))
     grey: dict[str, Any] = {"color": style.GREY, "va": "center", "fontsize": style.FONT_ROW}
     for place, tick in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
         name = tick.get_text()
@@ -124,24 +139,32 @@ def draw_traces(axes: Axes, traces: Traces, events: Sequence[Event], *, coloured
     missing = np.asarray(~np.isfinite(traces.data).any(axis=0))
     hatch_columns(axes, [missing], np.append(traces.time, traces.limits[1]) - 0.5 / traces.sfreq)
     _draw_scale_bar(axes, scale)
-    return scale
 
 
 def draw_grid(panels: Sequence[Axes], page: tuple[float, float], start: datetime | None) -> None:
-    """Draw a line each second, heavier each 10 s; clock or elapsed time below the first panel."""
+    """Draw a line each second, heavier each 5 s; clock and elapsed time below the first panel."""
     n_seconds = math.ceil(page[1] - page[0])
-    for most, width in ((min(n_seconds, 120), 0.3), (max(1, n_seconds // 10), 0.9)):
+    for most, width in ((n_seconds, 0.3), (max(1, n_seconds // 5), 0.9)):
         ticks, _ = time_ticks(*page, start=start, most=most)
         for axes in panels:
             _upright_lines(axes, ticks, color=style.FAINT, linewidth=width, zorder=0.6)
-    panels[0].set_xticks(*time_ticks(*page, start=start, most=9))
+    ticks, labels = time_ticks(*page, start=start, most=10)
+    if start is not None:
+        digits = 0 if all(abs(tick - round(tick)) < 1e-3 for tick in ticks) else 1
+        clocks = [label.partition("\n") for label in labels]
+        labels = [
+            f"{clock}\n{elapsed(tick, digits=digits)}" + (f"\n{day}" if day else "")
+            for tick, (clock, _, day) in zip(ticks, clocks, strict=True)
+        ]
+    panels[0].set_xticks(ticks, labels)
 
 
 def _draw_scale_bar(axes: Axes, scale: TraceScale) -> None:
     """Draw an upright bar right of the traces, one to two rows long."""
-    size = next((bar for bar in _SCALE_BARS if bar >= 0.8 * scale.row), _SCALE_BARS[-1])
+    row = scale.row * scale.sensitivity
+    size = next((bar for bar in _SCALE_BARS if bar >= 0.8 * row), _SCALE_BARS[-1])
     low = axes.get_ylim()[0] - 0.6
-    x, high, place = 1.012, low - size / scale.row, axes.get_yaxis_transform()
+    x, high, place = 1.012, low - size / row, axes.get_yaxis_transform()
     bar: dict[str, Any] = {"color": style.INK, "linewidth": 2.2, "clip_on": False, "solid_capstyle": "butt"}
     axes.add_artist(Line2D([x, x], [low, high], transform=place, **bar))
     beside(axes, f"{size} µV", (x, (low + high) / 2), (4, 0), xycoords=place, rotation=90, ha="left")
@@ -157,6 +180,6 @@ def plot_traces(traces: Traces, events: Sequence[Event], *, title: str, footer: 
     for event in events:
         mark_event(panel, event, traces.limits)
         panel.text(max(event.onset, traces.limits[0]), 1.005, event.label, **label)
-    draw_traces(panel, traces, events)
+    draw_traces(panel, traces, fit_scale([traces], events))
     draw_grid([panel], traces.limits, None)
     return figure

@@ -1,22 +1,25 @@
-"""One page for each event: traces around its onset, probability, and a map of the head."""
+"""Pages of 10 s for each event: traces from before its onset to its end, probability, and a map of the head."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from restcli.detect.region import place_in_words
 from restcli.detect.rule import evidence
 from restcli.events import Event, EventRule, Events, Scores
 from restcli.output.plots import style
 from restcli.output.plots.columns import Columns, draw_steps, hatch_columns
 from restcli.output.plots.eeg import (
-    CLIP_ROWS,
+    PAPER_SPEED,
     TRACE_BOTTOM,
     TRACE_HEIGHT,
     TRACE_LEFT,
@@ -24,40 +27,94 @@ from restcli.output.plots.eeg import (
     TraceScale,
     draw_grid,
     draw_traces,
+    fit_scale,
     mark_event,
     trace_panel,
 )
 from restcli.output.plots.head import draw_empty_head, fill_head, involvement
 from restcli.output.plots.style import PAGE, add_panel, beside, time_ticks, wrap, write
-from restcli.output.plots.traces import Traces, read_traces
-from restcli.text import elapsed
+from restcli.output.plots.traces import ECG_ROW, Traces, read_traces, with_ecg
+from restcli.text import duration_in_words, elapsed
 
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
-MOST_PAGES = 6
-_BEFORE, _AFTER = 10.0, 20.0  # seconds around an onset
-_SIDE_LEFT, _SIDE_WIDTH = 9.2, 2.35
-_N_COLOURED = 6
+MOST_EVENTS = 6
+_MOST_PAGES = 6  # of an event: the first three, one from the middle, the last two
+_PAGE = 10.0  # seconds
+_BEFORE, _AFTER = 3.0, 1.0  # seconds shown before the onset and after the end, at least
+_SIDE_LEFT, _SIDE_WIDTH = 9.25, 2.3
 
 
 def draw(result: Result, *, title: str, footer: str) -> Iterator[tuple[str, Figure]]:
-    """Draw a page for each event, or for the most confident ones; the figure is the same one each time."""
+    """Draw the pages of each event, or of the most confident ones; the figure is the same one each time."""
     sheet: EventSheet | None = None
     for number, event in pictured_events(result.events):
-        start = max(0.0, event.onset - _BEFORE)
-        channel_map = dict(result.settings.channel_map)
-        traces = read_traces(result.recording, start, start + _BEFORE + _AFTER, channel_map=channel_map)
-        if traces is not None:
-            sheet = sheet or EventSheet(result, traces.names, title=title, footer=footer)
-            yield f"event{number:02d}", sheet.draw(traces, event, number)
+        traces = _read_pages(result, event)
+        if traces:
+            sheet = sheet or EventSheet(result, traces[0].names, title=title, footer=footer)
+            pages = EventPages(event, number, traces)
+            for i in range(len(traces)):
+                yield f"event{number:02d}" + (f"_p{i + 1}" if i else ""), sheet.draw(pages, i)
 
 
 def pictured_events(events: Events) -> list[tuple[int, Event]]:
-    """Return the events that get a page, with their numbers."""
+    """Return the events that get pages, with their numbers."""
     numbered = list(enumerate(events, start=1))
     ranked = sorted(numbered, key=lambda pair: -np.nan_to_num(pair[1].confidence))
-    return sorted(ranked[:MOST_PAGES])
+    return sorted(ranked[:MOST_EVENTS])
+
+
+def page_starts(event: Event, duration: float) -> list[float]:
+    """Choose where the pages of an event begin: one after the other, or onset, middle and end of a long one.
+
+    >>> page_starts(Event(20.5, 15.0), 600), page_starts(Event(100.0, 300.0), 600)
+    ([17.0, 27.0], [97.0, 107.0, 117.0, 247.0, 387.0, 397.0])
+    """
+    last = max(0.0, duration - _PAGE)
+    first = min(max(0.0, math.floor(event.onset - _BEFORE)), last)
+    n = max(1, math.ceil((min(event.stop + _AFTER, duration) - first) / _PAGE - 1e-6))
+    chosen = range(n) if n <= _MOST_PAGES else [0, 1, 2, n // 2, n - 2, n - 1]
+    return [min(first + _PAGE * i, last) for i in chosen]
+
+
+def _read_pages(result: Result, event: Event) -> tuple[Traces, ...]:
+    """Read the signals of an event's pages; nothing where no derivation can be made."""
+    recording, channel_map = result.recording, dict(result.settings.channel_map)
+    starts = page_starts(event, recording.duration)
+    pages = [read_traces(recording, start, start + _PAGE, channel_map=channel_map) for start in starts]
+    return tuple(with_ecg(page, recording) for page in pages if page is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class EventPages:
+    """What the pages of one event show."""
+
+    event: Event
+    number: int  # from 1, among the events of the recording
+    traces: tuple[Traces, ...]  # of each page
+
+    @cached_property
+    def scale(self) -> TraceScale:
+        """The scale that all pages share."""
+        return fit_scale(self.traces, [self.event])
+
+    @cached_property
+    def hidden(self) -> float:
+        """Seconds of the event that are on no page."""
+        shown, covered = 0.0, self.event.onset
+        for page in self.traces:
+            begin, end = max(page.limits[0], covered), min(page.limits[1], self.event.stop)
+            shown += max(0.0, end - begin)
+            covered = max(covered, end)
+        return max(0.0, self.event.duration - shown)
+
+    def headline(self, page: int) -> str:
+        """Say which part of the event a page shows."""
+        begin, end = self.traces[page].limits
+        onset, stop = begin <= self.event.onset < end, begin < self.event.stop <= end
+        part = " and ".join(word for word, here in (("onset", onset), ("end", stop)) if here) or "evolution"
+        return f"page {page + 1} of {len(self.traces)}: {part}"
 
 
 class EventSheet:
@@ -77,45 +134,60 @@ class EventSheet:
         self.shared = {artist: artist.get_children() for artist in (figure, self.strip, self.panel, self.head)}
 
     @style.styled()
-    def draw(self, traces: Traces, event: Event, number: int) -> Figure:
-        """Draw one event's page in place of the page before; returns the one figure."""
+    def draw(self, pages: EventPages, index: int) -> Figure:
+        """Draw a page of an event in place of the page before; returns the one figure."""
         for place, shared in self.shared.items():
             for artist in set(place.get_children()).difference(shared):
                 artist.remove()
-        page = traces.limits
-        shares = involvement(self.scores, event)
-        coloured = most_involved(traces.names, event, shares)
+        event, traces = pages.event, pages.traces[index]
+        page = (traces.limits[0], traces.limits[0] + _PAGE)
+        coloured = involved_traces(traces.names, event)
         for axes in (self.strip, self.panel):
             axes.set_xlim(*page)
             mark_event(axes, event, page)
         _draw_strip(self.strip, self.scores, self.rule, page)
-        scale = draw_traces(self.panel, traces, [event], coloured=coloured)
+        draw_traces(self.panel, traces, pages.scale, coloured=coloured)
         draw_grid([self.panel, self.strip], page, self.start)
-        ticks, _ = time_ticks(page[0] - event.onset, page[1] - event.onset, start=None, most=9)
+        ticks, _ = time_ticks(page[0] - event.onset, page[1] - event.onset, start=None, most=10)
         names = ["onset" if tick == 0 else f"{tick:+.0f} s".replace("-", "−") for tick in ticks]
         self.above.set_xticks([event.onset + tick for tick in ticks], names)
-        fill_head(self.head, self.scores.nodes, shares)
-        facts = _facts(event, number, self.start, scale=scale, end=page[1]) | {"Signals": traces.filters}
+        fill_head(self.head, self.scores.nodes, involvement(self.scores, event))
+        facts = self._facts(pages, index)
         if coloured:
-            facts["Blue, bold"] = "most involved derivations"
+            facts["Blue, bold"] = "the derivations involved"
         hidden = [span.reason for span in self.scores.unscored if span.stop > page[0] and span.start < page[1]]
         if hidden:
             facts["Hatched: not scored"] = ", ".join(dict.fromkeys(hidden))
         _draw_facts(self.figure, facts)
         return self.figure
 
+    def _facts(self, pages: EventPages, index: int) -> dict[str, str]:
+        """Describe the event and the page in words."""
+        event, scale, traces = pages.event, pages.scale, pages.traces[index]
+        clock = "" if self.start is None else f"{self.start + timedelta(seconds=event.onset):%H:%M:%S}, "
+        confidence = "unknown" if math.isnan(event.confidence) else f"{event.confidence:.2f}"
+        channels = ", ".join(event.channels) or "unknown"
+        hidden = f", of which {duration_in_words(pages.hidden)} are on no page" if pages.hidden >= 0.05 else ""
+        ecg = f"; ECG {scale.ecg:g} µV/mm" if ECG_ROW in traces.names else ""
+        place = place_in_words(self.scores, event, self.rule.release)
+        return {
+            f"Event {pages.number}, {pages.headline(index)}": f"{event.label}, confidence {confidence}",
+            "Onset": f"{clock}{elapsed(event.onset, digits=1)} after the start",
+            "Duration": f"{event.duration:.1f} s{hidden}",
+            **({"Begins": place} if place else {}),
+            "Involved": "all nodes" if channels == "all" else channels,
+            "Sensitivity": f"{scale.sensitivity:g} µV/mm on each page of the event, negative up{ecg}",
+            "Signals": f"{traces.filters}; {PAPER_SPEED} mm/s when printed on A4",
+        }
 
-def most_involved(names: Sequence[str], event: Event, shares: Mapping[str, float]) -> tuple[str, ...]:
-    """Choose the traces to colour: those of the event's channels, strongest first, six at most."""
+
+def involved_traces(names: Sequence[str], event: Event) -> tuple[str, ...]:
+    """Choose the traces to colour: those of the event's channels; none where all take part or none is known."""
 
     def touches(name: str, node: str) -> bool:
         return name == node or ("-" not in node and node in name.split("-"))
 
-    share = {name: max((v for node, v in shares.items() if touches(name, node)), default=-1.0) for name in names}
-    everywhere = not event.channels or "all" in event.channels
-    wanted = [n for n in names if everywhere or any(touches(n, node) for node in event.channels)]
-    known = [name for name in wanted if share[name] >= 0 or not everywhere]
-    return tuple(sorted(known, key=lambda name: -share[name])[:_N_COLOURED])
+    return tuple(name for name in names if any(touches(name, node) for node in event.channels))
 
 
 def _frame_strip(axes: Axes, rule: EventRule) -> None:
@@ -137,26 +209,11 @@ def _draw_strip(axes: Axes, scores: Scores, rule: EventRule, page: tuple[float, 
     draw_steps(axes, high, edges, color=style.BLUE, zorder=4)
 
 
-def _facts(event: Event, number: int, start: datetime | None, *, scale: TraceScale, end: float) -> dict[str, str]:
-    """Describe the event and the page in words."""
-    clock = "" if start is None else f"{start + timedelta(seconds=event.onset):%H:%M:%S}, "
-    confidence = "unknown" if math.isnan(event.confidence) else f"{event.confidence:.2f}"
-    channels = ", ".join(event.channels) or "unknown"
-    clipped = f", clipped at ±{CLIP_ROWS * scale.row:.3g} µV" if scale.clipped else ""
-    return {
-        f"Event {number}": f"{event.label}, confidence {confidence}",
-        "Onset": f"{clock}{elapsed(event.onset, digits=1)} after the start",
-        "Duration": f"{event.duration:.1f} s" + (", longer than this page" if event.stop > end else ""),
-        "Involved": "all nodes" if channels == "all" else channels,
-        "Sensitivity": f"{scale.sensitivity:g} µV/mm on A4, negative up{clipped}",
-    }
-
-
 def _draw_facts(figure: Figure, facts: Mapping[str, str]) -> None:
     """Name and value, one under the other, in the side column."""
     y = 4.75
     for name, value in facts.items():
-        words = wrap(value, 36, most=3 if name == "Involved" else 2)
+        words = wrap(value, 36, most=4 if name == "Involved" else 2)
         write(figure, _SIDE_LEFT, y, name, weight="bold")
         write(figure, _SIDE_LEFT, y - 0.15, words, linespacing=1.2)
         y -= 0.25 + 0.14 * (1 + words.count("\n"))

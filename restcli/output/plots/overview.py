@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
@@ -15,13 +16,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from restcli.detect.rule import evidence, smooth_scores
-from restcli.events import EventRule, Events, FloatArray, Scores
+from restcli.events import Event, EventRule, Events, FloatArray, Scores
 from restcli.output.burden import burden_of
 from restcli.output.plots import style
 from restcli.output.plots.columns import Columns, draw_steps, event_bar, hatch_columns
 from restcli.output.plots.head import head_order
 from restcli.output.plots.style import DPI, PAGE, beside, margin_label, say, time_ticks, wrap, write
 from restcli.output.text import unscored_reasons
+from restcli.signal.sequences import true_runs
 from restcli.text import count, duration_in_words, elapsed
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ _N_COLUMNS = round(_WIDTH * DPI / 2)  # two pixels each: a single second of 24 h
 _PLACES = {  # bottom and height of each panel, inches
     "amplitude": (1.42, 0.72),
     "spectrum": (2.24, 1.0),
-    "nodes": (3.34, 2.5),
-    "events": (5.92, 0.36),
+    "nodes": (3.34, 2.34),
+    "hidden": (5.74, 0.1),
+    "events": (5.9, 0.38),
     "probability": (6.34, 0.92),
 }
 _NO_SCORE, _OTHER = "no score here", "other reasons"
@@ -67,9 +70,11 @@ def plot_overview(result: Result, *, title: str, footer: str) -> Figure:
     _draw_spectrum(panels["spectrum"], trend, trend_columns)
     _draw_amplitude(panels["amplitude"], trend, trend_columns)
     unscored = _unscored_columns(scores, columns)
-    for axes in panels.values():
+    _draw_hidden(panels["hidden"], scores, unscored, edges)
+    for name, axes in panels.items():
         axes.set_xlim(0, duration)
-        hatch_columns(axes, [hidden for _, hidden in unscored.values()], edges)
+        if name != "hidden":
+            hatch_columns(axes, [hidden for _, hidden in unscored.values()], edges)
     _draw_time(figure, panels, duration, events.start)
     _draw_reasons(figure, scores, unscored)
     return figure
@@ -124,37 +129,49 @@ def _draw_events(panels: Mapping[str, Axes], events: Events, scores: Scores, edg
     """Draw numbered bars, and shade the events behind the probability."""
     axes, end = panels["events"], float(edges[-1])
     axes.set_ylim(0, 1)
-    margin_label(axes, "Events")
     if not len(events):
+        margin_label(axes, "Events")
         say(axes, "no events detected" if scores.n_scored else "not scored")
         return
     shades = [event_bar(event, float(edges[1]), end) for event in events]
     panels["probability"].broken_barh(shades, (-1, 3), facecolor=style.ORANGE_PALE, zorder=0.5)
     pixel = end / (_WIDTH * DPI)
     bars = [event_bar(event, 3 * pixel, end) for event in events]
-    axes.broken_barh(bars, (0, 0.42), facecolor=style.ORANGE, zorder=4)
-    for centre, text in number_labels([event.onset + event.duration / 2 for event in events], pixel=pixel):
-        place = min(max(centre, 5 * len(text) * pixel), end - 5 * len(text) * pixel)
-        axes.text(place, 0.5, text, ha="center", va="bottom", fontsize=style.FONT_SMALL, weight="bold", zorder=6)
+    axes.broken_barh(bars, (0, 0.32), facecolor=style.ORANGE, zorder=4)
+    centres = [left + width / 2 for left, width in bars]
+    numbers, places = spread_numbers(centres, pixel=pixel, end=end)
+    every = f"Events\n(every {numbers[0]}{'nd' if numbers[0] == 2 else 'th'})"
+    margin_label(axes, "Events" if len(numbers) == len(events) else every)
+    leaders = [((centres[n - 1], 0.32), (place, 0.54)) for n, place in zip(numbers, places, strict=True)]
+    axes.add_artist(LineCollection(leaders, color=style.ORANGE, linewidth=0.6, zorder=4))
+    for number, place in zip(numbers, places, strict=True):
+        look: dict[str, Any] = {"fontsize": style.FONT_ROW, "zorder": 6}
+        axes.text(place, 0.54, f"{number}", ha="center", va="bottom", **look)
 
 
-def number_labels(centres: Sequence[float], *, pixel: float) -> list[tuple[float, str]]:
-    """Give events their numbers from 1, joining neighbours whose numbers would touch (``4–7``).
+def spread_numbers(centres: Sequence[float], *, pixel: float, end: float) -> tuple[list[int], list[float]]:
+    """Choose events to number, all or every second, fifth, ..., and move their numbers aside so that none touch.
 
-    >>> number_labels([10.0, 12.0, 900.0], pixel=1.0)
-    [(11.0, '1–2'), (900.0, '3')]
+    >>> spread_numbers([100.0, 102.0, 500.0], pixel=1.0, end=900.0)
+    ([1, 2, 3], [95.0, 107.0, 500.0])
     """
-    labels: list[tuple[float, str]] = []
-    firsts: list[int] = []
-    for last, centre in enumerate(centres):
-        first, place, text = last, centre, f"{last + 1}"
-        while labels and place - labels[-1][0] < (4.7 * len(labels[-1][1] + text) + 4) * pixel:
-            labels.pop()
-            first = firsts.pop()
-            place, text = (centres[first] + centre) / 2, f"{first + 1}–{last + 1}"
-        labels.append((place, text))
-        firsts.append(first)
-    return labels
+    for step in (power * digit for power in (1, 10, 100, 1000, 10_000) for digit in (1, 2, 5)):
+        numbers = list(range(step, len(centres) + 1, step))
+        room = np.array([(9.0 * len(f"{number}") + 3) * pixel for number in numbers])
+        if room.sum() <= end:
+            break
+    # Least squares with a distance between neighbours: their mean where they would overlap, and so on.
+    before = np.concatenate([[0.0], np.cumsum((room[1:] + room[:-1]) / 2)])
+    groups: list[tuple[float, int]] = []
+    for wanted in np.array(centres)[np.array(numbers) - 1] - before:
+        value, size = float(wanted), 1
+        while groups and groups[-1][0] > value:
+            other, n = groups.pop()
+            value, size = (value * size + other * n) / (size + n), size + n
+        groups.append((value, size))
+    free = np.repeat([value for value, _ in groups], [size for _, size in groups])
+    inside = np.clip(free, room[0] / 2, end - before[-1] - room[-1] / 2)
+    return numbers, (inside + before).tolist()
 
 
 def _draw_nodes(axes: Axes, scores: Scores, rule: EventRule, columns: Columns) -> None:
@@ -256,6 +273,19 @@ def _unscored_columns(scores: Scores, columns: Columns) -> dict[str, tuple[float
         unexplained = (1 - scores.scored) * scores.announced - float(seconds.sum())
         result[_NO_SCORE] = (unexplained if unexplained > 0 else float(width[left].sum()), left)
     return result
+
+
+def _draw_hidden(
+    axes: Axes, scores: Scores, unscored: Mapping[str, tuple[float, NDArray[np.bool_]]], edges: FloatArray
+) -> None:
+    """Mark every second that was not scored, however short beside the recording; panels are hatched for most of one."""
+    margin_label(axes, "Not scored", fontsize=style.FONT_SMALL)
+    end = float(edges[-1])
+    spans = [Event(span.start, span.stop - span.start) for span in scores.unscored if span.stop > span.start]
+    bars = [event_bar(span, 4 * end / (_WIDTH * DPI), end) for span in spans]
+    _, left = unscored.get(_NO_SCORE, (0.0, np.zeros(len(edges) - 1, dtype=bool)))
+    bars += [(edges[a], edges[b] - edges[a]) for a, b in true_runs(left)]
+    axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), facecolor=style.GREY, zorder=4)
 
 
 def _draw_reasons(figure: Figure, scores: Scores, unscored: Mapping[str, tuple[float, NDArray[np.bool_]]]) -> None:

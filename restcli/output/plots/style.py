@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from anyascii import anyascii
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 
 from restcli.output.plots.raster import Canvas
@@ -25,16 +27,20 @@ PAGE = (11.69, 8.27)  # A4 landscape: µV/mm are true when printed at full size
 DPI = 140
 FONT_TITLE, FONT_TEXT, FONT_SMALL, FONT_ROW = 12.0, 8.0, 7.0, 6.6
 INK, GREY, DIM, FAINT, PALE = "#1a1a1a", "#5a5a5a", "#8a8a8a", "#b5b5b5", "#f0f0f0"
-BLUE, BLUE_PALE, ORANGE, ORANGE_PALE = "#0a4fa3", "#b9d3f0", "#c44a00", "#ffe6c4"
+BLUE, BLUE_PALE, ORANGE, ORANGE_PALE = "#0a4fa3", "#b9d3f0", "#c44a00", "#ffefd9"
 SERIES = (BLUE, ORANGE, "#00795c", "#8a4b8f", INK)  # dark enough for white paper, apart for the colour-blind
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 LINE: dict[str, Any] = {"linewidth": 1.4, "markersize": 4}
 UNSCORED: dict[str, Any] = {"facecolor": "#e4e4e4", "edgecolor": DIM, "linewidth": 0}  # beside one of the hatchings
 HATCHES = ("////", "\\\\\\\\", "xxxx", "....", "")
-PROBABILITY_COLOURS = ListedColormap(mpl.colormaps["magma_r"](np.linspace(0.0, 0.88, 256)), "involvement")
+# Background stays pale, also where a column shows the highest of many seconds.
+_STEPS = np.linspace(0.0, 1.0, 256)
+_STRENGTH = np.minimum(1.0, 0.2 + 1.6 * _STEPS)[:, None]
+PROBABILITY_COLOURS = ListedColormap(1 - (1 - mpl.colormaps["magma_r"](0.88 * _STEPS**2.2)) * _STRENGTH, "involvement")
 POWER_COLOURS = mpl.colormaps["cividis"]
+_FAMILY = "DejaVu Sans"
 _RC: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": _FAMILY,
     "font.size": FONT_TEXT,
     "text.parse_math": False,
     "axes.linewidth": 0.6,
@@ -73,7 +79,9 @@ def make_page(size: tuple[float, float], title: str, footer: str) -> Figure:
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
     Canvas(figure)
     width = size[0] - 2 * LEFT
-    _fit(write(figure, LEFT, size[1] - 0.14, printable(title), fontsize=FONT_TITLE, weight="bold"), width * DPI)
+    title, families = _title_and_fonts(title)
+    look: dict[str, Any] = {"fontsize": FONT_TITLE, "weight": "bold", "family": families}
+    _fit(write(figure, LEFT, size[1] - 0.14, title, **look), width * DPI)
     words = wrap(footer, int(width / 0.052), most=3)
     write(figure, LEFT, 0.1, words, fontsize=FONT_SMALL, color=GREY, va="bottom")
     return figure
@@ -112,7 +120,13 @@ def beside(
 
 def margin_label(axes: Axes, text: str, *, at: tuple[float, float] = (0, 0.5), **look: Any) -> None:
     """Write a name in the left margin, usually level with the panel's middle."""
-    beside(axes, text, at, (-0.55 * 72, 0.0), ha="right", fontsize=FONT_TEXT, weight="bold", linespacing=1.25, **look)
+    beside(
+        axes,
+        text,
+        at,
+        (-0.55 * 72, 0.0),
+        **({"ha": "right", "fontsize": FONT_TEXT, "weight": "bold", "linespacing": 1.25} | look),
+    )
 
 
 def say(axes: Axes, text: str) -> None:
@@ -122,9 +136,41 @@ def say(axes: Axes, text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Replace what the font cannot draw, so that no name of a file can spoil a page."""
-    font = get_font(findfont("DejaVu Sans"))
-    return "".join(sign if sign == "\n" or font.get_char_index(ord(sign)) else "?" for sign in text)
+    """Write in Latin letters what the font cannot draw, so that no name of a file can spoil a page.
+
+    >>> printable("脳波 Ünïcode")
+    'NaoBo Ünïcode'
+    """
+    font = get_font(findfont(_FAMILY))
+    whole = unicodedata.normalize("NFC", text)
+    drawn = (c == "\n" or (font.get_char_index(ord(c)) and not _needs_shaping(c)) for c in whole)
+    return "".join(c if plain else anyascii(c) for c, plain in zip(whole, drawn, strict=True))
+
+
+def _needs_shaping(sign: str) -> bool:
+    """Tell signs that are written from the right or join their neighbours, which matplotlib does not do."""
+    return unicodedata.bidirectional(sign) in ("R", "AL", "AN") or unicodedata.category(sign) in ("Mn", "Mc")
+
+
+def _title_and_fonts(title: str) -> tuple[str, list[str]]:
+    """Return a title in its own script with fonts of this system that have it, or else in Latin letters."""
+    whole = unicodedata.normalize("NFC", title)
+    font = get_font(findfont(_FAMILY))
+    missing = {sign for sign in whole if not font.get_char_index(ord(sign))}
+    if missing and not any(map(_needs_shaping, whole)):
+        for entry in fontManager.ttflist:
+            if not re.search("last ?resort|blank", entry.name, re.IGNORECASE) and _has_all(entry.fname, missing):
+                bold = findfont(FontProperties(family=entry.name, weight="bold"))
+                if _has_all(bold, missing):
+                    return whole, [_FAMILY, entry.name]
+    return printable(title).strip() or "recording without a printable name", [_FAMILY]
+
+
+def _has_all(path: str, signs: set[str]) -> bool:
+    with suppress(Exception):  # whatever is wrong with a font of this system
+        font = get_font(path)
+        return all(font.get_char_index(ord(sign)) for sign in signs)
+    return False
 
 
 def wrap(text: str, width: int, *, most: int) -> str:

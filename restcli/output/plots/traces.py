@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from restcli.detect.settings import usable_labels
 from restcli.events import FloatArray
 from restcli.io.recording import Recording
+from restcli.signal.contacts import ECG
 from restcli.signal.filters import filter_runs
 from restcli.signal.montage import DOUBLE_BANANA, derive
 
 _SFREQ = 200.0
 _BAND = (0.5, 40.0)  # Hz
 _MARGIN = 5.0  # s read on both sides of a page, for the filter
+ECG_ROW = "ECG"  # the name of its trace, whatever the file calls it
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class Traces:
 
     time: FloatArray  # (n,), seconds from the start of the recording
     data: FloatArray  # (C, n), µV; NaN in gaps
-    names: tuple[str, ...]  # the C derivations
+    names: tuple[str, ...]  # the C derivations, and perhaps the ECG
     sfreq: float  # Hz
     filters: str  # in words
 
@@ -42,11 +44,28 @@ def read_traces(
     if not montage.nodes:
         return None
     start, stop = max(0.0, start), min(recording.duration, stop)
-    begin, end = max(0.0, start - _MARGIN), min(recording.duration, stop + _MARGIN)
-    channels = recording.read(montage.channels, begin, end, sfreq=_SFREQ)
-    data = np.einsum("nc,ct->nt", montage.matrix, channels)  # a matrix product would wait for several threads
-    first = round((start - begin) * _SFREQ)
-    filtered = filter_runs(data, _SFREQ, high_pass=_BAND[0], low_pass=_BAND[1])
-    shown = filtered[:, first : first + round((stop - start) * _SFREQ)]
+    shown = _filtered(recording, montage.channels, montage.matrix, start=start, stop=stop)
     filters = f"{_BAND[0]:g}-{_BAND[1]:g} Hz, longitudinal bipolar"
     return Traces(start + np.arange(shown.shape[1]) / _SFREQ, shown, montage.nodes, _SFREQ, filters)
+
+
+def with_ecg(traces: Traces, recording: Recording) -> Traces:
+    """Add the first channel that is named an ECG as a last row, if there is one."""
+    channel = next((i for i, label in enumerate(usable_labels(recording)) if ECG.search(label)), None)
+    if channel is None:
+        return traces
+    start, stop = traces.limits
+    ecg = _filtered(recording, (channel,), np.ones((1, 1)), start=start, stop=stop)
+    return replace(traces, data=np.concatenate([traces.data, ecg]), names=(*traces.names, ECG_ROW))
+
+
+def _filtered(
+    recording: Recording, channels: Sequence[int], matrix: FloatArray, *, start: float, stop: float
+) -> FloatArray:
+    """Read sums of channels, each row of a matrix with its weights, and filter them; (N, n), µV."""
+    begin, end = max(0.0, start - _MARGIN), min(recording.duration, stop + _MARGIN)
+    signals = recording.read(channels, begin, end, sfreq=_SFREQ)
+    data = np.einsum("nc,ct->nt", matrix, signals)  # a matrix product would wait for several threads
+    first = round((start - begin) * _SFREQ)
+    filtered = filter_runs(data, _SFREQ, high_pass=_BAND[0], low_pass=_BAND[1])
+    return filtered[:, first : first + round((stop - start) * _SFREQ)]

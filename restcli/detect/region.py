@@ -1,0 +1,82 @@
+"""Where an event begins and when it reaches the other side, in words, from the probabilities of its nodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.detect.rule import log_odds
+from restcli.events import Event, Scores
+from restcli.signal.montage import DOUBLE_BANANA
+from restcli.signal.sequences import running_mean, true_runs
+
+_ONSET = 10.0  # seconds in which an event begins
+_LATERAL = 0.25  # log odds by which one side must exceed the other to be named
+_SMOOTH, _LASTING = 3, 3  # scores: that a node is averaged over, and that a side takes part for
+_AT_ONCE = 2.0  # seconds within which both sides begin together
+# Nodes that see each region on the left; those on the right have the even numbers.
+_REGIONS = {
+    "frontal": ("FP1-F7", "FP1-F3", "F3-C3"),
+    "temporal": ("F7-T3", "T3-T5"),
+    "central": ("F3-C3", "C3-P3"),
+    "parietal": ("C3-P3", "P3-O1"),
+    "occipital": ("P3-O1", "T5-O1"),
+}
+_TO_RIGHT = str.maketrans("13579", "24680")
+_SIDES = {
+    "left": tuple(node for node in DOUBLE_BANANA if "1" in node or "3" in node),
+    "right": tuple(node for node in DOUBLE_BANANA if "2" in node or "4" in node),
+}
+
+
+def place_in_words(scores: Scores, event: Event, level: float) -> str:
+    """Say where an event begins and how it goes on, such as ``left temporal, spreads to right after 12 s``.
+
+    A side takes part while half of its nodes reach `level`. Empty where too few nodes tell.
+    """
+    inside = slice(*np.searchsorted(scores.time, [event.onset - 1e-6, event.stop]))
+    values = running_mean(scores.by_node[inside], _SMOOTH)
+    table = {name: values[:, column] for column, name in enumerate(scores.nodes)}
+    began = np.asarray(scores.time[inside] < event.onset + _ONSET)
+    odds = {name: _mean(log_odds(row[began])) for name, row in table.items()}
+    levels = {side: _mean([odds.get(node, math.nan) for node in nodes]) for side, nodes in _SIDES.items()}
+    if not all(map(math.isfinite, levels.values())):
+        return ""
+    if abs(levels["left"] - levels["right"]) < _LATERAL:
+        return f"{_strongest_region(odds, ('left', 'right'))}, both sides"
+    side, other = sorted(levels, key=lambda name: -levels[name])
+    place = f"{side} {_strongest_region(odds, (side,))}"
+    first = _first_taking_part([table[node] for node in _SIDES[other] if node in table], level)
+    if first is None:
+        return f"{place}, stays on that side"
+    after = max(0.0, scores.cover(inside.start + first)[0] - event.onset)
+    return (
+        f"both sides at once, most {place}" if after <= _AT_ONCE else f"{place}, spreads to {other} after {after:.0f} s"
+    )
+
+
+def _strongest_region(odds: dict[str, float], sides: Sequence[str]) -> str:
+    def strength(region: str) -> float:
+        names = [n if side == "left" else n.translate(_TO_RIGHT) for side in sides for n in _REGIONS[region]]
+        mean = _mean([odds.get(name, math.nan) for name in names])
+        return mean if math.isfinite(mean) else -math.inf
+
+    return max(_REGIONS, key=strength)
+
+
+def _first_taking_part(rows: Sequence[NDArray[np.float64]], level: float) -> int | None:
+    """Return the first score of a run in which half of the nodes reach a level."""
+    values = np.stack(rows, axis=1)
+    known = np.isfinite(values).sum(axis=1)
+    part = np.asarray((known > 0) & (2 * (values >= level).sum(axis=1) >= known))
+    return next((first for first, stop in true_runs(part) if stop - first >= min(_LASTING, len(part))), None)
+
+
+def _mean(values: Any) -> float:
+    """Average what is not NaN."""
+    known = np.asarray(values)[np.isfinite(values)]
+    return float(known.mean()) if known.size else math.nan
