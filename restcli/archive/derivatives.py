@@ -30,6 +30,7 @@ _NOT_BIDS = """*_scores.csv
 !/events.json
 /index.html
 /ledger*
+/audit*.jsonl
 /export
 /.restcli
 """
