@@ -81,8 +81,7 @@ def test_nan_is_not_scored(sfreq: float, toy_weights: Path) -> None:
     assert np.isnan(probability[30:40]).all() and np.isnan(probability[60]) and np.isfinite(probability[72])
     assert np.isfinite(probability[40:50]).all()
     lost = {node: counts["no signal"] for node, counts in result.bad_seconds.items()}
-    spread = sfreq != 200  # resampling reaches into the second before
-    assert min(lost.values()) == 11 + spread and max(lost.values()) == 12 + 2 * spread
+    assert min(lost.values()) == 11 and max(lost.values()) == 12
 
 
 def test_nan_at_both_ends_and_a_dead_channel(toy_weights: Path) -> None:

@@ -120,9 +120,9 @@ class Monitor:
         yield from self._end_segment()
 
     def _end_segment(self) -> Iterator[News]:
-        for time, score in zip(self._times, self._stream.finish(), strict=True):
-            yield from self._row(time, score)
-        self._times.clear()
+        waiting = list(self._stream.finish())
+        for score in waiting[len(waiting) - len(self._times) :]:  # Ctrl-C may have come when some had been given
+            yield from self._row(self._times.pop(0), score)
         self._stream.restart()
         self._begun = False
 
