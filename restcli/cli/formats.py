@@ -25,7 +25,7 @@ def formats(as_json: options.Json = False) -> None:
         cells = [[in_words(value) for value in row.values()] for row in rows]
         print_table([name.replace("_", " ") for name in rows[0]], cells, title=headings[kind])
     say("From Python: Raw objects of MNE and arrays as well. Other formats: export the recording as EDF+.")
-    say("The package eeg2edf comes with pip install 'restcli[vendor]'.")
+    say("The package eeg2edf comes with pip install 'rest-eeg[vendor]'.")
 
 
 def list_formats() -> dict[str, list[dict[str, Any]]]:

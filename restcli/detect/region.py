@@ -15,7 +15,7 @@ from restcli.signal.montage import DOUBLE_BANANA
 from restcli.signal.sequences import running_mean, true_runs
 
 _ONSET = 10.0  # seconds in which an event begins
-_LATERAL = 0.25  # log odds by which one side must exceed the other to be named
+_LATERAL = 0.5  # log odds by which one side must exceed the other to be named: 5 bilateral simulated events stay below
 _SMOOTH, _LASTING = 3, 3  # scores: that a node is averaged over, and that a side takes part for
 _AT_ONCE = 2.0  # seconds within which both sides begin together
 # Nodes that see each region on the left; those on the right have the even numbers.

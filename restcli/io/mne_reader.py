@@ -101,7 +101,7 @@ class MneSource:
         except ModuleNotFoundError:
             package = self.module.split(".")[0]
             what = f"reading it needs the package {package}, which is not installed"
-            raise RecordingError(where, what, remedy="pip install 'restcli[vendor]', or export as EDF") from None
+            raise RecordingError(where, what, remedy="pip install 'rest-eeg[vendor]', or export as EDF") from None
 
 
 @dataclass(frozen=True)

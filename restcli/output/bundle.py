@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from restcli.detect.result import Result
 
 REVIEWED = "_reviewed"
-_LONGEST_STEM = 255 - len("_overview_reviewed.png")
+_LONGEST_STEM = 255 - len("_event01_p6_reviewed.png")
 _CSV_ROWS = 2000
 _WRITABLE = "a folder that can be written to, with room on the disk"
 _LOCK = "lock"
