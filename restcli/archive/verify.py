@@ -18,7 +18,7 @@ from restcli.errors import OutputError
 from restcli.files import sha256_of
 
 _NOT_OUTPUTS = (".restcli", "export")  # folders of caches, and of tables that are made anew
-_OUTPUT = re.compile(r".+_[a-z0-9]+(_reviewed)?\.(tsv|csv|csv_bi|json|edf|xml|png|pdf)", re.DOTALL)
+_OUTPUT = re.compile(r".+_[a-z0-9]+(_p[0-9])?(_reviewed)?\.(tsv|csv|csv_bi|json|edf|xml|png|pdf)", re.DOTALL)
 
 
 @dataclass(frozen=True)

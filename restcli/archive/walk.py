@@ -262,8 +262,9 @@ def is_inside(path: str) -> bool:
 def is_output_of(path: str, name: str) -> bool:
     """Tell whether `name`, relative to the folder of outputs, can be an output of the recording at `path`.
 
-    >>> is_output_of("ward/a.edf", "ward/a_events.tsv"), is_output_of("ward/a.edf", "../a_events.tsv")
-    (True, False)
+    >>> [is_output_of("ward/a.edf", f"ward/a_{name}") for name in ("events.tsv", "event01_p2.png", "x/../b.tsv")]
+    [True, True, False]
     """
     stems = (stem for stem in possible_stems(path) if name.startswith(f"{stem}_"))
-    return is_inside(path) and any(re.fullmatch(r"_[a-z0-9]+\.[a-z0-9._]+", name[len(stem) :]) for stem in stems)
+    ending = re.compile(r"_[a-z0-9]+(_p[0-9])?\.[a-z0-9._]+")
+    return is_inside(path) and any(ending.fullmatch(name[len(stem) :]) for stem in stems)
