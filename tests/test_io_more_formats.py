@@ -119,7 +119,7 @@ def test_nicolet_without_its_package_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if "editable" not in repr(finder)])
     path, _ = write_nicolet(tmp_path)
-    refused(path, r"needs the package eeg2edf, which is not installed. Pip install 'restcli\[vendor\]'")
+    refused(path, r"needs the package eeg2edf, which is not installed. Pip install 'rest-eeg\[vendor\]'")
 
 
 def test_nihon_1200(tmp_path: Path) -> None:
