@@ -43,7 +43,7 @@ MARKS = ("<!-- tables: make evaluation -->", "<!-- end of tables -->")
 _MAY_TRAIN = {f"Subject{k:02d}" for k in range(12)}
 _TYPES_KNOWN = {"absence": "sz_gen_nm_typical"}
 _NOTHING = np.zeros(0)
-FUSED, ALONE = "fused, as used", "network alone"
+USED = "as used"
 
 
 # ------------------------------------------------------------------------------------- recordings
@@ -139,9 +139,8 @@ class Judge:
         except RestError as error:
             no = np.zeros(0, dtype=bool)
             return Judged(shared, _NOTHING, no, no, {}, (), (), np.zeros((0, 0)), refused=str(error).split("; ")[0])
-        scores = {FUSED: np.asarray(result.scores.probability, dtype=float)}
+        scores = {USED: np.asarray(result.scores.probability, dtype=float)}
         if baselines:
-            scores[ALONE] = scores[FUSED]
             scores |= baselines_of(result)
         time = np.asarray(result.scores.time, dtype=float)
         by_type = result.scores.by_type
@@ -212,15 +211,14 @@ def within(judged: Judged, of: str) -> float:
 
 
 def group_table(results: dict[str, list[Judged]]) -> str:
-    """AUROC of each group: each weights file, fused and alone, then the baselines."""
+    """AUROC of each group: each weights file, then the baselines."""
     names = [*COMPARISONS, CLIPS_MEAN]
     rows: list[list[object]] = []
     for name, judged in results.items():
-        own = [of for of in judged[0].scores if of in (FUSED, ALONE)]
-        rows += [[f"{name}, {of}", *_row(judged, of, names)] for of in own]
+        rows.append([f"{name}, {USED}", *_row(judged, USED, names)])
     # The amplitude baseline is the same for all weights that share nodes and bands; others are fitted with the weights.
     for name, judged in results.items():
-        baselines = [of for of in judged[0].scores if of not in (FUSED, ALONE)]
+        baselines = [of for of in judged[0].scores if of != USED]
         rows += [[f"{of}, beside {name}", *_row(judged, of, names)] for of in baselines]
     return markdown_table(["per-second AUROC", *names], _without_repeats(rows))
 
@@ -245,7 +243,7 @@ def recording_table(results: dict[str, list[Judged]]) -> str:
     for name in results:
         head += [f"{name}: AUROC", "found", "false", "mean p of its known seconds"]
     first = next(iter(results.values()))
-    baselines = [of for of in first[0].scores if of not in (FUSED, ALONE)]
+    baselines = [of for of in first[0].scores if of != USED]
     head += baselines
     rows = []
     for index, one in enumerate(first):
@@ -271,11 +269,11 @@ def _recording_cells(judged: Sequence[Judged], index: int) -> list[object]:
     one = judged[index]
     if one.refused:
         return ["not scored", "", "", ""]
-    values = one.scores[FUSED][one.known if one.known.any() else slice(None)]
+    values = one.scores[USED][one.known if one.known.any() else slice(None)]
     mean = float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
     found = f"{one.tally.found} of {one.tally.expert}" if one.tally.expert else ""
     false = "" if one.shared.kind == "disputed" else one.tally.false
-    return [_separation(judged, index, FUSED), found, false, mean]
+    return [_separation(judged, index, USED), found, false, mean]
 
 
 def _separation(judged: Sequence[Judged], index: int, of: str) -> float | str:
@@ -300,7 +298,7 @@ def type_table(results: dict[str, list[Judged]]) -> str:
             for start, stop in one.shared.seizures:
                 if one.refused or not one.types:
                     continue
-                inside = (one.time >= start) & (one.time < stop) & np.isfinite(one.scores[FUSED])
+                inside = (one.time >= start) & (one.time < stop) & np.isfinite(one.scores[USED])
                 if not inside.any():
                     continue
                 mean = one.by_type[inside].mean(axis=0)
@@ -352,7 +350,7 @@ def robustness(
     signals = {index: read_signals(open_recording(recordings[index].path)) for index in used}
     names = [*COMPARISONS, CLIPS_MEAN]
     rows: dict[str, list[list[object]]] = {name: [] for name in judges}
-    before = {name: compare(judged, FUSED) for name, judged in base.items()}
+    before = {name: compare(judged, USED) for name, judged in base.items()}
     for name in judges:
         rows[name].append(["AUROC as recorded", *(before[name][column] for column in names)])
     for what, change in CHANGES.items():
@@ -370,7 +368,7 @@ def robustness(
                     judged[name][index] = judge(recordings[index], open_recording(path), baselines=False)
                 path.unlink()
         for name in judges:
-            after = compare(judged[name], FUSED)
+            after = compare(judged[name], USED)
             cells = [_change_cell(after[c] - before[name][c], _touched(c, groups)) for c in names]
             lost = sum(bool(a.refused) and not b.refused for a, b in zip(judged[name], base[name], strict=True))
             rows[name].append([f"{what} ({lost} recordings refused)" if lost else what, *cells])
@@ -425,7 +423,7 @@ def tables(weights: Sequence[Path], folder: Path, tell: Callable[[str], None], *
     if changes:
         parts += [
             "### Changes of the recording chain",
-            f"Fused probability, as used. Bold: {TOLERATED:g} or more. Filters run forward alone (low-pass Butterworth "
+            f"Bold: {TOLERATED:g} or more. Filters run forward alone (low-pass Butterworth "
             "of order 4, high-pass of order 1, notch of quality 30). Empty: the change makes no sense there, or the "
             "weights refuse every changed recording.",
             robustness(judges, recordings, results, tell),

@@ -25,6 +25,12 @@ def shared_eeg() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_recordings(shared_eeg: Path) -> list[Path]:
+    """Return the real recordings that are not there for their oddities."""
+    return sorted(path for path in shared_eeg.rglob("*.edf") if "edf_quirks" not in path.parts)
+
+
+@pytest.fixture(scope="session")
 def example() -> Path:
     """Return the shipped excerpt with three absences."""
     return _ROOT / "examples" / "absence.edf"

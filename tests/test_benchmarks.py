@@ -14,7 +14,7 @@ from benchmarks import review
 from benchmarks.chain_changes import CHANGES, LOST, Signals, read_signals, write_signals
 from benchmarks.detectors import PUBLISHED_DETECTORS
 from benchmarks.device import least_multiply_adds
-from benchmarks.evaluation import ALONE, FUSED, MARKS, Judge, compare, put_into, shared_recordings, within
+from benchmarks.evaluation import MARKS, USED, Judge, compare, put_into, shared_recordings, within
 from benchmarks.forms import forms, to_onnx
 from benchmarks.network import PUBLISHED
 from benchmarks.recordings import N_CHANNELS, SFREQ, make_recording
@@ -168,11 +168,11 @@ def test_real_recordings_are_judged_beside_the_baselines(shared_eeg: Path) -> No
     judge = Judge(load_weights("rest-default"))
     clips = [shared for shared in shared_recordings(shared_eeg) if shared.group == "chbmit"][:2]
     judged = [judge(clip, open_recording(clip.path)) for clip in clips]
-    assert {FUSED, ALONE, "amplitude baseline"} <= set(judged[0].scores)
+    assert {USED, "amplitude baseline"} <= set(judged[0].scores)
     assert [one.tally.found for one in judged] == [1, 1]
-    assert compare(judged, FUSED)["chb01 pooled"] > 0.8
+    assert compare(judged, USED)["chb01 pooled"] > 0.8
     assert within(judged[0], "amplitude baseline") > 0.9
-    assert np.isnan(compare(judged, FUSED)["absence"])
+    assert np.isnan(compare(judged, USED)["absence"])
 
 
 def test_what_is_unknown_or_may_be_trained_on_counts_nowhere(shared_eeg: Path) -> None:

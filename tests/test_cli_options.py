@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from test_cli import restcli
 
 from restcli.cli import annotate, batch, evaluate, info
+from restcli.cli.live import SettingOptions
 from restcli.detect.settings import Settings
 
 _DETECTION = {"step", "threshold", "sensitivity", "allow_missing", "channel_map", "device", "threads"}
+_ANNOTATION = _DETECTION | {"weights", "types", "passes", "seed"}
 SETTINGS = {
-    "annotate": {
-        "weights",
-        "step",
-        "threshold",
-        "sensitivity",
-        "types",
-        "passes",
-        "seed",
-        "allow_missing",
-        "channel_map",
-        "device",
-        "threads",
-    },
-    "batch": {
-        "weights",
-        "step",
-        "threshold",
-        "sensitivity",
-        "types",
-        "passes",
-        "seed",
-        "allow_missing",
-        "channel_map",
-        "device",
-        "threads",
-    },
+    "annotate": _ANNOTATION,
+    "batch": _ANNOTATION,
     "evaluate": _DETECTION | {"weights"},
     "info": {"weights", "allow_missing", "channel_map"},
 }
@@ -81,16 +60,45 @@ def test_every_setting_reaches_the_work(command: str, tmp_path: Path, monkeypatc
         "--channel-map": tmp_path / "map.toml",
         "--device": "cpu",
         "--sensitivity": "specific",
+        "--threads": 2,
     }
-    wanted = Settings("rest-paper", 2, 0.25, 4, (("chan 1", "F3"),), "cpu", 7, 3, sensitivity="specific")
+    chosen = {"threads": 2, "sensitivity": "specific", "types": command != "evaluate"}
+    wanted = Settings("rest-paper", 2, 0.25, 4, (("chan 1", "F3"),), "cpu", 7, 3, **chosen)
     if command == "evaluate":
         del given["--passes"], given["--seed"]
         wanted = replace(wanted, passes=0, seed=0)
     seen: list[Settings] = []
     monkeypatch.setattr("restcli.cli.options.read_settings", _spy(seen))
-    words = [word for pair in given.items() for word in pair]
+    words = [word for pair in given.items() for word in pair] + ["--types"] * (command != "evaluate")
     restcli(command, tmp_path / "absent.edf", *([tmp_path / "out"] if command == "batch" else []), *words)
     assert seen == [wanted]
+
+
+@pytest.mark.parametrize("command", ["annotate", "batch"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--types"],
+        ["--step", "20"],
+        ["--weights", "rest-paper", "--passes", "5"],
+        ["--weights", "rest-paper", "--sensitivity", "specific"],
+    ],
+)
+def test_what_the_weights_cannot_do_is_refused_before_any_recording(
+    command: str, words: list[str], example: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "archive").mkdir()
+    shutil.copy(example, tmp_path / "archive")
+    places = [tmp_path / "archive" / example.name, "--out"] if command == "annotate" else [tmp_path / "archive"]
+    done = restcli(command, *places, tmp_path / "out", "--plot", "none", *words)
+    assert (done.returncode, words[-2 if len(words) > 1 else 0] in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_live_takes_the_options_of_annotate() -> None:
+    hints, shared = get_type_hints(SettingOptions, include_extras=True), parameters("annotate")
+    assert set(hints) == {"weights", "threshold", "sensitivity", "allow_missing", "channel_map"}
+    assert all(hints[name] == shared[name] for name in hints)
 
 
 def _spy(seen: list[Settings]) -> Any:

@@ -10,7 +10,6 @@ from restcli.detect.rule import to_events
 from restcli.events import Event, EventRule, Scores
 
 NODES = ("F3-C3", "C3-P3", "FZ-CZ")
-TYPES = ("sz_foc", "sz_gen")
 
 
 def drawn(seed: int, n_scores: int) -> Scores:
@@ -28,17 +27,14 @@ def drawn(seed: int, n_scores: int) -> Scores:
         probability[first : first + rng.integers(1, 30)] = np.nan
     known = np.isfinite(probability)[:, None]
     by_node = np.where(known, rng.random((n_scores, 3)), np.nan).astype(np.float32)
-    share = rng.random(n_scores)
-    by_type = np.where(known, np.stack([share, 1 - share], axis=1), np.nan).astype(np.float32)
     time = np.arange(n_scores) + 0.5
-    return Scores(time, probability, by_node, NODES, 1.0, float(n_scores), types=TYPES, by_type=by_type)
+    return Scores(time, probability, by_node, NODES, 1.0, float(n_scores))
 
 
 def followed(scores: Scores, rule: EventRule) -> tuple[AlarmRule, list[Alarm]]:
-    alarms, said = AlarmRule(rule, scores.nodes, scores.types), []
-    assert scores.by_type is not None
-    for row in zip(scores.time, scores.probability, scores.by_node, scores.by_type, strict=True):
-        said += alarms.advance(float(row[0]), float(row[1]), *row[2:], at=float(row[0]) + 3.5)
+    alarms, said = AlarmRule(rule, scores.nodes), []
+    for row in zip(scores.time, scores.probability, scores.by_node, strict=True):
+        said += alarms.advance(float(row[0]), float(row[1]), row[2], at=float(row[0]) + 3.5)
     return alarms, said + alarms.finish(scores.duration)
 
 
@@ -46,11 +42,14 @@ def rounded(event: Event) -> tuple[object, ...]:
     return event.onset, event.duration, event.label, event.channels, round(event.confidence, 9)
 
 
-@pytest.mark.parametrize("seed", [3, 11, 22])
-def test_alarms_become_the_events_of_the_rule(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "scales"),
+    [(3, {}), (11, {"long": 21.0, "lift": 0.8}), (22, {"long": 40.0}), (12, {"long": 21.0, "lift": 0.8})],
+)
+def test_alarms_become_the_events_of_the_rule(seed: int, scales: dict[str, float]) -> None:
     rng = np.random.default_rng(seed)
     smooth, least, gap = (float(rng.choice(values)) for values in ([1, 3, 9, 25], [0, 3, 10], [0, 3, 8]))
-    rule = EventRule(threshold=0.68, release=0.44, smooth=smooth, min_duration=least, max_gap=gap)
+    rule = EventRule(threshold=0.68, release=0.44, smooth=smooth, min_duration=least, max_gap=gap, **scales)
     scores = drawn(seed, 1900)
     alarms, said = followed(scores, rule)
     expected = to_events(scores, rule)
@@ -69,9 +68,8 @@ def test_alarms_become_the_events_of_the_rule(seed: int) -> None:
 def constant(*parts: tuple[float, int]) -> Scores:
     probability = np.concatenate([np.full(n, value) for value, n in parts])
     time, n = np.arange(len(probability)) + 0.5, len(probability)
-    nothing = np.full((n, 2), np.nan, dtype=np.float32)
     by_node = np.repeat(probability[:, None], 3, axis=1).astype(np.float32)
-    return Scores(time, probability, by_node, NODES, 1.0, float(n), types=TYPES, by_type=nothing)
+    return Scores(time, probability, by_node, NODES, 1.0, float(n))
 
 
 def test_an_alarm_begins_as_soon_as_nothing_can_undo_it() -> None:
@@ -98,7 +96,7 @@ def test_the_past_is_forgotten() -> None:
     longest = 0
     for second in range(6000):
         probability = 0.9 if second % 700 < 20 else 0.2
-        alarms.advance(second + 0.5, probability, np.zeros(3, np.float32), np.zeros(0, np.float32), at=second + 4.0)
+        alarms.advance(second + 0.5, probability, np.zeros(3, np.float32), at=second + 4.0)
         longest = max(longest, alarms._recent.n_rows)
     assert longest <= 1260
     assert len(alarms.ended) == 9

@@ -145,9 +145,9 @@ def test_a_network_without_look_ahead(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_real_recordings(shared_eeg: Path, detector: Detector) -> None:
+def test_real_recordings(real_recordings: list[Path], detector: Detector) -> None:
     n_used = 0
-    for path in sorted(path for path in shared_eeg.rglob("*.edf") if path.parts[-2] != "edf_quirks"):
+    for path in real_recordings:
         try:
             detector.annotate(open_recording(path))
         except RestError:

@@ -32,7 +32,7 @@ from restcli.archive.ledger import DONE, QUARANTINED, Keys, Ledger, Row, is_comp
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
 from restcli.archive.resources import PoolOptions
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
-from restcli.detect.settings import Settings
+from restcli.detect.settings import Settings, check_settings
 from restcli.errors import OutputError, RestError
 from restcli.files import make_folder, sha256_of
 from restcli.nn.weights import find_weights, read_content
@@ -98,7 +98,7 @@ def run_batch(
     `on_update` and `wish` (`GOING`, `FINISHING` what runs, or `STOPPING` now) are called about twice a second.
     """
     weights = pack(request.settings.weights)
-    unpack(weights)  # refuses bad weights before anything is done
+    check_settings(unpack(weights), request.settings)  # before anything is done
     check_archive(request.archive, request.out)
     make_folder(request.out)
     with Ledger(request.out / ledger_name(*request.shard), write=True) as ledger:

@@ -134,7 +134,7 @@ class Job:
 
         clock = StageClock()
         with progress_bar(path.name) as on_progress:
-            # A file or weights that cannot be used are refused before torch is imported.
+            # A file or weights that cannot be used are refused before the rest is imported.
             with clock("open"):
                 from restcli.io.registry import open_recording
 

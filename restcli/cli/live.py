@@ -53,6 +53,7 @@ class SettingOptions:
 
     weights: options.Weights = options.DEFAULT_WEIGHTS
     threshold: options.Threshold = None
+    sensitivity: options.Sensitivity = "balanced"
     allow_missing: options.AllowMissing = None
     channel_map: options.ChannelMap = None
 

@@ -46,10 +46,10 @@ class AlarmRule:
     This holds for every rule in which higher probabilities never remove an event.
     """
 
-    def __init__(self, rule: EventRule, nodes: tuple[str, ...], types: tuple[str, ...] = ()) -> None:
-        self.rule, self.nodes, self.types = rule, nodes, types
+    def __init__(self, rule: EventRule, nodes: tuple[str, ...]) -> None:
+        self.rule, self.nodes = rule, nodes
         self.ended: list[Event] = []
-        self._recent = _Recent(len(nodes), len(types))
+        self._recent = _Recent(len(nodes))
         self._running: list[_Running] = []
         self._over_until = -1.0  # the stop of the last event that is over
         self._n = 0
@@ -64,11 +64,9 @@ class AlarmRule:
         """The events that are not over."""
         return tuple(running.event for running in self._running)
 
-    def advance(
-        self, time: float, probability: float, by_node: NDArray[np.float32], by_type: NDArray[np.float32], *, at: float
-    ) -> list[Alarm]:
+    def advance(self, time: float, probability: float, by_node: NDArray[np.float32], *, at: float) -> list[Alarm]:
         """Take the score of the next second, centred on `time`, which is known at `at`; return what is new."""
-        self._recent.append(time, probability, by_node, by_type)
+        self._recent.append(time, probability, by_node)
         certain = [event for event in self._spans(0.0) if event.stop > self._over_until]
         alarms = []
         if certain:
@@ -115,12 +113,12 @@ class AlarmRule:
         return alarms
 
     def _whole(self, event: Event) -> Event:
-        """Return an event with its channels and its type, as the scores so far tell."""
-        return _same(event, to_events(self._recent.scores(self.nodes, self.types, after=None), self.rule))
+        """Return an event with its channels, as the scores so far tell."""
+        return _same(event, to_events(self._recent.scores(self.nodes, after=None), self.rule))
 
     def _spans(self, to_come: float | None) -> Events:
         """Apply the rule to the scores so far, followed by zeros, by ones, or by nothing; nodes are not looked at."""
-        return to_events(self._recent.scores((), (), after=to_come), self.rule)
+        return to_events(self._recent.scores((), after=to_come), self.rule)
 
     def _forget(self) -> None:
         """Drop scores that no event to come can depend on, once there are many."""
@@ -133,7 +131,7 @@ class AlarmRule:
         for after in (0.0, 1.0):
             found = []
             for before in (0.0, 1.0):
-                scores = recent.scores((), (), after=after, before=before)
+                scores = recent.scores((), after=after, before=before)
                 spans = [(event.onset, event.stop) for event in to_events(scores, self.rule)]
                 found.append([span for span in spans if span[0] >= start])
             if found[0] != found[1]:
@@ -177,25 +175,21 @@ def _certain_at(scores: Scores, rule: EventRule, event: Event) -> float:
 class _Recent:
     """The last scores, in arrays that have room for what may follow."""
 
-    def __init__(self, n_nodes: int, n_types: int) -> None:
+    def __init__(self, n_nodes: int) -> None:
         self.n_rows = 0
-        self._make(2 * _KEPT, n_nodes, n_types)
+        self._make(2 * _KEPT, n_nodes)
 
-    def _make(self, size: int, n_nodes: int, n_types: int) -> None:
+    def _make(self, size: int, n_nodes: int) -> None:
         self._time = np.zeros(size)
         self._probability = np.zeros(size)
         self._by_node = np.full((size, n_nodes), np.nan, dtype=np.float32)
-        self._by_type = np.full((size, n_types), np.nan, dtype=np.float32)
 
-    def append(
-        self, time: float, probability: float, by_node: NDArray[np.float32], by_type: NDArray[np.float32]
-    ) -> None:
+    def append(self, time: float, probability: float, by_node: NDArray[np.float32]) -> None:
         """Add a score."""
         if self.n_rows + _REACH >= len(self._time):
             self._move(0, 2 * len(self._time))
         row = self.n_rows
-        self._time[row], self._probability[row] = time, probability
-        self._by_node[row], self._by_type[row] = by_node, by_type
+        self._time[row], self._probability[row], self._by_node[row] = time, probability, by_node
         self.n_rows += 1
 
     def drop(self, first: int) -> None:
@@ -203,20 +197,18 @@ class _Recent:
         self._move(first, len(self._time))
 
     def _move(self, first: int, size: int) -> None:
-        time, probability, by_node, by_type = self._time, self._probability, self._by_node, self._by_type
+        time, probability, by_node = self._time, self._probability, self._by_node
         kept, n_rows = slice(first, self.n_rows), self.n_rows - first
-        self._make(size, by_node.shape[1], by_type.shape[1])
+        self._make(size, by_node.shape[1])
         self._time[:n_rows], self._probability[:n_rows] = time[kept], probability[kept]
-        self._by_node[:n_rows], self._by_type[:n_rows] = by_node[kept], by_type[kept]
+        self._by_node[:n_rows] = by_node[kept]
         self.n_rows = n_rows
 
     def start_of(self, row: int) -> float:
         """Return when a second begins."""
         return float(self._time[row]) - 0.5
 
-    def scores(
-        self, nodes: tuple[str, ...], types: tuple[str, ...], *, after: float | None, before: float | None = None
-    ) -> Scores:
+    def scores(self, nodes: tuple[str, ...], *, after: float | None, before: float | None = None) -> Scores:
         """Return the scores so far, followed by the value `after`; with `before`, only what is kept, behind it."""
         n_rows, stop = self.n_rows, self.n_rows + (0 if after is None else _REACH)
         self._probability[n_rows:stop] = 0.0 if after is None else after
@@ -233,6 +225,4 @@ class _Recent:
             nodes=nodes,
             step=1.0,
             duration=float(self._time[stop - 1]) + 0.5,
-            types=types,
-            by_type=self._by_type[first:stop] if types else None,
         )

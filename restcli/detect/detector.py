@@ -12,7 +12,7 @@ from restcli.detect.backends import Engine, choose_engine, first_line
 from restcli.detect.result import Result, Trend
 from restcli.detect.rule import to_events
 from restcli.detect.scoring import Progress, Scorer
-from restcli.detect.settings import Settings, fit_montage, needed_nodes, rule_in_force
+from restcli.detect.settings import Settings, check_settings, fit_montage, needed_nodes, rule_in_force
 from restcli.detect.timeline import Timeline, band_limit, count_bad, to_scores
 from restcli.errors import RecordingError, RestError, UsageError
 from restcli.events import Scores
@@ -24,8 +24,6 @@ from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
 from restcli.signal.quality import Quality, gain_doubts
 from restcli.signal.sequences import true_runs
-
-_LONGEST_STEP = 14  # s
 
 
 def annotate(
@@ -174,7 +172,7 @@ class Detector:
         """
         settings, clock = settings or Settings(), clock or StageClock()
         weights, needed = self.weights, needed_nodes(self.weights, settings)
-        _check_settings(weights, settings)
+        check_settings(weights, settings)
         montage, rule = fit_montage(recording, weights, settings), rule_in_force(weights, settings)
         timeline, device = self._score(Scorer(self.engine, recording, montage, settings, clock, on_progress))
         with clock("events"):
@@ -213,18 +211,6 @@ class Detector:
                 path = str(scorer.recording.path)
                 raise RecordingError(path, reason, "a GPU with room to work", "Pass --device cpu or auto") from error
         return replace(scorer, engine=Engine(self.weights)).score(), f"cpu ({reason})"
-
-
-def _check_settings(weights: Weights, settings: Settings) -> None:
-    """Refuse what these weights cannot do."""
-    if settings.step > _LONGEST_STEP:
-        raise UsageError("--step", f"{settings.step} s would pass over short seizures", f"at most {_LONGEST_STEP} s")
-    if settings.passes and not weights.config.has_intervals:
-        raise UsageError(
-            "--passes",
-            f"weights {weights.name} were not trained with a rescaled mask for each node",
-            "weights such as rest-default",
-        )
 
 
 def _check_length(scores: Scores, recording: Recording, *, at_least: float, needed: int) -> None:

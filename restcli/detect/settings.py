@@ -17,6 +17,8 @@ from restcli.nn.weights import BALANCED, DEFAULT_NAME, SENSITIVITIES, Weights
 from restcli.signal.contacts import contact_families, families_in_words, other_kind
 from restcli.signal.montage import Montage, derive, parse_label, parse_labels
 
+_LONGEST_STEP = 14  # s
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -98,6 +100,21 @@ class Settings:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, Real) and math.isfinite(value) and float(value).is_integer()
+
+
+def check_settings(weights: Weights, settings: Settings) -> None:
+    """Refuse what these weights cannot do, before any recording is opened."""
+    if settings.step > _LONGEST_STEP:
+        raise UsageError("--step", f"{settings.step} s would pass over short seizures", f"at most {_LONGEST_STEP} s")
+    if settings.passes and not weights.config.has_intervals:
+        raise UsageError(
+            "--passes",
+            f"weights {weights.name} were not trained with a rescaled mask for each node",
+            "weights such as rest-default",
+        )
+    if settings.types and not weights.types:
+        raise UsageError("--types", f"weights {weights.name} read out no types", "weights that were trained with types")
+    rule_in_force(weights, settings)
 
 
 def needed_nodes(weights: Weights, settings: Settings) -> int:

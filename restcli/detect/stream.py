@@ -13,7 +13,7 @@ from restcli.detect.scoring import SecondBySecond
 from restcli.detect.settings import Settings, needed_nodes
 from restcli.detect.timeline import calibrate, few_nodes, most_frequent_fault, past_end, unusable_ahead
 from restcli.nn.network import Recurrence
-from restcli.nn.readout import mean_over_nodes, shares
+from restcli.nn.readout import mean_over_nodes
 from restcli.signal.open_inputs import spread_back
 from restcli.signal.quality import Quality, summarise
 
@@ -26,7 +26,6 @@ class LiveScore:
 
     probability: float  # NaN where not scored
     by_node: Float32Array  # (N,), NaN for a node that was left out
-    by_type: Float32Array  # (C,), probability of each type given a seizure; NaN where not scored
     reason: str  # why it was not scored; empty when it was
     codes: NDArray[np.uint8]  # (N,), `Quality` of each node
 
@@ -71,7 +70,7 @@ class Stream:
         )
         self._begun = True
         self._recent.append(_Second(summary.codes[0], present[0]))
-        return self._score(self._recurrence.read_out()[:, 0]) if len(self._recent) > self._ahead else None
+        return self._score(self._recurrence.read_out()[:, 0, 0]) if len(self._recent) > self._ahead else None
 
     def finish(self) -> list[LiveScore]:
         """Judge the seconds of a segment that has ended whose scores the network cannot look ahead for."""
@@ -83,7 +82,7 @@ class Stream:
         return ends
 
     def _score(self, logits: Float32Array) -> LiveScore:
-        """Judge the second `look_ahead` before the newest one, given the newest logits, (N, 1 + C)."""
+        """Judge the second `look_ahead` before the newest one, given the newest logits, (N,)."""
         recent, calibration = list(self._recent), self.detector.weights.calibration
         codes, present = self._codes(recent), recent[-1].present
         reason = self._few_good(codes)
@@ -93,10 +92,9 @@ class Stream:
             return self._unscored(codes, reason)
         silent = (codes == Quality.NO_EEG) & (recent[0].codes == Quality.GOOD)
         read = present & ~silent
-        mean = mean_over_nodes(np.where(read, logits[:, 0], np.float32(0)), read, 0)
-        by_node = calibrate(np.where(read & (codes == Quality.GOOD), logits[:, 0], np.float32(np.nan)), calibration)
-        by_type = shares(mean_over_nodes(logits[:, 1:], present[:, None].astype(np.float32), 0))
-        return LiveScore(float(calibrate(mean, calibration)), by_node, by_type, "", codes)
+        mean = mean_over_nodes(np.where(read, logits, np.float32(0)), read, 0)
+        by_node = calibrate(np.where(read & (codes == Quality.GOOD), logits, np.float32(np.nan)), calibration)
+        return LiveScore(float(calibrate(mean, calibration)), by_node, "", codes)
 
     def _codes(self, seconds: list[_Second]) -> NDArray[np.uint8]:
         """Return what is wrong with each node in the first of some seconds, (N,), as the later ones tell."""
@@ -113,8 +111,7 @@ class Stream:
         return few_nodes(self._needed, most_frequent_fault(codes[None])[0])
 
     def _unscored(self, codes: NDArray[np.uint8], reason: str) -> LiveScore:
-        by_node, by_type = (np.full(n, np.nan, np.float32) for n in (len(codes), len(self.detector.weights.types)))
-        return LiveScore(float("nan"), by_node, by_type, reason, codes)
+        return LiveScore(float("nan"), np.full(len(codes), np.nan, dtype=np.float32), reason, codes)
 
 
 @dataclass(frozen=True, eq=False)

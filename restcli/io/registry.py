@@ -58,6 +58,8 @@ class Reader:
 
 _EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf, tried="recordings of many systems")
 
+_MADE_ALONE = "untried on real recordings; made files"
+
 READERS = (
     _EDF,
     Reader("Persyst", (".lay",), persyst.open_persyst, persyst.companions, persyst.is_persyst, samples=(".dat",)),
@@ -86,7 +88,7 @@ READERS = (
         research.open_neuroscan,
         probe=research.is_neuroscan,
         package="mne",
-        tried="untried on real recordings; made files",
+        tried=_MADE_ALONE,
         by_content=True,
     ),
     Reader(
@@ -95,7 +97,7 @@ READERS = (
         research.open_egi,
         probe=research.is_egi,
         package="mne",
-        tried="untried on real recordings; made files",
+        tried=_MADE_ALONE,
         by_content=True,
     ),
     Reader(
@@ -104,7 +106,7 @@ READERS = (
         vendor.open_nicolet,
         probe=vendor.is_nicolet,
         package="eeg2edf",
-        tried="untried on real recordings; made files",
+        tried=_MADE_ALONE,
         by_content=True,
     ),
 )

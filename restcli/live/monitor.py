@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from restcli.detect.alarms import Alarm, AlarmRule
 from restcli.detect.detector import Detector
-from restcli.detect.settings import Settings, fit_montage, rule_in_force
+from restcli.detect.settings import Settings, check_settings, fit_montage, rule_in_force
 from restcli.detect.stream import LiveScore, Stream
 from restcli.detect.timeline import GAP, PART
 from restcli.events import Events, Span
@@ -49,6 +49,7 @@ class Monitor:
 
     def __post_init__(self) -> None:
         recording, weights = self.source.recording, self.detector.weights
+        check_settings(weights, self.settings)
         self.montage = fit_montage(recording, weights, self.settings)
         rates = [recording.source.rates[channel] for channel in self.montage.channels]
         groups: dict[object, list[int]] = {}
@@ -60,7 +61,7 @@ class Monitor:
         self.intake = Intake(list(groups.values()), own, self.sfreq, self.source.jitter)
         columns = [weights.nodes.index(node) for node in self.montage.nodes]
         self._stream = Stream(self.detector, columns, self.montage.matrix, self.settings)
-        self.alarms = AlarmRule(rule_in_force(weights, self.settings), weights.nodes, weights.types)
+        self.alarms = AlarmRule(rule_in_force(weights, self.settings), weights.nodes)
         self._input = InputWatch(weights.nodes, self.montage.nodes, weights.look_ahead)
         self._status = StatusWatch()
         self._times: list[float] = []  # of seconds that wait for the network to look ahead
@@ -130,11 +131,11 @@ class Monitor:
         """Give the seconds of a gap their empty scores."""
         if stop - self._cursor < _SHORTEST_GAP:
             return
-        weights = self.detector.weights
-        by_node, by_type = (np.full(n, np.nan, np.float32) for n in (len(weights.nodes), len(weights.types)))
-        codes: NDArray[np.uint8] = np.full(len(weights.nodes), Quality.MISSING, dtype=np.uint8)
+        n_nodes = len(self.detector.weights.nodes)
+        by_node = np.full(n_nodes, np.nan, dtype=np.float32)
+        codes: NDArray[np.uint8] = np.full(n_nodes, Quality.MISSING, dtype=np.uint8)
         for k in range(math.floor(stop - self._cursor + 1e-6)):
-            yield from self._row(self._cursor + k + 0.5, LiveScore(math.nan, by_node, by_type, GAP, codes))
+            yield from self._row(self._cursor + k + 0.5, LiveScore(math.nan, by_node, GAP, codes))
 
     def _row(self, time: float, score: LiveScore) -> Iterator[News]:
         at = max(self.intake.now, self._resumed, time + 0.5)
@@ -145,7 +146,7 @@ class Monitor:
         self._last = time
         self.rows += 1
         yield Row(time, score)
-        yield from self.alarms.advance(time, score.probability, score.by_node, score.by_type, at=at)
+        yield from self.alarms.advance(time, score.probability, score.by_node, at=at)
         if not self._ending:
             yield from self._input.advance(time, score, at)
         yield from self._status.advance(self.events, at)

@@ -138,8 +138,6 @@ class Tables:
             nodes=weights.nodes,
             step=1.0,
             duration=row.time + 0.5,
-            types=weights.types,
-            by_type=score.by_type[None] if weights.types else None,
         )
         head, line = scores_csv(table)
         self._scores.write((line if self._begun else head + line).encode())  # a line at a time, never a part of one
