@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from restcli.detect.alarms import Alarm, AlarmRule, alarm_times
+from restcli.detect.alarms import _REACH, Alarm, AlarmRule, alarm_times
 from restcli.detect.rule import to_events
 from restcli.events import Event, EventRule, Scores
 
@@ -89,6 +89,25 @@ def test_what_was_not_scored_ends_an_event() -> None:
     _, said = followed(constant((0.1, 20), (0.9, 5), (float("nan"), 1), (0.9, 5), (0.1, 20)), rule)
     assert [(alarm.state, alarm.at) for alarm in said][:2] == [("begin", 26.0), ("end", 29.0)]
     assert [(alarm.event.onset, alarm.event.stop) for alarm in said if alarm.state == "end"] == [(20, 25), (26, 31)]
+
+
+def test_an_event_that_is_certain_after_a_later_one_has_ended_is_not_lost() -> None:
+    rule, rng = EventRule(0.6, 0.45, 3.0, 3.0, 3.0, long=60.0, lift=0.8), np.random.default_rng(375)
+    probability = np.full(200, 0.2)
+    for _ in range(4):
+        first = int(rng.integers(40, 150))
+        probability[first : first + int(rng.integers(4, 14))] = rng.uniform(0.45, 0.9)
+    scores = Scores(np.arange(200) + 0.5, probability, np.zeros((200, 3), np.float32), NODES, 1.0, 200.0)
+    alarms, _ = followed(scores, rule)
+    spans = [(event.onset, event.stop) for event in to_events(scores, rule)]
+    assert len(spans) == 4
+    assert [(event.onset, event.stop) for event in alarms.events] == spans
+
+
+def test_no_rule_that_weights_may_have_reaches_farther_than_alarms_look() -> None:
+    from restcli.nn.checks import _BOUNDS
+
+    assert sum(_BOUNDS[f"rule.{name}"][1] for name in ("smooth", "long", "min_duration", "max_gap")) <= _REACH
 
 
 def test_the_past_is_forgotten() -> None:

@@ -13,9 +13,9 @@ from restcli.events import Event, EventRule, Events, Scores
 
 State = Literal["begin", "update", "end", "joined"]
 
-# Scores that stand for what is to come, or for what is forgotten: no rule looks farther from a score. The past is cut
-# when it is twice as long as what is kept, or later, when nothing depends on it; s.
-_REACH = 180
+# Scores that stand for what is to come, or for what is forgotten: no rule that weights may have looks farther from a
+# score. The past is cut when it is twice as long as what is kept, or later, when nothing depends on it; s.
+_REACH = 300
 _KEPT, _FORGET = 600, 60
 _UPDATE = 10.0  # s between updates of an alarm
 
@@ -51,13 +51,12 @@ class AlarmRule:
         self.ended: list[Event] = []
         self._recent = _Recent(len(nodes))
         self._running: list[_Running] = []
-        self._over_until = -1.0  # the stop of the last event that is over
         self._n = 0
 
     @property
     def events(self) -> tuple[Event, ...]:
         """All events so far, those that last as far as they are known."""
-        return (*self.ended, *(running.event for running in self._running))
+        return tuple(sorted([*self.ended, *self.lasting]))
 
     @property
     def lasting(self) -> tuple[Event, ...]:
@@ -67,7 +66,7 @@ class AlarmRule:
     def advance(self, time: float, probability: float, by_node: NDArray[np.float32], *, at: float) -> list[Alarm]:
         """Take the score of the next second, centred on `time`, which is known at `at`; return what is new."""
         self._recent.append(time, probability, by_node)
-        certain = [event for event in self._spans(0.0) if event.stop > self._over_until]
+        certain = [event for event in self._spans(0.0) if not self._is_over(event)]
         alarms = []
         if certain:
             # Whatever follows lies between zeros and ones.
@@ -83,13 +82,17 @@ class AlarmRule:
         """End with the scores so far: whatever is an event now stays one."""
         alarms = []
         for event in self._spans(None):
-            if event.stop > self._over_until:
+            if not self._is_over(event):
                 alarms += self._follow(event, over=True, at=at)
         return alarms
 
+    def _is_over(self, event: Event) -> bool:
+        """Tell whether the alarm of an event has ended; a later event may end before an earlier one is certain."""
+        return any(_overlap(event, ended) for ended in reversed(self.ended))
+
     def _follow(self, event: Event, *, over: bool, at: float) -> list[Alarm]:
         """Say what is new about an event that is certain."""
-        own = [each for each in self._running if each.event.stop > event.onset and each.event.onset < event.stop]
+        own = [each for each in self._running if _overlap(each.event, event)]
         alarms = []
         if not own:
             self._n += 1
@@ -103,7 +106,6 @@ class AlarmRule:
         if over:
             self._running.remove(first)
             self.ended.append(self._whole(event))
-            self._over_until = event.stop
             alarms.append(Alarm(first.number, "end", self.ended[-1], at))
         elif at - first.said >= _UPDATE:
             first.event, first.said = self._whole(event), at
@@ -139,13 +141,17 @@ class AlarmRule:
         recent.drop(recent.n_rows - _KEPT)
 
 
+def _overlap(one: Event, other: Event) -> bool:
+    return one.stop > other.onset and one.onset < other.stop
+
+
 def _settled(event: Event) -> tuple[float, ...]:
     return event.onset, event.stop, round(event.confidence, 9)
 
 
 def _same(event: Event, events: Events) -> Event:
     """Return what an event is among others, for which another future was assumed."""
-    return next((other for other in events if other.stop > event.onset and other.onset < event.stop), event)
+    return next((other for other in events if _overlap(other, event)), event)
 
 
 def alarm_times(scores: Scores, rule: EventRule, look_ahead: int) -> list[float]:
@@ -163,7 +169,7 @@ def _certain_at(scores: Scores, rule: EventRule, event: Event) -> float:
         time = np.concatenate([scores.time[first:n_known], scores.time[n_known - 1] + np.arange(1, _REACH + 1)])
         nothing = np.zeros((len(time), 0), dtype=np.float32)
         found = to_events(Scores(time, probability, nothing, (), 1.0, float(time[-1]) + 0.5), rule)
-        return any(other.stop > event.onset and other.onset < event.stop for other in found)
+        return any(_overlap(other, event) for other in found)
 
     low, high = onset, last  # more is known, more stands; at the end of the scores an event needs no more
     while high - low > 1:

@@ -12,7 +12,8 @@ from fractions import Fraction
 from restcli.errors import RecordingError
 
 _MICROVOLTS = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "microv": 1.0, "microvolt": 1.0, "microvolts": 1.0}
-_MICROVOLTS |= {"mv": 1e3, "millivolt": 1e3, "v": 1e6, "volt": 1e6, "volts": 1e6, "nv": 1e-3, "nanovolt": 1e-3}
+_MICROVOLTS |= {"mv": 1e3, "millivolt": 1e3, "millivolts": 1e3, "v": 1e6, "volt": 1e6, "volts": 1e6}
+_MICROVOLTS |= {"nv": 1e-3, "nanovolt": 1e-3, "nanovolts": 1e-3}
 # Microvolts as exports have mangled them: the letter mu lost or written otherwise.
 _MANGLED = frozenset({"?v", "\ufffdv", "u", "uvolt", "uvolts", "mcv", "mkv", "мкв", "micv", "ìv", "âµv"})
 # Units of channels that hold other quantities (heart rate, saturation, pressure, ...): nothing to repair there.
@@ -128,7 +129,7 @@ def microvolts(unit: str) -> float | None:
     >>> microvolts("mV"), microvolts("mmHg")
     (1000.0, None)
     """
-    return _MICROVOLTS.get(unit.lower().rstrip("."))
+    return _MICROVOLTS.get(unit.strip().lower().rstrip("."))
 
 
 def known_unit(text: str) -> str:

@@ -120,6 +120,13 @@ class Recording:
         """Clock time to which times in the recording can be added; None with a pause of unknown length."""
         return self.start if self.clock_until == math.inf else None
 
+    def stored_span(self, segment: Segment, channel: int) -> tuple[int, int]:
+        """Return where a segment begins in the stored samples of a channel, and how many it has."""
+        rate = self.source.rates[channel]
+        origin = round(Fraction(segment.offset).limit_denominator(1_000_000_000) * rate)
+        held = self.channels[channel].n_samples - origin
+        return origin, min(round((segment.stop - segment.start) * float(rate)), held)
+
     def blocks(
         self, channels: Sequence[int], *, sfreq: float, seconds: int = 600, clock: StageClock | None = None
     ) -> Iterator[Block]:
@@ -238,9 +245,7 @@ class _Reading:
 
     def _reach(self, channel: int, segment: Segment, span: tuple[int, int]) -> _Reach:
         rate = self.recording.source.rates[channel]
-        origin = round(Fraction(segment.offset).limit_denominator(1_000_000_000) * rate)
-        held = self.recording.channels[channel].n_samples - origin
-        n_stored = min(round((segment.stop - segment.start) * float(rate)), held)
+        origin, n_stored = self.recording.stored_span(segment, channel)
         ratio = resampling.ratio_of(self.target, rate)
         tiles = resampling.widen(span, ratio)
         low, high = resampling.support(tiles, ratio)

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.live.source import Chunk, Silence, describe, unit_in_microvolts
+from restcli.io.edf_header import microvolts
+from restcli.live.source import Chunk, Silence, describe
 from restcli.signal.resampling import Signal
 
 _POLL = 1.0  # s between looks at whether the source is silent
@@ -55,7 +56,7 @@ class Frames:
         if not given or any(not 1 <= rate <= 1e6 for _, _, rate, _, _ in given):
             raise self._wrong("does not say how the channels are sampled", "channels of 1 Hz to 1 MHz")
         recording = describe(name, [one[:3] for one in given], kind="frames", start=start)
-        self._scale = [unit_in_microvolts(unit) or 1.0 for _, unit, _, _, _ in given]
+        self._scale = [microvolts(unit) or 1.0 for _, unit, _, _, _ in given]
         limits = [
             (float("-inf" if low is None else low), float("inf" if high is None else high)) for *_, low, high in given
         ]

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, RestError, UsageError
-from restcli.live.source import Chunk, Silence, describe, unit_in_microvolts
+from restcli.io.edf_header import microvolts
+from restcli.live.source import Chunk, Silence, describe
 
 _PULL, _MOST_SAMPLES = 0.25, 100_000
 _RETRY = 2.0  # s between looks for a stream that broke off
@@ -58,7 +59,7 @@ class LslSource:
         info = self._inlet.info(timeout=5.0)
         self._layout = self._layout_of(info)
         labels, units, rate = self._layout
-        self._scale = np.array([unit_in_microvolts(unit) or 1.0 for unit in units])
+        self._scale = np.array([microvolts(unit) or 1.0 for unit in units])
         channels = [(label, unit, rate) for label, unit in zip(labels, units, strict=True)]
         self.recording = describe(f"lsl {wanted}", channels, kind="LSL")
 

@@ -47,7 +47,7 @@ class Replay:
         self, handle: object, segment: Segment, groups: Sequence[Sequence[int]]
     ) -> Iterator[tuple[Chunk, float]]:
         rates = [self._file.source.rates[group[0]] for group in groups]
-        origins, lengths = zip(*(self._place(segment, group[0]) for group in groups), strict=True)
+        origins, lengths = zip(*(self._file.stored_span(segment, group[0]) for group in groups), strict=True)
         done = [0] * len(groups)
         position = Fraction(0)
         while any(n < length for n, length in zip(done, lengths, strict=True)):
@@ -63,10 +63,3 @@ class Replay:
             values, limits = zip(*parts, strict=True)
             stamp = segment.start + float(first[0] / rates[0])
             yield Chunk(values, limits, stamp, begins=begins and segment.start > 0), segment.start + float(position)
-
-    def _place(self, segment: Segment, channel: int) -> tuple[int, int]:
-        """Return where a segment begins in the stored samples of a channel, and how many it has."""
-        rate = self._file.source.rates[channel]
-        origin = round(Fraction(segment.offset).limit_denominator(1_000_000_000) * rate)
-        held = self._file.channels[channel].n_samples - origin
-        return origin, min(round((segment.stop - segment.start) * float(rate)), held)

@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import UsageError
+from restcli.io.edf_header import microvolts
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.signal.resampling import Signal, exact_rate
-
-# Names of units as streams and people write them, and their size in µV.
-_UNITS = {"µv": 1.0, "μv": 1.0, "uv": 1.0, "microvolt": 1.0, "microvolts": 1.0, "mv": 1e3, "millivolt": 1e3}
-_UNITS |= {"millivolts": 1e3, "v": 1e6, "volt": 1e6, "volts": 1e6, "nv": 1e-3, "nanovolt": 1e-3, "nanovolts": 1e-3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +61,6 @@ class Rates:
         raise UsageError("stream", "its signal has passed", "a recording")
 
 
-def unit_in_microvolts(unit: str) -> float:
-    """Return the size of a unit in µV; 0 when it is no voltage.
-
-    >>> unit_in_microvolts("microvolts"), unit_in_microvolts("V"), unit_in_microvolts("bpm")
-    (1.0, 1000000.0, 0.0)
-    """
-    return _UNITS.get(unit.strip().casefold(), 0.0)
-
-
 def describe(
     name: str, channels: Sequence[tuple[str, str, float]], *, kind: str, start: datetime | None = None
 ) -> Recording:
@@ -81,7 +69,7 @@ def describe(
         path=Path(name),
         format=kind,
         channels=tuple(
-            Channel(label, "µV" if unit_in_microvolts(unit) else unit, rate, 0, math.nan, math.nan)
+            Channel(label, "µV" if microvolts(unit) else unit, rate, 0, math.nan, math.nan)
             for label, unit, rate in channels
         ),
         start=start,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from restcli.nn.weights import Weights
+from restcli.signal.features import REFERENCE_RMS, FeatureConfig
 from restcli.text import markdown_table
 
 _LIMITS = (
@@ -49,9 +50,14 @@ def _what(weights: Weights) -> str:
     return (
         f"REST ({config.variant}; {shape}{weights.n_parameters} parameters) on {len(weights.nodes)} nodes "
         f"({weights.nodes[0]} ... {weights.nodes[-1]}). Inputs of a node and second: log spectrum {bands}, each band "
-        f"z-scored apart{', and ln(RMS / 15 µV)' if features.amplitude else ''}. Random update mask in training "
+        f"z-scored apart{_amplitudes(features)}. Random update mask in training "
         f"(p = {config.fire_rate}, per {config.mask_per}); the full update, without a mask, in use."
     )
+
+
+def _amplitudes(features: FeatureConfig) -> str:
+    absolute = f", and ln(RMS / {REFERENCE_RMS:g} µV)" if features.amplitude else ""
+    return absolute + (", and the amplitude relative to the node's usual one" if features.relative else "")
 
 
 def _data(provenance: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from restcli.nn.baselines import band_powers
 from restcli.nn.network import Lanes, Network, scan
-from restcli.nn.readout import mean_over_nodes
+from restcli.nn.readout import mean_over_nodes, shares
 from restcli.signal.features import REFERENCE_RATE, FeatureConfig, log_features, rms_of_logs
 from restcli.train.store import UNKNOWN, Float32Array, Labels, Stretch
 
@@ -90,9 +90,7 @@ class Reader:
 
         types = None
         if logits.shape[-1] > 1:
-            odds = mean_over_nodes(logits[..., 1:], present[..., None], 1)
-            odds = np.exp(odds - odds.max(axis=-1, keepdims=True))
-            types = _shifted(odds / odds.sum(axis=-1, keepdims=True), self.look_ahead)
+            types = _shifted(shares(mean_over_nodes(logits[..., 1:], present[..., None], 1)), self.look_ahead)
         return Trace(
             logit=judged(logits[..., 0]),
             amplitude=median_amplitude(_logs(stretch, self.features), stretch.present, self.features),

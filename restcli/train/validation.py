@@ -37,17 +37,13 @@ def fit_calibration(traces: Sequence[Trace]) -> Calibration:
 
     Seizures are far commoner in training data than in a ward: the probability is that on data like these.
     """
-    from sklearn.linear_model import LogisticRegression
-
     logits, targets = [], []
     for trace in traces:
         known = np.isfinite(trace.logit) & (trace.labels != UNKNOWN)
         logits.append(trace.logit[known])
         targets.append(trace.labels[known] >= SEIZURE)
-    values = np.concatenate(logits).astype(np.float64)[:, None]
-    model = LogisticRegression(C=1e10, solver="newton-cholesky", tol=1e-10, max_iter=1000)
-    model.fit(values, np.concatenate(targets))
-    return Calibration(max(float(model.coef_[0, 0]), 1e-3), float(model.intercept_[0]))
+    scale, bias = measures.fit_logistic(np.concatenate(logits), np.concatenate(targets))
+    return Calibration(max(scale, 1e-3), bias)
 
 
 def count_events(traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventRule) -> Tally:

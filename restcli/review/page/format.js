@@ -20,15 +20,17 @@ export function parseTime(text) {
   return parts.reduce((sum, part) => sum * 60 + Number(part), 0);
 }
 
+// As restcli/text.py: at most two units, none of them zero.
 export function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+  if (seconds < 60) return seconds < 10 && seconds % 1 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return whole % 60 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
 }
 
 // 99.97 % must not read as all.
 export function percent(fraction) {
-  const value = fraction * 100;
-  if (fraction < 1 && value > 99) return `${(Math.floor(value * 10) / 10).toFixed(1)} %`;
-  return `${Math.round(value)} %`;
+  return fraction >= 1 ? "100 %" : `${Number((Math.floor(fraction * 1000) / 10).toFixed(1))} %`;
 }
