@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from restcli.cli.app import app
 from restcli.errors import UsageError
 from restcli.nn.weights import load_weights
-from restcli.review.recalibrate import recalibrate
+from restcli.review.recalibrate import _choose, recalibrate
 from restcli.review.stored import find_results, read_result
 
 SURE, DOUBTFUL = 0.9, 0.6  # of seizures and of false alarms
@@ -62,6 +62,13 @@ def test_the_threshold_separates_what_reviewers_confirmed_from_what_they_rejecte
     assert facts["from_sha256"] == weights.sha256
     card = done.card.read_text()
     assert "30 by r1 on 3 recordings" in card and "The card of toy" in card
+
+
+def test_no_threshold_is_chosen_below_one_that_gives_too_many_false_alarms() -> None:
+    # At the lowest threshold false alarms have become one long event with a seizure, and seem to be few.
+    rates = np.array([0.0, 9.0, 1.0, 0.0])
+    counts = np.column_stack([np.ones(4), np.ones(4), rates, np.full(4, 86400.0)])
+    assert [_choose(counts, most) for most in (10.0, 5.0, 0.5, -1.0)] == [0, 2, 3, 3]
 
 
 def test_without_a_whole_reading_no_lower_threshold_and_no_calibration(tmp_path: Path, toy_weights: Path) -> None:

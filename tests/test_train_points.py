@@ -51,6 +51,14 @@ def test_the_stricter_of_two_samples_counts_when_both_are_long_enough() -> None:
     assert choose_points([quiet, sample(1, seed=1, spread=2.5)], 12.0, RULE).rule.threshold == alone
 
 
+def test_no_threshold_is_chosen_below_one_that_gives_too_many_false_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
+    def false(_: Sample, threshold: float) -> Tally:  # below .5 false alarms have become one event with a seizure
+        return Tally(1, 1, 9 if 0.5 < threshold < 0.6 else 0, 86400.0)
+
+    monkeypatch.setattr(Sample, "count", false)
+    assert 0.6 <= sample(1, seed=0).threshold(5.0) < 0.63
+
+
 def test_without_enough_background_the_thresholds_before_are_kept() -> None:
     short = sample(1, seed=0)
     kept = choose_points([short], 12.0, RULE.with_threshold(0.7), PARENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from restcli.signal.sequences import running_mean, true_runs
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
-
+_Real = TypeVar("_Real", np.float32, np.float64)
 _MOST_ODDS = 8.0  # log odds that a single score counts for at most
 
 
@@ -25,7 +25,7 @@ def smooth_scores(probability: FloatArray, width: int) -> NDArray[np.float64]:
     [0.5, 0.5, nan, 0.8]
     """
     values = np.asarray(probability, dtype=float)
-    return values if width <= 1 else _probability(running_mean(log_odds(values), width))
+    return values if width <= 1 else logistic(running_mean(log_odds(values), width))
 
 
 def evidence(probability: FloatArray, rule: EventRule, step: float) -> NDArray[np.float64]:
@@ -38,7 +38,7 @@ def evidence(probability: FloatArray, rule: EventRule, step: float) -> NDArray[n
     if not width:
         return short
     long = running_mean(log_odds(np.asarray(probability, dtype=float)), width, least=(width + 1) // 2)
-    return np.fmax(short, _probability(long + rule.lift))
+    return np.fmax(short, logistic(long + rule.lift))
 
 
 def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -48,8 +48,9 @@ def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.clip(odds, -_MOST_ODDS, _MOST_ODDS))
 
 
-def _probability(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(1.0 / (1.0 + np.exp(-log_odds)))
+def logistic(log_odds: NDArray[_Real]) -> NDArray[_Real]:
+    """Return probabilities in the precision of their log odds; NaN stays NaN."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(log_odds, -30.0, 30.0))), dtype=log_odds.dtype)
 
 
 def to_events(scores: Scores, rule: EventRule, start: datetime | None = None) -> Events:

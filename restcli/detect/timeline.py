@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from restcli.detect.rule import logistic
 from restcli.events import Scores, Span
 from restcli.io.recording import Recording
 from restcli.nn.readout import mean_over_nodes
@@ -167,8 +168,7 @@ def _nan_median(values: Float32Array) -> Float32Array:
 
 def calibrate(logit: Float32Array, calibration: Calibration) -> Float32Array:
     """Return probabilities; NaN stays NaN."""
-    value = calibration.scale * logit + calibration.bias
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(value, -30.0, 30.0))), dtype=np.float32)
+    return np.asarray(logistic(calibration.scale * logit + calibration.bias), dtype=np.float32)
 
 
 def _reasons(

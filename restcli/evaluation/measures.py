@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +142,17 @@ def poisson_interval(k: int, exposure: float) -> tuple[float, float]:
         return math.nan, math.nan
     low = float(gammaincinv(k, 0.025)) if k else 0.0
     return low / exposure, float(gammaincinv(k + 1, 0.975)) / exposure
+
+
+def lowest_safe(rates: Iterable[float], most: float) -> int:
+    """Return the place of the lowest threshold that, as all higher ones, keeps to a rate; the highest when none does.
+
+    `rates` are those of ever lower thresholds, and are asked for only as far as they keep to it.
+
+    >>> lowest_safe([0, 1, 3, 1], 2.0)
+    1
+    """
+    return max(0, sum(1 for _ in takewhile(lambda rate: rate <= most, rates)) - 1)
 
 
 def fit_logistic(values: FloatArray, targets: Bool) -> tuple[float, float]:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.detect.rule import evidence, to_events
+from restcli.detect.rule import evidence, logistic, to_events
 from restcli.errors import UsageError
-from restcli.evaluation.measures import binomial_interval, fit_logistic, poisson_interval
+from restcli.evaluation.measures import binomial_interval, fit_logistic, lowest_safe, poisson_interval
 from restcli.evaluation.scoring import RULES, Tally, score_events
 from restcli.events import EventRule, Events, Scores
 from restcli.files import make_folder, write_atomically
-from restcli.nn.weights import Weights, save_weights
+from restcli.nn.weights import Calibration, Weights, save_weights
 from restcli.review.agreement import interval_text, with_interval
 from restcli.review.apply import Verdicts
 from restcli.review.stored import StoredResult
@@ -71,18 +71,6 @@ class Judged:
         return self.scores.n_scored * self.scores.step / 86400
 
 
-@dataclass(frozen=True)
-class Line:
-    """From an old to a new probability: the logistic function of ``scale * logit + bias``."""
-
-    scale: float = 1.0
-    bias: float = 0.0
-
-    def __call__(self, probability: Any) -> NDArray[np.float64]:
-        """Return new probabilities; unknown ones stay unknown."""
-        return np.asarray(1 / (1 + np.exp(-(self.scale * _logit(probability) + self.bias))), dtype=np.float64)
-
-
 @dataclass(frozen=True, eq=False)
 class Recalibrated:
     """New weights and what they rest on."""
@@ -106,14 +94,14 @@ def recalibrate(
     line, calibrated = _fit_line(judged)
     base = replace(
         weights.rule,
-        threshold=float(line(weights.rule.threshold)),
-        release=float(line(weights.rule.release)),
+        threshold=float(_shifted(weights.rule.threshold, line)),
+        release=float(_shifted(weights.rule.release, line)),
     )
     levels = _levels(judged, line, base)
     counts = _counts(judged, line, base, levels)
-    chosen = _choose(counts.sum(axis=1), levels, per_day)
+    chosen = _choose(counts.sum(axis=1), per_day)
     rule = base.with_threshold(round(float(levels[chosen]), 4))
-    facts = _facts(judged, counts, levels, per_day) | {
+    facts = _facts(judged, counts, per_day) | {
         "threshold_before": weights.rule.threshold,
         "threshold": rule.threshold,
         "scale": line.scale,
@@ -166,11 +154,11 @@ def _refuse_too_few(judged: Sequence[Judged], per_day: float) -> None:
         )
 
 
-def _fit_line(judged: Sequence[Judged]) -> tuple[Line, bool]:
+def _fit_line(judged: Sequence[Judged]) -> tuple[Calibration, bool]:
     """Fit the calibration on recordings that were read whole; elsewhere most seconds are known only where detected."""
     whole = [each for each in judged if each.read_whole]
     if sum(len(each.seizures) for each in whole) < LEAST_SEIZURES:
-        return Line(), False
+        return Calibration(), False
     values, targets = [], []
     for each in whole:
         known = np.isfinite(each.scores.probability)
@@ -178,9 +166,14 @@ def _fit_line(judged: Sequence[Judged]) -> tuple[Line, bool]:
         targets.append(each.seizures.mask(each.scores.time[known]))
     target = np.concatenate(targets)
     if not 0 < target.sum() < len(target):
-        return Line(), False
+        return Calibration(), False
     scale, bias = fit_logistic(np.concatenate(values), target)
-    return (Line(scale, bias), True) if scale > 0 else (Line(), False)
+    return (Calibration(scale, bias), True) if scale > 0 else (Calibration(), False)
+
+
+def _shifted(probability: Any, line: Calibration) -> NDArray[np.float64]:
+    """Return new probabilities, in double precision as thresholds are; unknown ones stay unknown."""
+    return logistic(line.scale * _logit(probability) + line.bias)
 
 
 def _logit(probability: Any) -> NDArray[np.float64]:
@@ -188,38 +181,40 @@ def _logit(probability: Any) -> NDArray[np.float64]:
     return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float64)
 
 
-def _levels(judged: Sequence[Judged], line: Line, base: EventRule) -> NDArray[np.float64]:
+def _levels(judged: Sequence[Judged], line: Calibration, base: EventRule) -> NDArray[np.float64]:
     """Return thresholds to try, ascending: none below that of a run whose missed events nobody looked for."""
     blind = [each.result.rule.threshold for each in judged if not each.read_whole]
-    lowest = float(line(max(blind))) if blind else 0.02
-    known = np.concatenate([evidence(line(each.scores.probability), base, each.scores.step) for each in judged])
+    lowest = float(_shifted(max(blind), line)) if blind else 0.02
+    known = np.concatenate(
+        [evidence(_shifted(each.scores.probability, line), base, each.scores.step) for each in judged]
+    )
     known = known[np.isfinite(known) & (known > lowest)]
     grid = np.quantile(known, 1 - np.geomspace(0.5, 1 / max(2, known.size), _POINTS)) if known.size else np.zeros(0)
     return np.unique(np.clip([lowest, *grid], lowest, 0.999))
 
 
-def _counts(judged: Sequence[Judged], line: Line, base: EventRule, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _counts(
+    judged: Sequence[Judged], line: Calibration, base: EventRule, levels: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Count SzCORE events at each threshold and recording: (K, R, 4), the fields of `Tally`."""
     counts = np.zeros((len(levels), len(judged), 4))
     for column, each in enumerate(judged):
-        scores = replace(each.scores, probability=line(each.scores.probability))
+        scores = replace(each.scores, probability=_shifted(each.scores.probability, line))
         for row, level in enumerate(levels):
             tally = score_events(each.seizures, to_events(scores, base.with_threshold(float(level))))
             counts[row, column] = (tally.expert, tally.found, tally.false, each.days * 86400)
     return counts
 
 
-def _choose(counts: NDArray[np.float64], levels: NDArray[np.float64], per_day: float) -> int:
-    """Return the place of the lowest threshold with at most so many false alarms a day, else of the highest."""
-    fine = [row for row in range(len(levels)) if Tally(*counts[row]).false_per_day <= per_day]
-    return fine[0] if fine else len(levels) - 1
+def _choose(counts: NDArray[np.float64], per_day: float) -> int:
+    """Return the place of a threshold, among ascending ones, with at most so many false alarms a day."""
+    rates = [Tally(*row).false_per_day for row in counts[::-1]]
+    return len(rates) - 1 - lowest_safe(rates, per_day)
 
 
-def _facts(
-    judged: Sequence[Judged], counts: NDArray[np.float64], levels: NDArray[np.float64], per_day: float
-) -> dict[str, Any]:
+def _facts(judged: Sequence[Judged], counts: NDArray[np.float64], per_day: float) -> dict[str, Any]:
     """Return what is expected of the new threshold: each recording is counted at the one chosen by the others."""
-    held_out = [_choose(np.delete(counts, k, axis=1).sum(axis=1), levels, per_day) for k in range(len(judged))]
+    held_out = [_choose(np.delete(counts, k, axis=1).sum(axis=1), per_day) for k in range(len(judged))]
     tally = Tally(*np.sum([counts[row, k] for k, row in enumerate(held_out)], axis=0).tolist())
     days = tally.seconds / 86400
     whole = [each.read_whole for each in judged]

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
+from restcli.detect.rule import logistic
+from restcli.evaluation.measures import lowest_safe
 from restcli.evaluation.scoring import Tally
 from restcli.events import EventRule
 from restcli.nn.weights import BALANCED, SENSITIVITIES, OperatingPoint
@@ -18,7 +22,7 @@ from restcli.train.validation import count_events
 _RATES = dict(zip(SENSITIVITIES, (1.5, 1.0, 0.5), strict=True))
 _ENOUGH = 2.0  # false alarms that a sample must be long enough for, at the rate asked for
 # Thresholds tried, strictest first: a tenth of log odds apart.
-_LEVELS = tuple(round(1 / (1 + math.exp(-odds / 10)), 4) for odds in range(69, -40, -1))
+_LEVELS = tuple(round(float(level), 4) for level in logistic(np.arange(69, -40, -1) / 10))
 _FEW, _LOW = 0.2, 0.1  # sensitivity and threshold below which a training is warned of
 
 
@@ -57,12 +61,7 @@ class Sample:
 
     def threshold(self, per_day: float) -> float:
         """Return the lowest threshold that, as all higher ones, keeps to `per_day`; the strictest when none does."""
-        chosen = _LEVELS[0]
-        for level in _LEVELS:
-            if self.count(level).false_per_day > per_day:
-                break
-            chosen = level
-        return chosen
+        return _LEVELS[lowest_safe((self.count(level).false_per_day for level in _LEVELS), per_day)]
 
 
 @dataclass(frozen=True)
