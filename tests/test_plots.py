@@ -29,7 +29,7 @@ from restcli.output.pictures import PICTURES
 from restcli.output.plots import style
 from restcli.output.plots.columns import Columns
 from restcli.output.plots.curves import plot_curves, plot_reliability, plot_threshold_curve
-from restcli.output.plots.eeg import TRACE_HEIGHT, draw_traces, fit_scale, sensitivity
+from restcli.output.plots.eeg import TRACE_HEIGHT, draw_traces, fit_scale
 from restcli.output.plots.event import EventPages, EventSheet, involved_traces, page_starts
 from restcli.output.plots.head import head_order, involvement
 from restcli.output.plots.overview import plot_overview, spread_numbers
@@ -37,6 +37,7 @@ from restcli.output.plots.save import begin_save, save_figure
 from restcli.output.plots.strips import plot_strips
 from restcli.output.plots.style import DPI, time_ticks, wrap
 from restcli.output.plots.traces import ECG_ROW, Traces
+from restcli.signal.filters import sensitivity
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 
 START = datetime(2016, 11, 6, 22, 43, 4)

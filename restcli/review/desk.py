@@ -24,9 +24,10 @@ from restcli.review.pages import PageRequest, derive_traces, read_page
 from restcli.review.stored import StoredResult, read_result
 from restcli.review.strip import sample_trend, strip_of
 from restcli.review.verdicts import Review, named_events, review_of
+from restcli.signal.filters import sensitivity
 from restcli.text import count
 
-_SENSITIVITIES = (7, 10, 15, 20, 30, 50, 70, 100)  # µV/mm, of EEG machines
+_COARSEST = 100  # µV/mm that the page offers
 _ROOM = 12.0  # mm that all but the largest waves may take
 # The types that a reader may choose: SzCORE names, and words.
 _TYPES = (
@@ -136,7 +137,7 @@ class Case:
 
     @cached_property
     def default_sensitivity(self) -> int:
-        """The finest usual sensitivity, µV/mm and at least 7, at which 95 % of all samples have room."""
+        """The finest usual sensitivity of the page, µV/mm, at which 95 % of all samples have room."""
         view = next(iter(self.views.values()))
         rows = [trace.kind == "eeg" for trace in view.traces]
         known = []
@@ -144,10 +145,9 @@ class Case:
             signal = derive_traces(view, self.result.recording.read(view.channels, place, place + 10.0))[rows]
             usable = signal[:, np.isfinite(signal).all(axis=0)]
             if usable.size:
-                known.append(np.abs(usable - np.median(usable, axis=1, keepdims=True)).ravel())
+                known.append((usable - np.median(usable, axis=1, keepdims=True)).ravel())
         values = np.concatenate(known) if known else np.zeros(0)
-        wanted = float(np.percentile(values, 95)) / _ROOM if values.size else 0.0
-        return next((step for step in _SENSITIVITIES if step >= wanted), _SENSITIVITIES[-1])
+        return min(round(sensitivity(values, _ROOM)), _COARSEST)
 
     def details(self) -> dict[str, Any]:
         """Return everything but signals and strip."""

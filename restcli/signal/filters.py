@@ -1,6 +1,8 @@
-"""Filters for display: they shift nothing in time, and never look across a gap."""
+"""How signals are displayed: filters that shift nothing in time and never look across a gap, and the sensitivity."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -10,6 +12,19 @@ from restcli.signal.sequences import true_runs
 
 _NOTCH_QUALITY = 30.0  # centre over width at half power
 _SHORTEST = 40  # samples; shorter runs only lose their mean
+# Sensitivities of EEG machines from the usual one on, µV/mm; finer ones would only show noise.
+_SENSITIVITIES = (7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000)
+
+
+def sensitivity(data: NDArray[np.floating[Any]], room: float) -> float:
+    """Choose the finest usual sensitivity, µV/mm, at which 95 % of all samples stay within a room, mm.
+
+    >>> sensitivity(np.full((2, 100), 60.0), 7.0)
+    10.0
+    """
+    known = np.abs(data[np.isfinite(data)])
+    wanted = float(np.percentile(known, 95)) / room if known.size else 0.0
+    return float(next((step for step in _SENSITIVITIES if step >= wanted), _SENSITIVITIES[-1]))
 
 
 def filter_runs(

@@ -22,10 +22,9 @@ from restcli.output.plots.columns import hatch_columns
 from restcli.output.plots.head import head_order
 from restcli.output.plots.style import PAGE, beside, time_ticks, write
 from restcli.output.plots.traces import ECG_ROW, Traces
+from restcli.signal.filters import sensitivity
 from restcli.text import elapsed
 
-# Sensitivities of EEG machines from the usual one on, µV/mm; finer ones would only show noise.
-_SENSITIVITIES = (7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000)
 _SCALE_BARS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 # Inches, of the panel of traces.
 _MM = 25.4  # in an inch
@@ -42,17 +41,6 @@ class TraceScale:
     sensitivity: float  # µV/mm
     ecg: float  # µV/mm
     row: float  # mm between neighbouring rows
-
-
-def sensitivity(data: FloatArray, room: float) -> float:
-    """Choose the finest usual sensitivity at which 95 % of all samples stay within a room.
-
-    >>> sensitivity(np.full((2, 100), 60.0), 7.0)
-    10.0
-    """
-    known = np.abs(data[np.isfinite(data)])
-    wanted = float(np.percentile(known, 95)) / room if known.size else 0.0
-    return float(next((step for step in _SENSITIVITIES if step >= wanted), _SENSITIVITIES[-1]))
 
 
 def _centre(data: FloatArray) -> NDArray[np.float64]:
