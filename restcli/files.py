@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -50,6 +51,53 @@ def write_atomically(path: str | Path, content: str | bytes) -> Path:
     with replacing(path) as stream:
         stream.write(content.encode("utf-8") if isinstance(content, str) else content)
     return Path(path)
+
+
+class LineFile:
+    """A file of lines, open and locked; a last line that a killed process left unfinished is ended, and stays."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        if self.size and os.pread(descriptor, 1, self.size - 1) != b"\n":
+            self.add(b"")
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return os.fstat(self.descriptor).st_size
+
+    def add(self, line: bytes) -> None:
+        """Add a line, on the disk when this returns."""
+        rest = line + b"\n"
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+        os.fsync(self.descriptor)
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[LineFile]:
+    """Open a file of lines, made if it is missing, and hold its lock, which ends with the process at the latest."""
+    try:
+        is_new = not path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if is_new:
+                _sync_folder(path.parent)
+            yield LineFile(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        what = f"could not be written ({error.strerror or error})"
+        raise OutputError(str(path), what, "a file in a folder with room on the disk that can be written to") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of(path: str | Path) -> str:

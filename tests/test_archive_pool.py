@@ -108,7 +108,7 @@ def test_certificates_and_addresses_belong_together(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("x")
     with pytest.raises(UsageError, match="--tls-ca: is missing"):
         PoolOptions("tls://host:8786")
-    with pytest.raises(UsageError, match="has no use"):
+    with pytest.raises(UsageError, match="only used with an encrypted scheduler"):
         PoolOptions("tcp://host:8786", tls_key=tmp_path / "a.pem")
     with pytest.raises(UsageError, match="is not a file"):
         PoolOptions("tls://host:8786", tls_ca=tmp_path / "b.pem", tls_cert=tmp_path, tls_key=tmp_path)

@@ -237,18 +237,18 @@ def test_an_lsl_stream_in_and_out(lsl: Any, detector: Detector) -> None:
 
 
 def test_what_an_lsl_stream_does_not_say_is_asked_for(lsl: Any) -> None:
-    from restcli.live.lsl import LslSource, Told
+    from restcli.live.lsl import LslSource, StreamFacts
 
     kept = [outlet(lsl, "restcli-bare", ("", ""), ""), outlet(lsl, "restcli-odd", ("F3", "C3"), "", sfreq=0.0)]
     with pytest.raises(RecordingError, match="--labels"):
         LslSource("restcli-bare")
     with pytest.raises(RecordingError, match="--unit"):
-        LslSource("restcli-bare", Told(labels=("F3", "C3")))
+        LslSource("restcli-bare", StreamFacts(labels=("F3", "C3")))
     with pytest.raises(RecordingError, match="--sfreq"):
-        LslSource("restcli-odd", Told(unit="uV"))
+        LslSource("restcli-odd", StreamFacts(unit="uV"))
     with pytest.raises(UsageError, match="2 channels"):
-        LslSource("restcli-bare", Told(labels=("F3",)))
-    source = LslSource("source_id=restcli-bare-id", Told(("F3", "C3"), "mV"))
+        LslSource("restcli-bare", StreamFacts(labels=("F3",)))
+    source = LslSource("source_id=restcli-bare-id", StreamFacts(("F3", "C3"), "mV"))
     assert str(source.recording.path) == "lsl source_id=restcli-bare-id"  # names of streams may name patients
     assert [channel.label for channel in source.recording.channels] == ["F3", "C3"]
     with pytest.raises(RecordingError, match="no such stream"):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import hashlib
 import json
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from restcli.errors import OutputError, UsageError
+from restcli.errors import UsageError
+from restcli.files import appending
 from restcli.io.companions import open_regular
 
 PATTERN = "audit*.jsonl"
@@ -61,7 +60,7 @@ def operator() -> str:
             login = str(os.getuid())
         return "op-" + hashlib.sha256(f"{login}@{socket.gethostname()}".encode()).hexdigest()[:8]
     if not _NAME.fullmatch(given):
-        raise UsageError(_OPERATOR, "is no pseudonym", "up to 40 letters, digits, '.', '-' and '_'")
+        raise UsageError(_OPERATOR, "is not a pseudonym", "up to 40 letters, digits, '.', '-' and '_'")
     return given
 
 
@@ -73,30 +72,11 @@ class Trail:
 
     def append(self, time: str, facts: Mapping[str, Any]) -> None:
         """Add a line, on the disk when this returns."""
-        with self._locked() as descriptor:
-            size = os.fstat(descriptor).st_size
-            tail = os.pread(descriptor, _LONGEST, max(0, size - _LONGEST))
+        with appending(self.path) as file:
+            tail = os.pread(file.descriptor, _LONGEST, max(0, file.size - _LONGEST))
             number, previous = _last(tail)
             entry = {"number": number + 1, "time": time, "who": self.operator, **facts}
-            line = json.dumps(_sealed(entry, previous), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-            if tail and not tail.endswith(b"\n"):  # what a killed process left; it stays, and nothing is glued to it
-                line = b"\n" + line
-            while line:
-                line = line[os.write(descriptor, line) :]
-            os.fsync(descriptor)
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                yield descriptor
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            what = f"the audit trail could not be written ({error.strerror or error})"
-            raise OutputError(str(self.path), what, "a file in a folder with room on the disk") from error
+            file.add(json.dumps(_sealed(entry, previous), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def _sealed(entry: Mapping[str, Any], previous: str) -> dict[str, Any]:

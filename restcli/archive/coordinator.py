@@ -36,6 +36,7 @@ from restcli.detect.settings import Settings, check_settings
 from restcli.errors import OutputError, RestError
 from restcli.files import make_folder, sha256_of
 from restcli.nn.weights import find_weights, read_content
+from restcli.output.run_report import REPORT_END
 
 GOING, FINISHING, STOPPING = 0, 1, 2
 
@@ -313,7 +314,7 @@ class _Coordinator:
         self.n_now += 1
         self.bytes_now += row.size
         state = DONE if outcome.get("error") is None else QUARANTINED
-        made = outcome.get("outputs", {}).get(f"{row.stem}_run.json")
+        made = outcome.get("outputs", {}).get(f"{row.stem}{REPORT_END}")
         known = {"path": row.path, "state": state, "hash": row.hash, "notes": "", **outcome}
         known |= {"weights": self.keys.weights, "settings": self.keys.settings}
         # First the trail: what the ledger calls finished is always there.

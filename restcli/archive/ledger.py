@@ -16,6 +16,7 @@ from typing import Any
 from restcli.archive.schema import APPLICATION, SCHEMA, VERSION, expected_schema, schema_of
 from restcli.archive.walk import LEDGER_PATTERN, Found, Skipped, is_inside, is_output_of, possible_stems
 from restcli.errors import OutputError
+from restcli.output.run_report import REPORT_END
 
 PENDING, RUNNING, DONE, SAME, QUARANTINED = "pending", "running", "done", "same", "quarantined"
 STATES = (DONE, QUARANTINED, SAME, RUNNING, PENDING)
@@ -260,9 +261,9 @@ class Ledger:
         for row_id, path, stem in self._do(
             "SELECT id, path, made_stem FROM recordings WHERE seen = ? AND state = 'done'", (run,)
         ):
-            if not is_output_of(path, f"{stem}_run.json"):
+            if not is_output_of(path, f"{stem}{REPORT_END}"):
                 raise self._damaged("a row names a run report that is not its own")
-            reports.append((row_id, f"{stem}_run.json"))
+            reports.append((row_id, f"{stem}{REPORT_END}"))
         return reports
 
     def twins(self, run: int, column: str) -> list[tuple[int, str]]:

@@ -31,7 +31,7 @@ class PoolOptions:
             if self.is_encrypted and path is None:
                 raise UsageError(option, "is missing", "a file in PEM format, which a tls:// scheduler needs")
             if not self.is_encrypted and path is not None:
-                raise UsageError(option, "has no use", "it together with --scheduler tls://host:port")
+                raise UsageError(option, "is only used with an encrypted scheduler", "--scheduler tls://host:port")
             if path is not None and not path.is_file():
                 raise UsageError(option, f"{path} is not a file", "a file in PEM format")
 

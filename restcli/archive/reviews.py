@@ -15,6 +15,7 @@ from restcli.archive.walk import is_output_of, outputs_folder
 from restcli.errors import OutputError
 from restcli.files import sha256_of
 from restcli.output.bundle import REVIEWED
+from restcli.output.run_report import REPORT_END
 
 OUTDATED = "on an earlier result"
 
@@ -33,14 +34,14 @@ class Reviews:
     def report(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the report after review of a row of recordings or events; None when there is none."""
         stem = row.get("made_stem")
-        if not stem or not is_output_of(row["path"], f"{stem}_run.json"):
+        if not stem or not is_output_of(row["path"], f"{stem}{REPORT_END}"):
             return None
         path = self.folder / f"{stem}_run{REVIEWED}.json"
         return _read(path, path.stat().st_mtime_ns) if path.is_file() else None
 
     def is_current(self, row: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
         """Tell whether a review is on the result that there is now."""
-        run = self.folder / f"{row['made_stem']}_run.json"
+        run = self.folder / f"{row['made_stem']}{REPORT_END}"
         return run.is_file() and bool(report["review"]["of"]["report"] == sha256_of(run))
 
     def columns(self, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from restcli.archive.ledger import DONE, QUARANTINED, Ledger, find_ledgers
 from restcli.archive.walk import is_inside, outputs_folder
 from restcli.errors import OutputError
 from restcli.files import sha256_of
+from restcli.output.run_report import REPORT_END
 
 _NOT_OUTPUTS = (".restcli", "export")  # folders of caches, and of tables that are made anew
 _OUTPUT = re.compile(r".+_[a-z0-9]+(_p[0-9])?(_reviewed)?\.(tsv|csv|csv_bi|json|edf|xml|png|pdf)", re.DOTALL)
@@ -74,7 +75,7 @@ def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
         accepted = row["acknowledged"]
         if accepted is not None and accepted != reasons.get(row["path"]):
             yield f"{name}: {row['path']!r} is acknowledged, and the trail says otherwise"
-        report = f"{row['made_stem']}_run.json"
+        report = f"{row['made_stem']}{REPORT_END}"
         said = facts_of(row, events.get(row["path"], ()), outputs.get(report) if row["state"] == DONE else None)
         if changed := [key for key, value in said.items() if entry.get(key) != value]:
             yield f"{name}: the row of {row['path']!r} was changed ({', '.join(changed)})"

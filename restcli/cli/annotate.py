@@ -168,13 +168,13 @@ class Job:
 
     def _fail(self, path: Path, error: Exception, *, alone: bool) -> None:
         """Report a failure; raises it when it ends the command."""
-        from restcli.output.run_report import failure_report
+        from restcli.output.run_report import REPORT_END, failure_report
 
         raise_stop_behind(error)
         problem = as_rest_error(str(path), error)
         called = _called(path, self.named)
         with suppress(OSError):  # a name too long to be there
-            if (self.out / f"{called.stem}_run.json").exists():
+            if (self.out / f"{called.stem}{REPORT_END}").exists():
                 note(f"restcli: the files {called.stem}_* in {self.out} are from an earlier run and were not updated")
         if self.as_json:
             print_json(failure_report(called, problem))

@@ -109,10 +109,10 @@ def _open(wanted: SourceOptions) -> Source:
 
         return Replay(open_recording(wanted.replay), wanted.speed)
     if wanted.lsl is not None:
-        from restcli.live.lsl import LslSource, Told
+        from restcli.live.lsl import LslSource, StreamFacts
 
-        told = Told(options.split_list(wanted.labels), wanted.unit, wanted.sfreq, wanted.clip)
-        return LslSource(wanted.lsl, told)
+        facts = StreamFacts(options.split_list(wanted.labels), wanted.unit, wanted.sfreq, wanted.clip)
+        return LslSource(wanted.lsl, facts)
     from restcli.live.frames import Frames
 
     return Frames(sys.stdin)

@@ -171,7 +171,8 @@ def _pair_text(pair: Mapping[str, Any]) -> str:
 
 def _reports(path: Path, out: Path, *, annotate: bool) -> dict[str, Path]:
     """Return run reports by the names that people see; a recording without one is annotated first, or refused."""
-    from restcli.review.stored import REPORT_END, find_results
+    from restcli.output.run_report import REPORT_END
+    from restcli.review.stored import find_results
 
     if path.is_dir():
         found = find_results(path)

@@ -117,7 +117,7 @@ class Detector:
     Attributes
     ----------
     device_reported : str
-        Where the network computes, and why not on a GPU or not in the fastest way.
+        Where the network computes, and why not on a GPU.
 
     Raises
     ------

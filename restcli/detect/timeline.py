@@ -43,7 +43,7 @@ class Timeline:
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
     present: NDArray[np.bool_]  # (T, N), whether a node took part in the network's update
-    logits: Float32Array  # (T, N), for each second judged; NaN where not asked for or where a node was left out
+    logits: Float32Array  # (T, N), NaN where the second or the node was not scored
     passes: Float32Array  # (T, K), mean logit of each masked pass
     types: Float32Array  # (T, C), probability of each type
     duration: float  # seconds

@@ -22,7 +22,7 @@ _TIMES = "time stamps in order, without overlap"
 _RE_EXPORT = "Export the recording again from the EEG system"
 # Times closer than this to where they belong are rounding: less than one sample at 200 Hz.
 _JITTER = 0.005
-# A shorter pause, seconds, is no gap: cutting there would cost more than a splice of a few samples.
+# A shorter pause, seconds, does not count as a gap: cutting there would cost more than a splice of a few samples.
 _SHORTEST_GAP = 0.02
 # Clocks that run away steadily from the samples by at most this fraction drift; beyond, the rate in the header or the
 # stamps are wrong.

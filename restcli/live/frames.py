@@ -115,7 +115,7 @@ class Frames:
             limits.append((part <= low) | (part >= high))
         stamp = frame.get("time")
         if stamp is not None and not (isinstance(stamp, int | float) and math.isfinite(stamp)):
-            raise self._wrong("has a time that is no number", "seconds")
+            raise self._wrong("has a time that is not a number", "seconds")
         return Chunk(tuple(values), tuple(limits), None if stamp is None else float(stamp))
 
     def _parsed(self, line: str, expected: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def _library() -> Any:
 
 
 @dataclass(frozen=True)
-class Told:
+class StreamFacts:
     """What a user says of a stream that does not say it itself."""
 
     labels: tuple[str, ...] = ()
@@ -53,8 +53,8 @@ class LslSource:
     jitter = 0.25
     end = math.inf
 
-    def __init__(self, wanted: str, told: Told = Told(), *, wait: float = 10.0) -> None:
-        self._lsl, self._wanted, self._told = _library(), wanted, told
+    def __init__(self, wanted: str, facts: StreamFacts = StreamFacts(), *, wait: float = 10.0) -> None:
+        self._lsl, self._wanted, self._facts = _library(), wanted, facts
         self._inlet = self._open(wait)
         info = self._inlet.info(timeout=5.0)
         self._layout = self._layout_of(info)
@@ -87,7 +87,7 @@ class LslSource:
                 waited = math.inf  # what was pulled together came together
 
     def _chunk(self, values: NDArray[np.float32], stamp: float, waited: float) -> Chunk:
-        limit = self._told.clips_at
+        limit = self._facts.clips_at
         return Chunk((values,), (None if limit is None else np.abs(values) >= limit,), stamp, waited)
 
     def _open(self, wait: float) -> Any:
@@ -117,17 +117,17 @@ class LslSource:
 
     def _layout_of(self, info: Any) -> tuple[tuple[str, ...], tuple[str, ...], float]:
         """Return labels, units and rate: what the user says, else what the stream says."""
-        where, told, n = f"lsl {self._wanted}", self._told, int(info.channel_count())
+        where, facts, n = f"lsl {self._wanted}", self._facts, int(info.channel_count())
         labels, units = _described(info, n)
-        if told.labels and len(told.labels) != n:
-            raise UsageError("--labels", f"{len(told.labels)} names", f"one for each of the stream's {n} channels")
-        labels = told.labels or labels
+        if facts.labels and len(facts.labels) != n:
+            raise UsageError("--labels", f"{len(facts.labels)} names", f"one for each of the stream's {n} channels")
+        labels = facts.labels or labels
         if not any(labels):
             raise RecordingError(where, "does not name its channels", "names", "Pass --labels FP1,F3,...")
-        units = (told.unit,) * n if told.unit else units
+        units = (facts.unit,) * n if facts.unit else units
         if not any(units):
             raise RecordingError(where, "does not say its unit", "a unit", "Pass --unit uV, mV or V")
-        rate = told.sfreq or float(info.nominal_srate())
+        rate = facts.sfreq or float(info.nominal_srate())
         if rate <= 0:
             raise RecordingError(where, "does not say its sampling rate", "a rate in Hz", "Pass --sfreq")
         return labels, units, rate

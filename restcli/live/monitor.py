@@ -89,7 +89,7 @@ class Monitor:
 
     def finish(self) -> Iterator[News]:
         """End: judge what waited, and end all alarms."""
-        self._ending = True  # that the network can look no further ahead is no trouble of the input
+        self._ending = True  # at the end the network lacks its look-ahead; that is not a fault of the input
         for second in self.intake.close():
             yield from self._second(second)
         end = self.source.end if math.isfinite(self.source.end) else self.intake.now

@@ -97,7 +97,7 @@ class Rest(nn.Module):
         """Run over all seconds of windows (B, T, N, F); return logits (B, T, N) and types (B, T, N, C) or None.
 
         `present` (B, T, N) is 1 where a node takes part. The random mask is applied in training mode only, unless
-        `masked` says otherwise: without it, the full update ranks recordings best of the deterministic rules tried.
+        `masked` says otherwise.
         """
         masked = self.training if masked is None else masked
         projected = self.l1(x)  # (B, T, N, H)

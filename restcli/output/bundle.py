@@ -25,7 +25,7 @@ from restcli.files import replacing, sha256_of, write_atomically
 from restcli.marks.registry import WRITABLE, write_events
 from restcli.output.burden import burden_of
 from restcli.output.pictures import PLOTS, draw_pictures
-from restcli.output.run_report import run_report
+from restcli.output.run_report import REPORT_END, run_report
 from restcli.profiling import StageClock
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _lock(place: Path, *, wait: bool = True) -> BinaryIO:
 
 def _complete(workshop: Path) -> None:
     """Move outputs to their places if they are complete, that is if there is a run report; empty the folder."""
-    for report in [*workshop.glob("*_run.json"), *workshop.glob(f"*_run{REVIEWED}.json")]:
+    for report in [*workshop.glob(f"*{REPORT_END}"), *workshop.glob(f"*_run{REVIEWED}.json")]:
         (workshop.parent / report.name).unlink(missing_ok=True)
         for name in [*_listed_outputs(report), report.name]:
             if (workshop / name).exists():

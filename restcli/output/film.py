@@ -32,7 +32,7 @@ def film_kind() -> str:
 
 
 def check_film(path: Path) -> None:
-    """Refuse a film of another kind, or one that needs a program that is not here."""
+    """Refuse a film of another kind, or one that needs a program that is not installed."""
     if path.suffix not in (".mp4", ".gif"):
         raise UsageError("--out", f"films cannot be written as '{path.suffix}'", ".mp4 or .gif")
     if path.suffix == ".mp4" and not shutil.which("ffmpeg"):

@@ -20,6 +20,8 @@ from restcli.output.text import DISCLAIMER, quality_warnings, usual_amplitude
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
+REPORT_END = "_run.json"  # of its file's name, after the stem
+
 
 def run_report(result: Result) -> dict[str, Any]:
     """Describe a run in plain values for JSON."""

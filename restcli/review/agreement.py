@@ -17,7 +17,7 @@ from restcli.review.entries import Entry
 from restcli.review.verdicts import ACCEPTED, PENDING, REJECTED, UNSURE, Review, review_of, reviewed_events
 
 CAVEAT = (
-    "Sensitivity counts the seizures that the reviewers added: where nobody looked, missed ones are unknown. "
+    "Missed seizures are known only where a reviewer looked for them, so sensitivity may be too high. "
     "Events that nobody judged, or of which the reviewers are unsure, are left out."
 )
 _INTERVALS = "95 % exact (binomial, Poisson), events taken as independent"

@@ -39,7 +39,7 @@ class Verdicts:
     result: StoredResult
     entries: tuple[Entry, ...]  # on its events
     n_foreign: int  # on other events or weights; they are not applied
-    n_damaged: int  # lines of the journal that are no entries
+    n_damaged: int  # lines of the journal that are not entries
 
     @classmethod
     def of(cls, result: StoredResult) -> Verdicts:

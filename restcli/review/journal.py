@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from restcli.errors import OutputError, RestError
+from restcli.files import appending
+from restcli.output.run_report import REPORT_END
 from restcli.review.entries import Entry, parse_entry
 
-_END, _REPORT_END = "_review.jsonl", "_run.json"
+_END = "_review.jsonl"
 
 
 def journal_of(report: Path) -> Path:
     """Return the journal beside a run report."""
-    return report.with_name(report.name.removesuffix(_REPORT_END) + _END)
+    return report.with_name(report.name.removesuffix(REPORT_END) + _END)
 
 
 class ConflictError(RestError):
@@ -34,7 +34,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.n_damaged = 0  # lines that are no entry, such as the last one of a process that was killed
+        self.n_damaged = 0  # lines that are not entries, such as the last one of a process that was killed
         self._entries: list[Entry] = []
         self._read = 0  # bytes
         self._guard = Lock()
@@ -47,7 +47,8 @@ class Journal:
             except FileNotFoundError:
                 self._forget()
             except OSError as error:
-                raise self._failed("read", error) from error
+                what = f"the journal could not be read ({error.strerror or error})"
+                raise OutputError(str(self.path), what, "a file that can be read") from error
             else:
                 try:
                     self._update(descriptor)
@@ -60,9 +61,8 @@ class Journal:
 
         It is on the disk when this returns. An entry whose `uid` is there already is returned as it was written.
         """
-        with self._guard, self._locked() as descriptor:
-            self._end_torn_line(descriptor)
-            self._update(descriptor)
+        with self._guard, appending(self.path) as file:
+            self._update(file.descriptor)
             if known := [entry for entry in self._entries if entry.uid and entry.uid == content.get("uid")]:
                 return known[0]
             last = self._entries[-1].seq if self._entries else 0
@@ -73,12 +73,8 @@ class Journal:
                 conflict.entries = later
                 raise conflict
             entry = self._complete(content, last + 1)
-            line = json.dumps(entry.to_dict(), ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
-            written = 0
-            while written < len(line):
-                written += os.write(descriptor, line[written:])
-            os.fsync(descriptor)
-            self._update(descriptor)
+            file.add(json.dumps(entry.to_dict(), ensure_ascii=False, allow_nan=False).encode("utf-8"))
+            self._update(file.descriptor)
         return entry
 
     def _complete(self, content: Mapping[str, Any], seq: int) -> Entry:
@@ -87,28 +83,6 @@ class Journal:
             numbers = [int(entry.event[1:]) for entry in self._entries if entry.event.startswith("a")]
             filled["event"] = f"a{max(numbers, default=0) + 1}"
         return parse_entry(filled, str(self.path))
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """Open the journal, made if it is missing, and hold its lock, which ends with the process at the latest."""
-        try:
-            is_new = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if is_new:
-                    _sync_folder(self.path.parent)
-                yield descriptor
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise self._failed("written", error) from error
-
-    def _end_torn_line(self, descriptor: int) -> None:
-        """End a last line that a killed process left unfinished: what it holds stays, and nothing is glued to it."""
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            os.write(descriptor, b"\n")
 
     def _update(self, descriptor: int) -> None:
         """Read the whole lines that were appended since."""
@@ -130,24 +104,12 @@ class Journal:
     def _forget(self) -> None:
         self._entries, self._read, self.n_damaged = [], 0, 0
 
-    def _failed(self, done: str, error: OSError) -> OutputError:
-        what = f"the journal could not be {done} ({error.strerror or error})"
-        return OutputError(str(self.path), what, "a file in a folder that can be written to")
-
 
 def _parse_line(line: bytes) -> Entry | None:
     try:
         return parse_entry(json.loads(line.decode("utf-8")), "journal")
     except (ValueError, RecursionError, RestError):
         return None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def of_result(entries: tuple[Entry, ...], digest: str) -> tuple[tuple[Entry, ...], int]:

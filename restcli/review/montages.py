@@ -116,7 +116,7 @@ def views_of(recording: Recording, nodes: Sequence[str], channel_map: Mapping[st
     for name, groups in plans.items():
         traces = _derived(recording, groups, channel_map, set(nodes), referential=name in {"average", "cz", "ears"})
         n_wanted = sum(len(names.split()) for names in groups.values())
-        if len(traces) > (n_wanted / 2 if name != "longitudinal" else 0):  # two traces against Cz are no montage
+        if len(traces) > (n_wanted / 2 if name != "longitudinal" else 0):  # two traces against Cz are not a montage
             views[name] = View(name, (*traces, *below))
     order = {kind: place for place, kind in enumerate(("eeg", *_KINDS, "other"))}
     return views | {"recorded": View("recorded", tuple(sorted(own, key=lambda trace: order[trace.kind])))}

@@ -79,7 +79,7 @@ def derive_traces(view: View, stored: NDArray[np.float32]) -> NDArray[np.float32
 
 
 def _filtered(signal: NDArray[np.float32], view: View, asked: PageRequest, sfreq: float) -> NDArray[np.float32]:
-    """Filter the traces; what is no voltage of the head or body is shown as it is."""
+    """Filter the traces; channels that are not a voltage of the head or body are shown unchanged."""
     lost = ~np.isfinite(signal)
     groups: dict[bytes, list[int]] = {}
     for row, trace in enumerate(view.traces):

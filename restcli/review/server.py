@@ -187,7 +187,7 @@ class _Handler(RequestHandler):
 
 
 class _NoSuchError(RestError):
-    """Something that is not there."""
+    """An address that does not exist."""
 
 
 def _status_of(problem: RestError) -> int:
@@ -199,7 +199,7 @@ class _Unknown(_Handler):
     def prepare(self) -> None:
         super().prepare()
         if not self._finished:
-            self._refuse(404, "asks for something that is not here", "an address of this page")
+            self._refuse(404, "asks for an address that does not exist", "an address of this page")
 
 
 class _Static(_Handler):

@@ -19,9 +19,9 @@ from restcli.events import Event, EventRule, Events, Scores, Span
 from restcli.files import sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
+from restcli.output.run_report import REPORT_END
 from restcli.signal.montage import Montage, derive
 
-REPORT_END = "_run.json"
 _WHOLE = "the outputs of one run of restcli, unchanged"
 _AGAIN = "Annotate the recording again"
 

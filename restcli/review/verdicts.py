@@ -33,7 +33,7 @@ class Review:
 
     items: Mapping[str, Item]
     reviewers: tuple[str, ...] = ()
-    read_by: tuple[str, ...] = ()  # who read the whole recording, so that what they did not add is no seizure to them
+    read_by: tuple[str, ...] = ()  # who read the whole recording: where they added nothing, they saw no seizure
 
     def of(self, kind: str) -> list[Item]:
         """Return the items of a kind: e, a or c."""

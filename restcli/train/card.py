@@ -123,7 +123,7 @@ def _points(weights: Weights) -> str:
         f"{row['sample']}, {row['hours']:.1f} h with {row['seizures']} seizures" for row in weights.metrics["chosen_on"]
     )
     if not weights.points:
-        return "There are no operating points: no background was at hand to choose thresholds on."
+        return "There are no operating points: there was no background to choose thresholds on."
     head = ["`--sensitivity`", "threshold", "seizures found", "false alarms a day", "asked for, at most"]
     rows = [
         [point.name, point.threshold, point.sensitivity, point.false_alarms_per_day, point.asked]

@@ -31,7 +31,7 @@ export async function post(path, body) {
   return (await request(path, { method: "POST", body: JSON.stringify(body) })).json();
 }
 
-// One page of signal: header fields and one Int16Array for each trace; -32768 is no signal.
+// One page of signal: header fields and one Int16Array for each trace; -32768 marks missing signal.
 export async function getPage(path) {
   const buffer = await (await request(path)).arrayBuffer();
   const length = new DataView(buffer).getUint32(0, true);

@@ -13,7 +13,7 @@ export function clockAt(clock, seconds) {
   return clock ? elapsed((parseTime(clock) + seconds) % 86400).padStart(8, "0") : "";
 }
 
-// Seconds from "1:02:03.5", "2:03" or "123.5"; null when it is no time.
+// Seconds from "1:02:03.5", "2:03" or "123.5"; null when it is not a time.
 export function parseTime(text) {
   const parts = text.trim().replace(",", ".").split(":");
   if (parts.length > 3 || !parts.every((part) => /^\d+(\.\d+)?$/.test(part))) return null;

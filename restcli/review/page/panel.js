@@ -94,7 +94,7 @@ export function onFields({ selected, end, change, comment, alarm }) {
       if (!shift || time === null) return;
       event.preventDefault();
       input.value = elapsed(time + shift * (event.shiftKey ? 10 : 1), 2);
-      input.dataset.typed = "yes"; // a value that a script sets is no change to the browser
+      input.dataset.typed = "yes"; // the browser fires no change event for a value set by a script
     });
     input.addEventListener("input", () => (input.dataset.typed = "yes"));
     input.addEventListener("blur", () => {
