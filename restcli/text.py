@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def duration_in_words(seconds: float) -> str:
@@ -27,6 +29,19 @@ def visible(text: object) -> str:
     two\x0alines
     """
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(text))
+
+
+def without_names(text: str, path: str, word: str = "FILE") -> str:
+    """Return a message with a word in place of the names by which it may call a recording or its companions.
+
+    >>> without_names("/ward/Doe.vhdr: doe.eeg is not beside it", "/ward/Doe.vhdr")
+    'FILE: FILE.eeg is not beside it'
+    """
+    place = Path(path)
+    folders = [folder for folder in map(str, place.parents) if folder not in (".", "/")]
+    names = {str(Path(path).absolute()), path, place.name, place.stem, *folders} - {""}
+    either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.sub(rf"(?<!\w)({either})(?!\w)", lambda _: word, text, flags=re.IGNORECASE)
 
 
 def spreadsheet_cell(text: str) -> str:

@@ -30,10 +30,11 @@ from restcli.archive.job import (
 )
 from restcli.archive.ledger import DONE, QUARANTINED, Keys, Ledger, Row, is_complete, ledger_name, now
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
+from restcli.archive.pseudonyms import Pseudonyms
 from restcli.archive.resources import PoolOptions
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings, check_settings
-from restcli.errors import OutputError, RestError
+from restcli.errors import OutputError, RestError, UsageError
 from restcli.files import make_folder, sha256_of
 from restcli.nn.weights import find_weights, read_content
 from restcli.output.run_report import REPORT_END
@@ -56,6 +57,7 @@ class Request:
     shard: tuple[int, int] = (1, 1)  # which part of how many this batch does
     retry: bool = False  # give recordings that failed another chance
     timeout: float = 3600.0  # seconds after which a recording that is not done counts as failed
+    pseudonyms: Path | None = None  # table of names that outputs have in place of those in the archive
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Summary:
     n_now: int  # recordings done or given up in this run
     stopped: bool  # whether someone stopped it
     n_acknowledged: int = 0  # of those that failed, how many somebody has acknowledged
+    n_named: int = 0  # pseudonyms that were added to their table
 
     @property
     def complete(self) -> bool:
@@ -101,11 +104,27 @@ def run_batch(
     weights = pack(request.settings.weights)
     check_settings(unpack(weights), request.settings)  # before anything is done
     check_archive(request.archive, request.out)
+    _check_pseudonyms(request)
     make_folder(request.out)
     with Ledger(request.out / ledger_name(*request.shard), write=True) as ledger:
         coordinator = _Coordinator(request, options or PoolOptions(), ledger, weights)
         coordinator.on_update, coordinator.wish = on_update, wish
         return coordinator.run()
+
+
+def _check_pseudonyms(request: Request) -> None:
+    """Refuse to mix names and pseudonyms in one folder of outputs."""
+    if request.pseudonyms is not None and is_bids(request.archive):
+        what = "the archive is a BIDS dataset, whose names are pseudonyms already"
+        raise UsageError("--pseudonyms", what, remedy="Leave it out")
+    place = request.out / ledger_name(*request.shard)
+    if not place.exists():
+        return
+    with Ledger(place) as ledger:
+        earlier = json.loads(ledger.last_run().get("settings", "{}")).get("pseudonyms", False)
+    if earlier != (request.pseudonyms is not None):
+        what = f"was made {'with' if earlier else 'without'} --pseudonyms"
+        raise UsageError(str(request.out), what, remedy="Do the same again, or choose another folder for outputs")
 
 
 def pack(weights: str) -> PackedWeights:
@@ -150,6 +169,7 @@ class _Coordinator:
             request.formats,
             request.plot,
         )
+        self.names = None if request.pseudonyms is None else Pseudonyms(request.pseudonyms, request.out)
         self.running: dict[RunningTask, Row] = {}
         self.failed_on: dict[int, str] = {}  # worker that failed with a recording which is to be tried again
         self.news = [options.warning] if options.warning else []
@@ -159,8 +179,10 @@ class _Coordinator:
         self.n_now, self.eeg_seconds, self.bytes_now = 0, 0.0, 0
 
     def run(self) -> Summary:
-        asked = {"settings": asdict(self.settings), "formats": self.request.formats, "plot": self.request.plot}
-        words = json.dumps(asked | {"restcli": __version__, "shard": self.request.shard}, ensure_ascii=False)
+        request = self.request
+        asked: dict[str, Any] = {"settings": asdict(self.settings), "formats": request.formats, "plot": request.plot}
+        asked |= {"pseudonyms": self.names is not None}
+        words = json.dumps(asked | {"restcli": __version__, "shard": request.shard}, ensure_ascii=False)
         self.run_id, left = self.ledger.begin_run(str(self.archive), self.keys, words)
         facts = {"archive": str(self.archive), "weights": self.keys.weights, "run": json.loads(words)}
         self.trail.append(now(), {"what": "begin", **facts})
@@ -189,15 +211,21 @@ class _Coordinator:
             raise self.halt
         hidden = sum(item.may_hide for item in self.ledger.skipped())
         stopped, n_acknowledged = self.wish() != GOING, self.ledger.n_acknowledged()
-        return Summary(self.ledger.counts(), hidden, self.n_now, stopped, n_acknowledged)
+        n_named = 0 if self.names is None else self.names.n_added
+        return Summary(self.ledger.counts(), hidden, self.n_now, stopped, n_acknowledged, n_named)
 
     def _walk(self) -> None:
         shard, n_shards = self.request.shard
         for listing in walk_archive(self.archive, self.request.out):
             if self.wish() != GOING:
                 break  # nothing is running yet that could be finished
-            mine = (found for found in listing.recordings if shard_of(found.path, n_shards) == shard)
-            self.ledger.enter(self.run_id, mine, skipped=listing.skipped, others=listing.others)
+            mine = [found for found in listing.recordings if shard_of(found.path, n_shards) == shard]
+            skipped, others = listing.skipped, listing.others
+            if self.names is not None:
+                ours = [item for item in skipped if shard_of(item.path, n_shards) == shard]
+                mine, skipped = self.names.hide(mine, ours)
+                others = {"": sum(others.values())}  # an ending can be part of a name
+            self.ledger.enter(self.run_id, mine, skipped=skipped, others=others)
             self._report("walking the archive")
 
     def _check_outputs(self) -> None:
@@ -243,7 +271,8 @@ class _Coordinator:
     ) -> None:
         """Give chunks to free workers, and note what they found; after a failure a recording has no copy."""
         for address in self.pool.free()[: len(waiting)]:
-            task = self.pool.submit(address, function, [str(self.archive / path) for _, path in waiting[0]])
+            places = [str(self.archive / (self._source(path) or path)) for _, path in waiting[0]]
+            task = self.pool.submit(address, function, places)
             running[task] = waiting.popleft()
         for task, hashes in self.pool.ended():
             ids = [row_id for row_id, _ in running.pop(task)]
@@ -275,11 +304,15 @@ class _Coordinator:
     def _submit(self) -> None:
         """Give recordings to free workers; one that failed goes to another worker if there is one."""
         while (free := self.pool.free()) and (rows := self.ledger.waiting(self.run_id, 1)):
-            row = rows[0]
+            row = replace(rows[0], source=self._source(rows[0].path))
             avoid = self.failed_on.get(row.id)
             address = min(free, key=lambda address: address == avoid)
             self.ledger.start(row.id, 1 if avoid is None else 2)
             self.running[self.pool.submit(address, annotate_one, row, self.plan)] = row
+
+    def _source(self, path: str) -> str:
+        """Return the path in the archive of a recording that outputs know by a pseudonym, else nothing."""
+        return "" if self.names is None else self.names.source(path)
 
     def _settle(self, task: RunningTask, outcome: dict[str, Any] | Failure) -> None:
         """Enter the outcome of a recording, or let it be tried once more on another worker."""

@@ -27,6 +27,7 @@ from restcli.io.recording import Recording
 from restcli.io.registry import open_recording, recording_hash, stamp_of
 from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
+from restcli.text import without_names
 
 if TYPE_CHECKING:
     from restcli.detect.detector import Detector
@@ -66,11 +67,17 @@ def annotate_one(row: Row, plan: Plan) -> dict[str, Any]:
     try:
         facts |= _annotate(row, plan, clock)
     except Exception as error:  # whatever it is, it must not stop an archive
-        facts |= {"error": str(as_rest_error(Path(row.path).name, error)), "error_class": type(error).__name__}
+        text = str(as_rest_error(Path(row.path).name, error))
+        facts |= {"error": _under_pseudonym(text, row, plan), "error_class": type(error).__name__}
         facts |= {"full": _is_full(error), "fatal": isinstance(error, UnfitWorkerError)}
     facts["stages"] = json.dumps({stage: round(seconds, 4) for stage, seconds in clock.seconds.items()})
     facts["seconds"] = round(sum(clock.seconds.values()), 4)
     return facts
+
+
+def _under_pseudonym(text: str, row: Row, plan: Plan) -> str:
+    """Return a message in which a recording has its pseudonym, if it has one."""
+    return without_names(text, str(Path(plan.archive, row.source)), row.path) if row.source else text
 
 
 def _is_full(error: BaseException | None) -> bool:
@@ -85,7 +92,7 @@ def _is_full(error: BaseException | None) -> bool:
 def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
     if not Path(plan.ledger).exists():
         raise OutputError(plan.folder, "is not visible to this worker", "the same folder on every worker")
-    source = str(Path(plan.archive, row.path))
+    source = str(Path(plan.archive, row.source or row.path))
     place = resolve_output(plan.folder, row.stem)
     before = _stamp(source)
     with clock("hash"):
@@ -93,6 +100,9 @@ def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
         content = str(row.hash) if is_known else recording_hash(source)
     with clock("open"):
         recording = open_recording(source)
+        if row.source:
+            repairs = tuple(_under_pseudonym(repair, row, plan) for repair in recording.repairs)
+            recording = replace(recording, path=Path(row.path), repairs=repairs)
     result = _restored(recording, plan, content, clock)
     if result is None:
         result = _scored(recording, plan, clock)

@@ -48,6 +48,7 @@ class Row:
     hash: str | None = None  # SHA-256 of the content when it is known already; it counts while size and time hold
     # SHA-256 of the files that an earlier run made, by names relative to the folder of outputs
     outputs: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""  # path in the archive where `path` is a pseudonym; no ledger knows it
 
 
 def is_complete(counts: Mapping[str, int], hidden: bool, n_acknowledged: int = 0) -> bool:

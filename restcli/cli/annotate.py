@@ -14,9 +14,8 @@ import typer
 from restcli.cli import common, options
 from restcli.cli.display import print_json, print_table, progress_bar
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, check_stdout, note, raise_stop_behind, say
-from restcli.cli.pseudonyms import read_pseudonyms
 from restcli.errors import UsageError, as_rest_error
-from restcli.text import count, duration_in_words, elapsed
+from restcli.text import count, duration_in_words, elapsed, without_names
 
 if TYPE_CHECKING:
     from restcli.detect.detector import Detector
@@ -61,6 +60,7 @@ def annotate(
 
     Exit code: 0 done; 1 some of several recordings failed; 2 wrong usage; 3 the recording cannot be used.
     """
+    from restcli.archive.pseudonyms import read_pseudonyms
     from restcli.output.bundle import check_formats
 
     kinds = options.split_list(formats)
@@ -163,7 +163,7 @@ class Job:
     @staticmethod
     def _log_failure(number: int, path: Path, error: Exception) -> None:
         problem = as_rest_error(str(path), error)
-        what = common.without_names(problem.what, path)
+        what = without_names(problem.what, str(path))
         common.log("failed", recording=number, error=type(problem).__name__, reason=what)
 
     def _fail(self, path: Path, error: Exception, *, alone: bool) -> None:

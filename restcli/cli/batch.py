@@ -86,6 +86,14 @@ def run(
     retry: Annotated[Literal["failed"] | None, typer.Option(help="Try recordings that failed again.")] = None,
     formats: options.Format = "tsv",
     plot: options.Plot = "png",
+    pseudonyms: Annotated[
+        Path | None,
+        typer.Option(
+            help='TOML file of lines "ward/name.edf" = "p017", outside OUT; what it lacks is added to it. Outputs have '
+            "the pseudonyms alone.",
+            rich_help_panel=options.OUTPUTS,
+        ),
+    ] = None,
     *,
     pool: Workers,
     settings: options.Annotation,
@@ -105,11 +113,19 @@ def run(
     from restcli.archive.coordinator import Request, run_batch
     from restcli.archive.resources import PoolOptions
 
-    request = Request(archive, out, asked, kinds, plot, shard=shard, retry=retry is not None, timeout=timeout)
+    request = Request(
+        *(archive, out, asked, kinds, plot),
+        shard=shard,
+        retry=retry is not None,
+        timeout=timeout,
+        pseudonyms=pseudonyms,
+    )
     received: list[int] = []  # requests to stop: Ctrl-C, or what batch systems send before they kill
     with stop_signals(lambda number, _frame: received.append(number)), _display() as show:
         summary = run_batch(request, PoolOptions(**vars(pool)), on_update=show, wish=lambda: min(len(received), 2))
     (common.inform if summary.complete else note)(_summary_text(summary, out))
+    if summary.n_named:
+        common.inform(f"restcli: {summary.n_named} pseudonyms were added to {pseudonyms}; keep it where OUT is not")
     common.log("finished", **summary.counts, complete=summary.complete)
     if summary.stopped:
         raise typer.Exit(Stopped(received[0]).exit_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -113,13 +113,3 @@ def give_all(registered: Iterator[Any]) -> None:
     """Give every registered command the common options."""
     for each in registered:
         each.callback = with_common(each.callback)
-
-
-def without_names(text: str, path: Path, others: Mapping[str, str] | None = None) -> str:
-    """Return a message without the names by which it may call a recording."""
-    for name in sorted({str(path.absolute()), str(path), str(path.parent), path.name, path.stem}, key=len)[::-1]:
-        if name not in ("", ".", "/"):
-            text = text.replace(name, "FILE")
-    for name, word in (others or {}).items():
-        text = text.replace(name, word)
-    return text

@@ -34,6 +34,13 @@ PathArgument = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs of a recording.")]
 
+Names = Annotated[
+    Path | None,
+    typer.Option(
+        "--pseudonyms", help="The table that restcli batch was given, to find the recordings.", show_default=False
+    ),
+]
+
 
 @review_app.command("open", epilog="Example: restcli review results --reviewer anna")
 def open_(
@@ -45,6 +52,7 @@ def open_(
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open nothing.")] = False,
+    pseudonyms: Names = None,
 ) -> None:
     """Open the reading room: page through recordings and judge each event; Ctrl-C closes it.
 
@@ -58,7 +66,7 @@ def open_(
     from restcli.review.desk import open_desk
     from restcli.review.server import Server
 
-    desk = open_desk(reports, reviewer=reviewer, blind=blind)
+    desk = open_desk(reports, reviewer=reviewer, blind=blind, sources=_sources(path, pseudonyms))
     for line in desk.left_out:
         note(f"restcli: left out: {line}")
     server = Server(desk, port)
@@ -99,6 +107,7 @@ def apply_(
     reviewer: Annotated[
         str | None, typer.Option(help="Apply the verdicts of this reviewer alone.", show_default="the last word counts")
     ] = None,
+    pseudonyms: Names = None,
     as_json: options.Json = False,
 ) -> None:
     """Write event tables, pictures, burden and report after review (X_..._reviewed); detected tables stay as they were.
@@ -115,10 +124,11 @@ def apply_(
     if not judged:
         raise OutputError(str(path), "holds no journal of verdicts", "what restcli review writes", "Judge events first")
     kinds = None if formats is None else options.split_list(formats)
+    sources = _sources(path, pseudonyms)
     applied: dict[str, Applied] = {}
     for name, report in judged.items():
         try:
-            applied[name] = apply_verdicts(read_result(report), formats=kinds, plot=plot, reviewer=reviewer)
+            applied[name] = apply_verdicts(read_result(report, sources), formats=kinds, plot=plot, reviewer=reviewer)
         except Exception as error:
             raise_stop_behind(error)
             problem = as_rest_error(name, error)
@@ -189,6 +199,17 @@ def _reports(path: Path, out: Path, *, annotate: bool) -> dict[str, Path]:
         raise OutputError(str(report), "does not exist", "the run report of this recording", remedy)
     _check_source(report, path)
     return {path.name: report}
+
+
+def _sources(path: Path, pseudonyms: Path | None) -> Mapping[str, Path]:
+    """Return the places of recordings by the pseudonyms of a batch."""
+    if pseudonyms is None:
+        return {}
+    from restcli.archive.pseudonyms import read_sources
+    from restcli.archive.survey import Book
+
+    with Book(path) as book:
+        return read_sources(pseudonyms, str(book.run.get("archive", "")))
 
 
 def _annotate(path: Path, out: Path) -> None:

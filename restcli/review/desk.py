@@ -255,12 +255,14 @@ class Desk:
         }
 
 
-def open_desk(reports: Mapping[str, Path], *, reviewer: str, blind: bool) -> Desk:
+def open_desk(
+    reports: Mapping[str, Path], *, reviewer: str, blind: bool, sources: Mapping[str, Path] | None = None
+) -> Desk:
     """Put stored results on the desk: run reports by the names that people see; of several, one may be unreadable."""
     results, left_out = dict[str, StoredResult](), []
     for name, path in reports.items():
         try:
-            results[name] = read_result(path)
+            results[name] = read_result(path, sources)
         except OutputError as error:
             if len(reports) == 1:
                 raise

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class StoredResult:
     folder: Path
     stem: str  # what the names of the outputs begin with
     report: Mapping[str, Any]  # the run report
+    sources: Mapping[str, Path] = field(default_factory=dict)  # places of recordings that have pseudonyms
 
     @property
     def path(self) -> Path:
@@ -67,7 +68,8 @@ class StoredResult:
     @cached_property
     def recording(self) -> Recording:
         """The recording, opened; OutputError when it is another one than the report describes."""
-        source = Path(self.report["recording"]["path"])
+        called = self.report["recording"]["path"]
+        source = self.sources.get(called, Path(called))
         if not source.is_absolute() and not source.exists():
             source = self.folder / source
         recording = open_recording(source)
@@ -80,7 +82,7 @@ class StoredResult:
         if not same:
             what = f"describes another recording than {source.name} as it is now"
             raise OutputError(str(self.path), what, _WHOLE, _AGAIN)
-        return recording
+        return replace(recording, path=Path(called)) if called in self.sources else recording
 
     @cached_property
     def found(self) -> tuple[Event, ...]:
@@ -140,11 +142,11 @@ class StoredResult:
         return path
 
 
-def read_result(path: Path) -> StoredResult:
+def read_result(path: Path, sources: Mapping[str, Path] | None = None) -> StoredResult:
     """Read a run report, ``X_run.json``; what it describes is read when it is asked for."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        result = StoredResult(path.parent, path.name.removesuffix(REPORT_END), report)
+        result = StoredResult(path.parent, path.name.removesuffix(REPORT_END), report, sources or {})
         names = [Path(name).name == name for name in report["outputs"]]
         events = result.found
         complete = bool(result.rule and result.digest and all(names)) and isinstance(report["recording"]["path"], str)
