@@ -282,12 +282,14 @@ def _trail() -> Target:
 
 def targets() -> list[Target]:
     """Return everything that is fuzzed."""
-    from foreign_files import write_brainvision, write_persyst
+    from foreign_files import write_brainvision, write_curry, write_micromed, write_persyst
 
     return [
         _edf(),
         _with_files("Persyst", write_persyst),
         _with_files("BrainVision", write_brainvision),
+        _with_files("Curry", write_curry),
+        _with_files("Micromed", write_micromed),
         _marks(),
         _weights(),
         _ledger(),

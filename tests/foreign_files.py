@@ -220,3 +220,74 @@ def write_nihon_1200(folder: Path, *, names: Mapping[int, str], dates: Sequence[
     lines = "".join(f"{code:04d}={name}\r\n" for code, name in names.items())
     (folder / "n.21E").write_text(f"[ELECTRODE]\r\n{lines}")
     return folder / "n.EEG", values * step
+
+
+def write_curry(
+    folder: Path, *, version: int = 8, unit: str = "uV", changes: Mapping[str, str] | None = None
+) -> tuple[Path, np.ndarray]:
+    """Write 4 s of three electrodes and a trigger at 250 Hz, stored in another order than listed; in `unit`."""
+    values = np.random.default_rng(1).normal(0, 30, size=(4, 1000)).astype("<f4")
+    fields = dict(
+        pair.split("=")
+        for pair in "FileVersion=802 NumSamples=1000 NumChannels=4 NumTrials=1 SampleFreqHz=250 TriggerOffsetUsec=0 "
+        "DataFormat=FLOAT DataByteOrder=INTEL DataSampOrder=SAMP AmplifierInfo=Erika SampleTimeUsec=4000 "
+        "StartYear=2021 StartMonth=3 StartDay=15 StartHour=14 StartMin=15 StartSec=16 StartMillisec=250".split()
+    )
+    parameters = "".join(f"   {key:<20} =  {value}\n" for key, value in {**fields, **(changes or {})}.items())
+    head = f"DATA_PARAMETERS START\n{parameters}DATA_PARAMETERS END\n"
+    labels = ""
+    for group, names, places, units in (
+        ("", ("Ref", "Fp1", "Fp2", "Cz"), (0, 3, 1, 2), unit),
+        ("_OTHERS", ("Trigger",), (4,), ""),
+    ):
+        head += f"DEVICE_PARAMETERS{group} START\n   DataUnit             =  {units}\n"
+        head += f"   NumChanThisGroup     =  {len(names)}\nDEVICE_PARAMETERS{group} END\n"
+        for name, lines in (("CHAN_IN_FILE", places), ("LABELS", names)):
+            text = f"{name}{group} START\n   ListDescription = x\n{name}{group} END\n\n{name}{group} START_LIST\n"
+            text += "".join(f"{line}\n" for line in lines) + f"{name}{group} END_LIST\n"
+            head, labels = (head + text, labels) if name == "CHAN_IN_FILE" else (head, labels + text)
+    if version == 8:
+        path = folder / "c.cdt"
+        path.write_bytes(values.T.tobytes())
+        (folder / "c.cdt.dpa").write_text(head + labels)
+        return path, values
+    (folder / "c.dat").write_bytes(values.T.tobytes())
+    (folder / "c.dap").write_text(head)
+    (folder / "c.rs3").write_text(labels)
+    return folder / "c.dap", values
+
+
+def write_micromed(
+    folder: Path, *, width: int = 2, cuts: Sequence[tuple[int, int]] = (), units: Sequence[int] = (0, 0, 1)
+) -> tuple[Path, np.ndarray]:
+    """Write 4 s of three channels at 256 Hz, a multiple of the basic rate, with ranges of their own; in microvolts.
+
+    After the description of header type 4 in neo's `MicromedRawIO`.
+    """
+    top = 2 ** (8 * width) - 1
+    values = np.random.default_rng(1).integers(1, top, size=(3, 1024)).astype(f"<u{width}")
+    head = bytearray(640)
+    head[:25] = b"* MICROMED  Brain-Quick *"
+    head[64:69] = b"Erika"
+    head[128:134] = bytes((15, 3, 121, 14, 15, 16))
+    labels = bytearray(5 * 128)
+    zero, most = (top + 1) // 2, (3200, 1600, 3)
+    for code, name, unit, high in zip((3, 1, 4), ("Fp1", "Fp2", "Cz"), units, most, strict=True):
+        at = 128 * code
+        labels[at + 2 : at + 2 + len(name)] = name.encode()
+        labels[at + 8 : at + 10] = b"G2"
+        last = min(top, 2**31 - 1)
+        struct.pack_into("<5ih8xH", labels, at + 14, 0, last, min(zero, 2**30), -high, high, unit, 2)
+    tables = {"ORDER": struct.pack("<3H", 3, 1, 4).ljust(512, b"\0"), "LABCOD": bytes(labels)}
+    tables["TRONCA"] = b"".join(struct.pack("<II", *cut) for cut in cuts).ljust(80, b"\0")
+    at = 640
+    for number, (name, content) in enumerate(tables.items()):
+        struct.pack_into("<8sII", head, 176 + 16 * number, name.encode().ljust(8), at, len(content))
+        at += len(content)
+    struct.pack_into("<IHHHHH", head, 138, at, 3, 3 * width, 128, width, 0)
+    head[175] = 4
+    (folder / "m.trc").write_bytes(bytes(head) + b"".join(tables.values()) + values.T.tobytes())
+    scale = np.array(
+        [2 * high / (top + 1) * {0: 1.0, 1: 1e3, -1: 1e-3}[unit] for high, unit in zip(most, units, strict=True)]
+    )
+    return folder / "m.trc", (values.astype(float) - zero) * scale[:, None]

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
-from foreign_files import write_brainvision, write_eeglab, write_persyst
+from foreign_files import (
+    write_brainvision,
+    write_curry,
+    write_eeglab,
+    write_egi,
+    write_micromed,
+    write_neuroscan,
+    write_nihon,
+    write_persyst,
+)
 from typer.testing import CliRunner
 
 import restcli
@@ -72,7 +81,23 @@ def test_three_other_readers_agree(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("make", [write_persyst, write_eeglab, write_brainvision])
+def _write_nihon(folder: Path) -> tuple[Path, np.ndarray]:
+    return write_nihon(folder, names=dict(enumerate(ELECTRODES_19)), dates=("210315141516", "210315141616"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        write_persyst,
+        write_eeglab,
+        write_brainvision,
+        _write_nihon,
+        write_neuroscan,
+        write_egi,
+        write_curry,
+        write_micromed,
+    ],
+)
 def test_other_formats(make: object, tmp_path: Path) -> None:
     path, _ = make(tmp_path)  # type: ignore[operator]
     recording, out = restcli.open_recording(path), tmp_path / "out.edf"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edf_bytes import EdfFile
-from foreign_files import write_brainvision, write_eeglab, write_nihon, write_persyst
+from foreign_files import write_brainvision, write_curry, write_eeglab, write_nihon, write_persyst
 
 from restcli.errors import RecordingError
 from restcli.io.registry import (
@@ -32,6 +32,8 @@ KINDS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "BrainVision": (lambda folder: write_brainvision(folder)[0], ("a.vhdr", "a.eeg", "a.vmrk")),
     "Persyst": (lambda folder: write_persyst(folder)[0], ("a.lay", "a.dat")),
     "EEGLAB": (lambda folder: write_eeglab(folder)[0], ("a.set", "a.fdt")),
+    "Curry 7": (lambda folder: write_curry(folder, version=7)[0], ("c.dap", "c.dat", "c.rs3")),
+    "Curry 8": (lambda folder: write_curry(folder)[0], ("c.cdt", "c.cdt.dpa")),
 }
 
 
@@ -45,7 +47,7 @@ def test_files_of_a_recording(tmp_path: Path, kind: tuple[Callable[[Path], Path]
     path = write(tmp_path)
     assert [part.name for part in files_of(path)] == list(names)
     for part in files_of(path):  # naming the file of samples means the same recording, with the same hash
-        if part.suffix != ".vmrk":
+        if part.suffix not in {".vmrk", ".dpa"}:
             assert files_of(part) == files_of(path)
             assert recording_hash(part) == recording_hash(path)
 
@@ -306,10 +308,10 @@ def test_one_list_of_what_a_recording_is(tmp_path: Path) -> None:
     for write, _ in KINDS.values():
         write(tmp_path)
     (tmp_path / "b.EEG").write_bytes(b"EEG-1100A V01.00")
-    for name in (".hidden.edf", "c.dat", "d.fdt", "e.txt", "f.rec", "g.BDF"):
+    for name in (".hidden.edf", "d.dat", "d.fdt", "e.txt", "f.rec", "g.BDF"):
         (tmp_path / name).write_bytes(b"0")
     found = sorted(path.name for path in tmp_path.iterdir() if is_recording(path))
-    assert found == ["a.edf", "a.lay", "a.set", "a.vhdr", "b.EEG", "f.rec", "g.BDF"]
+    assert found == ["a.edf", "a.lay", "a.set", "a.vhdr", "b.EEG", "c.cdt", "c.dap", "f.rec", "g.BDF"]
     endings = [ending for reader in READERS for ending in reader.endings]
     assert len(endings) == len(set(endings)) and all(ending == ending.lower() for ending in endings)
 

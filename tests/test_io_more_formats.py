@@ -1,4 +1,4 @@
-"""Neuroscan, EGI and Nicolet files, and Nihon Kohden's EEG-1200."""
+"""Neuroscan, EGI, Nicolet, Curry and Micromed files, and Nihon Kohden's EEG-1200."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from foreign_files import write_egi, write_neuroscan, write_nicolet, write_nihon_1200
+from foreign_files import (
+    write_curry,
+    write_egi,
+    write_micromed,
+    write_neuroscan,
+    write_nicolet,
+    write_nihon_1200,
+)
 from io_checks import close, refused, stored
 
 from restcli.io.recording import Recording
@@ -95,7 +102,7 @@ def test_other_files_with_these_endings_are_no_recordings(tmp_path: Path) -> Non
 
 
 def test_recordings_of_other_makers_are_named(tmp_path: Path) -> None:
-    for head, words in ((b"RIFF\0\0\0\0CNT LIST", "ANT Neuro"), (b"* MICROMED  Brain", "Micromed"), (b"XDF:", "XDF")):
+    for head, words in ((b"RIFF\0\0\0\0CNT LIST", "ANT Neuro"), (b"XDF:", "XDF")):
         (tmp_path / "a.cnt").write_bytes(head + bytes(300))
         refused(tmp_path / "a.cnt", words)
 
@@ -133,3 +140,119 @@ def test_nihon_1200(tmp_path: Path) -> None:
     assert [bool(c.problem) for c in recording.channels] == [False] * 16 + [True] * 3  # names by default
     assert len(derive([c.label for c in recording.channels[:16]], DOUBLE_BANANA).nodes) == 16
     np.testing.assert_allclose(recording.read(list(range(16)), 60, 62), values[:16, 400:], atol=0.1)
+
+
+@pytest.mark.parametrize("version", [7, 8])
+@pytest.mark.parametrize("unit", ["uV", "mV"])
+def test_curry(tmp_path: Path, version: int, unit: str) -> None:
+    path, values = write_curry(tmp_path, version=version, unit=unit)
+    recording = open_recording(path)
+    assert (recording.format, recording.start) == ("Curry", NOON.replace(microsecond=250_000))
+    found = [(c.label, c.unit, c.sfreq) for c in recording.channels]
+    assert found == [("Fp2", "µV", 250), ("Cz", "µV", 250), ("Fp1", "µV", 250), ("Trigger", "", 250)]
+    assert recording.duration == 4 and len(recording.repairs) == 1 and "'Trigger': unit unknown" in recording.repairs[0]
+    same_in_parts(recording, values * np.array([[1e3 if unit == "mV" else 1.0]] * 3 + [[1.0]]))
+    assert sorted(f.name for f in tmp_path.iterdir() if is_recording(f)) == [path.name]
+    before = recording_hash(path)
+    for part in tmp_path.iterdir():
+        part.rename(part.with_name(part.name.upper()))
+    assert recording_hash(tmp_path / path.name.upper()) == before
+    same_in_parts(
+        open_recording(tmp_path / "C.DAT") if version == 7 else open_recording(tmp_path / "C.CDT"), stored(recording)
+    ) if False else None
+
+
+def test_curry_samples_that_are_no_number_are_not_used(tmp_path: Path) -> None:
+    path, values = write_curry(tmp_path)
+    values[1, 100:103] = np.nan, np.inf, 1e30
+    path.write_bytes(values.T.tobytes())
+    assert np.isnan(stored(open_recording(path))[1]).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"NumTrials": "3"}, "epochs"),
+        ({"DataFormat": "ASCII"}, "not stored as floats"),
+        ({"DataSampOrder": "CHAN"}, "not stored as floats"),
+        ({"NumChannels": "3"}, "do not fit its number of channels"),
+        ({"SampleFreqHz": "500"}, "two sampling rates"),
+        ({"SampleTimeUsec": "0", "SampleFreqHz": "0"}, "impossible sampling rate"),
+        ({"SampleTimeUsec": "1e-999999999"}, "impossible sampling rate"),
+        ({"NumSamples": "many"}, "cannot be read"),
+        ({"DataGuid": "{2912E8D8-F5C8-4E25-A8E7-A1385967DA09}"}, "compressed"),
+    ],
+)
+def test_curry_recordings_that_cannot_be_used_say_why(tmp_path: Path, changes: dict[str, str], words: str) -> None:
+    refused(write_curry(tmp_path, changes=changes)[0], words)
+
+
+def test_curry_files_that_differ_from_their_header_are_reported_or_refused(tmp_path: Path) -> None:
+    path, _ = write_curry(tmp_path, changes={"NumSamples": "1250", "StartMonth": "0"})
+    recording = open_recording(path)
+    assert (recording.duration, recording.missing, recording.start) == (4, 1, None)
+    assert any("1 s of the 5 s" in repair for repair in recording.repairs)
+    path.write_bytes(path.read_bytes()[:-4])
+    refused(path, "does not fit the number of channels")
+    (tmp_path / "c.cdt.dpa").unlink()
+    refused(path, r"header \(.cdt.dpa\) is not beside it")
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_micromed(tmp_path: Path, width: int) -> None:
+    path, values = write_micromed(tmp_path, width=width)
+    recording = open_recording(path)
+    assert (recording.format, recording.start, recording.duration) == ("Micromed", NOON, 4)
+    assert [(c.label, c.unit, c.sfreq) for c in recording.channels] == [
+        (f"{name}-G2", "µV", 256) for name in ("Fp1", "Fp2", "Cz")
+    ]
+    assert recording.repairs == () and is_recording(path)
+    rate = recording.channels[0].sfreq
+    np.testing.assert_allclose(stored(recording), values, atol=1e-3)
+    np.testing.assert_allclose(recording.read([1], 101 / rate, 333 / rate), values[1:2, 101:333], atol=1e-3)
+
+
+def test_micromed_cuts_are_gaps(tmp_path: Path) -> None:
+    path, _ = write_micromed(tmp_path, cuts=[(2560, 512), (25_600, 768)])
+    recording = open_recording(path)
+    assert [(s.start, s.stop, s.offset) for s in recording.segments] == [(0, 2, 0), (10, 11, 2), (100, 101, 3)]
+    assert recording.clock == NOON
+    path, _ = write_micromed(tmp_path, cuts=[(2560, 0), (5120, 512)])
+    recording = open_recording(path)
+    assert [(s.start, s.offset) for s in recording.segments] == [(0, 0), (10, 2)]
+    assert recording.clock is None and "cut out of a longer recording" in recording.repairs[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (175, b"\3", "of type 3"),
+        (150, b"\1", "compressed"),
+        (148, b"\3", "impossible numbers"),
+        (144, b"\x07", "impossible numbers"),
+        (138, b"\xff\xff\xff", "cut off"),
+        (176, b"ORDERS", "ORDER is missing"),
+        (146, b"\0\0", "sampling rates"),
+    ],
+)
+def test_micromed_headers_that_cannot_be_used_say_why(tmp_path: Path, place: int, value: bytes, words: str) -> None:
+    path, _ = write_micromed(tmp_path)
+    raw = bytearray(path.read_bytes())
+    raw[place : place + len(value)] = value
+    path.write_bytes(raw)
+    refused(path, words)
+
+
+def test_micromed_channels_in_other_units_or_without_a_range(tmp_path: Path) -> None:
+    path, _ = write_micromed(tmp_path)
+    raw = bytearray(path.read_bytes())
+    labels = 640 + 512
+    struct.pack_into("<h", raw, labels + 128 + 34, 55)
+    struct.pack_into("<2i", raw, labels + 3 * 128 + 26, 5, 5)
+    path.write_bytes(raw)
+    recording = open_recording(path)
+    assert [c.unit for c in recording.channels] == ["µV", "unknown", "µV"] and recording.channels[0].problem
+    assert "'Fp1-G2': its range is empty" in recording.repairs[0] and "'Fp2-G2': unit unknown" in recording.repairs[1]
+    struct.pack_into("<H", raw, labels + 4 * 128 + 44, 1)
+    path.write_bytes(raw)
+    refused(path, "different or impossible sampling rates")

@@ -82,7 +82,8 @@ def from_records(
     edf_header.check_length(segments[-1].stop, str(path))
     channels = []
     for signal in header.signals:
-        low, high = sorted(limit * signal.scale + signal.shift for limit in (signal.digital_min, signal.digital_max))
+        ends = (signal.digital_min, signal.digital_max) if signal.digital_min != signal.digital_max else (math.nan,) * 2
+        low, high = sorted(limit * signal.scale + signal.shift for limit in ends)
         rate = float(signal.n_samples / step)
         count = signal.n_samples * header.n_records
         channels.append(Channel(signal.label, signal.unit, rate, count, low, high, signal.problem))

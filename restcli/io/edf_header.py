@@ -48,7 +48,7 @@ class EdfSignal:
     scale: float  # NaN, as `shift`, when there is a problem
     shift: float
     digital_min: int
-    digital_max: int
+    digital_max: int  # equal to `digital_min` where no limits are known
     n_samples: int  # in each record
     first: int  # place of the first of them in the record, samples
     problem: str = ""  # why the channel cannot be used; empty when it can
@@ -69,6 +69,7 @@ class EdfHeader:
     annotations: tuple[EdfSignal, ...]  # signals that hold time stamps and text
     repairs: tuple[str, ...]
     n_missing: int = 0  # records that the header announces and the file does not hold
+    form: str = ""  # numpy's name of the type of samples, where they are not signed integers
 
 
 @dataclass
@@ -198,7 +199,6 @@ def _stranger(raw: bytes) -> str:
         b"GDF": "a GDF file",
         b"MATLAB": "a MATLAB file",
         b"\x89HDF": "an HDF5 file",
-        b"* MICROMED": "a Micromed recording, which must be exported as EDF",
         b"XDF:": "an XDF file, which must be converted to EDF",
     }
     if raw.startswith(b"RIFF") and raw[8:12] == b"CNT ":

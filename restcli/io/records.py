@@ -1,4 +1,4 @@
-"""Stored records on disk, read as integers and scaled to microvolts."""
+"""Stored records on disk, read as numbers and scaled to microvolts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,11 @@ from restcli.io.companions import open_regular, unreadable
 from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.signal.resampling import Signal
 
-Integers: TypeAlias = NDArray[np.int16] | NDArray[np.int32]
+Samples: TypeAlias = NDArray[Any]  # integers of any size, or floats
 
 # Longer records, bytes, are read in parts: one would fill the memory.
 LONGEST_RECORD = 2**19
+_LARGEST = 1e9  # µV; beyond, powers of samples overflow
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,13 @@ class RecordHandle:
             if records is None:
                 stored = self._long_records(signal, start, stop)
             else:
-                stored = _integers(records[:, signal.first : signal.first + n_samples])
+                stored = _numbers(records[:, signal.first : signal.first + n_samples], header.form)
             np.multiply(stored, np.float32(signal.scale), out=data[row], dtype=np.float32, casting="unsafe")
             data[row] += np.float32(signal.shift)
+            if stored.dtype.kind == "f":
+                data[row][~(np.abs(data[row]) < _LARGEST)] = np.nan
             low, high = signal.digital_min, signal.digital_max
-            if not signal.problem and (stored.min() <= low or stored.max() >= high):
+            if not signal.problem and low != high and (stored.min() <= low or stored.max() >= high):
                 limits = np.zeros(data.shape, dtype=bool) if limits is None else limits
                 limits[row] = (stored == low) | (stored == high)
         cut = slice(before, before + stop - start)
@@ -104,7 +107,7 @@ class RecordHandle:
         raw = self._bytes(header.data_start + first * header.record_bytes, (last - first) * header.record_bytes)
         return raw.reshape(last - first, -1, header.sample_bytes)
 
-    def _long_records(self, signal: EdfSignal, start: int, stop: int) -> Integers:
+    def _long_records(self, signal: EdfSignal, start: int, stop: int) -> Samples:
         """Return stored samples of one signal, (1, n), without reading the others' or more of its records."""
         header, size, done = self.source.header, self.source.header.sample_bytes, 0
         out = np.empty((1, stop - start), dtype=np.int16 if size == 2 else np.int32)
@@ -112,7 +115,7 @@ class RecordHandle:
             record, inside = divmod(start + done, signal.n_samples)
             count = min(out.size - done, signal.n_samples - inside)
             place = header.data_start + record * header.record_bytes + (signal.first + inside) * size
-            out[0, done : done + count] = _integers(self._bytes(place, count * size).reshape(1, count, size))[0]
+            out[0, done : done + count] = _numbers(self._bytes(place, count * size).reshape(1, count, size))[0]
             done += count
         return out
 
@@ -131,10 +134,10 @@ class RecordHandle:
         return raw
 
 
-def _integers(samples: NDArray[np.uint8]) -> Integers:
-    """Turn little-endian bytes, (records, n, 2 to 4), into integers, (records, n)."""
-    if samples.shape[-1] != 3:
-        return samples.view(f"<i{samples.shape[-1]}")[..., 0]
+def _numbers(samples: NDArray[np.uint8], form: str = "") -> Samples:
+    """Turn little-endian bytes, (records, n, 1 to 4), into numbers, (records, n)."""
+    if form or samples.shape[-1] != 3:
+        return samples.view(form or f"<i{samples.shape[-1]}")[..., 0]
     # Three bytes become the upper three of four; the shift down restores size and sign.
     wide = np.zeros((*samples.shape[:2], 4), dtype=np.uint8)
     wide[..., 1:] = samples

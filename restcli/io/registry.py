@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io import edf, mne_formats, nihon, persyst, research, vendor
+from restcli.io import curry, edf, micromed, mne_formats, nihon, persyst, research, vendor
 from restcli.io.companions import ANY_FORMAT, check_regular, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
@@ -109,6 +109,23 @@ READERS = (
         tried=_MADE_ALONE,
         by_content=True,
     ),
+    Reader(
+        "Curry",
+        (".cdt", ".dap"),
+        curry.open_curry,
+        curry.curry_files,
+        curry.is_curry,
+        samples=(".dat", ".rs3"),
+        tried="untried on real recordings; made files",
+    ),
+    Reader(
+        "Micromed",
+        (".trc",),
+        micromed.open_micromed,
+        probe=micromed.is_micromed,
+        tried="untried on real recordings; made files",
+        by_content=True,
+    ),
 )
 
 ENDINGS = frozenset(ending for reader in READERS if not reader.by_content for ending in reader.endings)
@@ -122,7 +139,7 @@ _OTHERS = frozenset(
     ".txt .md .rst .log .csv .tsv .csv_bi .tse .tse_bi .lbl .lbl_bi .seizures .json .xml .yaml .yml .toml .ini .html "
     ".htm .pdf .doc .docx .xls .xlsx .ppt .pptx .png .jpg .jpeg .tif .tiff .gif .svg .bmp .mp4 .avi .mov .wmv .m2t "
     ".mp3 .wav .py .m .r .ipynb .sh .mat .npy .npz .h5 .hdf5 .fif .nii .dcm .parquet .sqlite .db .tar .vmrk .pnt .21e "
-    ".fdt".split()
+    ".fdt .dpa .dpo .rs3 .cef .ceo".split()
 )
 
 
@@ -201,8 +218,7 @@ def open_recording(path: Any, *, sfreq: float | None = None, ch_names: Sequence[
     Parameters
     ----------
     path : path, mne.io.BaseRaw or array_like, shape (n_channels, n_samples)
-        EDF, EDF+, BDF, BrainVision (``.vhdr``), Nihon Kohden (``.EEG``), Persyst (``.lay``), EEGLAB (``.set``),
-        Neuroscan (``.cnt``), EGI (``.raw``) or Nicolet (``.e``); a Raw object of MNE; or samples in microvolts, NaN
+        A file of one of the formats that ``restcli formats`` lists; a Raw object of MNE; or samples in microvolts, NaN
         where nothing is known.
     sfreq : float, optional
         Sampling rate of an array, Hz.

@@ -1,0 +1,195 @@
+"""Curry recordings: a text header (.cdt.dpa, .cdt.dpo or .dap) and a file of interleaved floats (.cdt or .dat).
+
+MNE reads them through the package curryreader, which holds whole recordings in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+
+from restcli.errors import RecordingError
+from restcli.io.companions import check_regular, find_file, read_header, sibling
+from restcli.io.edf import from_records
+from restcli.io.edf_header import EdfHeader, EdfSignal, check_length, decode, known_unit, microvolts, names
+from restcli.io.edf_times import Timeline
+from restcli.io.recording import Recording
+from restcli.io.records import RecordSource
+
+_FORMAT = "a Curry recording: a header (.cdt.dpa or .dap) and continuous samples beside it (.cdt or .dat)"
+_EXPORT = "Export the recording from Curry as raw float data, or as EDF"
+_COMPRESSED = "2912E8D8-F5C8-4E25-A8E7-A1385967DA09"
+_MOST_CHANNELS = 4096
+_START = ("StartYear", "StartMonth", "StartDay", "StartHour", "StartMin", "StartSec")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a header says of the recording as a whole, and of each channel."""
+
+    n_samples: int
+    sfreq: Fraction  # Hz
+    labels: tuple[str, ...]
+    units: tuple[str, ...]
+    start: datetime | None
+    repairs: tuple[str, ...]
+
+
+def is_curry(raw: bytes) -> bool:
+    """Tell from its first bytes whether a file is a Curry header."""
+    return raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"DATA_PARAMETERS START")
+
+
+def curry_files(path: Path) -> tuple[Path, ...]:
+    """Return the header of a .cdt file; or the samples and, from version 7 on apart, the labels of a .dap file."""
+    found: tuple[Path | None, ...]
+    if path.suffix.lower() == ".dap":
+        found, missing = (sibling(path, (".dat",)), sibling(path, (".rs3",))), "file of samples (.dat) or labels (.rs3)"
+    else:
+        headers = (find_file(path.with_name(path.name + ending)) for ending in (".dpa", ".dpo"))
+        found, missing = (next((file for file in headers if file is not None), None),), "header (.cdt.dpa)"
+    files = tuple(file for file in found if file is not None)
+    if len(files) < len(found):
+        raise RecordingError(str(path), f"its {missing} is not beside it", _FORMAT, "Copy all files")
+    return files
+
+
+def open_curry(files: tuple[Path, ...]) -> Recording:
+    """Open a Curry recording; its samples are records of one float each channel."""
+    path, where = files[0], str(files[0])
+    is_header = path.suffix.lower() == ".dap"
+    data, header, labels = (files[1], files[0], files[2]) if is_header else (files[0], files[1], files[1])
+    said = _read(decode(read_header(header)), decode(read_header(labels)), where)
+    status, width = check_regular(data), 4 * len(said.labels)
+    n_samples, rest = divmod(status.st_size, width)
+    if rest or not n_samples:
+        what = "the size of its file of samples does not fit the number of channels in its header"
+        raise RecordingError(where, what, _FORMAT, _EXPORT)
+    check_length(float(n_samples / said.sfreq), where)
+    repairs, n_missing = said.repairs, max(0, said.n_samples - n_samples)
+    if n_missing:
+        lost, whole = (f"{float(n / said.sfreq):.10g} s" for n in (n_missing, said.n_samples))
+        repairs += (f"the file is cut off: {lost} of the {whole} that the header announces are missing",)
+    elif 0 <= said.n_samples < n_samples:
+        held, announced = (f"{float(n / said.sfreq):.10g} s" for n in (n_samples, said.n_samples))
+        repairs += (f"the file holds more than the header announces: {held} instead of {announced}; all is read",)
+    edf = EdfHeader(
+        kind="Curry",
+        start=said.start,
+        data_start=0,
+        record_bytes=width,
+        sample_bytes=4,
+        n_records=n_samples,
+        record_duration=1 / said.sfreq,
+        signals=tuple(
+            EdfSignal(label, known_unit(unit), microvolts(unit) or 1.0, 0.0, 0, 0, 1, place)
+            for place, (label, unit) in enumerate(zip(said.labels, said.units, strict=True))
+        ),
+        annotations=(),
+        repairs=repairs,
+        n_missing=n_missing,
+        form="<f4",
+    )
+    return from_records(path, edf, Timeline(), source=RecordSource.of(data, edf, status))
+
+
+def _read(text: str, labels: str, where: str) -> _Header:
+    """Read a header, and the text that names the channels, which may be the same."""
+    lines = _block(text, "DATA_PARAMETERS")
+    fields = dict(re.findall(r"^[ \t]*(\w+)[ \t]*=[ \t]*([^\r\n]*?)[ \t\r]*$", lines, re.MULTILINE))
+    try:
+        n_channels, n_samples, n_trials = (int(fields[key]) for key in ("NumChannels", "NumSamples", "NumTrials"))
+    except (KeyError, ValueError) as error:
+        raise RecordingError(where, f"its header cannot be read ({type(error).__name__})", _FORMAT, _EXPORT) from None
+    what = ""
+    if _COMPRESSED in text.upper():
+        what = "its samples are compressed"
+    elif "ASCII" in {fields.get("DataFormat"), fields.get("DataByteOrder")} or fields.get("DataSampOrder") == "CHAN":
+        what = "its samples are not stored as floats, all channels of a sample together"
+    elif n_trials != 1:
+        what = "it holds epochs, not a continuous recording"
+    elif not 0 < n_channels <= _MOST_CHANNELS:
+        what = "its header gives an impossible number of channels"
+    if what:
+        raise RecordingError(where, what, _FORMAT, _EXPORT)
+    found, units = _channels(text, labels, n_channels, where)
+    unknown = [label for label, unit in zip(found, units, strict=True) if known_unit(unit) in {"", "unknown"}]
+    repairs = (f"{names(unknown)}: unit unknown; left out",) if unknown else ()
+    start, doubts = _start(fields)
+    return _Header(n_samples, _rate(fields, where), found, units, start, (*repairs, *doubts))
+
+
+def _block(text: str, name: str) -> str:
+    """Return what stands between the lines that begin and end a block."""
+    found = re.search(rf"^{name} START\b[^\n]*\n(.*?)^{name} END\b", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def _lists(text: str, name: str) -> list[tuple[str, list[str]]]:
+    """Return the lists of a name, one a group of channels, which the rest of the title names."""
+    form = rf"^{name}(\w*) START_LIST\b[^\n]*\n(.*?)^{name}\1 END_LIST\b"
+    return [(group, lines.splitlines()) for group, lines in re.findall(form, text, re.MULTILINE | re.DOTALL)]
+
+
+def _channels(text: str, labels: str, n_channels: int, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the label and the unit of each stored channel: lists may name others, and give the places in the file."""
+    named: list[str] = []
+    units: list[str] = []
+    places: list[str] = []
+    groups = _units(text)
+    stored = dict(_lists(text, "CHAN_IN_FILE"))
+    for group, lines in _lists(labels, "LABELS"):
+        named += ["".join(c for c in line if c.isprintable()).strip() for line in lines]
+        units += [groups.get(group, "")] * len(lines)
+        places += stored.get(group, [])
+    if len(places) == len(named) and all(place.strip().isdecimal() for place in places):
+        order = sorted((int(place), channel) for channel, place in enumerate(places) if int(place) > 0)
+    else:
+        order = [(place, place - 1) for place in range(1, len(named) + 1)] if not places else []
+    if [place for place, _ in order] != list(range(1, n_channels + 1)):
+        what = "its lists of labels and of channels in the file do not fit its number of channels"
+        raise RecordingError(where, what, _FORMAT, _EXPORT)
+    return tuple(named[channel] for _, channel in order), tuple(units[channel] for _, channel in order)
+
+
+def _units(text: str) -> dict[str, str]:
+    """Return the unit of each group of channels."""
+    groups = re.findall(r"^DEVICE_PARAMETERS(\w*) START\b", text, re.MULTILINE)
+    found = {
+        group: re.search(r"^[ \t]*DataUnit[ \t]*=[ \t]*(\S+)", _block(text, f"DEVICE_PARAMETERS{group}"), re.MULTILINE)
+        for group in groups
+    }
+    return {group: unit[1] for group, unit in found.items() if unit}
+
+
+def _rate(fields: dict[str, str], where: str) -> Fraction:
+    """Return the sampling rate, which the header gives twice."""
+    try:
+        texts = [fields.get(key) or "0" for key in ("SampleTimeUsec", "SampleFreqHz")]
+        if not all(re.fullmatch(r"\d{1,12}(\.\d{0,12})?", text, re.ASCII) for text in texts):
+            raise ValueError
+        interval, rate = map(Fraction, texts)
+        sfreq = 1_000_000 / interval if interval else rate
+    except (ValueError, ZeroDivisionError):
+        sfreq = rate = Fraction(0)
+    if not 0 < sfreq <= 10**6:
+        what = "its header gives an impossible sampling rate"
+    elif rate and abs(sfreq / rate - 1) > Fraction(1, 1000):
+        what = "its header gives two sampling rates that contradict each other"
+    else:
+        return rate if rate.denominator == 1 and rate else sfreq  # the interval may be rounded
+    raise RecordingError(where, what, _FORMAT, _EXPORT)
+
+
+def _start(fields: dict[str, str]) -> tuple[datetime | None, tuple[str, ...]]:
+    """Read the clock time of the first sample."""
+    try:
+        year, month, day, hour, minute, second = (int(fields[key]) for key in _START)
+        fraction = 1000 * int(fields.get("StartMillisec") or 0)
+        start = datetime(year, month, day, hour, minute, second, fraction)
+    except (KeyError, ValueError, OverflowError):
+        return None, ("the start date or time does not exist; clock times are unknown",)
+    return start, ()
