@@ -71,4 +71,5 @@ def _measure_realism(out: Path, folder: Path, profile: simulated.Profile) -> Non
     make_folder(out)
     write_atomically(out / "realism.json", json.dumps(asdict(found), indent=1) + "\n")
     write_atomically(out / "realism.md", found.to_text())
-    say(found.to_text().rstrip())
+    for line in found.to_text().splitlines():
+        say(line)
