@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Tests run side by side, those of a file in one process.
+SIDE_BY_SIDE ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow weights evaluation bench docs fuzz lock clean
 
@@ -15,11 +17,11 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@echo "Running the tests; this takes a few minutes. The slow ones are left out; make test-slow runs them."
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE)
 
 test-slow: $(VENV)/.installed-dev
-	@echo "Running the slow tests: workers that die, hang or run out of memory."
-	@$(BIN)/python -m pytest -m slow
+	@echo "Running the slow tests: they take some minutes."
+	@$(BIN)/python -m pytest -m slow $(SIDE_BY_SIDE)
 
 weights: $(VENV)/.installed
 	$(BIN)/python models/make.py --out models
