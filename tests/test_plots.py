@@ -32,11 +32,12 @@ from restcli.output.plots.curves import plot_curves, plot_reliability, plot_thre
 from restcli.output.plots.eeg import TRACE_HEIGHT, draw_traces, fit_scale
 from restcli.output.plots.event import EventPages, EventSheet, involved_traces, page_starts
 from restcli.output.plots.head import head_order, involvement
-from restcli.output.plots.overview import plot_overview, spread_numbers
+from restcli.output.plots.overview import plot_overview, spread_labels
 from restcli.output.plots.save import begin_save, save_figure
 from restcli.output.plots.strips import plot_strips
 from restcli.output.plots.style import DPI, time_ticks, wrap
 from restcli.output.plots.traces import ECG_ROW, Traces
+from restcli.output.shown import ACCEPTED, ADDED, NOT_JUDGED, REJECTED, UNSURE, Shown, detected
 from restcli.signal.filters import sensitivity
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 
@@ -78,7 +79,7 @@ def make_result(scores, *, start=START, rule=RULE, repairs=()):
 
 def overview(scores, *, title="night.edf", footer=FOOTER, **options):
     result = make_result(scores, **options)
-    return plot_overview(result, title=title, footer=footer), result.events
+    return plot_overview(result, detected(result.events), title=title, footer=footer), result.events
 
 
 def make_traces(begin, end, *, names=DOUBLE_BANANA, sfreq=200.0, gap=None, scale=40.0):
@@ -90,14 +91,14 @@ def make_traces(begin, end, *, names=DOUBLE_BANANA, sfreq=200.0, gap=None, scale
     return Traces(time, data, tuple(names), sfreq, "1–70 Hz, longitudinal bipolar, zero phase")
 
 
-def event_page(scores, *, traces=None, event=None, start=START):
+def event_page(scores, *, traces=None, event=None, start=START, verdict=""):
     event = to_events(scores, RULE).events[0] if event is None else event
     if traces is None:
         starts = page_starts(event, scores.duration)
         traces = make_traces(starts[0], min(scores.duration, starts[0] + 10))
     result = make_result(scores, start=start)
     sheet = EventSheet(result, traces.names, title="night.edf", footer=FOOTER)
-    return sheet.draw(EventPages(event, 1, (traces,)), 0)
+    return sheet.draw(EventPages(Shown(event, "1", verdict), (traces,)), 0)
 
 
 def shown_texts(figure: Figure) -> list[Text]:
@@ -189,6 +190,7 @@ EVENT_PAGES = {
     "huge": lambda: event_page(BANANA, traces=make_traces(90, 120, scale=9000.0)),
     "tiny": lambda: event_page(BANANA, traces=make_traces(90, 120, scale=0.01)),
     "focal, many named": lambda: event_page(BANANA, event=Event(100.25, 200, "sz_foc", 0.7, DOUBLE_BANANA[:12])),
+    "judged": lambda: event_page(BANANA, verdict=REJECTED),
     "nothing known": lambda: event_page(BANANA, event=Event(100.25, 0.0)),
 }
 
@@ -380,7 +382,7 @@ def test_pages_follow_an_event_from_before_its_onset_to_after_its_end():
     assert page_starts(long, 600.0) == [97.0, 107.0, 117.0, 247.0, 387.0, 397.0]
     assert page_starts(Event(0.0, 5.0), 600.0) == [0.0] and page_starts(Event(594.0, 6.0), 600.0) == [590.0]
     assert page_starts(Event(1.0, 5.0), 8.0) == [0.0]
-    pages = EventPages(long, 1, tuple(make_traces(first, first + 10) for first in page_starts(long, 600.0)))
+    pages = EventPages(Shown(long, "1"), tuple(make_traces(first, first + 10) for first in page_starts(long, 600.0)))
     assert pages.hidden == 300 - 27 - 10 - 13
     assert [pages.headline(i).split(": ")[1] for i in (0, 1, 5)] == ["onset", "evolution", "end"]
 
@@ -400,10 +402,29 @@ def test_all_pages_of_an_event_share_a_scale_and_high_waves_are_drawn_whole():
 
 
 def test_numbers_of_events_never_touch_and_keep_their_order():
-    numbers, places = spread_numbers([100.0 + i for i in range(60)], pixel=1.0, end=1288.0)
-    assert numbers == list(range(1, 61)) and min(np.diff(places)) >= 12 and places[0] >= 0 and places[-1] <= 1288
-    numbers, places = spread_numbers(np.linspace(0, 1288, 300).tolist(), pixel=1.0, end=1288.0)
-    assert numbers == list(range(10, 301, 10)) and min(np.diff(places)) >= 12
+    names = [f"{number}" for number in range(1, 301)]
+    labels, places = spread_labels([names[:60]], [100.0 + i for i in range(60)], pixel=1.0, end=1288.0)
+    assert labels == names[:60] and min(np.diff(places)) >= 12 and places[0] >= 0 and places[-1] <= 1288
+    labels, places = spread_labels([names], np.linspace(0, 1288, 300).tolist(), pixel=1.0, end=1288.0)
+    assert list(filter(None, labels)) == names[9::10] and min(np.diff(places[9::10])) >= 12
+
+
+def judged_overview(n, **options):
+    verdicts = (ACCEPTED, REJECTED, UNSURE, ADDED, NOT_JUDGED)
+    shown = [Shown(Event(20.0 * i, 9.0), f"{i + 1}", verdicts[i % 5], i % 5 == 0) for i in range(n)]
+    return plot_overview(make_result(make_scores(20 * n + 20), **options), shown, title="night", footer=FOOTER)
+
+
+def test_the_overview_names_the_verdict_on_each_event():
+    figures = judged_overview(5), judged_overview(60, repairs=("the clock steps back",))
+    few, many = map(words, figures)
+    for figure in figures:
+        assert_legible(figure)
+    for expected in ("1 accepted, limits edited", "2 rejected", "3 unsure", "4 added", "5 not judged"):
+        assert expected in few
+    assert "After review: ✓ 1 accepted · ✗ 1 rejected · ? 1 unsure · + 1 added · – 1 not judged · * 1 with" in few
+    for expected in ("46✓*", "52✗", "✗ 12 rejected", "Repaired: the clock steps back"):
+        assert expected in many
 
 
 def test_one_second_of_a_day_that_was_not_scored_is_marked():
@@ -486,7 +507,7 @@ def test_a_sheet_used_again_gives_the_bytes_of_a_fresh_one(tmp_path, suffix):
     ]
     sheet = EventSheet(make_result(BANANA), DOUBLE_BANANA, title="night.edf", footer=FOOTER)
     for number, (traces, event) in enumerate(pages, start=1):
-        drawn = EventPages(event, number, (traces,))
+        drawn = EventPages(Shown(event, f"{number}"), (traces,))
         again = save_figure(sheet.draw(drawn, 0), tmp_path / f"again{suffix}")
         fresh = EventSheet(make_result(BANANA), DOUBLE_BANANA, title="night.edf", footer=FOOTER)
         alone = fresh.draw(drawn, 0)
@@ -496,10 +517,10 @@ def test_a_sheet_used_again_gives_the_bytes_of_a_fresh_one(tmp_path, suffix):
 def test_a_picture_begun_is_of_that_moment_and_words_stand_where_matplotlib_puts_them(tmp_path):
     sheet = EventSheet(make_result(BANANA), DOUBLE_BANANA, title="night.edf", footer=FOOTER)
     event = Event(100.25, 9.0, "sz", 0.7, ("F7-T3",))
-    figure = sheet.draw(EventPages(event, 1, (make_traces(97, 107),)), 0)
+    figure = sheet.draw(EventPages(Shown(event, "1"), (make_traces(97, 107),)), 0)
     write = begin_save(figure, tmp_path / "begun.png")
     figure.savefig(tmp_path / "plain.png", dpi=DPI)
-    sheet.draw(EventPages(Event(160.0, 5.0), 2, (make_traces(157, 167),)), 0)
+    sheet.draw(EventPages(Shown(Event(160.0, 5.0), "2"), (make_traces(157, 167),)), 0)
     begun, plain = (mpl.image.imread(path)[..., :3] for path in (write(), tmp_path / "plain.png"))
     assert begun.shape == plain.shape
     ours, theirs = (

@@ -31,6 +31,7 @@ from restcli.output.bundle import Bundle, Written, clear_leftovers, scores_csv
 from restcli.output.plots.event import MOST_EVENTS, pictured_events
 from restcli.output.plots.traces import read_traces
 from restcli.output.run_report import run_report
+from restcli.output.shown import detected
 from restcli.output.text import percent, quality_warnings
 
 ALL_FORMATS = ("csv_bi", "edf", "xml", "csv", "json")
@@ -164,10 +165,10 @@ def test_run_report_names_what_was_used(result: Result) -> None:
 
 def test_many_events_get_pages_for_the_most_confident(result: Result) -> None:
     events = tuple(Event(float(i), 1.0, "sz", (i * 7 % 30) / 30) for i in range(30))
-    chosen = pictured_events(Events(events, 40.0))
+    chosen = pictured_events(detected(events))
     assert len(chosen) == MOST_EVENTS
-    assert [number for number, _ in chosen] == sorted(number for number, _ in chosen)
-    assert min(event.confidence for _, event in chosen) >= 10 / 30
+    assert [int(each.name) for each in chosen] == sorted(int(each.name) for each in chosen)
+    assert min(each.event.confidence for each in chosen) >= 10 / 30
 
 
 def test_traces_show_the_page_around_the_onset(result: Result) -> None:

@@ -14,7 +14,9 @@ from restcli.cli.app import app
 from restcli.errors import AnnotationError, OutputError
 from restcli.files import sha256_of
 from restcli.marks.registry import read_events
-from restcli.review.apply import apply_verdicts
+from restcli.output.plots.event import EventPages, pictured_events
+from restcli.review.apply import Verdicts, apply_verdicts, shown_events
+from restcli.review.controls import control_stretches
 from restcli.review.journal import Journal
 from restcli.review.stored import read_result
 
@@ -47,7 +49,7 @@ def test_outputs_follow_the_verdicts_and_detected_ones_stay(report: Path) -> Non
         *(f"night_events_reviewed.{kind}" for kind in ("tsv", "json", "csv")),
         "night_burden_reviewed.tsv",
         "night_overview_reviewed.png",
-        *(f"night_event{page}_reviewed.png" for page in ("01", "01_p2", "01_p3", "02", "02_p2")),
+        *(f"night_event{page}_reviewed.png" for page in ("01", "01_p2", "01_p3", "02", "02_p2", "a1", "a1_p2", "03")),
         "night_run_reviewed.json",
     }
     folder = report.parent
@@ -65,8 +67,10 @@ def test_outputs_follow_the_verdicts_and_detected_ones_stay(report: Path) -> Non
     assert facts["sensitivity"]["low"] < 0.5 < facts["sensitivity"]["high"]
     assert content["burden"]["seizure_s"] == pytest.approx(36.5)
     assert content["burden"]["not_scored_s"] >= 5
+    judge(report, {"action": "edit", "event": "e1", "onset": 41.0, "stop": 45.0})
     again = apply_verdicts(read_result(report), formats=(), plot="png")
     assert again.written.earlier == ("night_events_reviewed.csv",)
+    assert not (folder / "night_event01_p2_reviewed.png").exists(), "the event became shorter"
 
 
 def test_verdicts_on_other_events_are_never_applied(report: Path, toy_weights: Path) -> None:
@@ -129,3 +133,24 @@ def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy
     done = run.invoke(app, ["review", "apply", recording, "--out", str(tmp_path / "out"), "--plot", "none"])
     assert done.exit_code == 0
     assert "precision" in done.output
+
+
+def test_pictures_name_each_verdict_with_who_gave_it_and_what_was_edited(report: Path) -> None:
+    control = next(iter(control_stretches(read_result(report))))
+    judge(report, ACCEPT | {"onset": 41.0, "stop": 62.0}, REJECT, ADD)
+    judge(report, {"action": "unsure", "event": "e3"}, {"action": "accept", "event": control}, reviewer="r2")
+    result = read_result(report)
+    shown = {each.name: each for each in shown_events(Verdicts.of(result).review(), result.events)}
+    assert {name: each.verdict for name, each in shown.items()} == {
+        "1": "accepted",
+        "2": "rejected",
+        "3": "unsure",
+        "a1": "added",
+        control: "added",
+    }
+    assert shown["1"].in_words == "1 accepted, limits edited"
+    assert EventPages(shown["1"], ()).verdict == (
+        "Event 1 accepted, limits edited by r1, found from 0:00:40.0 to 0:01:00.0"
+    )
+    assert EventPages(shown[control], ()).verdict.endswith("added by r2, in a control stretch")
+    assert [each.name for each in pictured_events([*shown.values()])] == list(shown)

@@ -17,7 +17,7 @@ from restcli.errors import UsageError
 from restcli.events import Event, Events
 from restcli.review.entries import parse_entry
 from restcli.review.journal import ConflictError, Journal, of_result
-from restcli.review.verdicts import JUDGED_UNSURE, NOT_JUDGED, named_events, review_of, reviewed_events
+from restcli.review.verdicts import named_events, review_of, reviewed_events
 
 HASH = "0" * 64
 DETECTED = {"e1": Event(10, 5, "sz", 0.9), "e2": Event(40, 5, "sz", 0.7), "e3": Event(70, 5, "sz", 0.6)}
@@ -182,7 +182,8 @@ def test_verdicts_make_reviewed_events_and_leave_open_what_nobody_decided(tmp_pa
     review = review_of(written, DETECTED)
     events = reviewed_events(review, Events(tuple(DETECTED.values()), 100.0))
     assert [(event.onset, event.stop, event.label) for event in events] == [(11, 17, "sz_foc"), (90, 95, "sz")]
-    assert [(span.start, span.reason) for span in events.unscored] == [(40, JUDGED_UNSURE), (70, NOT_JUDGED)]
+    reasons = ["detected; the reviewer is unsure", "detected, but judged by nobody"]
+    assert [(span.start, span.reason) for span in events.unscored] == list(zip((40, 70), reasons, strict=True))
     assert (review.judged, events.events[0].confidence) == (2, 0.9)
 
 

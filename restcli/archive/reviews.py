@@ -14,8 +14,8 @@ from restcli.archive.survey import Book
 from restcli.archive.walk import is_output_of, outputs_folder
 from restcli.errors import OutputError
 from restcli.files import sha256_of
-from restcli.output.bundle import REVIEWED
 from restcli.output.run_report import REPORT_END
+from restcli.output.shown import REVIEWED
 
 OUTDATED = "on an earlier result"
 

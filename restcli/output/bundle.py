@@ -26,13 +26,13 @@ from restcli.marks.registry import WRITABLE, write_events
 from restcli.output.burden import burden_of
 from restcli.output.pictures import PLOTS, draw_pictures
 from restcli.output.run_report import REPORT_END, run_report
+from restcli.output.shown import REVIEWED, Shown
 from restcli.profiling import StageClock
 
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
-REVIEWED = "_reviewed"
-_LONGEST_STEM = 255 - len("_event01_p6_reviewed.png")
+_LONGEST_STEM = 255 - len("_event1000_p6_reviewed.png")
 _CSV_ROWS = 2000
 _WRITABLE = "a folder that can be written to, with room on the disk"
 _LOCK = "lock"
@@ -46,6 +46,14 @@ class Written:
     files: tuple[Path, ...]  # the run report last
     report: Mapping[str, Any]  # the run report
     earlier: tuple[str, ...]  # outputs of an earlier run that this one did not make again, and left
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What takes the place of a run's own facts after a review."""
+
+    report: Mapping[str, Any]  # of the review, as a run report
+    shown: Sequence[Shown]  # events with verdicts
 
 
 @dataclass(frozen=True)
@@ -88,17 +96,12 @@ class Bundle:
             self._check_ours([*(f"{self.stem}_{end}" for end in [*tables, *scores, *pages]), self.report_name])
         _check_writable(self.folder)
 
-    def write(
-        self, result: Result, *, clock: StageClock | None = None, report: Mapping[str, Any] | None = None
-    ) -> Written:
-        """Write tables, scores, pictures and the run report; on an error earlier outputs stay as they were.
-
-        `report` takes the place of the description of a run, where a result was not made by one.
-        """
+    def write(self, result: Result, *, clock: StageClock | None = None, reviewed: Reviewed | None = None) -> Written:
+        """Write tables, scores, pictures and the run report; on an error earlier outputs stay as they were."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _workshop(self.folder, self.stem) as workshop:
-                report = self._make(result, workshop, clock or StageClock(), report)
+                report = self._make(result, workshop, clock or StageClock(), reviewed)
                 names = [*report["outputs"], self.report_name]
                 if not self.overwrite:
                     self._check_ours(names)
@@ -117,9 +120,7 @@ class Bundle:
             raise self._failed(error.what) from error
         return Written(tuple(self.folder / name for name in names), report, tuple(earlier))
 
-    def _make(
-        self, result: Result, workshop: Path, clock: StageClock, given: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
+    def _make(self, result: Result, workshop: Path, clock: StageClock, reviewed: Reviewed | None) -> dict[str, Any]:
         """Make everything but the run report, which is returned."""
         names, remarks = [], list[str]()
         with clock("tables"):
@@ -136,9 +137,10 @@ class Bundle:
         failed: dict[str, str] = {}
         if self.plot != "none":
             with clock("pictures"):
-                pictures, failed = draw_pictures(result, workshop, self.stem, self.plot, mark=self.mark)
+                shown = None if reviewed is None else reviewed.shown
+                pictures, failed = draw_pictures(result, workshop, self.stem, self.plot, reviewed=shown)
             names += pictures
-        report = run_report(result) if given is None else dict(given)
+        report = run_report(result) if reviewed is None else dict(reviewed.report)
         report["settings"] = report["settings"] | {"formats": list(self.formats), "plot": self.plot}
         outputs = {name: sha256_of(workshop / name) for name in names}
         return report | {"remarks": remarks, "pictures_failed": failed, "outputs": outputs}
@@ -157,7 +159,7 @@ class Bundle:
 
     def _earlier(self, made: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """Find earlier outputs that are not made again: unchanged pictures of this kind, to remove, and the rest."""
-        page = re.compile(re.escape(f"{self.stem}_") + r"[a-z]+\d*" + re.escape(f"{self.mark}.{self.plot}"))
+        page = re.compile(re.escape(f"{self.stem}_") + r"[a-z]+\d*(_p\d)?" + re.escape(f"{self.mark}.{self.plot}"))
         stale, left = [], {}
         for name, digest in (dict(self.owned) | _listed_outputs(self.folder / self.report_name)).items():
             path = self.folder / name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -11,12 +11,14 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from restcli.output.shown import REVIEWED, Shown, detected
+
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
 PLOTS = ("png", "pdf", "none")
-# Module in restcli.output.plots, and what it shows. Its function ``draw(result, *, title, footer)`` yields pairs of
-# the end of a file's name and a figure.
+# Module in restcli.output.plots, and what it shows. Its function ``draw(result, shown, *, title, footer)`` yields
+# pairs of the end of a file's name and a figure; `shown` are the events.
 PICTURES = {
     "overview": "the whole recording on one page",
     "event": "pages of traces for each event, six events at most",
@@ -24,10 +26,16 @@ PICTURES = {
 
 
 def draw_pictures(
-    result: Result, folder: Path, stem: str, kind: str, *, mark: str = ""
+    result: Result, folder: Path, stem: str, kind: str, *, reviewed: Sequence[Shown] | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """Draw every picture into a folder; returns the names of the files, and why a picture could not be drawn."""
+    """Draw every picture into a folder, after a review with the events that were judged.
+
+    Returns the names of the files, and why a picture could not be drawn.
+    """
     from restcli.output.text import DISCLAIMER, rule_text
+
+    mark = "" if reviewed is None else REVIEWED
+    shown = detected(result.events) if reviewed is None else reviewed
 
     names: list[str] = []
     failed: dict[str, str] = {}
@@ -38,7 +46,7 @@ def draw_pictures(
         for picture in PICTURES:
             try:
                 begin_save = import_module("restcli.output.plots.save").begin_save
-                for name, figure in import_module(f"restcli.output.plots.{picture}").draw(result, **page):
+                for name, figure in import_module(f"restcli.output.plots.{picture}").draw(result, shown, **page):
                     write = begin_save(figure, folder / f"{stem}_{name}{mark}.{kind}")
                     names.append(f"{stem}_{name}{mark}.{kind}")
                     writing.append(pool.submit(write))

@@ -13,8 +13,9 @@ import numpy as np
 from restcli.evaluation.measures import agreement, binomial_interval, poisson_interval
 from restcli.evaluation.scoring import RULES, Case, Tally, plain, score_events, second_mask
 from restcli.events import Event, Events
+from restcli.output.shown import ACCEPTED, REJECTED, UNSURE
 from restcli.review.entries import Entry
-from restcli.review.verdicts import ACCEPTED, PENDING, REJECTED, UNSURE, Review, review_of, reviewed_events
+from restcli.review.verdicts import PENDING, Review, review_of, reviewed_events
 
 CAVEAT = (
     "Missed seizures are known only where a reviewer looked for them, so sensitivity may be too high. "

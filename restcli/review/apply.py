@@ -11,22 +11,23 @@ import numpy as np
 from restcli.detect.result import Result, Trend
 from restcli.detect.settings import Settings
 from restcli.errors import AnnotationError
-from restcli.events import Events
+from restcli.events import Event, Events
 from restcli.files import sha256_of
 from restcli.marks.json import event_to_dict
 from restcli.nn.config import RestConfig
 from restcli.nn.weights import Weights
-from restcli.output.bundle import REVIEWED, Bundle, Written
+from restcli.output.bundle import Bundle, Reviewed, Written
 from restcli.output.burden import burden_of
+from restcli.output.shown import ACCEPTED, ADDED, NOT_JUDGED, REVIEWED, Shown
 from restcli.review.agreement import Counts, compare_reviewers, count_verdicts
 from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
 from restcli.review.stored import StoredResult
 from restcli.review.strip import sample_trend
-from restcli.review.verdicts import Item, Review, named_events, review_of, reviewed_events
+from restcli.review.verdicts import PENDING, Item, Review, named_events, review_of, reviewed_events
 from restcli.signal.features import SPECTRUM_BINS, FeatureConfig
-from restcli.text import count
+from restcli.text import count, elapsed
 
 # Of a run report: what a review does not change.
 _KEPT = "restcli disclaimer recording weights device settings rule montage quality scored".split()
@@ -92,9 +93,30 @@ def apply_verdicts(
     bundle = Bundle(result.folder, result.stem, ("json", *formats), plot, mark=REVIEWED)
     bundle.check()
     counts = count_verdicts(review, detected)
-    report = _report(verdicts, review, events, counts)
-    written = bundle.write(_as_result(result, events, with_trend=plot != "none"), report=report)
+    reviewed = Reviewed(_report(verdicts, review, events, counts), shown_events(review, detected))
+    written = bundle.write(_as_result(result, events, with_trend=plot != "none"), reviewed=reviewed)
     return Applied(written, counts, _remarks(verdicts, review))
+
+
+def shown_events(review: Review, detected: Events) -> tuple[Shown, ...]:
+    """Return every detected or confirmed event with its verdict, as pictures show it."""
+    found = named_events(detected)
+    items = [item for item in review.items.values() if item.id in found or item.state != PENDING]
+    items = [item for item in items if not item.id.startswith("c") or item.state == ACCEPTED]
+    return tuple(_shown(item, found.get(item.id)) for item in sorted(items, key=lambda item: item.event.onset))
+
+
+def _shown(item: Item, found: Event | None) -> Shown:
+    verdict = NOT_JUDGED if item.state == PENDING else item.state
+    if found is None and verdict == ACCEPTED:
+        verdict = ADDED
+    edited = found is not None and (item.event.onset, item.event.stop) != (found.onset, found.stop)
+    details = [f"by {item.reviewer}"] if item.reviewer else []
+    if found is not None and edited:
+        details.append(f"found from {elapsed(found.onset, digits=1)} to {elapsed(found.stop, digits=1)}")
+    if item.id.startswith("c"):
+        details.append("in a control stretch")
+    return Shown(item.event, item.id.removeprefix("e"), verdict, edited, ", ".join(details))
 
 
 def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from restcli.evaluation.scoring import RULES, Tally, score_events
 from restcli.events import EventRule, Events, Scores
 from restcli.files import make_folder, write_atomically
 from restcli.nn.weights import Calibration, Weights, save_weights
+from restcli.output.shown import ACCEPTED, REJECTED, UNSURE
 from restcli.review.agreement import interval_text, with_interval
 from restcli.review.apply import Verdicts
 from restcli.review.stored import StoredResult
-from restcli.review.verdicts import ACCEPTED, PENDING, REJECTED, UNSURE, Review, reviewed_events
+from restcli.review.verdicts import PENDING, Review, reviewed_events
 from restcli.text import count
 from restcli.train.card import card_text
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from restcli.events import Event, Events, Span, merge_events
+from restcli.output.shown import ACCEPTED, REJECTED, UNSURE
 from restcli.review.entries import Entry
 
-PENDING, ACCEPTED, REJECTED, UNSURE = "pending", "accepted", "rejected", "unsure"
+PENDING = "pending"
 _STATES = {"accept": ACCEPTED, "reject": REJECTED, "unsure": UNSURE}
-NOT_JUDGED, JUDGED_UNSURE = "detected, but judged by nobody", "detected; the reviewer is unsure"
+_OPEN = {PENDING: "detected, but judged by nobody", UNSURE: "detected; the reviewer is unsure"}
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,8 @@ def _changed(item: Item, entry: Entry) -> Item:
 
 def reviewed_events(review: Review, detected: Events) -> Events:
     """Return the confirmed seizures; where nobody has decided nothing is claimed, as where nothing was scored."""
-    open_items = [item for item in review.of("e") if item.state in (PENDING, UNSURE)]
-    words = {PENDING: NOT_JUDGED, UNSURE: JUDGED_UNSURE}
-    spans = [Span(item.event.onset, item.event.stop, words[item.state]) for item in open_items]
+    items = [item for item in review.of("e") if item.state in _OPEN]
+    spans = [Span(item.event.onset, item.event.stop, _OPEN[item.state]) for item in items]
     return Events(
         merge_events([item.event for item in review.confirmed], detected.duration).events,
         detected.duration,

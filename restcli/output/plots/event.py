@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from restcli.detect.region import place_in_words
 from restcli.detect.rule import evidence
-from restcli.events import Event, EventRule, Events, Scores
+from restcli.events import Event, EventRule, Scores
 from restcli.output.plots import style
 from restcli.output.plots.columns import Columns, draw_steps, hatch_columns
 from restcli.output.plots.eeg import (
@@ -34,6 +34,7 @@ from restcli.output.plots.eeg import (
 from restcli.output.plots.head import draw_empty_head, fill_head, involvement
 from restcli.output.plots.style import PAGE, add_panel, beside, time_ticks, wrap, write
 from restcli.output.plots.traces import ECG_ROW, Traces, read_traces, with_ecg
+from restcli.output.shown import ADDED, REJECTED, Shown
 from restcli.text import duration_in_words, elapsed
 
 if TYPE_CHECKING:
@@ -46,23 +47,26 @@ _BEFORE, _AFTER = 3.0, 1.0  # seconds shown before the onset and after the end, 
 _SIDE_LEFT, _SIDE_WIDTH = 9.25, 2.3
 
 
-def draw(result: Result, *, title: str, footer: str) -> Iterator[tuple[str, Figure]]:
+def draw(result: Result, shown: Sequence[Shown], *, title: str, footer: str) -> Iterator[tuple[str, Figure]]:
     """Draw the pages of each event, or of the most confident ones; the figure is the same one each time."""
     sheet: EventSheet | None = None
-    for number, event in pictured_events(result.events):
-        traces = _read_pages(result, event)
+    for each in pictured_events(shown):
+        traces = _read_pages(result, each.event)
         if traces:
             sheet = sheet or EventSheet(result, traces[0].names, title=title, footer=footer)
-            pages = EventPages(event, number, traces)
+            pages = EventPages(each, traces)
             for i in range(len(traces)):
-                yield f"event{number:02d}" + (f"_p{i + 1}" if i else ""), sheet.draw(pages, i)
+                yield f"event{each.name:0>2}" + (f"_p{i + 1}" if i else ""), sheet.draw(pages, i)
 
 
-def pictured_events(events: Events) -> list[tuple[int, Event]]:
-    """Return the events that get pages, with their numbers."""
-    numbered = list(enumerate(events, start=1))
-    ranked = sorted(numbered, key=lambda pair: -np.nan_to_num(pair[1].confidence))
-    return sorted(ranked[:MOST_EVENTS])
+def pictured_events(shown: Sequence[Shown]) -> list[Shown]:
+    """Return the events that get pages: those that a person added first, those that one rejected last."""
+
+    def rank(each: Shown) -> tuple[bool, bool, float]:
+        return each.verdict == REJECTED, each.verdict != ADDED, -float(np.nan_to_num(each.event.confidence))
+
+    chosen = sorted(shown, key=rank)[:MOST_EVENTS]
+    return [each for each in shown if each in chosen]
 
 
 def page_starts(event: Event, duration: float) -> list[float]:
@@ -90,9 +94,13 @@ def _read_pages(result: Result, event: Event) -> tuple[Traces, ...]:
 class EventPages:
     """What the pages of one event show."""
 
-    event: Event
-    number: int  # from 1, among the events of the recording
+    shown: Shown
     traces: tuple[Traces, ...]  # of each page
+
+    @property
+    def event(self) -> Event:
+        """The event."""
+        return self.shown.event
 
     @cached_property
     def scale(self) -> TraceScale:
@@ -108,6 +116,11 @@ class EventPages:
             shown += max(0.0, end - begin)
             covered = max(covered, end)
         return max(0.0, self.event.duration - shown)
+
+    @property
+    def verdict(self) -> str:
+        """What a reviewer decided, as the title of the page."""
+        return f"Event {self.shown.in_words} {self.shown.details}"
 
     def headline(self, page: int) -> str:
         """Say which part of the event a page shows."""
@@ -136,6 +149,7 @@ class EventSheet:
     @style.styled()
     def draw(self, pages: EventPages, index: int) -> Figure:
         """Draw a page of an event in place of the page before; returns the one figure."""
+        figure = self.figure
         for place, shared in self.shared.items():
             for artist in set(place.get_children()).difference(shared):
                 artist.remove()
@@ -159,7 +173,9 @@ class EventSheet:
         if hidden:
             facts["Hatched: not scored"] = ", ".join(dict.fromkeys(hidden))
         _draw_facts(self.figure, facts)
-        return self.figure
+        if pages.shown.verdict:
+            write(figure, style.LEFT, PAGE[1] - 0.34, pages.verdict, weight="bold", color=style.ORANGE)
+        return figure
 
     def _facts(self, pages: EventPages, index: int) -> dict[str, str]:
         """Describe the event and the page in words."""
@@ -171,7 +187,7 @@ class EventSheet:
         ecg = f"; ECG {scale.ecg:g} µV/mm" if ECG_ROW in traces.names else ""
         place = place_in_words(self.scores, event, self.rule.release)
         return {
-            f"Event {pages.number}, {pages.headline(index)}": f"{event.label}, confidence {confidence}",
+            f"Event {pages.shown.name}, {pages.headline(index)}": f"{event.label}, confidence {confidence}",
             "Onset": f"{clock}{elapsed(event.onset, digits=1)} after the start",
             "Duration": f"{event.duration:.1f} s{hidden}",
             **({"Begins": place} if place else {}),

@@ -22,6 +22,7 @@ from restcli.output.plots import style
 from restcli.output.plots.columns import Columns, draw_steps, event_bar, hatch_columns
 from restcli.output.plots.head import head_order
 from restcli.output.plots.style import DPI, PAGE, beside, margin_label, say, time_ticks, wrap, write
+from restcli.output.shown import Shown, count_in_words
 from restcli.output.text import unscored_reasons
 from restcli.signal.sequences import true_runs
 from restcli.text import count, duration_in_words, elapsed
@@ -39,31 +40,35 @@ _PLACES = {  # bottom and height of each panel, inches
     "events": (5.9, 0.38),
     "probability": (6.34, 0.92),
 }
+_NO_SEIZURE: dict[str, Any] = {"facecolor": "white", "edgecolor": style.GREY, "linewidth": 0.8}  # rejected, open
 _NO_SCORE, _OTHER = "no score here", "other reasons"
 _MAX_REASONS = 4
 _LOWEST, _HIGHEST = 1, 40  # Hz, of the spectrum shown
 
 
-def draw(result: Result, *, title: str, footer: str) -> Iterator[tuple[str, Figure]]:
+def draw(result: Result, shown: Sequence[Shown], *, title: str, footer: str) -> Iterator[tuple[str, Figure]]:
     """Draw the whole recording on one page."""
-    yield "overview", plot_overview(result, title=title, footer=footer)
+    yield "overview", plot_overview(result, shown, title=title, footer=footer)
 
 
 @style.styled()
-def plot_overview(result: Result, *, title: str, footer: str) -> Figure:
+def plot_overview(result: Result, shown: Sequence[Shown], *, title: str, footer: str) -> Figure:
     """Draw a whole recording on one page: each column of pixels shows the highest probability in its stretch."""
     scores, events, rule, trend = result.scores, result.events, result.rule, result.trend
     figure = style.make_page(PAGE, title, footer)
     duration = max(scores.announced, 1e-3)
     edges = np.linspace(0.0, duration, _N_COLUMNS + 1)
     panels = {name: style.add_panel(figure, _LEFT, low, _WIDTH, height) for name, (low, height) in _PLACES.items()}
-    write(figure, style.LEFT, PAGE[1] - 0.42, _summary(scores, events))
-    if result.recording.repairs:
-        repaired = _repairs_in_a_line(result.recording.repairs, 180)
-        write(figure, style.LEFT, PAGE[1] - 0.57, repaired, fontsize=style.FONT_SMALL, weight="bold")
+    write(figure, style.LEFT, PAGE[1] - 0.4, _summary(scores, events))
+    verdicts, repairs = count_in_words(shown), result.recording.repairs
+    notes = ([f"After review: {verdicts}"] if verdicts else []) + (
+        [_repairs_in_a_line(repairs, 180)] if repairs else []
+    )
+    for line, note in enumerate(notes):
+        write(figure, style.LEFT, PAGE[1] - 0.54 - 0.13 * line, note, fontsize=style.FONT_SMALL, weight="bold")
     columns = Columns(edges, scores.time, scores.step)
     _draw_probability(panels["probability"], scores, rule, columns)
-    _draw_events(panels, events, scores, edges)
+    _draw_events(panels, shown, scores, edges)
     _draw_nodes(panels["nodes"], scores, rule, columns)
     trend_step = float(np.median(np.diff(trend.time))) if len(trend.time) > 1 else 1.0
     trend_columns = Columns(edges, trend.time, trend_step)
@@ -125,53 +130,65 @@ def _draw_probability(axes: Axes, scores: Scores, rule: EventRule, columns: Colu
     margin_label(axes, "Seizure\nprobability")
 
 
-def _draw_events(panels: Mapping[str, Axes], events: Events, scores: Scores, edges: FloatArray) -> None:
+def _draw_events(panels: Mapping[str, Axes], shown: Sequence[Shown], scores: Scores, edges: FloatArray) -> None:
     """Draw numbered bars, and shade the events behind the probability."""
     axes, end = panels["events"], float(edges[-1])
     axes.set_ylim(0, 1)
-    if not len(events):
+    if not shown:
         margin_label(axes, "Events")
         say(axes, "no events detected" if scores.n_scored else "not scored")
         return
-    shades = [event_bar(event, float(edges[1]), end) for event in events]
+    shades = [event_bar(each.event, float(edges[1]), end) for each in shown if each.is_seizure]
     panels["probability"].broken_barh(shades, (-1, 3), facecolor=style.ORANGE_PALE, zorder=0.5)
     pixel = end / (_WIDTH * DPI)
-    bars = [event_bar(event, 3 * pixel, end) for event in events]
-    axes.broken_barh(bars, (0, 0.32), facecolor=style.ORANGE, zorder=4)
+    bars = [event_bar(each.event, 3 * pixel, end) for each in shown]
+    seizures = [each.is_seizure for each in shown]
+    for chosen, look in ((True, {"facecolor": style.ORANGE}), (False, _NO_SEIZURE)):
+        axes.broken_barh(
+            [bar for bar, own in zip(bars, seizures, strict=True) if own is chosen], (0, 0.32), zorder=4, **look
+        )
     centres = [left + width / 2 for left, width in bars]
-    numbers, places = spread_numbers(centres, pixel=pixel, end=end)
-    every = f"Events\n(every {numbers[0]}{'nd' if numbers[0] == 2 else 'th'})"
-    margin_label(axes, "Events" if len(numbers) == len(events) else every)
-    leaders = [((centres[n - 1], 0.32), (place, 0.54)) for n, place in zip(numbers, places, strict=True)]
+    forms = [each.in_words for each in shown], [each.in_short for each in shown]
+    labels, places = spread_labels(forms, centres, pixel=pixel, end=end)
+    first = next(i for i, label in enumerate(labels, start=1) if label)
+    margin_label(axes, "Events" if first == 1 else f"Events\n(every {first}{'nd' if first == 2 else 'th'})")
+    drawn = [(c, label, place) for c, label, place in zip(centres, labels, places, strict=True) if label]
+    leaders = [((centre, 0.32), (place, 0.54)) for centre, _, place in drawn]
     axes.add_artist(LineCollection(leaders, color=style.ORANGE, linewidth=0.6, zorder=4))
-    for number, place in zip(numbers, places, strict=True):
-        look: dict[str, Any] = {"fontsize": style.FONT_ROW, "zorder": 6}
-        axes.text(place, 0.54, f"{number}", ha="center", va="bottom", **look)
+    for _, label, place in drawn:
+        axes.text(place, 0.54, label, ha="center", va="bottom", fontsize=style.FONT_ROW, zorder=6)
 
 
-def spread_numbers(centres: Sequence[float], *, pixel: float, end: float) -> tuple[list[int], list[float]]:
-    """Choose events to number, all or every second, fifth, ..., and move their numbers aside so that none touch.
+def spread_labels(
+    forms: Sequence[Sequence[str]], centres: Sequence[float], *, pixel: float, end: float
+) -> tuple[list[str], list[float]]:
+    """Choose the first form of labels that has room, or every second, fifth, ... of the last form; move them aside.
 
-    >>> spread_numbers([100.0, 102.0, 500.0], pixel=1.0, end=900.0)
-    ([1, 2, 3], [95.0, 107.0, 500.0])
+    No two touch. Returns a label for each event, empty for one that gets none, and its place.
+
+    >>> spread_labels([["1", "2", "3"]], [100.0, 102.0, 500.0], pixel=1.0, end=900.0)
+    (['1', '2', '3'], [95.0, 107.0, 500.0])
     """
-    for step in (power * digit for power in (1, 10, 100, 1000, 10_000) for digit in (1, 2, 5)):
-        numbers = list(range(step, len(centres) + 1, step))
-        room = np.array([(9.0 * len(f"{number}") + 3) * pixel for number in numbers])
+    steps = [power * digit for power in (1, 10, 100, 1000, 10_000) for digit in (1, 2, 5)]
+    for step, form in [*((1, form) for form in forms), *((step, forms[-1]) for step in steps[1:])]:
+        numbers = list(range(step - 1, len(centres), step))
+        room = np.array([(9.0 * len(form[i]) + 3) * pixel for i in numbers])
         if room.sum() <= end:
             break
     # Least squares with a distance between neighbours: their mean where they would overlap, and so on.
     before = np.concatenate([[0.0], np.cumsum((room[1:] + room[:-1]) / 2)])
     groups: list[tuple[float, int]] = []
-    for wanted in np.array(centres)[np.array(numbers) - 1] - before:
+    for wanted in np.array(centres)[numbers] - before:
         value, size = float(wanted), 1
         while groups and groups[-1][0] > value:
             other, n = groups.pop()
             value, size = (value * size + other * n) / (size + n), size + n
         groups.append((value, size))
     free = np.repeat([value for value, _ in groups], [size for _, size in groups])
-    inside = np.clip(free, room[0] / 2, end - before[-1] - room[-1] / 2)
-    return numbers, (inside + before).tolist()
+    inside = np.clip(free, room[0] / 2, end - before[-1] - room[-1] / 2) + before
+    places = dict(zip(numbers, inside.tolist(), strict=True))
+    order = range(len(centres))
+    return [form[i] if i in places else "" for i in order], [places.get(i, 0.0) for i in order]
 
 
 def _draw_nodes(axes: Axes, scores: Scores, rule: EventRule, columns: Columns) -> None:
