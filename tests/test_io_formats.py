@@ -41,6 +41,19 @@ def test_brainvision_dates_of_segments_give_true_pauses(tmp_path: Path) -> None:
     close(list(recording.blocks([0], sfreq=200))[1].data, values[:1, 300:500])
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_brainvision_samples_that_are_absurd_are_not_known(tmp_path: Path) -> None:
+    path, _ = write_brainvision(tmp_path)
+    path.write_text(path.read_text().replace("INT_16", "IEEE_FLOAT_32"))
+    stored = np.full((500, 2), 5, dtype="<f4")
+    stored[[10, 20, 30], 0] = np.inf, -3e38, 1e30
+    (tmp_path / "a.eeg").write_bytes(stored.tobytes())
+    with open_recording(path).source.open() as handle:
+        data, _ = handle.read([0, 1], 0, 500)
+    assert np.flatnonzero(~np.isfinite(data[0])).tolist() == [10, 20, 30]
+    assert np.isfinite(data[1]).all()
+
+
 @pytest.mark.parametrize("date", ["", ",0", ",00000000000000000000"])
 def test_brainvision_pause_of_unknown_length_leaves_the_clock_empty(tmp_path: Path, date: str) -> None:
     path, _ = write_brainvision(tmp_path, markers=f"Mk2=New Segment,,301,1,0{date}\n")

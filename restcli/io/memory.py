@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError, UsageError
 from restcli.io.edf_header import check_length
 from restcli.io.mne_reader import FIFF_UNIT_V
-from restcli.io.recording import Channel, Recording, Segment
+from restcli.io.recording import Channel, Recording, Segment, to_samples
 from restcli.signal import resampling
 from restcli.signal.montage import parse_labels
 from restcli.signal.quality import FLAT_STD
@@ -32,7 +32,6 @@ from restcli.text import count
 # Standard deviations, µV, beyond which volts were taken for microvolts or microvolts for volts.
 _TOO_SMALL, _TOO_LARGE = FLAT_STD, 1e5
 _SECONDS_TRIED = 60
-_LARGEST = 1e9  # in any unit; beyond, powers of samples overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +72,7 @@ class MemorySource:
                 data = self.values.get_data(picks=picks, start=start, stop=stop, verbose="error")
             except Exception as error:  # its reader raises whatever it raises, in words that may quote the header
                 raise RecordingError("Raw object", f"it cannot be read ({type(error).__name__})") from None
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaled = (data * self.to_unit[picks, None]).astype(np.float32)
-            scaled[~(np.abs(scaled) < _LARGEST)] = np.nan
-        return scaled, None
+        return to_samples(data * self.to_unit[picks, None]), None
 
 
 def in_memory(source: Any, *, sfreq: float | None = None, ch_names: Sequence[str] | None = None) -> Recording:

@@ -19,6 +19,7 @@ import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular
+from restcli.io.recording import to_samples
 from restcli.signal.resampling import Signal
 
 FIFF_UNIT_V = 107
@@ -121,7 +122,7 @@ class MneHandle:
         if data.shape[1] != stop - start:
             raise RecordingError(where, "the file ended before its last sample", WHOLE, "Copy it again")
         data *= np.array(self.source.to_unit)[list(channels), None]
-        return data.astype(np.float32), None
+        return to_samples(data), None
 
 
 def stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:

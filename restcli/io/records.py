@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular, unreadable
 from restcli.io.edf_header import EdfHeader, EdfSignal
+from restcli.io.recording import to_samples
 from restcli.signal.resampling import Signal
 
 Samples: TypeAlias = NDArray[Any]  # integers of any size, or floats
 
 # Longer records, bytes, are read in parts: one would fill the memory.
 LONGEST_RECORD = 2**19
-_LARGEST = 1e9  # µV; beyond, powers of samples overflow
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,11 @@ class RecordHandle:
                 stored = self._long_records(signal, start, stop)
             else:
                 stored = _numbers(records[:, signal.first : signal.first + n_samples], header.form)
-            np.multiply(stored, np.float32(signal.scale), out=data[row], dtype=np.float32, casting="unsafe")
-            data[row] += np.float32(signal.shift)
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.multiply(stored, np.float32(signal.scale), out=data[row], dtype=np.float32, casting="unsafe")
+                data[row] += np.float32(signal.shift)
             if stored.dtype.kind == "f":
-                data[row][~(np.abs(data[row]) < _LARGEST)] = np.nan
+                data[row] = to_samples(data[row])
             low, high = signal.digital_min, signal.digital_max
             if not signal.problem and low != high and (stored.min() <= low or stored.max() >= high):
                 limits = np.zeros(data.shape, dtype=bool) if limits is None else limits

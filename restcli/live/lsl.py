@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, RestError, UsageError
 from restcli.io.edf_header import microvolts
+from restcli.io.recording import to_samples
 from restcli.live.source import Chunk, Silence, describe
 
 _PULL, _MOST_SAMPLES = 0.25, 100_000
@@ -80,7 +81,7 @@ class LslSource:
             if len(stamps) == 0:
                 yield Silence(now - last)
                 continue
-            values = (np.asarray(samples, dtype=float).T[picks] * self._scale[picks, None]).astype(np.float32)
+            values = to_samples(np.asarray(samples, dtype=float).T[picks] * self._scale[picks, None])
             waited, last = now - last, now
             for piece in _pieces(values, np.asarray(stamps, dtype=float), 1 / self._layout[2] + self.jitter):
                 yield self._chunk(*piece, waited)
