@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,10 @@ def test_a_clock_that_is_set_back_loses_no_time(detector: Detector) -> None:
     assert monitor.until == 40.0
 
 
-@pytest.mark.parametrize(("waited", "resumes", "reason"), [(3.0, 1.0, JUMPED), (40.0, 41.0, JUMPED), (9e4, 9e4, LOST)])
+@pytest.mark.parametrize(
+    ("waited", "resumes", "reason"),
+    [(3.0, 1.0, JUMPED), (40.0, 41.0, JUMPED), (9e4, 9e4, LOST), (math.inf, 1.0, JUMPED)],
+)
 def test_a_clock_that_is_set_forward_is_told_from_lost_samples(waited: float, resumes: float, reason: str) -> None:
     intake, piece = Intake([[0]], [Fraction(SFREQ)], SFREQ, 0.25), np.zeros((1, SFREQ), np.float32)
     assert len(list(intake.take(Chunk((piece,), (None,), 7.0, waited=1.0)))) == 1
@@ -172,12 +176,50 @@ def test_silence_is_noticed_between_frames() -> None:
         ([header(), frame(np.zeros((19, 5))), '{"data": [' + "[1]," * 18 + "[1,2]]}"], "line 3", "different lengths"),
         ([header(), '{"data": [' + '["x"],' * 18 + "[1]]}"], "line 2", "other than samples"),
         ([header(), '{"time": "soon", "data": [' + "[1]," * 18 + "[1]]}"], "line 2", "time"),
+        (["[" * 100_000], "line 1", "not a JSON object"),
+        ([header(minimum="low")], "line 1", "describe the channels"),
+        ([header(maximum=[])], "line 1", "describe the channels"),
+        ([header(minimum=10**400)], "line 1", "describe the channels"),
+        ([header().replace(f": {SFREQ}", ": 1" + "0" * 400)], "line 1", "describe the channels"),
+        ([header(), '{"data": ' + "[" * 100_000], "line 2", "not a JSON object"),
+        ([header(), '{"data": [' + "[1]," * 18 + "[1" + "0" * 400 + "]]}"], "line 2", "other than samples"),
+        ([header(), '{"time": 1' + "0" * 400 + ', "data": [' + "[1]," * 18 + "[1]]}"], "line 2", "time"),
     ],
 )
 def test_frames_that_are_wrong(lines: list[str], where: str, what: str) -> None:
     with pytest.raises(RecordingError, match=what) as raised:
         list(Frames(io.StringIO("\n".join(lines))).chunks([list(range(19))]))
     assert where in str(raised.value)
+
+
+@pytest.mark.parametrize("n_good", [0, 1])
+@pytest.mark.parametrize("error", [OSError(5, "broken"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd")])
+def test_lines_that_cannot_be_read_end_the_stream_with_an_error(n_good: int, error: Exception) -> None:
+    def lines() -> Iterator[str]:
+        yield from [header()] * n_good
+        raise error
+
+    with pytest.raises(RecordingError, match=f"line {n_good + 1}"):
+        list(Frames(lines()).chunks([list(range(19))]))
+
+
+def test_absurd_samples_are_not_scored_and_warn_of_nothing(detector: Detector) -> None:
+    data = noise(19, 40, SFREQ, seed=1)
+    data[:5, 25 * SFREQ], data[5:, 25 * SFREQ] = 1e30, 1e300
+    _, news = news_of(detector, frames_of(data, [None] * 40))
+    assert [row.time for row in news if isinstance(row, Row) and 20 < row.time < 30 and row.score.reason] == [
+        22.5,
+        25.5,
+    ]
+
+
+def test_lines_without_samples_are_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr("restcli.live.frames.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    empty = [frame(np.zeros((19, 0)))] * 3
+    pieces = list(Frames([header(), *empty]).chunks([list(range(9)), list(range(9, 19))]))
+    assert isinstance(pieces[-1], Silence)
+    assert pieces[-1].seconds > 3
 
 
 def test_a_unit_that_is_no_voltage_is_not_used(detector: Detector) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,7 +114,10 @@ def _open(wanted: SourceOptions) -> Source:
         return LslSource(wanted.lsl, facts)
     from restcli.live.frames import Frames
 
-    return Frames(sys.stdin)
+    try:
+        return Frames(open(0, encoding="utf-8", errors="backslashreplace", closefd=False))
+    except OSError as error:
+        raise UsageError("--stdin", f"cannot be read ({error.strerror})", "lines of JSON on standard input") from None
 
 
 def _watch(monitor: Monitor, output: OutputOptions, stem: str) -> list[Alarm]:

@@ -17,6 +17,8 @@ from restcli.signal.resampling import Signal
 # How fast slow drift between the source's clock and its samples is followed, and what a jump of its clock must differ
 # by from the time waited, s.
 _DRIFT_SECONDS, _CLOCK_JUMP = 10.0, 5.0
+# Where nobody measured how long was waited, a longer gap is a clock that was set: decades would be scored as one, s.
+_LONGEST_GAP = 86_400.0
 LOST, JUMPED = "samples were lost", "the source's clock jumped"
 
 
@@ -86,7 +88,8 @@ class Intake:
             self._offset = stamp
             return now, ""
         ahead = stamp - self._offset - now
-        jumped = ahead < -self._jitter or ahead > _CLOCK_JUMP + 2 * chunk.waited
+        longest = _CLOCK_JUMP + 2 * chunk.waited if math.isfinite(chunk.waited) else _LONGEST_GAP
+        jumped = not -self._jitter <= ahead <= longest
         if jumped and not chunk.begins:
             lost = chunk.waited if _CLOCK_JUMP < chunk.waited < math.inf else 0.0
             self._offset = stamp - now - lost
