@@ -56,9 +56,7 @@ def _read(path: Path, out: Path, binary: str) -> Iterator[dict[str, Any]]:
             if not while_read:
                 page.wait_for_selector("#strip[aria-busy='false']", timeout=600_000)
             strip = time.perf_counter() - begin
-            page.keyboard.press("Home")
-            page.wait_for_function(_SHOWN, arg=0)
-            turned, gone = _turn(page), _go(page)
+            turned, gone = _turn(page, 0 if while_read else 20 * _TURNS), _go(page, seed=while_read)
             yield {
                 "strip": "is being read" if while_read else f"there after {strip:.1f} s",
                 "first page, s": first,
@@ -82,27 +80,32 @@ def _serving(path: Path, out: Path) -> Iterator[tuple[str, int]]:
             server.terminate()
 
 
-def _turn(page: Page) -> list[float]:
+def _turn(page: Page, start: int) -> list[float]:
     """Turn page after page at a quick reader's pace: neighbours are read meanwhile."""
+    _jump(page, start)
     found = []
     for turn in range(1, _TURNS + 1):
         page.wait_for_timeout(300)
         page.keyboard.press("PageDown")
-        found.append(page.wait_for_function(_SHOWN, arg=10 * turn).json_value())
+        found.append(page.wait_for_function(_SHOWN, arg=start + 10 * turn).json_value())
     return found
 
 
-def _go(page: Page) -> list[float]:
-    """Go to places that were not read before."""
-    rng, found = random.Random(0), []
+def _go(page: Page, *, seed: int) -> list[float]:
+    """Go to places that were not read before, a second at each."""
+    rng, found = random.Random(seed), []
     duration = int(page.get_attribute("#strip", "aria-valuemax") or 0)
     for _ in range(_TURNS):
-        start = rng.randrange(0, duration - 10)
-        page.keyboard.press("g")
-        page.fill("#goto-elapsed", str(start))
-        page.keyboard.press("Enter")
-        found.append(page.wait_for_function(_SHOWN, arg=start).json_value())
+        page.wait_for_timeout(1000)
+        found.append(_jump(page, rng.randrange(0, duration - 10)))
     return found
+
+
+def _jump(page: Page, start: int) -> float:
+    page.keyboard.press("g")
+    page.fill("#goto-elapsed", str(start))
+    page.keyboard.press("Enter")
+    return float(page.wait_for_function(_SHOWN, arg=start).json_value())
 
 
 def _peak(pid: int) -> int:

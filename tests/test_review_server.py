@@ -11,10 +11,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from restcli.detect.settings import Settings
 from restcli.errors import OutputError
 from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
-from restcli.review.desk import open_desk
+from restcli.review.desk import Case, open_desk
 from restcli.review.montages import views_of
 from restcli.review.pages import PageRequest, read_page
 from restcli.review.server import Server
@@ -293,6 +293,74 @@ def test_blind_readers_do_not_see_what_others_decided(blind: Browser) -> None:
         assert b"spikes" not in answer.body
         assert b"r2" not in answer.body
     assert [entry["seq"] for entry in blind("/api/recordings/0/verdicts?after=0").json["entries"]] == [1]
+
+
+def test_a_strip_waits_for_what_people_wait_for_and_ends_with_its_window(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, shown, begun, ended = Event(), Event(), Event(), Event()
+    order: list[str] = []
+
+    def page(*_: object) -> bytes:
+        asked.set()
+        assert shown.wait(30)
+        order.append("page")
+        return b""
+
+    def strip(_: object, pause: Callable[[], None]) -> dict[str, str]:
+        begun.set()
+        if order == ["page", "strip"]:  # the second window is closed while its strip is read
+            try:
+                while True:
+                    pause()
+            finally:
+                ended.set()
+        pause()
+        order.append("strip")
+        return {}
+
+    monkeypatch.setattr(Case, "page", page)
+    monkeypatch.setattr(Case, "strip", strip)
+    threads = [Thread(target=browser, args=(f"/api/recordings/0/{what}",)) for what in ("page", "strip")]
+    threads[0].start()
+    assert asked.wait(30)
+    threads[1].start()
+    assert begun.wait(30)
+    threads[1].join(0.3)  # long enough for a strip that does not wait
+    shown.set()
+    for thread in threads:
+        thread.join()
+    assert order == ["page", "strip"]
+    begun.clear()
+    with socket.create_connection(("127.0.0.1", browser.server.port)) as window:
+        head = f"Host: 127.0.0.1:{browser.server.port}\r\nX-Token: {browser.server.token}"
+        window.sendall(f"GET /api/recordings/0/strip HTTP/1.1\r\n{head}\r\n\r\n".encode())
+        assert begun.wait(30)
+    assert ended.wait(30)
+
+
+def test_closing_the_room_ends_a_strip_that_is_being_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(open_desk({"night": folder / "night_run.json"}, reviewer="r1", blind=False))
+    begun, ended = Event(), Event()
+
+    def strip(_: object, pause: Callable[[], None]) -> None:
+        begun.set()
+        try:
+            while True:
+                pause()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(Case, "strip", strip)
+    thread = Thread(target=server.run)
+    thread.start()
+    with socket.create_connection(("127.0.0.1", server.port)) as window:
+        head = f"Host: 127.0.0.1:{server.port}\r\nX-Token: {server.token}"
+        window.sendall(f"GET /api/recordings/0/strip HTTP/1.1\r\n{head}\r\n\r\n".encode())
+        assert begun.wait(30)
+        server.stop()
+        thread.join()
+        assert ended.wait(30)
 
 
 def test_tables_that_do_not_belong_together_are_refused(tmp_path: Path, toy_weights: Path) -> None:

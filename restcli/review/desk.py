@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ class Case:
     reviewer: str
     blind: bool = False
     sample: bool = False  # drawn at random among those without events
-    _guard: Lock = field(default_factory=Lock)
+    _strip: dict[str, Any] | None = None
 
     @cached_property
     def journal(self) -> Journal:
@@ -217,17 +216,13 @@ class Case:
             )
         return "; ".join(notes)
 
-    @cached_property
-    def _strip(self) -> dict[str, Any]:
-        trend = sample_trend(self.result.recording, self.result.montage)
-        strip = strip_of(self.result, trend, blind=self.blind)
-        self.result.forget_scores()
-        return strip
-
-    def strip(self) -> dict[str, Any]:
-        """Return the strip of the whole recording, made once."""
-        with self._guard:
-            return self._strip
+    def strip(self, pause: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Return the strip of the whole recording, made once; see `sample_trend` for `pause`."""
+        if self._strip is None:
+            trend = sample_trend(self.result.recording, self.result.montage, pause=pause)
+            self._strip = strip_of(self.result, trend, blind=self.blind)
+            self.result.forget_scores()
+        return self._strip
 
     def page(self, montage: str, asked: PageRequest) -> bytes:
         """Return a page of signal."""

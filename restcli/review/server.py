@@ -9,11 +9,12 @@ import mimetypes
 import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -26,6 +27,7 @@ from restcli.review.desk import Case, Desk
 from restcli.review.journal import ConflictError
 from restcli.review.pages import PageRequest
 from restcli.review.trail import enter_applied
+from restcli.review.turns import GoneError, Turns
 
 _ADDRESS = "127.0.0.1"
 _LARGEST_BODY = 65_536
@@ -64,6 +66,8 @@ class Server:
         self._sockets = self._bind()
         self.port = self._sockets[0].getsockname()[1]
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="restcli-review")
+        self._strips = ThreadPoolExecutor(1, thread_name_prefix="restcli-strip")  # one at a time: they take long
+        self._turns = Turns()
         self._end, self._loop = asyncio.Event(), asyncio.new_event_loop()
 
     def _bind(self) -> list[Any]:
@@ -111,11 +115,19 @@ class Server:
         finally:
             http.stop()
             await http.close_all_connections()
-            self._workers.shutdown(wait=False, cancel_futures=True)
+            self._turns.close()
+            for pool in (self._workers, self._strips):
+                pool.shutdown(wait=False, cancel_futures=True)
 
     async def work(self, function: Callable[..., Any], *given: Any) -> Any:
-        """Run what takes long in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *given)
+        """Run what a person waits for in a thread; strips wait meanwhile."""
+        with self._turns.ahead():
+            return await asyncio.get_running_loop().run_in_executor(self._workers, function, *given)
+
+    async def strip(self, case: Case, gone: Event) -> Any:
+        """Make a strip while nothing else is asked for, and until it is not wanted any more."""
+        pause = partial(self._turns.wait, gone)
+        return await asyncio.get_running_loop().run_in_executor(self._strips, case.strip, pause)
 
 
 class _Handler(RequestHandler):
@@ -233,7 +245,13 @@ class _Details(_Handler):
 
 class _Strip(_Handler):
     async def get(self, name: str) -> None:
-        self.send(await self.server.work(self.case(name).strip))
+        self.gone = Event()
+        with suppress(GoneError):
+            self.send(await self.server.strip(self.case(name), self.gone))
+
+    def on_connection_close(self) -> None:
+        """End a reading that the browser does not wait for."""
+        self.gone.set()
 
 
 class _Page(_Handler):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,22 @@ _AT_ONCE = 30  # seconds read together
 _LOWEST, _HIGHEST = 2, 99.5  # percentiles of the power that the colours span
 
 
-def sample_trend(recording: Recording, montage: Montage) -> Trend:
-    """Return amplitude and spectrum of seconds evenly spread over a recording, all of them while it is short."""
+def sample_trend(recording: Recording, montage: Montage, *, pause: Callable[[], None] = lambda: None) -> Trend:
+    """Return amplitude and spectrum of seconds evenly spread over a recording, all of them while it is short.
+
+    `pause` is called before each read: it may wait for what matters more, or end the reading with an error.
+    """
     n_seconds = math.floor(recording.duration)
     n_places = min(n_seconds, _MOST_POINTS)
     places = ((np.arange(n_places) + 0.5) * (n_seconds / max(1, n_places))).astype(int)
-    pieces = [(np.zeros(0, np.float32), np.zeros((0, SPECTRUM_BINS), np.float32)), *_pieces(recording, montage, places)]
-    amplitude, spectrum = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    nothing = np.zeros(0, np.float32), np.zeros((0, SPECTRUM_BINS), np.float32)
+    pieces = zip(nothing, *_pieces(recording, montage, places, pause), strict=True)
+    amplitude, spectrum = (np.concatenate(parts) for parts in pieces)
     return Trend(places + 0.5, amplitude, spectrum)
 
 
 def _pieces(
-    recording: Recording, montage: Montage, places: NDArray[np.intp]
+    recording: Recording, montage: Montage, places: NDArray[np.intp], pause: Callable[[], None]
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Yield the median RMS over the nodes, (T,), and their mean log power, (T, 101), of the seconds; NaN in gaps."""
     config = FeatureConfig()
@@ -43,6 +47,7 @@ def _pieces(
     for run in np.split(places, np.flatnonzero(np.diff(places) != 1) + 1):  # seconds next to each other
         for first in range(0, len(run), _AT_ONCE):
             part = run[first : first + _AT_ONCE]
+            pause()
             data = recording.read(montage.channels, float(part[0]), float(part[-1] + 1), sfreq=sfreq)
             seconds = data.reshape(len(data), len(part), -1)
             still = np.zeros(seconds.shape[:2], dtype=np.float32)

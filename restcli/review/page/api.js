@@ -6,8 +6,6 @@ if (given) {
   history.replaceState(null, "", location.pathname + location.hash);
 }
 const token = sessionStorage.getItem("token") ?? "";
-const PATIENCE = { GET: 120_000, POST: 15_000 }; // ms after which a server that does not answer counts as gone
-
 export class Failure extends Error {
   constructor(status, body) {
     super(body.error ?? `The server answered with ${status}`);
@@ -16,19 +14,20 @@ export class Failure extends Error {
   }
 }
 
-async function request(path, options = { method: "GET" }) {
+// What is read counts as lost after two minutes; whoever sends something says how long it may take.
+async function request(path, options = {}) {
   const headers = { "X-Token": token, ...(options.body ? { "Content-Type": "application/json" } : {}) };
-  const reply = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE[options.method]) });
+  const reply = await fetch(path, { signal: AbortSignal.timeout(120_000), cache: "no-store", ...options, headers });
   if (!reply.ok) throw new Failure(reply.status, await reply.json().catch(() => ({})));
   return reply;
 }
 
-export async function get(path) {
-  return (await request(path)).json();
+export async function get(path, signal) {
+  return (await request(path, signal && { signal })).json();
 }
 
-export async function post(path, body) {
-  return (await request(path, { method: "POST", body: JSON.stringify(body) })).json();
+export async function post(path, body, signal) {
+  return (await request(path, { method: "POST", body: JSON.stringify(body), signal })).json();
 }
 
 // One page of signal: header fields and one Int16Array for each trace; -32768 marks missing signal.

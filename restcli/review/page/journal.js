@@ -3,6 +3,7 @@
 import { Failure, get, inWords, post } from "./api.js";
 
 const JUDGED = ["accept", "reject", "unsure"];
+const PATIENCE = 15_000; // ms after which a verdict that is not confirmed counts as not saved, and is sent again
 
 export class Journal {
   fault = ""; // why the last attempt to save or to look failed
@@ -115,7 +116,8 @@ export class Journal {
     try {
       while (this.waiting) {
         const [entry] = this.#waiting;
-        const reply = await post(`/api/recordings/${this.id}/verdicts`, this.#outgoing(entry)).catch((fault) => fault);
+        const sent = post(`/api/recordings/${this.id}/verdicts`, this.#outgoing(entry), AbortSignal.timeout(PATIENCE));
+        const reply = await sent.catch((fault) => fault);
         if (reply instanceof Error && !this.#settle(reply, entry)) return this.#tell(inWords(reply));
         if (!(reply instanceof Error)) this.#take([reply.entry]);
         this.fault = "";

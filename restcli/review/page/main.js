@@ -24,6 +24,7 @@ let journal = null;
 let sensitivity = null; // as a person chose it
 let wanted = null; // the recording asked for last
 let loading = false;
+let stripWanted = new AbortController();
 let trouble = ""; // why the last page or recording could not be shown
 
 const traces = new Traces(byId("traces"), {
@@ -302,7 +303,7 @@ async function open(id, start = null) {
   journal = journals.get(id);
   Object.assign(view, { recording, page: null, selected: null, sensitivity: sensitivity ?? recording.default_sensitivity });
   traces.view = strip.view = view;
-  strip.data = null;
+  strip.data = "is being read";
   byId("goto-clock").disabled = !recording.clock;
   byId("name").textContent = document.title = recording.name;
   layOut();
@@ -312,8 +313,10 @@ async function open(id, start = null) {
   const first = view.events.find((event) => !event.verdict) ?? view.events[0];
   if (first && start === null) select(first.id);
   else show(start ?? 0);
+  stripWanted.abort(); // the one of the recording before
+  stripWanted = new AbortController();
   byId("strip").ariaBusy = "true";
-  const data = await get(`/api/recordings/${id}/strip`).catch(() => null);
+  const data = await get(`/api/recordings/${id}/strip`, stripWanted.signal).catch(() => "could not be read");
   if (view.recording !== recording) return;
   byId("strip").ariaBusy = "false";
   strip.data = data;

@@ -8,7 +8,7 @@ const HEIGHTS = { events: 14, probability: 42, amplitude: 26, spectrum: 36 };
 const AXIS = 16;
 
 export class Strip {
-  data = null; // as the server gave it, which takes a while for a long recording
+  data = "is being read"; // as the server gives it, which takes a while for a long recording; words until then
   view = null;
   #box;
   #canvas;
@@ -52,8 +52,8 @@ export class Strip {
       ctx.strokeStyle = ink.grid;
       ctx.lineWidth = 1;
       ctx.strokeRect(this.#left + 0.5, row.top + 0.5, this.#width - 1, row.height - 1);
-      const known = this.data || name === "events";
-      const words = [name, known ? this[`_${name}`](ctx, row, ink) : "is being read"].filter(Boolean);
+      const known = typeof this.data === "object" || name === "events";
+      const words = [name, known ? this[`_${name}`](ctx, row, ink) : this.data].filter(Boolean);
       ctx.font = this.#left < 60 ? FONT.replace("11", "9") : FONT;
       ctx.fillStyle = ink.quiet;
       words.forEach((line, k) => ctx.fillText(line, 4, top + row.height / 2 + 3 + 11 * (k - (words.length - 1) / 2)));
