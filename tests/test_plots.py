@@ -416,7 +416,7 @@ def judged_overview(n, **options):
 
 
 def test_the_overview_names_the_verdict_on_each_event():
-    figures = judged_overview(5), judged_overview(60, repairs=("the clock steps back",))
+    figures = judged_overview(5), judged_overview(60, repairs=("the clock steps back " * 5,))
     few, many = map(words, figures)
     for figure in figures:
         assert_legible(figure)

@@ -43,6 +43,7 @@ _PLACES = {  # bottom and height of each panel, inches
 _NO_SEIZURE: dict[str, Any] = {"facecolor": "white", "edgecolor": style.GREY, "linewidth": 0.8}  # rejected, open
 _NO_SCORE, _OTHER = "no score here", "other reasons"
 _MAX_REASONS = 4
+_LINE = 180  # letters of the smaller lines across the page
 _LOWEST, _HIGHEST = 1, 40  # Hz, of the spectrum shown
 
 
@@ -60,12 +61,8 @@ def plot_overview(result: Result, shown: Sequence[Shown], *, title: str, footer:
     edges = np.linspace(0.0, duration, _N_COLUMNS + 1)
     panels = {name: style.add_panel(figure, _LEFT, low, _WIDTH, height) for name, (low, height) in _PLACES.items()}
     write(figure, style.LEFT, PAGE[1] - 0.4, _summary(scores, events))
-    verdicts, repairs = count_in_words(shown), result.recording.repairs
-    notes = ([f"After review: {verdicts}"] if verdicts else []) + (
-        [_repairs_in_a_line(repairs, 180)] if repairs else []
-    )
-    for line, note in enumerate(notes):
-        write(figure, style.LEFT, PAGE[1] - 0.54 - 0.13 * line, note, fontsize=style.FONT_SMALL, weight="bold")
+    note = _note(shown, result.recording.repairs)
+    write(figure, style.LEFT, PAGE[1] - 0.54, note, fontsize=style.FONT_SMALL, weight="bold")
     columns = Columns(edges, scores.time, scores.step)
     _draw_probability(panels["probability"], scores, rule, columns)
     _draw_events(panels, shown, scores, edges)
@@ -96,15 +93,16 @@ def _summary(scores: Scores, events: Events) -> str:
     return f"{start}lasts {elapsed(scores.duration)} · {cut_off}{found if scores.n_scored else 'nothing was scored'}"
 
 
-def _repairs_in_a_line(repairs: Sequence[str], width: int) -> str:
-    """Name as many repairs as fit whole, and count the others."""
-    line = ""
+def _note(shown: Sequence[Shown], repairs: Sequence[str]) -> str:
+    """Count the verdicts; name as many repairs as fit whole behind them, and count the others."""
+    verdicts = count_in_words(shown)
+    line = begin = f"After review: {verdicts}" if verdicts else ""
     for n in range(len(repairs), 0, -1):
         others = f"; {len(repairs) - n} more in the run report" if n < len(repairs) else ""
-        line = f"Repaired: {'; '.join(repairs[:n])}{others}"
-        if len(line) <= width:
+        line = f"{begin}{' · ' if begin else ''}Repaired: {'; '.join(repairs[:n])}{others}"
+        if len(line) <= _LINE:
             break
-    return wrap(line, width, most=1)
+    return wrap(line, _LINE, most=1)
 
 
 def _draw_probability(axes: Axes, scores: Scores, rule: EventRule, columns: Columns) -> None:
