@@ -56,7 +56,7 @@ def _read(path: Path, out: Path, binary: str) -> Iterator[dict[str, Any]]:
             if not while_read:
                 page.wait_for_selector("#strip[aria-busy='false']", timeout=600_000)
             strip = time.perf_counter() - begin
-            turned, gone = _turn(page, 0 if while_read else 20 * _TURNS), _go(page, seed=while_read)
+            turned, gone = _turn(page, 0 if while_read else 3), _go(page, seed=while_read)
             yield {
                 "strip": "is being read" if while_read else f"there after {strip:.1f} s",
                 "first page, s": first,
@@ -81,7 +81,7 @@ def _serving(path: Path, out: Path) -> Iterator[tuple[str, int]]:
 
 
 def _turn(page: Page, start: int) -> list[float]:
-    """Turn page after page at a quick reader's pace: neighbours are read meanwhile."""
+    """Turn page after page at a quick reader's pace: neighbours are read meanwhile, by halves of a page."""
     _jump(page, start)
     found = []
     for turn in range(1, _TURNS + 1):

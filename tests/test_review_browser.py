@@ -300,9 +300,29 @@ def test_amplitude_and_frequency_are_measured(desk: Server, window: Callable[...
     assert microvolts == pytest.approx(50 / (96 / 25.4) * per_mm, rel=0.05)
     press(page, "Escape", "m", "Shift+ArrowRight", "Shift+ArrowUp")
     assert " Hz · " in page.locator("#facts").inner_text()
-    press(page, "Escape")
+    assert page.get_attribute("#measure", "aria-pressed") == "true"
+    press(page, "PageDown")
+    starts_at(page, 110)
+    assert page.get_attribute("#measure", "aria-pressed") == "false", "what was measured is on the page before"
     assert "negative up" in page.locator("#facts").inner_text()
     assert written(journal) == []
+
+
+def test_a_calibrated_screen_shows_30_mm_a_second(desk: Server, window: Callable[..., Page]) -> None:
+    page = window(desk.address)
+    assert "not calibrated" in page.locator("#facts").inner_text()
+    page.click("#calibrate")
+    page.locator("#card-width").fill("428")  # 5 pixels a millimetre
+    page.click("#calibrate-dialog button[value='save']")
+    for _ in range(2):
+        page.wait_for_selector("#traces[data-shown*='seconds=']")
+        plot = page.evaluate("document.querySelector('#traces').clientWidth") - 78 - 46
+        seconds = float(re.findall(r"seconds=([\d.]+)", page.get_attribute("#traces", "data-shown") or "")[0])
+        assert seconds == pytest.approx(plot / 150, abs=0.01)
+        assert page.locator("#facts").inner_text().endswith("30 mm/s")
+        assert page.locator("#page").input_value() == "30mm"
+        page.reload()
+        settle(page)
 
 
 def test_a_failed_save_is_shown_and_tried_again(desk: Server, window: Callable[..., Page], journal: Path) -> None:
@@ -454,6 +474,8 @@ def test_the_page_fits_and_every_control_has_a_name(
         .map(each => each.outerHTML)"""
     )
     assert nameless == []
+    press(page, "n", "p")
+    assert page.evaluate("scrollY") == 0, "the list scrolls, not the window"
     seen = set()
     for _ in range(40):
         press(page, "Tab")

@@ -295,6 +295,19 @@ def test_blind_readers_do_not_see_what_others_decided(blind: Browser) -> None:
     assert [entry["seq"] for entry in blind("/api/recordings/0/verdicts?after=0").json["entries"]] == [1]
 
 
+def test_the_sensitivity_follows_the_waves_that_the_page_shows(tmp_path: Path, toy_weights: Path) -> None:
+    report = write_result(tmp_path, toy_weights)
+    plain = noise(19, 300, 200)
+    drift = 2000 * np.sin(2 * np.pi * 0.03 * np.arange(60_000) / 200) * np.linspace(-1, 1, 19)[:, None]
+    found = []
+    loud = plain.copy()
+    loud[:, 40 * 200 : 60 * 200] *= 20  # an event
+    for waves in (plain, plain + drift, 4 * plain, loud):
+        write_edf(tmp_path / "night.edf", waves, 200)
+        found.append(Case("0", "night", read_result(report), "r1").default_sensitivity)
+    assert found[0] == found[1] < found[2] and found[0] < found[3]
+
+
 def test_a_strip_waits_for_what_people_wait_for_and_ends_with_its_window(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restcli import __version__
 from restcli.errors import OutputError, UsageError
@@ -23,11 +24,11 @@ from restcli.review.pages import PageRequest, derive_traces, read_page
 from restcli.review.stored import StoredResult, read_result
 from restcli.review.strip import sample_trend, strip_of
 from restcli.review.verdicts import Review, named_events, review_of
-from restcli.signal.filters import sensitivity
+from restcli.signal.filters import filter_runs, sensitivity
 from restcli.text import count
 
 _COARSEST = 100  # µV/mm that the page offers
-_ROOM = 12.0  # mm that all but the largest waves may take
+_ROOM, _ROOM_OF_EVENTS = 8.0, 14.0  # mm that all but the largest waves may take; rows are about 5 mm apart
 # The types that a reader may choose: SzCORE names, and words.
 _TYPES = (
     ("sz", "seizure"),
@@ -43,7 +44,7 @@ _TYPES = (
     ("sz_uo", "unknown onset"),
 )
 _SAMPLE, _SEED = 20, 0  # recordings without events that are drawn to estimate what is missed
-_LOOKS = 8  # stretches of 10 s that the sensitivity is chosen by
+_LOOKS, _LOOK_RATE = 8, 200.0  # stretches of 10 s that the sensitivity is chosen by, and their rate, Hz
 
 
 @dataclass(eq=False)
@@ -136,17 +137,22 @@ class Case:
 
     @cached_property
     def default_sensitivity(self) -> int:
-        """The finest usual sensitivity of the page, µV/mm, at which 95 % of all samples have room."""
+        """The finest usual sensitivity, µV/mm, at which 95 % of all samples have room, those of events more."""
+        last, events = max(0.0, self.result.duration - 10.0), self.result.found
+        chosen = np.linspace(0, len(events) - 1, min(len(events), _LOOKS)).astype(int)
+        middles = [(events[k].onset + events[k].stop) / 2 - 5.0 for k in chosen]
+        looks = ((np.linspace(0, last, _LOOKS).tolist(), _ROOM), (np.clip(middles, 0, last).tolist(), _ROOM_OF_EVENTS))
+        return min(_COARSEST, max(round(sensitivity(self._eeg(places), room)) for places, room in looks))
+
+    def _eeg(self, places: Sequence[float]) -> NDArray[np.float32]:
+        """Read 10 s from each of some places as the page shows them, (N, n)."""
         view = next(iter(self.views.values()))
         rows = [trace.kind == "eeg" for trace in view.traces]
-        known = []
-        for place in np.linspace(0, max(0.0, self.result.duration - 10.0), _LOOKS).tolist():
-            signal = derive_traces(view, self.result.recording.read(view.channels, place, place + 10.0))[rows]
-            usable = signal[:, np.isfinite(signal).all(axis=0)]
-            if usable.size:
-                known.append((usable - np.median(usable, axis=1, keepdims=True)).ravel())
-        values = np.concatenate(known) if known else np.zeros(0)
-        return min(round(sensitivity(values, _ROOM)), _COARSEST)
+        read = [np.zeros((sum(rows), 0), np.float32)]
+        for place in places:
+            stored = self.result.recording.read(view.channels, place, place + 10.0, sfreq=_LOOK_RATE)
+            read.append(filter_runs(derive_traces(view, stored)[rows], _LOOK_RATE, high_pass=0.5, low_pass=70.0))
+        return np.concatenate(read, axis=1)
 
     def details(self) -> dict[str, Any]:
         """Return everything but signals and strip."""

@@ -141,7 +141,7 @@ function factsOfPage() {
 // --- settings
 
 function layOut() {
-  view.mm = settings.mm ?? PIXELS_PER_MM;
+  view.mm = settings.mm ? settings.mm / devicePixelRatio : PIXELS_PER_MM;
   view.montage = view.recording.montages.find(({ id }) => id === settings.montage) ?? view.recording.montages[0];
   const speed = settings.page.endsWith("mm") ? parseFloat(settings.page) : 0;
   view.seconds = speed ? traces.plotWidth / (speed * view.mm) : Number(settings.page);
@@ -431,10 +431,13 @@ function wireDialogs() {
   const width = byId("card-width");
   const resize = () => (byId("card").style.width = `${width.value}px`);
   width.addEventListener("input", resize);
-  width.value = Math.round(CARD * (settings.mm ?? PIXELS_PER_MM));
-  resize();
+  byId("calibrate").onclick = () => {
+    width.value = Math.round(CARD * view.mm);
+    resize();
+    byId("calibrate-dialog").showModal();
+  };
   onClose("calibrate-dialog", () => {
-    settings.mm = Number(width.value) / CARD;
+    settings.mm = (Number(width.value) / CARD) * devicePixelRatio; // true at any zoom
     changeSetting("page", "30mm");
     fillToolbar();
   });
@@ -445,7 +448,6 @@ function wire() {
   const buttons = { first: "PageUp", back: "ArrowLeft", on: "ArrowRight", next: "PageDown", goto: "g", measure: "m", add: "i" };
   for (const [id, key] of Object.entries({ ...buttons, help: "?", undo: "z", remove: "x", read: "d" })) byId(id).onclick = RUN.get(key);
   byId("apply").onclick = apply;
-  byId("calibrate").onclick = () => byId("calibrate-dialog").showModal();
   for (const button of document.querySelectorAll("[data-verdict]")) button.onclick = () => judge(button.dataset.verdict);
   for (const name of ["montage", "page", "sensitivity", "high", "low", "notch"]) {
     byId(name).onchange = ({ target }) => {

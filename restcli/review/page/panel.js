@@ -19,7 +19,8 @@ function showRows(list, rows) {
   });
   const rest = rows.length > MOST_ROWS ? `and ${rows.length - MOST_ROWS} more` : rows.length ? "" : "none";
   list.replaceChildren(...items, ...(rest ? [make("li", { textContent: rest })] : []));
-  list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  const [box, row] = [list, list.querySelector("[aria-current]")].map((each) => each?.getBoundingClientRect());
+  if (row) list.scrollTop += Math.min(0, row.top - box.top) + Math.max(0, row.bottom - box.bottom); // the page stays
 }
 
 // The events that the list shows, in its order.

@@ -12,11 +12,11 @@ export class Strip {
   view = null;
   #box;
   #canvas;
-  #still = document.createElement("canvas"); // all but the frame around the page shown
+  #frame; // around the page shown
 
   constructor(box, go) {
     this.#box = box;
-    this.#canvas = box.querySelector("canvas");
+    [this.#canvas, this.#frame] = box.children;
     for (const kind of ["pointerdown", "pointermove"]) {
       box.addEventListener(kind, (event) => event.buttons === 1 && this.view && go(this.#timeAt(event.clientX)));
     }
@@ -43,8 +43,8 @@ export class Strip {
     if (!this.view || !this.#box.clientWidth) return;
     const shown = Object.keys(HEIGHTS).filter((name) => name !== "probability" || this.view.recording.threshold !== null);
     const bottom = shown.reduce((sum, name) => sum + HEIGHTS[name] + 4, 2);
-    this.#canvas.style.height = `${bottom + AXIS}px`;
-    const ctx = fit(this.#still, this.#box.clientWidth, bottom + AXIS);
+    Object.assign(this.#canvas.style, { width: `${this.#box.clientWidth}px`, height: `${bottom + AXIS}px` });
+    const ctx = fit(this.#canvas, this.#box.clientWidth, bottom + AXIS);
     const ink = colors();
     let top = 2;
     for (const name of shown) {
@@ -64,17 +64,12 @@ export class Strip {
     this.frame();
   }
 
-  // The page shown, as a frame on the picture.
   frame() {
-    if (!this.view || !this.#still.width || !this.#box.clientWidth) return;
+    if (!this.view) return;
     const { recording, page, seconds, start } = this.view;
-    const height = parseFloat(this.#canvas.style.height);
-    const ctx = fit(this.#canvas, this.#box.clientWidth, height);
-    ctx.drawImage(this.#still, 0, 0, this.#box.clientWidth, height);
-    const [from, to] = [page?.start ?? start, Math.min((page?.start ?? start) + seconds, recording.duration)].map((at) => this.#x(at));
-    ctx.strokeStyle = colors().selected;
-    ctx.lineWidth = 2;
-    ctx.strokeRect(from - 1, 1, Math.max(3, to - from) + 2, height - AXIS);
+    const from = page?.start ?? start;
+    const [left, right] = [from, Math.min(from + seconds, recording.duration)].map((time) => this.#x(time));
+    Object.assign(this.#frame.style, { left: `${left - 2}px`, width: `${Math.max(3, right - left) + 4}px` });
   }
 
   // Each of the four draws a row and returns its second line of words, if it has one.

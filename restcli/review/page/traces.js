@@ -66,13 +66,21 @@ export class Traces {
     if (!this.view?.page) return;
     const plot = this.#plot;
     this.#place(plot);
+    if (this.#caliper && !this.#isOnPage(this.#caliper, plot)) this.#caliper = null;
     const ctx = this.#fit(0, plot);
+    const missing = this.#missing(plot);
     this.#drawGrid(ctx, plot);
-    this.#drawMissing(ctx, plot);
+    this.#shade(ctx, plot, missing);
     this.#drawSignals(ctx, plot);
+    this.#drawAxis(ctx, plot);
+    for (const { words, middle } of missing) write(ctx, words, middle, 29, { room: this.plotWidth });
     this.#drawLabels(ctx, plot);
     this.#drawScaleBar(ctx, plot);
     this.drawOverlay();
+  }
+
+  #isOnPage({ from, to }, { end }) {
+    return Math.max(from.t, to.t) > this.view.page.start && Math.min(from.t, to.t) < end;
   }
 
   #fit(which, { height }) {
@@ -92,48 +100,39 @@ export class Traces {
     this.#rows = traces.map((trace, k) => ({ ...trace, y: TOP + (places[k] + 0.7) * unit, unit }));
   }
 
-  #drawGrid(ctx, { left, right, scale, bottom, x, end }) {
-    const { page, recording } = this.view;
-    const ink = colors();
+  #drawGrid(ctx, { scale, bottom, x, end }) {
     const step = [1, 5, 10].find((each) => each * scale >= 24) ?? 60;
-    const labelStep = [1, 2, 5, 10, 20, 30].find((each) => each >= step && each * scale >= 68) ?? 60;
     const fine = scale >= 60 ? 0.2 : step;
-    const isWhole = (value) => Math.abs(value - Math.round(value)) < 1e-6;
-    ctx.font = FONT;
-    ctx.textAlign = "center";
-    for (let k = Math.ceil(page.start / fine - 1e-6); k * fine <= end + 1e-6; k += 1) {
-      const at = x(k * fine);
-      ctx.fillStyle = isWhole((k * fine) / step) ? ink.grid : ink.gridFine;
-      ctx.fillRect(Math.round(at), TOP, 1, bottom - TOP);
-      if (!isWhole((k * fine) / labelStep) || at > right || at < left + 10) continue;
-      ctx.fillStyle = ink.quiet;
-      ctx.fillText(elapsed(k * fine), at, bottom + 13);
-      if (recording.clock) ctx.fillText(clockAt(recording.clock, k * fine), at, bottom + 26);
+    for (const time of multiples(fine, this.view.page.start, end)) {
+      const isHeavy = Math.abs(time / step - Math.round(time / step)) < 1e-6;
+      ctx.fillStyle = isHeavy ? colors().grid : colors().gridFine;
+      ctx.fillRect(Math.round(x(time)), TOP, 1, bottom - TOP);
     }
-    ctx.textAlign = "left";
-    ctx.fillStyle = ink.quiet;
-    ctx.fillText("elapsed", 4, bottom + 13);
-    if (recording.clock) ctx.fillText("clock", 4, bottom + 26);
+  }
+
+  #drawAxis(ctx, { left, right, scale, bottom, x, end }) {
+    const { page, recording } = this.view;
+    const rows = [["elapsed", elapsed]];
+    if (recording.clock) rows.push(["clock", (time) => clockAt(recording.clock, time)]);
+    const step = [1, 2, 5, 10, 20, 30].find((each) => each * scale >= 68) ?? 60;
+    const times = multiples(step, page.start, end).filter((time) => x(time) >= left + 10 && x(time) <= right);
+    for (const [k, [name, inWords]] of rows.entries()) {
+      const y = bottom + 13 * (k + 1);
+      write(ctx, name, 4, y, { align: "left", color: colors().quiet });
+      for (const time of times) write(ctx, inWords(time), x(time), y, { color: colors().quiet });
+    }
+  }
+
+  #shade(ctx, { bottom }, missing) {
+    for (const { from, to, gap } of missing) {
+      const top = gap ? TOP : 17;
+      ctx.fillStyle = gap ? colors().gap : hatching(ctx, colors().hatchFine);
+      ctx.fillRect(from, top, to - from, bottom - top);
+    }
   }
 
   // Gaps of the recording, and what was recorded but not scored; both say so in words.
-  #drawMissing(ctx, { left, right, bottom, span, end }) {
-    const ink = colors();
-    ctx.textAlign = "center";
-    for (const { start, stop, words, gap } of this.#missing(end)) {
-      const [from, to] = span(start, stop);
-      ctx.fillStyle = gap ? ink.gap : hatching(ctx, ink.hatchFine);
-      ctx.fillRect(from, gap ? TOP : 17, to - from, bottom - (gap ? TOP : 17));
-      const half = ctx.measureText(words).width / 2 + 5;
-      const middle = Math.min(Math.max((from + to) / 2, left + half), right - half);
-      ctx.fillStyle = ink.paper;
-      ctx.fillRect(middle - half, 18, 2 * half, 15);
-      ctx.fillStyle = ink.ink;
-      ctx.fillText(words, middle, 29);
-    }
-  }
-
-  #missing(end) {
+  #missing({ left, right, span, end }) {
     const { page, recording } = this.view;
     const edges = [0, ...recording.segments.flat(), recording.duration, recording.duration, Math.max(end, recording.duration)];
     const gaps = [];
@@ -144,7 +143,12 @@ export class Traces {
     const spans = recording.unscored
       .filter(([start, stop]) => !gaps.some((gap) => gap.start <= start + 1 && gap.stop >= stop - 1))
       .map(([start, stop, reason]) => ({ start, stop, words: `not scored: ${reason}`, gap: false }));
-    return [...gaps, ...spans].filter(({ start, stop }) => start < end && stop > page.start);
+    const onPage = [...gaps, ...spans].filter(({ start, stop }) => start < end && stop > page.start);
+    return onPage.map((each) => {
+      const [from, to] = span(each.start, each.stop);
+      const half = Math.min(3 * each.words.length, (right - left) / 2);
+      return { ...each, from, to, middle: Math.min(Math.max((from + to) / 2, left + half), right - half) };
+    });
   }
 
   #drawSignals(ctx, { left, right, height, scale }) {
@@ -169,14 +173,12 @@ export class Traces {
   }
 
   #drawLabels(ctx, { left }) {
-    const ink = colors();
     const involved = this.view.selected?.channels ?? [];
     for (const { y, unit, node, label } of this.#rows) {
       const marked = involved.includes(node) && involved.length < this.#rows.length;
-      ctx.font = `${marked ? "bold " : ""}${Math.min(12, Math.max(9, unit - 1))}px system-ui, sans-serif`;
-      ctx.textAlign = "left";
-      ctx.fillStyle = marked ? ink.selected : ink.ink;
-      ctx.fillText(`${marked ? "▸" : ""}${label}`, 4, y + 4, left - 6);
+      const font = `${marked ? "bold " : ""}${Math.min(12, Math.max(9, unit - 1))}px system-ui, sans-serif`;
+      const look = { align: "left", font, color: marked ? colors().selected : colors().ink, room: left - 6 };
+      write(ctx, `${marked ? "▸" : ""}${label}`, 4, y + 4, look);
     }
   }
 
@@ -188,9 +190,7 @@ export class Traces {
     ctx.fillStyle = colors().ink;
     ctx.fillRect(x - 1, high, 2, low - high);
     for (const end of [low, high]) ctx.fillRect(x - 5, end - 1, 10, 2);
-    ctx.font = FONT;
-    ctx.textAlign = "center";
-    ctx.fillText(`${bar} µV`, x, high - 7);
+    write(ctx, `${bar} µV`, x, high - 7);
   }
 
   drawOverlay() {
@@ -225,14 +225,9 @@ export class Traces {
     ctx.setLineDash([]);
     const sure = event.confidence === null ? "" : percent(event.confidence);
     const name = `${SIGNS[event.verdict]} ${typeName(this.view.recording, event.label)} ${sure}`.trim();
-    ctx.font = `${chosen ? "bold " : ""}${FONT}`;
-    ctx.textAlign = "left";
-    const room = ctx.measureText(name).width + 8;
+    const room = 7 * name.length + 8;
     if (left < free || left + room > plot.right) return free;
-    ctx.fillStyle = colors().paper;
-    ctx.fillRect(left + 1, 4, room - 2, 13);
-    ctx.fillStyle = colors().ink;
-    ctx.fillText(name, left + 4, 14);
+    write(ctx, name, left + 4, 14, { align: "left", font: chosen ? `bold ${FONT}` : FONT });
     return left + room;
   }
 
@@ -343,6 +338,20 @@ export class Traces {
     this.#act.measured(this.measured());
     this.drawOverlay();
   }
+}
+
+const multiples = (step, from, to) => {
+  const first = Math.ceil(from / step - 1e-6);
+  return Array.from({ length: Math.floor(to / step + 1e-6) - first + 1 }, (_, k) => (first + k) * step);
+};
+
+// Words on a paper of their own, which lets a trace shine through.
+function write(ctx, words, x, y, { align = "center", color = colors().ink, font = FONT, room = Infinity } = {}) {
+  Object.assign(ctx, { font, textAlign: align, fillStyle: colors().paper, globalAlpha: 0.85 });
+  const width = Math.min(ctx.measureText(words).width, room);
+  ctx.fillRect(align === "left" ? x - 2 : x - width / 2 - 2, y - 10, width + 4, 13);
+  Object.assign(ctx, { fillStyle: color, globalAlpha: 1 });
+  ctx.fillText(words, x, y, room);
 }
 
 function drawRegion(ctx, { onset, stop }, { span, bottom }, color) {
