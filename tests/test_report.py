@@ -331,6 +331,31 @@ def test_what_a_running_process_makes_is_not_touched(result: Result, tmp_path: P
     assert names(tmp_path) == []
 
 
+def test_a_link_in_place_of_the_working_folder_empties_no_other(result: Result, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    for folder in (out, elsewhere):
+        folder.mkdir()
+    (elsewhere / "thesis.txt").write_text("years")
+    bundle._workshop_path(out, "ward 7").symlink_to(elsewhere)
+    clear_leftovers(out, "ward 7")
+    Bundle(out, "another").check()
+    with pytest.raises(OutputError, match="is a link"):
+        write(result, out, plot="none")
+    assert names(elsewhere) == ["thesis.txt"]
+
+
+def test_leftovers_take_the_place_of_outputs_of_their_recording_alone(result: Result, tmp_path: Path) -> None:
+    workshop = leave_behind(result, tmp_path, complete=True)
+    (tmp_path / "thesis.txt").write_text("years")
+    (workshop / "thesis.txt").write_text("moments")
+    report = json.loads((workshop / "ward 7_run.json").read_text())
+    report["outputs"]["thesis.txt"] = "0" * 64
+    (workshop / "ward 7_run.json").write_text(json.dumps(report))
+    clear_leftovers(tmp_path, "ward 7")
+    assert (tmp_path / "thesis.txt").read_text() == "years"
+    assert (tmp_path / "ward 7_events.tsv").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_noticed_before_scoring(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written to"):

@@ -231,8 +231,11 @@ def _lock(place: Path, *, wait: bool = True) -> BinaryIO:
     """Make a folder and hold the lock on it while the file is open: at the latest, it ends with the process."""
     while True:
         place.mkdir(exist_ok=True)
+        if place.is_symlink():  # put there so that what lies elsewhere is emptied
+            raise OutputError(str(place), "is a link", "a folder that restcli made", "Remove the link")
         with suppress(FileNotFoundError):  # the process that held the folder has just removed it
-            file = (place / _LOCK).open("ab")
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            file = os.fdopen(os.open(place / _LOCK, flags, 0o666), "ab")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -246,14 +249,20 @@ def _lock(place: Path, *, wait: bool = True) -> BinaryIO:
 
 def _complete(workshop: Path) -> None:
     """Move outputs to their places if they are complete, that is if there is a run report; empty the folder."""
-    for report in [*workshop.glob(f"*{REPORT_END}"), *workshop.glob(f"*_run{REVIEWED}.json")]:
-        (workshop.parent / report.name).unlink(missing_ok=True)
-        for name in [*_listed_outputs(report), report.name]:
-            if (workshop / name).exists():
-                (workshop / name).replace(workshop.parent / name)
-    for left in workshop.iterdir():
-        if left.name != _LOCK:
-            left.unlink()
+    for end in (REPORT_END, f"_run{REVIEWED}.json"):
+        for report in workshop.glob(f"*{end}"):
+            own = f"{report.name.removesuffix(end)}_"
+            (workshop.parent / report.name).unlink(missing_ok=True)
+            for name in [*_listed_outputs(report), report.name]:
+                if name.startswith(own) and (workshop / name).exists():
+                    (workshop / name).replace(workshop.parent / name)
+    descriptor = os.open(workshop, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for left in list(os.scandir(descriptor)):
+            if left.name != _LOCK:
+                os.unlink(left.name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def clear_leftovers(folder: Path, stem: str | None = None) -> None:
@@ -263,7 +272,7 @@ def clear_leftovers(folder: Path, stem: str | None = None) -> None:
             places = [item for item in folder.iterdir() if _WORKSHOP.fullmatch(item.name)]
         else:
             places = [place for place in [_workshop_path(folder, stem)] if place.exists()]
-        for place in places:
+        for place in (place for place in places if not place.is_symlink()):
             with suppress(OSError), _lock(place, wait=False):
                 _complete(place)
                 shutil.rmtree(place)
