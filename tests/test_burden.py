@@ -44,7 +44,9 @@ def test_periods_share_out_events_and_what_was_not_scored() -> None:
     ]
     assert five[-1].word == "not scored"
     assert (burden.whole.seizure, burden.whole.unscored, burden.longest) == (50, 580, 30)
-    assert len(burden.to_table().splitlines()) == 1 + 25 + 3
+    head, *rows = burden.to_table().splitlines()
+    assert head.endswith("prevalence_acns_2021") and len(rows) == 25 + 3
+    assert all("ACNS 2021" in burden.to_dict()["rules"][name] for name in ("prevalence", "status"))
 
 
 @pytest.mark.parametrize(

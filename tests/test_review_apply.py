@@ -97,7 +97,7 @@ def test_two_reviewers_are_compared(report: Path) -> None:
     judge(report, ACCEPT, {"action": "accept", "event": "e2"}, {"action": "reject", "event": "e3"}, reviewer="r2")
     applied = apply_verdicts(read_result(report), plot="none")
     (pair,) = applied.written.report["review"]["between_reviewers"]
-    assert pair["reviewers"] == ["r1", "r2"]
+    assert tuple(pair["reviewers"]) == ("r1", "r2")
     assert (pair["events"]["n"], pair["events"]["agreement"]) == (3, pytest.approx(2 / 3))
     assert pair["events"]["kappa"] == pytest.approx(0.4)
     assert pair["seconds"]["n"] == 297
@@ -120,11 +120,22 @@ def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy
     assert run.invoke(app, ["review", "apply", str(tmp_path / "out")]).exit_code != 0
     judge(reports[0], ACCEPT, REJECT)
     judge(reports[1], ACCEPT)
+    judge(reports[0], ACCEPT, {"action": "accept", "event": "e2"}, reviewer="a2")
+    judge(reports[1], ACCEPT, reviewer="a2")
     done = run.invoke(app, ["review", "apply", str(tmp_path / "out"), "--plot", "none", "--json"])
     assert done.exit_code == 0, done.output
     facts = json.loads(done.stdout)
     assert set(facts["recordings"]) == {"a", "b"}
-    assert (facts["all"]["accepted"], facts["all"]["rejected"], facts["all"]["not_judged"]) == (2, 1, 3)
+    assert (facts["all"]["accepted"], facts["all"]["rejected"], facts["all"]["not_judged"]) == (3, 0, 3)
+    (pair,) = facts["all"]["between_reviewers"]
+    assert (pair["reviewers"], pair["events"]["n"], pair["events"]["agreement"]) == (
+        ["a2", "r1"],
+        3,
+        pytest.approx(2 / 3),
+    )
+    assert pair["seconds"]["n"] == sum(
+        each["between_reviewers"][0]["seconds"]["n"] for each in facts["recordings"].values()
+    )
     (tmp_path / "out" / "b_scores.csv").write_text("time\n")
     done = run.invoke(app, ["review", "apply", str(tmp_path / "out"), "--plot", "none"])
     assert done.exit_code == 1
@@ -132,7 +143,7 @@ def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy
     recording = str(tmp_path / "out" / "a.edf")
     done = run.invoke(app, ["review", "apply", recording, "--out", str(tmp_path / "out"), "--plot", "none"])
     assert done.exit_code == 0
-    assert "precision" in done.output
+    assert "precision" in done.output and "a2 and r1: 50.0 % of 2 events alike" in done.output
 
 
 def test_pictures_name_each_verdict_with_who_gave_it_and_what_was_edited(report: Path) -> None:

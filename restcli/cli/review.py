@@ -142,15 +142,20 @@ def apply_(
 
 def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
     """Print what became of the detections, recording by recording and in all."""
-    from restcli.review.agreement import Counts, interval_text
+    from restcli.review.agreement import Counts, Pair, interval_text
 
     total = sum((each.counts for each in applied.values()), Counts())
+    pairs: dict[tuple[str, str], Pair] = {}
+    for each in applied.values():
+        for reviewers, pair in each.pairs.items():
+            pairs[reviewers] = pairs.get(reviewers, Pair()) + pair
     if as_json:
         rows = {
             name: {"files": [str(f) for f in each.written.files], **each.written.report["review"]}
             for name, each in applied.items()
         }
-        print_json({"recordings": rows, "all": total.to_dict()})
+        together = [{"reviewers": each, **pair.to_dict()} for each, pair in pairs.items()]
+        print_json({"recordings": rows, "all": total.to_dict() | {"between_reviewers": together}})
         return
     header = ("recording", "accepted", "rejected", "unsure", "not judged", "added")
     names = ("accepted", "rejected", "unsure", "not_judged", "added")
@@ -160,23 +165,20 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
         if isinstance(found, dict) and "low" in found:
             say(f"{name.replace('_', ' ')}: {interval_text(found)}")
     note(f"by {facts['rule']}; {facts['intervals']}. {facts['caveat']}")
+    for reviewers, pair in pairs.items():
+        units = pair.to_dict().items()
+        note(f"{' and '.join(reviewers)}: {'; '.join(_agreement_text(found, unit) for unit, found in units)}")
     for name, each in applied.items():
-        for pair in each.written.report["review"]["between_reviewers"]:
-            note(f"{name}: {_pair_text(pair)}")
         for remark in (*each.remarks, *each.written.report["remarks"]):
             note(f"{name}: {remark}")
 
 
-def _pair_text(pair: Mapping[str, Any]) -> str:
-    """Say how two reviewers agree."""
-
-    def text(found: Mapping[str, Any], unit: str) -> str:
-        if found["agreement"] is None:
-            return f"no {unit} judged by both"
-        kappa = "undefined" if found["kappa"] is None else f"{found['kappa']:.2f}"
-        return f"{100 * found['agreement']:.1f} % of {found['n']} {unit} alike, kappa {kappa}"
-
-    return f"{' and '.join(pair['reviewers'])}: {text(pair['events'], 'events')}; {text(pair['seconds'], 'seconds')}"
+def _agreement_text(found: Mapping[str, Any], unit: str) -> str:
+    """Say how two reviewers agree on events or seconds."""
+    if found["agreement"] is None:
+        return f"no {unit} judged by both"
+    kappa = "undefined" if found["kappa"] is None else f"{found['kappa']:.2f}"
+    return f"{100 * found['agreement']:.1f} % of {found['n']} {unit} alike, kappa {kappa}"
 
 
 def _reports(path: Path, out: Path, *, annotate: bool) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -90,30 +91,41 @@ def judged_case(review: Review, detected: Events, *, name: str = "", patient: st
     return Case(name, patient, reviewed_events(review, detected), replace(detected, events=judged))
 
 
-def compare_reviewers(entries: Sequence[Entry], shown: Mapping[str, Event], detected: Events) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Pair:
+    """How two reviewers judged the same events and seconds; add first, divide last."""
+
+    events: Counter[tuple[str, str]] = field(default_factory=Counter)  # verdicts on the events that both judged
+    seconds: Counter[tuple[bool, bool]] = field(default_factory=Counter)  # seizure, where both leave it decided
+
+    def __add__(self, other: Pair) -> Pair:
+        return Pair(self.events + other.events, self.seconds + other.seconds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return percent agreement and kappa, null where undefined."""
+        return {"events": _alike(self.events), "seconds": _alike(self.seconds)}
+
+
+def _alike(pairs: Counter[Any]) -> dict[str, Any]:
+    one, other = zip(*pairs.elements(), strict=True) if pairs else ((), ())
+    alike, kappa = agreement(list(one), list(other)) if pairs else (math.nan, math.nan)
+    return {"n": len(one), "agreement": plain(alike), "kappa": plain(kappa)}
+
+
+def compare_reviewers(
+    entries: Sequence[Entry], shown: Mapping[str, Event], detected: Events
+) -> dict[tuple[str, str], Pair]:
     """Compare each two reviewers on the events that both judged, and on the seconds that both leave decided."""
-    names = list(dict.fromkeys(entry.reviewer for entry in entries))
-    found = []
-    for pair in combinations(names, 2):
-        one, other = (review_of(entries, shown, reviewer=name) for name in pair)
-        both = [
-            (item.state, other.items[name].state)
-            for name, item in one.items.items()
-            if name in other.items and PENDING not in (item.state, other.items[name].state)
-        ]
-        events = agreement([a for a, _ in both], [b for _, b in both])
-        seconds = _second_by_second(one, other, detected)
-        found.append(
-            {
-                "reviewers": list(pair),
-                "events": {"n": len(both), "agreement": plain(events[0]), "kappa": plain(events[1])},
-                "seconds": {"n": seconds[0], "agreement": plain(seconds[1]), "kappa": plain(seconds[2])},
-            }
-        )
-    return found
+    reviews = {name: review_of(entries, shown, reviewer=name) for name in sorted({entry.reviewer for entry in entries})}
+    return {pair: _compare(reviews[pair[0]], reviews[pair[1]], detected) for pair in combinations(reviews, 2)}
 
 
-def _second_by_second(one: Review, other: Review, detected: Events) -> tuple[int, float, float]:
+def _compare(one: Review, other: Review, detected: Events) -> Pair:
+    both = [
+        (item.state, other.items[name].state)
+        for name, item in one.items.items()
+        if name in other.items and PENDING not in (item.state, other.items[name].state)
+    ]
     events = [reviewed_events(review, detected) for review in (one, other)]
     masks = [second_mask(each) for each in events]
     middles = np.arange(len(masks[0])) + 0.5
@@ -121,10 +133,8 @@ def _second_by_second(one: Review, other: Review, detected: Events) -> tuple[int
     for each in events:
         for span in each.unscored:
             decided &= ~((middles >= span.start) & (middles < span.stop))
-    if not decided.any():
-        return 0, math.nan, math.nan
-    first, second = (mask[decided].tolist() for mask in masks)
-    return int(decided.sum()), *agreement(first, second)
+    seconds = zip(*(mask[decided].tolist() for mask in masks), strict=True)
+    return Pair(Counter(both), Counter(seconds))
 
 
 def with_interval(value: float, interval: Sequence[float]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from restcli.nn.weights import Weights
 from restcli.output.bundle import Bundle, Reviewed, Written
 from restcli.output.burden import burden_of
 from restcli.output.shown import ACCEPTED, ADDED, NOT_JUDGED, REVIEWED, Shown
-from restcli.review.agreement import Counts, compare_reviewers, count_verdicts
+from restcli.review.agreement import Counts, Pair, compare_reviewers, count_verdicts
 from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
@@ -54,6 +55,12 @@ class Verdicts:
         shown = named_events(self.result.found) | control_stretches(self.result)
         return review_of(self.entries, shown, reviewer=reviewer)
 
+    @cached_property
+    def pairs(self) -> dict[tuple[str, str], Pair]:
+        """How each two reviewers agree."""
+        shown = named_events(self.result.found) | control_stretches(self.result)
+        return compare_reviewers(self.entries, shown, self.result.events)
+
     def check(self) -> None:
         """Refuse to apply verdicts that there are not, or that speak of other events."""
         path = str(journal_of(self.result.path))
@@ -72,6 +79,7 @@ class Applied:
 
     written: Written
     counts: Counts
+    pairs: Mapping[tuple[str, str], Pair]
     remarks: tuple[str, ...]
 
 
@@ -95,7 +103,7 @@ def apply_verdicts(
     counts = count_verdicts(review, detected)
     reviewed = Reviewed(_report(verdicts, review, events, counts), shown_events(review, detected))
     written = bundle.write(_as_result(result, events, with_trend=plot != "none"), reviewed=reviewed)
-    return Applied(written, counts, _remarks(verdicts, review))
+    return Applied(written, counts, verdicts.pairs, _remarks(verdicts, review))
 
 
 def shown_events(review: Review, detected: Events) -> tuple[Shown, ...]:
@@ -138,9 +146,7 @@ def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) 
             "verdicts": [_describe(item) for item in review.items.values() if item.reviewer or item.id[0] == "e"],
             "open": [vars(span) for span in events.unscored if span not in result.unscored],
             "agreement": counts.to_dict(),
-            "between_reviewers": compare_reviewers(
-                verdicts.entries, named_events(result.found) | control_stretches(result), result.events
-            ),
+            "between_reviewers": [{"reviewers": names, **pair.to_dict()} for names, pair in verdicts.pairs.items()],
         },
     }
 
