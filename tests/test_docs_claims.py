@@ -36,7 +36,7 @@ def expected_table(evaluation: str) -> str:
     events = rows_of(evaluation, "weights")["rest-default"]
     chb = [tuple(map(int, point[name].split(" of "))) for name in ("chb01", "chb02", "chb03")]
     found, of = (sum(numbers) for numbers in zip(*chb, strict=True))
-    ward = re.fullmatch(r"(\d+ %) of seizures, (\d+) false alarms a day|(\d+ %), (\d+) a day", point[WARD])
+    ward = re.fullmatch(r"([\d.]+ %) of seizures, (\d+) false alarms a day|([\d.]+ %), (\d+) a day", point[WARD])
     assert ward, f"models/EVALUATION.md says '{point[WARD]}' of the simulated ward; expected '63 %, 76 a day'"
     share, alarms = (each for each in ward.groups() if each)
     rows = [
