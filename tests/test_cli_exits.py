@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -133,6 +133,15 @@ def interrupted(number: int) -> Any:
     return send
 
 
+@pytest.fixture
+def not_shielded() -> Iterator[None]:
+    """Let a closing terminal reach these tests, even when they were started with nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("not_shielded")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_stops_annotate_and_leaves_no_half_output(
     number: int, edf: Path, toy_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -153,6 +162,7 @@ def test_a_signal_stops_annotate_and_leaves_no_half_output(
     assert [signal.getsignal(each) for each in SIGNALS] == before
 
 
+@pytest.mark.usefixtures("not_shielded")
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     ("work", "arguments"),
