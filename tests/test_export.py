@@ -183,7 +183,9 @@ def test_real_recordings_have_the_same_scores_and_events(shared_eeg: Path, tmp_p
 
 def test_command_writes_what_was_asked_for(toy_weights: Path, tmp_path: Path) -> None:
     def run(*arguments: str) -> int:
-        return CliRunner().invoke(app, ["export", str(toy_weights), "--out", str(tmp_path), *arguments]).exit_code
+        done = CliRunner().invoke(app, ["export", str(toy_weights), "--out", str(tmp_path), *arguments])
+        assert done.output == "" or "--quiet" not in arguments
+        return done.exit_code
 
     assert run("--to", "onnx") == run("--to", "c", "--int8") == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -193,5 +195,5 @@ def test_command_writes_what_was_asked_for(toy_weights: Path, tmp_path: Path) ->
     assert load_weights(toy_weights).sha256 in (tmp_path / "rest.h").read_text()
     assert run("--to", "c") != 0
     assert run("--to", "onnx", "--int8", "--overwrite") != 0
-    assert run("--to", "c", "--overwrite") == 0
+    assert run("--to", "c", "--overwrite", "--quiet") == 0
     assert "int8_t weight" not in (tmp_path / "rest.c").read_text()

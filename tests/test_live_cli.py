@@ -60,7 +60,10 @@ def test_existing_files_are_not_replaced(
     assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path) == 3
     assert "--overwrite" in capsys.readouterr().err
     assert (tmp_path / "absence_scores.csv").read_text() == "mine"
-    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path, "--overwrite") == 0
+    quiet = ("--overwrite", "--quiet")
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path, *quiet) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and "seizure 1 since" in said.out, "alarms are what is asked for"
 
 
 def test_the_tables_are_valid_at_any_moment(tmp_path: Path, example: Path) -> None:

@@ -144,6 +144,8 @@ def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy
     done = run.invoke(app, ["review", "apply", recording, "--out", str(tmp_path / "out"), "--plot", "none"])
     assert done.exit_code == 0
     assert "precision" in done.output and "a2 and r1: 50.0 % of 2 events alike" in done.output
+    done = run.invoke(app, ["review", "apply", recording, "--out", str(tmp_path / "out"), "--plot", "none", "--quiet"])
+    assert done.output == "a.edf: 1 event that nobody judged: neither seizure nor background in the outputs\n"
 
 
 def test_pictures_name_each_verdict_with_who_gave_it_and_what_was_edited(report: Path) -> None:

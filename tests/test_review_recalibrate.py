@@ -99,5 +99,10 @@ def test_the_command_writes_weights_that_find_fewer_false_alarms(tmp_path: Path,
     done = run.invoke(app, [*options, "--false-alarms-per-day", "100"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["weights"] == str(tmp_path / "w.safetensors")
+    quiet = [*options[:-1], "--quiet", "--overwrite", "--false-alarms-per-day", "100"]
+    assert set(run.invoke(app, quiet).output.splitlines()) <= {
+        str(tmp_path / "w.safetensors"),
+        *json.loads(done.stdout)["notes"],
+    }
     again = run.invoke(app, options)
     assert again.exit_code != 0 and "exists already" in str(again.exception)

@@ -38,6 +38,7 @@ from restcli.errors import OutputError, RestError, UsageError
 from restcli.files import make_folder, sha256_of
 from restcli.nn.weights import find_weights, read_content
 from restcli.output.run_report import REPORT_END
+from restcli.text import without_names
 
 GOING, FINISHING, STOPPING = 0, 1, 2
 
@@ -70,7 +71,8 @@ class Progress:
     eeg_hours: float = 0.0  # that this run has finished
     seconds: float = 0.0  # wall time of this run
     left: float = math.nan  # seconds to go, from the bytes left; NaN while unknown
-    news: tuple[str, ...] = ()  # what happened since the last report, for a log
+    news: tuple[str, ...] = ()  # what went wrong since the last report, for people
+    finished: tuple[dict[str, Any], ...] = ()  # what was finished or not read since, for a log: without names
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ class _Coordinator:
         self.running: dict[RunningTask, Row] = {}
         self.failed_on: dict[int, str] = {}  # worker that failed with a recording which is to be tried again
         self.news = [options.warning] if options.warning else []
+        self.finished: list[dict[str, Any]] = []
         self.halt: RestError | None = None
         self.run_id = 0
         self.began, self.report_after = time.monotonic(), -math.inf
@@ -221,6 +224,8 @@ class _Coordinator:
                 break  # nothing is running yet that could be finished
             mine = [found for found in listing.recordings if shard_of(found.path, n_shards) == shard]
             skipped, others = listing.skipped, listing.others
+            hidden = (without_names(item.reason, item.path) for item in skipped if item.may_hide)
+            self.finished += [{"state": "not read", "reason": reason} for reason in hidden]
             if self.names is not None:
                 ours = [item for item in skipped if shard_of(item.path, n_shards) == shard]
                 mine, skipped = self.names.hide(mine, ours)
@@ -350,9 +355,20 @@ class _Coordinator:
         made = outcome.get("outputs", {}).get(f"{row.stem}{REPORT_END}")
         known = {"path": row.path, "state": state, "hash": row.hash, "notes": "", **outcome}
         known |= {"weights": self.keys.weights, "settings": self.keys.settings}
+        self.finished.append(self._for_log(row, known))
         # First the trail: what the ledger calls finished is always there.
         self.trail.append(now(), facts_of(known, outcome.get("events", ()), made))
         self.ledger.finish(row.id, self.keys, outcome)
+
+    def _for_log(self, row: Row, known: dict[str, Any]) -> dict[str, Any]:
+        """Return what a log tells of a recording: all reasons, and no name."""
+        error = known.get("error")
+        facts = {"state": known["state"], "recording": row.id, "input": known["hash"]}
+        facts |= {} if self.names is None else {"pseudonym": row.path}
+        if error is not None:
+            return facts | {"reason": error if self.names else without_names(error, str(self.archive / row.path))}
+        told = ("duration", "missing", "scored", "not_scored", "n_events", "seconds")
+        return facts | {name: known[name] for name in told} | {"notes": known["notes"].splitlines()}
 
     def _recover(self) -> None:
         """Wait for the scheduler to come back; what was running is not to blame and becomes pending again."""
@@ -375,5 +391,6 @@ class _Coordinator:
         seconds = begin - self.began
         running = tuple((row.path, max(0.0, begin - task.since)) for task, row in self.running.items())
         news, self.news = tuple(self.news), []
+        finished, self.finished = tuple(self.finished), []
         to_go = left * seconds / self.bytes_now if self.bytes_now else math.nan
-        self.on_update(Progress(stage, counts, running, self.eeg_seconds / 3600, seconds, to_go, news))
+        self.on_update(Progress(stage, counts, running, self.eeg_seconds / 3600, seconds, to_go, news, finished))

@@ -125,6 +125,7 @@ def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
         "duration": result.scores.announced,
         "scored": result.scores.scored,
         "missing": result.recording.missing,
+        "not_scored": _not_scored(result),
         "n_events": len(result.events),
         "notes": "\n".join(_notes(result)),
         "outputs": outputs,
@@ -206,6 +207,14 @@ def _notes(result: Result) -> list[str]:
     from restcli.output.text import quality_warnings
 
     return [*(f"repaired: {repair}" for repair in result.recording.repairs), *quality_warnings(result)]
+
+
+def _not_scored(result: Result) -> dict[str, float]:
+    """Return the seconds that were not scored, by reason."""
+    seconds: dict[str, float] = {}
+    for span in result.scores.unscored:
+        seconds[span.reason] = round(seconds.get(span.reason, 0.0) + span.stop - span.start, 3)
+    return seconds
 
 
 def _events(result: Result, outputs: Sequence[str]) -> list[dict[str, Any]]:

@@ -18,14 +18,14 @@ from restcli.text import spreadsheet_cell
 
 _TEXT, _WHOLE, _REAL = "string", "Int64", "Float64"
 RECORDING_COLUMNS = (
-    "path state same_as size mtime_ns hash duration scored missing n_events notes attempts worker started finished "
+    "path id state same_as size mtime_ns hash duration scored missing n_events notes attempts worker started finished "
     "seconds error_class error acknowledged weights settings outputs review reviewers n_accepted n_rejected n_unsure "
     "n_not_judged n_added"
 ).split()
 EVENT_COLUMNS = "path number onset duration label confidence channels picture hash weights verdict reviewer".split()
 REVIEWED_COLUMNS = "path number onset duration label confidence channels review reviewers".split()
 _COUNTS = tuple(name for name in RECORDING_COLUMNS if name.startswith("n_"))
-_KINDS = dict.fromkeys(("size", "mtime_ns", "attempts", "number", *_COUNTS), _WHOLE) | dict.fromkeys(
+_KINDS = dict.fromkeys(("id", "size", "mtime_ns", "attempts", "number", *_COUNTS), _WHOLE) | dict.fromkeys(
     ("duration", "scored", "missing", "seconds", "onset", "confidence"), _REAL
 )
 _AT_ONCE = 5_000

@@ -122,7 +122,13 @@ def run(
     )
     received: list[int] = []  # requests to stop: Ctrl-C, or what batch systems send before they kill
     with stop_signals(lambda number, _frame: received.append(number)), _display() as show:
-        summary = run_batch(request, PoolOptions(**vars(pool)), on_update=show, wish=lambda: min(len(received), 2))
+
+        def update(progress: Progress) -> None:
+            for facts in progress.finished:
+                common.log("recording", **facts)
+            show(progress)
+
+        summary = run_batch(request, PoolOptions(**vars(pool)), on_update=update, wish=lambda: min(len(received), 2))
     (common.inform if summary.complete else note)(_summary_text(summary, out))
     if summary.n_named:
         common.inform(f"restcli: {summary.n_named} pseudonyms were added to {pseudonyms}; keep it where OUT is not")

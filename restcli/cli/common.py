@@ -97,7 +97,7 @@ def detail(text: str) -> None:
         note(text)
 
 
-def log(event: str, **facts: str | float | None) -> None:
+def log(event: str, **facts: Any) -> None:
     """Append a line to the file of --log; facts must not hold names of files, which may be those of patients."""
     if _state.log is None:
         return

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from restcli.cli import options
+from restcli.cli.common import inform
 from restcli.cli.display import print_json
-from restcli.cli.exits import note
 from restcli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def export(
         print_json({"weights": weights, "written": written})
         return
     for name in written:
-        note(f"written: {name}")
+        inform(f"written: {name}")
 
 
 def _contents(weights: Weights, to: str, *, int8: bool) -> dict[str, bytes]:

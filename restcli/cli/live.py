@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from restcli.cli import options
+from restcli.cli.common import inform, is_quiet
 from restcli.cli.display import console, print_json
 from restcli.cli.exits import Stopped, note, say
 from restcli.errors import UsageError
@@ -145,7 +146,7 @@ def _watch(monitor: Monitor, output: OutputOptions, stem: str) -> list[Alarm]:
         end = outputs.close()
     if output.as_json:
         print_json(end)
-    note(f"restcli: {monitor.scored} of {monitor.rows} s scored; written: {output.out}/{stem}_*")
+    inform(f"restcli: {monitor.scored} of {monitor.rows} s scored; written: {output.out}/{stem}_*")
     return outputs.alarms
 
 
@@ -159,7 +160,7 @@ def _display(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[News], No
     if as_json:
         print_json(opening(monitor))
         yield lambda news: print_json(message_of(news, monitor))
-    elif terminal.is_terminal:
+    elif terminal.is_terminal and not is_quiet():
         from rich.live import Live
 
         view = View(monitor)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from restcli.cli import options
+from restcli.cli.common import inform
 from restcli.cli.display import print_json
 from restcli.cli.exits import note, say
 from restcli.errors import OutputError, UsageError
@@ -54,12 +55,12 @@ def recalibrate(
         return
     say(str(done.path))
     facts = done.facts
-    note(
+    inform(
         f"{facts['verdicts']} verdicts, {facts['seizures']} confirmed seizures, {facts['scored_hours']:.1f} h; "
         f"threshold {facts['threshold']:g} (before: {facts['threshold_before']:g})"
     )
-    note(f"expected false alarms a day: {interval_text(facts['false_alarms_per_day'])}")
-    note(f"expected sensitivity: {interval_text(facts['sensitivity'])}")
+    inform(f"expected false alarms a day: {interval_text(facts['false_alarms_per_day'])}")
+    inform(f"expected sensitivity: {interval_text(facts['sensitivity'])}")
     for line in done.notes:
         note(line)
-    note(f"card: {done.card}")
+    inform(f"card: {done.card}")

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from restcli.cli import options
+from restcli.cli.common import inform, is_quiet
 from restcli.cli.display import print_json, print_table
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, raise_stop_behind, say, stop_signals
 from restcli.errors import OutputError, RestError, UsageError, as_rest_error
 
 if TYPE_CHECKING:
+    from restcli.review.agreement import Counts
     from restcli.review.apply import Applied
 
 app = typer.Typer()
@@ -71,7 +73,7 @@ def open_(
         note(f"restcli: left out: {line}")
     server = Server(desk, port)
     say(server.address)
-    note("restcli: Ctrl-C closes the reading room")
+    inform("restcli: Ctrl-C closes the reading room")
     received: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -142,7 +144,7 @@ def apply_(
 
 def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
     """Print what became of the detections, recording by recording and in all."""
-    from restcli.review.agreement import Counts, Pair, interval_text
+    from restcli.review.agreement import Counts, Pair
 
     total = sum((each.counts for each in applied.values()), Counts())
     pairs: dict[tuple[str, str], Pair] = {}
@@ -157,6 +159,20 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
         together = [{"reviewers": each, **pair.to_dict()} for each, pair in pairs.items()]
         print_json({"recordings": rows, "all": total.to_dict() | {"between_reviewers": together}})
         return
+    if not is_quiet():
+        _print_counts(applied, total)
+    for reviewers, pair in pairs.items():
+        units = pair.to_dict().items()
+        inform(f"{' and '.join(reviewers)}: {'; '.join(_agreement_text(found, unit) for unit, found in units)}")
+    for name, each in applied.items():
+        for remark in (*each.remarks, *each.written.report["remarks"]):
+            note(f"{name}: {remark}")
+
+
+def _print_counts(applied: Mapping[str, Applied], total: Counts) -> None:
+    """Print a table of verdicts, and the measures that follow from them."""
+    from restcli.review.agreement import interval_text
+
     header = ("recording", "accepted", "rejected", "unsure", "not judged", "added")
     names = ("accepted", "rejected", "unsure", "not_judged", "added")
     print_table(header, [(k, *(str(getattr(v.counts, name)) for name in names)) for k, v in applied.items()])
@@ -164,13 +180,7 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
     for name, found in facts.items():
         if isinstance(found, dict) and "low" in found:
             say(f"{name.replace('_', ' ')}: {interval_text(found)}")
-    note(f"by {facts['rule']}; {facts['intervals']}. {facts['caveat']}")
-    for reviewers, pair in pairs.items():
-        units = pair.to_dict().items()
-        note(f"{' and '.join(reviewers)}: {'; '.join(_agreement_text(found, unit) for unit, found in units)}")
-    for name, each in applied.items():
-        for remark in (*each.remarks, *each.written.report["remarks"]):
-            note(f"{name}: {remark}")
+    inform(f"by {facts['rule']}; {facts['intervals']}. {facts['caveat']}")
 
 
 def _agreement_text(found: Mapping[str, Any], unit: str) -> str:
