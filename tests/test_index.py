@@ -92,9 +92,13 @@ def test_tables_hold_everything(out: Path) -> None:
 
 def test_page_needs_no_network_and_escapes_names(out: Path) -> None:
     page = write_index(out).read_text(encoding="utf-8")
-    assert not re.search(r"https?://|src=(?!x onerror)|@import|<link", page.replace("&lt;img src=x", ""))
-    assert "<img" not in page and "&lt;img" in page and "\\x0a" in page
-    assert 'href="a%201/b%23_event01.png"' in page
+    assert not re.search(r"https?://|//|@import|<link|url\(", page)
+    pictures = re.findall(r"<img[^>]*>", page)
+    assert pictures == ['<img src="a%201/b%23_overview.png" alt="overview" loading="lazy">']
+    assert "&lt;img" in page and "\\x0a" in page
+    targets = set(re.findall(r'href="([^"]*)"', page))
+    assert targets == {"a%201/b%23_event01.png", "a%201/b%23_overview.png"}
+    assert 'data-stem="a%201/b%23_"' in page and ">events.tsv overview.png run.json<" in page
 
 
 def test_recording_that_lacks_its_end_is_not_a_clean_row(out: Path) -> None:
@@ -134,6 +138,12 @@ def test_page_in_a_browser(out: Path, tmp_path: Path) -> None:
     head("events", 2).firstChild.click(); seen.down = column("events", 2);
     head("recordings", 2).firstChild.click(); seen.empty_last = column("recordings", 2);
     seen.link = document.querySelector("#events a").href; seen.title = document.title;
+    const field = document.querySelector("input");
+    field.value = "b# 3600"; field.dispatchEvent(new Event("input"));
+    seen.filtered = [...document.querySelectorAll("tbody tr:not([hidden])")].map(row => row.cells[0].textContent);
+    seen.n = document.querySelectorAll("tbody tr").length; seen.said = document.querySelector("output").textContent;
+    const files = document.querySelector("details"); files.open = true; files.dispatchEvent(new Event("toggle"));
+    seen.files = [...files.querySelectorAll("a")].map(link => link.href);
     document.body.textContent = JSON.stringify(seen);
     </script></body>"""
     copy = out / "probe.html"
@@ -146,7 +156,9 @@ def test_page_in_a_browser(out: Path, tmp_path: Path) -> None:
     assert seen["up"] == ["9.0", "100.0"] and seen["aria"] == "ascending" and seen["down"] == ["100.0", "9.0"]
     assert seen["empty_last"] == ["1800", "3600", "", "", ""]
     assert seen["link"] == f"{out.as_uri()}/a%201/b%23_event01.png"
+    assert seen["files"] == [f"{out.as_uri()}/a%201/b%23_{name}" for name in ("events.tsv", "overview.png", "run.json")]
     assert seen["title"] == "restcli: archive"
+    assert seen["filtered"] == ["a 1/b#.edf"] and seen["said"] == f"1 of {seen['n']} rows"
 
 
 def test_derivatives_are_described(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from urllib.parse import quote
 from restcli.archive.ledger import DONE
 from restcli.archive.reviews import Reviews
 from restcli.archive.survey import Book, sum_up
-from restcli.archive.walk import outputs_folder
+from restcli.archive.walk import is_output_of, outputs_folder
 from restcli.files import replacing
-from restcli.text import duration_in_words, visible
+from restcli.text import duration_in_words, elapsed, visible
 
 # A browser sorts this many rows in about a second; whoever has more wants `restcli batch export`.
-MOST_ROWS = 20_000
+MOST_ROWS = 10_000
 _VERDICTS = ("accepted", "rejected", "unsure", "not_judged", "added")
 
 
@@ -73,11 +73,11 @@ def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[_Table
     if skipped:
         yield _Table("skipped", "Not walked", ("path", "reason"), skipped, len(skipped))
     reviews = Reviews.of(book)
-    headings = ("recording", "#", "onset s", "duration s", "type", "confidence", "where", "page", "verdict")
+    headings = ("recording", "#", "onset s", "elapsed", "duration s", "type", "confidence", "where", "page", "verdict")
     events = (_event_cells(row | reviews.verdict(row), place) for row in book.events())
     yield _Table("events", "Events", headings, events, facts["n_events"])
-    headings = ("recording", "state", "duration s", "scored %", "events", "overview", "table", "review", "note")
-    recordings = (_recording_cells(row | reviews.columns(row), place) for row in book.recordings())
+    headings = ("recording", "state", "duration s", "scored %", "events", "overview", "files", "review", "note")
+    recordings = (_recording_cells(row | reviews.columns(row), reviews, place) for row in book.recordings())
     yield _Table("recordings", "Recordings", headings, recordings, sum(facts["counts"].values()))
 
 
@@ -86,6 +86,7 @@ def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         row["path"],
         row["number"],
         f"{row['onset']:.1f}",
+        elapsed(row["onset"]),
         f"{row['duration']:.1f}",
         row["label"],
         "" if row["confidence"] is None else f"{row['confidence']:.2f}",
@@ -95,23 +96,26 @@ def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
     )
 
 
-def _recording_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
+def _recording_cells(row: Mapping[str, Any], reviews: Reviews, place: str) -> tuple[Any, ...]:
     if row["state"] != DONE:
-        note = row["error"] or (f"same content as {row['same_as_path']}" if row["same_as_path"] else "")
+        error = str(row["error"] or "")  # begins with the recording's place, which the first cell tells
+        same = f"same content as {row['same_as_path']}" if row["same_as_path"] else ""
+        note = error.partition(f"{Path(row['path']).name}: ")[2] or error or same
         accepted = f"; acknowledged: {row['acknowledged']}" if row["acknowledged"] else ""
         return (row["path"], row["state"], "", "", "", "", "", "", note + accepted)
-    outputs = json.loads(row["outputs"])
     missing = [f"incomplete: {duration_in_words(row['missing'])} are missing"] if row["missing"] > 0 else []
-    overview = next((name for name in outputs if Path(name).stem.endswith("_overview")), None)
-    table = next((name for name in outputs if name.endswith("_events.tsv")), None)
+    names = [name for name in json.loads(row["outputs"]) if is_output_of(row["path"], name)]
+    overview = next((name for name in names if Path(name).stem.endswith("_overview")), None)
+    stem = f"{row['made_stem']}_"
+    files = [name.removeprefix(stem) for name in (*names, *reviews.outputs(row))]
     return (
         row["path"],
         row["state"],
         f"{row['duration']:.0f}",
         f"{int(row['scored'] * 1000) / 10:g}",
         row["n_events"],
-        _link(place + overview, "overview") if overview else "",
-        _link(place + table, "table") if table else "",
+        _link(place + overview, "overview") | {"image": overview.endswith(".png")} if overview else "",
+        {"stem": quote(place + stem), "files": files} if files else "",
         _review_cell(row),
         "; ".join([*missing, *row["notes"].splitlines()]),
     )
@@ -126,5 +130,5 @@ def _review_cell(row: Mapping[str, Any]) -> str:
     return f"{row['reviewers'].replace(',', ', ')}: {counts or 'nothing to judge'}{outdated}"
 
 
-def _link(target: str, text: str) -> dict[str, str]:
+def _link(target: str, text: str) -> dict[str, Any]:
     return {"target": quote(target), "text": text}

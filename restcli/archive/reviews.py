@@ -54,6 +54,15 @@ class Reviews:
         reviewers = ",".join(report["review"]["reviewers"])
         return {"reviewers": reviewers, "review": "current" if self.is_current(row, report) else OUTDATED} | named
 
+    def outputs(self, row: Mapping[str, Any]) -> list[str]:
+        """Return the names of what applying verdicts wrote beside the outputs of a recording."""
+        report = self.report(row) if row["state"] == DONE else None
+        if report is None:
+            return []
+        folder, slash, stem = row["made_stem"].rpartition("/")
+        names = [*report["outputs"], f"{stem}_run{REVIEWED}.json"]
+        return [folder + slash + name for name in names if name.startswith(f"{stem}_") and "/" not in name]
+
     def verdict(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the verdict on a row of events; nothing where there is none on this result."""
         report = self.report(row)
@@ -97,7 +106,12 @@ def _read(path: Path, modified: int) -> Mapping[str, Any]:  # noqa: ARG001
 def _check(report: Mapping[str, Any]) -> None:
     """Look up what is used later; KeyError or TypeError when it is not there."""
     review = report["review"]
-    for value, kind in ((report["events"], list), (review["verdicts"], list), (review["reviewers"], list)):
+    for value, kind in (
+        (report["outputs"], dict),
+        (report["events"], list),
+        (review["verdicts"], list),
+        (review["reviewers"], list),
+    ):
         if not isinstance(value, kind):
             raise TypeError(kind.__name__)
     _ = review["agreement"]["added"], review["of"]["report"]
