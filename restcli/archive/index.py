@@ -73,7 +73,18 @@ def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[_Table
     if skipped:
         yield _Table("skipped", "Not walked", ("path", "reason"), skipped, len(skipped))
     reviews = Reviews.of(book)
-    headings = ("recording", "#", "onset s", "elapsed", "duration s", "type", "confidence", "where", "page", "verdict")
+    headings: tuple[str, ...] = (
+        "recording",
+        "#",
+        "onset s",
+        "elapsed",
+        "duration s",
+        "type",
+        "confidence",
+        "where",
+        "page",
+        "verdict",
+    )
     events = (_event_cells(row | reviews.verdict(row), place) for row in book.events())
     yield _Table("events", "Events", headings, events, facts["n_events"])
     headings = ("recording", "state", "duration s", "scored %", "events", "overview", "files", "review", "note")
