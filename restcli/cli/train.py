@@ -28,6 +28,10 @@ _FALSE_ALARMS = (
     "Most false alarms a day at the balanced point; 1.5 times as many at the sensitive, half at the specific."
 )
 _WARD = "Simulated recordings of 20 minutes, as on a ward, that thresholds are chosen on; 0 for none."
+_RECIPE = (
+    "paper: follow the paper's protocol on TUSZ and print its table beside the paper's. No weights are written; of the "
+    "other options, --out, --seed, --device and --workers count."
+)
 _START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
 
 
@@ -70,6 +74,7 @@ class Shape:
 def train(
     data: Annotated[list[str], typer.Argument(help="sim: (simulated), or folders of recordings with expert marks.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, card, log and curves.")] = Path("runs"),
+    recipe: Annotated[Literal["paper"] | None, typer.Option(help=_RECIPE, show_default=False)] = None,
     *,
     chosen: Training,
     shape: Shape,
@@ -88,6 +93,15 @@ def train(
     settings = adopt(TrainSettings(**vars(chosen)))
     if given := {name: value for name, value in vars(shape).items() if value is not None}:
         settings = replace(settings, config=replace(settings.network, **given))
+    if recipe == "paper":
+        from restcli.train.paper import reproduce
+
+        with progress_bar("train") as bar:
+            place = reproduce(data, out, settings, on_progress=bar or _log)
+        for line in place.read_text(encoding="utf-8").split("\n\n")[0].splitlines():
+            say(line)
+        inform(f"what it rests on, and what differs from the paper: {place}")
+        return
     for line in (line for item in data if not item.startswith(SIMULATED) for line in passed_over(item)):
         note(line)
     with _hint_to_resume(out, settings), progress_bar("train") as bar:
