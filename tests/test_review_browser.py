@@ -119,20 +119,22 @@ def written(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def ink(page: Page, left: float, right: float) -> int:
-    """Count pixels of traces, which are darker than grid and hatching, between two shares of the canvas."""
+def ink(page: Page, left: float, right: float, *, top: float = 40, bottom: float = -40, layer: int = 0) -> int:
+    """Count pixels of traces and words, darker than grid and hatching, between two shares of a canvas."""
     return int(
         page.evaluate(
-            """([left, right]) => { const canvas = document.querySelector('#traces canvas');
+            """([left, right, top, bottom, layer]) => {
+            const canvas = document.querySelectorAll('#traces canvas')[layer];
             const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
             pen.drawImage(canvas, 0, 0);
             const [x, w] = [canvas.width * left, canvas.width * (right - left)].map(Math.round);
-            const { data } = pen.getImageData(x, 40, w, canvas.height - 80);
+            const y = top < 0 ? canvas.height + top : top;
+            const { data } = pen.getImageData(x, y, w, (bottom <= 0 ? canvas.height + bottom : bottom) - y);
             let n = 0;
             for (let k = 0; k < data.length; k += 4)
               n += data[k] + data[k + 1] + data[k + 2] < 300 && data[k + 3] > 200;
             return n; }""",
-            [left, right],
+            [left, right, top, bottom, layer],
         )
     )
 
@@ -162,6 +164,9 @@ def test_a_page_is_read_with_the_keys(desk: Server, window: Callable[..., Page])
     assert "token" not in page.url
     starts_at(page, 38)  # the first event begins at 40 s
     assert ink(page, 0.2, 0.8) > 5000
+    assert ink(page, 0, 1, top=-14, bottom=0) > 40, "times below the page"
+    assert ink(page, 0.96, 1) > 50, "the scale bar and its unit"
+    assert ink(page, 0.2, 0.6, top=4, bottom=16, layer=1) > 50, "the name of the event"
     for key, start in (
         ("PageDown", 48),
         ("ArrowRight", 53),

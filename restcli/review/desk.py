@@ -28,7 +28,7 @@ from restcli.signal.filters import filter_runs, sensitivity
 from restcli.text import count
 
 _COARSEST = 100  # µV/mm that the page offers
-_ROOM, _ROOM_OF_EVENTS = 8.0, 14.0  # mm that all but the largest waves may take; rows are about 5 mm apart
+_ROOM, _ROOM_OF_EVENTS = 6.0, 9.0  # mm that all but the largest waves may take; rows are about 5 mm apart
 # The types that a reader may choose: SzCORE names, and words.
 _TYPES = (
     ("sz", "seizure"),

@@ -346,7 +346,7 @@ const multiples = (step, from, to) => {
 };
 
 // Words on a paper of their own, which lets a trace shine through.
-function write(ctx, words, x, y, { align = "center", color = colors().ink, font = FONT, room = Infinity } = {}) {
+function write(ctx, words, x, y, { align = "center", color = colors().ink, font = FONT, room = 1e4 } = {}) {
   Object.assign(ctx, { font, textAlign: align, fillStyle: colors().paper, globalAlpha: 0.85 });
   const width = Math.min(ctx.measureText(words).width, room);
   ctx.fillRect(align === "left" ? x - 2 : x - width / 2 - 2, y - 10, width + 4, 13);
