@@ -22,13 +22,13 @@ First=Erika
 Last=Schmidt
 {patient}TestDate=03/02/2021
 TestTime=14:15:16
+[ChannelMap]
+Fp2-Ref=2
+Fp1-Ref=1
 [SampleTimes]
 0=51316.000
 {times}[Comments]
 0.0,0,0,100,Seizure = yes
-[ChannelMap]
-Fp2-Ref=2
-Fp1-Ref=1
 """
 
 
@@ -87,12 +87,17 @@ def write_nihon(
 
 
 def write_eeglab(
-    folder: Path, *, apart: bool = True, events: Sequence[tuple[str, float, float]] = ()
+    folder: Path,
+    *,
+    apart: bool = True,
+    events: Sequence[tuple[str, float, float]] = (),
+    labels: Sequence[str] = ("Fp1", "Fp2"),
+    kinds: Sequence[str] = ("", ""),
 ) -> tuple[Path, np.ndarray]:
     """Write 2 s of two channels at 250 Hz, with the samples in a file of their own or not."""
     values = np.random.default_rng(1).normal(0, 30, size=(2, 500)).astype(np.float32)
-    locations = np.zeros(2, dtype=[("labels", object)])
-    locations["labels"] = ["Fp1", "Fp2"]
+    locations = np.zeros(2, dtype=[("labels", object), ("type", object)])
+    locations["labels"], locations["type"] = labels, kinds
     fields = {"srate": 250.0, "nbchan": 2.0, "pnts": 500.0, "trials": 1.0, "xmin": 0.0, "xmax": 1.996}
     fields |= {"chanlocs": locations, "setname": "", "epoch": [], "icawinv": [], "ref": "common"}
     marks = np.array(list(events), dtype=[("type", object), ("latency", object), ("duration", object)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from numbers import Real
 from pathlib import Path
@@ -141,12 +141,15 @@ def rule_in_force(weights: Weights, settings: Settings) -> EventRule:
     )
 
 
-def usable_labels(recording: Recording, highest: float = 0.0) -> list[str]:
-    """Return the label of each channel, empty where it is unreadable, holds no voltage or not `highest` Hz."""
-    return ["" if _unusable(channel, highest) else channel.label for channel in recording.channels]
+def usable_labels(recording: Recording, highest: float = 0.0, mapped: Container[str] = ()) -> list[str]:
+    """Return the label of each channel, empty where it is unreadable, holds no voltage or not `highest` Hz.
+
+    A channel of a type that lies inside the head counts only if the user's map names it.
+    """
+    return ["" if _unusable(channel, highest, mapped) else channel.label for channel in recording.channels]
 
 
-def _unusable(channel: Channel, highest: float) -> str:
+def _unusable(channel: Channel, highest: float, mapped: Container[str] = ()) -> str:
     """Return why a channel cannot be used; empty when it can."""
     if channel.problem:
         return channel.problem
@@ -154,6 +157,8 @@ def _unusable(channel: Channel, highest: float) -> str:
         if channel.unit in ("", "unknown"):
             return "its unit is unknown" if channel.unit else "it has no unit"
         return f"its unit '{channel.unit}' is not a voltage"
+    if channel.inside and channel.label not in mapped:
+        return "its type lies inside the head"
     if channel.sfreq < 2 * highest:
         return f"it is sampled at {channel.sfreq:g} Hz, too slowly for the {highest:g} Hz that the weights look at"
     return ""
@@ -171,7 +176,8 @@ def fit_montage(recording: Recording, weights: Weights, settings: Settings) -> M
             "Run restcli info to list them",
         )
     highest = float(weights.features.range[1])
-    montage = derive(usable_labels(recording, highest), weights.nodes, channel_map=dict(settings.channel_map))
+    channel_map = dict(settings.channel_map)
+    montage = derive(usable_labels(recording, highest, channel_map), weights.nodes, channel_map=channel_map)
     least = weights.look_ahead + rule_in_force(weights, settings).min_duration
     _refuse_intracranial(recording, settings)
     longest = max((segment.stop - segment.start for segment in recording.segments), default=0.0)
@@ -187,7 +193,7 @@ def fit_montage(recording: Recording, weights: Weights, settings: Settings) -> M
             str(recording.path),
             _why_too_few(recording, montage, len(weights.nodes), highest),
             f"at least {needed} nodes for weights {weights.name}, from electrodes of the 10-20 system",
-            _remedy(usable_labels(recording, highest), montage, settings),
+            _remedy(recording, montage, settings, highest),
         )
     return montage
 
@@ -229,9 +235,12 @@ def _why_too_few(recording: Recording, montage: Montage, n_nodes: int, highest: 
     return f"{text}; EEG channel '{unusable[0][0]}'{others} left out: {unusable[0][1]}"
 
 
-def _remedy(labels: Sequence[str], montage: Montage, settings: Settings) -> str:
+def _remedy(recording: Recording, montage: Montage, settings: Settings, highest: float) -> str:
     """Say what may help: a map if a usable channel has no known name, fewer nodes if there are any."""
     mapped = dict(settings.channel_map)
+    if any(channel.inside for channel in recording.channels):
+        return "Name scalp electrodes with --channel-map if it has any"
+    labels = usable_labels(recording, highest)
     read = zip(labels, parse_labels([mapped.get(label, label) for label in labels]), strict=True)
     unnamed = any(label and ends is None for label, ends in read)
     ways = ["name the channels with --channel-map"] if unnamed or montage.contacts else []

@@ -14,7 +14,16 @@ from pathlib import Path
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, find_file, read_header, sibling
 from restcli.io.edf import from_records
-from restcli.io.edf_header import EdfHeader, EdfSignal, check_length, decode, known_unit, microvolts, names
+from restcli.io.edf_header import (
+    EdfHeader,
+    EdfSignal,
+    check_length,
+    decode,
+    known_unit,
+    length_notes,
+    microvolts,
+    names,
+)
 from restcli.io.edf_times import Timeline
 from restcli.io.recording import Recording
 from restcli.io.records import RecordSource
@@ -69,13 +78,8 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
         what = "the size of its file of samples does not fit the number of channels in its header"
         raise RecordingError(where, what, _FORMAT, _EXPORT)
     check_length(float(n_samples / said.sfreq), where)
-    repairs, n_missing = said.repairs, max(0, said.n_samples - n_samples)
-    if n_missing:
-        lost, whole = (f"{float(n / said.sfreq):.10g} s" for n in (n_missing, said.n_samples))
-        repairs += (f"the file is cut off: {lost} of the {whole} that the header announces are missing",)
-    elif 0 <= said.n_samples < n_samples:
-        held, announced = (f"{float(n / said.sfreq):.10g} s" for n in (n_samples, said.n_samples))
-        repairs += (f"the file holds more than the header announces: {held} instead of {announced}; all is read",)
+    announced = said.n_samples if said.n_samples >= 0 else n_samples
+    held, whole = (float(n / said.sfreq) for n in (n_samples, announced))
     edf = EdfHeader(
         kind="Curry",
         start=said.start,
@@ -89,8 +93,8 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
             for place, (label, unit) in enumerate(zip(said.labels, said.units, strict=True))
         ),
         annotations=(),
-        repairs=repairs,
-        n_missing=n_missing,
+        repairs=said.repairs + length_notes(held, whole),
+        n_missing=max(0, announced - n_samples),
         form="<f4",
     )
     return from_records(path, edf, Timeline(), source=RecordSource.of(data, edf, status))

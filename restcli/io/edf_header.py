@@ -257,6 +257,17 @@ def parse_header(raw: bytes, size: int, where: str) -> EdfHeader:
     )
 
 
+def length_notes(held: float, announced: float) -> tuple[str, ...]:
+    """Report a file that holds less or more seconds than its header announces."""
+    if announced > held:
+        lost, whole = (f"{seconds:.10g} s" for seconds in (announced - held, announced))
+        return (f"the file is cut off: {lost} of the {whole} that the header announces are missing",)
+    if announced < held:
+        whole, said = (f"{seconds:.10g} s" for seconds in (held, announced))
+        return (f"the file holds more than the header announces: {whole} instead of {said}; all is read",)
+    return ()
+
+
 def check_length(seconds: float, where: str) -> None:
     """Refuse lengths that no recording has: a damaged header, or a file that was allocated but never written."""
     if not seconds <= LONGEST:
@@ -370,13 +381,9 @@ def _count_records(
             "the header does not give the number of records (the recording was not closed properly); "
             f"{n_whole} counted from the size of the file"
         )
-    elif announced > n_whole:
-        n_missing = announced - n_whole
-        lost, whole = (f"{float(n * duration):.10g} s" for n in (n_missing, announced))
-        fields.repairs.append(f"the file is cut off: {lost} of the {whole} that the header announces are missing")
-    elif announced < n_whole:
-        held, said = (f"{float(n * duration):.10g} s" for n in (n_whole, announced))
-        fields.repairs.append(f"the file holds more than the header announces: {held} instead of {said}; all is read")
+    else:
+        n_missing = max(0, announced - n_whole)
+        fields.repairs += length_notes(float(n_whole * duration), float(announced * duration))
     if rest:
         fields.repairs.append(f"the last record is incomplete; its {rest} of {record_bytes} bytes are left out")
     return n_whole, n_missing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, UsageError
 from restcli.io.edf_header import check_length
-from restcli.io.mne_reader import FIFF_UNIT_V
+from restcli.io.mne_reader import FIFF_UNIT_V, JOIN, without_depth
 from restcli.io.recording import Channel, Recording, Segment, to_samples
 from restcli.signal import resampling
 from restcli.signal.montage import parse_labels
@@ -154,7 +153,7 @@ def _of_raw(raw: Any) -> Recording:
         raise UsageError("Raw object", what, "volts, as in all Raw objects of MNE", "Divide its samples by 1e6")
     channels = [(name, "µV" if volt else "", "") for name, volt in zip(names, volts, strict=True)]
     gaps, joins = _marks(raw)
-    recording = _recording(memory, channels, gaps, joins)
+    recording = without_depth(_recording(memory, channels, gaps, joins), raw.get_channel_types())
     clock = raw.info["meas_date"]
     if clock is not None:
         clock = clock.replace(tzinfo=None) + timedelta(seconds=float(raw.first_time))
@@ -167,7 +166,7 @@ def _of_raw(raw: Any) -> Recording:
         f"{count(len(joins), 'join')} between stretches of unknown distance; times after {until:.10g} s count stored "
         "signal only, and clock times are left out"
     )
-    return replace(recording, repairs=(note,), clock_until=until)
+    return replace(recording, repairs=(*recording.repairs, note), clock_until=until)
 
 
 def _marks(raw: Any) -> tuple[list[tuple[int, int]], list[int]]:
@@ -178,7 +177,7 @@ def _marks(raw: Any) -> tuple[list[tuple[int, int]], list[int]]:
         first = round((float(onset) - raw.first_time) * sfreq)
         if text.upper().startswith("BAD_ACQ_SKIP"):
             gaps[max(0, first) : max(0, first + round(float(duration) * sfreq))] = True
-        elif re.match(r"(BAD |EDGE )?boundary|New Segment", text, re.IGNORECASE) and 0 < first < raw.n_times:
+        elif JOIN.match(text) and 0 < first < raw.n_times:
             joins.add(first)
     return true_runs(gaps), sorted(joins)
 

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import ANY_FORMAT, named_beside, read_header, renamed, sibling
-from restcli.io.edf_header import check_length, decode, known_unit, microvolts
+from restcli.io.companions import ANY_FORMAT, check_regular, named_beside, read_header, renamed, sibling
+from restcli.io.edf_header import check_length, decode, known_unit, length_notes, microvolts
 from restcli.io.edf_times import place
-from restcli.io.mne_reader import WHOLE, MneSource, foreign, stamps_of
+from restcli.io.matlab import check_matlab
+from restcli.io.mne_reader import JOIN, WHOLE, MneSource, foreign, stamps_of, without_depth
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.signal import resampling
 from restcli.text import count
@@ -27,6 +28,9 @@ from restcli.text import count
 # Units that MNE turns into volts; it leaves values in others as they are.
 _IN_VOLTS = ("V", "mV", "µV", "uV", "nV")
 _MOST_CHANNELS = 4096
+# Boundaries, which EEGLAB numbers -99 among events that have numbers.
+_EEGLAB_JOIN = re.compile(rf"boundary|^-99(\.0*)?$|^({JOIN.pattern})", re.IGNORECASE)
+_OTHER_SIZE = "the size of its file of samples is not what its header says"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class _Header:
     markers: str  # name of its file, empty without one
     n_channels: int
     units: dict[int, str]  # of channels by their number, from 1
+    n_samples: int  # that it announces, 0 when it does not
+    sample_bytes: int
+    vectorized: bool  # whether each channel lies by itself
+    cut: str  # why the samples are no continuous recording; empty when they are
 
 
 def is_brainvision(raw: bytes) -> bool:
@@ -66,7 +74,8 @@ def _brainvision_header(path: Path) -> _Header:
         sections = {name.lower(): settings[name] for name in settings}
         infos = sections["common infos"]
         samples, markers = (name.replace("$b", path.stem) for name in (infos["DataFile"], infos.get("MarkerFile", "")))
-        n_channels = int(infos.get("NumberOfChannels", "0"))
+        n_channels, n_samples = (int(infos.get(key, "0")) for key in ("NumberOfChannels", "DataPoints"))
+        form = dict(sections.get("binary infos", {})).get("binaryformat", "INT_16")
         fields = {
             int(key[2:]): [*value.split(","), "", "", ""]
             for key, value in dict(sections.get("channel infos", {})).items()
@@ -75,17 +84,39 @@ def _brainvision_header(path: Path) -> _Header:
         what = f"its header cannot be read ({type(error).__name__})"
         raise RecordingError(str(path), what, "a BrainVision header (.vhdr)") from None
     units = {number: values[3].strip() or "µV" for number, values in fields.items()}
-    return _Header(samples, markers, n_channels, units)
+    return _Header(
+        samples,
+        markers,
+        n_channels,
+        units,
+        max(0, n_samples),
+        4 if form.endswith("32") else 2,
+        infos.get("DataOrientation", "").upper() == "VECTORIZED",
+        _cut({key: infos.get(key, "").upper() for key in ("SegmentationType", "Averaged", "DataType")}),
+    )
+
+
+def _cut(said: dict[str, str]) -> str:
+    """Say why samples are no continuous recording, by what a header says of them."""
+    if said["SegmentationType"] not in {"", "NOTSEGMENTED"}:
+        return "the file holds segments (epochs), not a continuous recording"
+    if said["Averaged"] not in {"", "NO"} or said["DataType"] not in {"", "TIMEDOMAIN"}:
+        return "the file holds averages or spectra, not a recording"
+    return ""
 
 
 def open_brainvision(files: tuple[Path, ...]) -> Recording:
     """Open a BrainVision header; dates of new segments say how long pauses were."""
     path = files[0]
     header = _brainvision_header(path)
-    described = min(len(header.units), _MOST_CHANNELS)
-    if not 0 < header.n_channels <= described:  # MNE takes memory for as many as the header says
-        what = "the header gives an impossible number of channels"
+    if not 0 < header.n_channels <= _MOST_CHANNELS or header.n_channels != len(header.units):
+        what = "the header gives an impossible number of channels"  # MNE takes memory for as many as it says
         raise RecordingError(str(path), what, f"1 to {_MOST_CHANNELS} channels, each with its line")
+    if header.cut:
+        raise RecordingError(str(path), header.cut, remedy="Export the recording without segments")
+    n_held, rest = divmod(check_regular(files[1]).st_size, header.sample_bytes * header.n_channels)
+    if header.vectorized and (rest or header.n_samples not in (0, n_held)):
+        raise RecordingError(str(path), _OTHER_SIZE, WHOLE, "Copy all files again")
     text, markers = b"", header.markers
     if len(files) == 3 and not markers.endswith(".vmrk"):  # MNE takes no other ending
         markers = "markers.vmrk"  # in ASCII, for the header may be in any encoding
@@ -97,6 +128,7 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
         units = ["V" if unit in _IN_VOLTS else unit for unit in texts]
         noted = (*repairs, *renamed(path, header.samples, files[1]))
         recording = of_raw(raw, source, "BrainVision", units, repairs=noted)
+    recording = _with_length(recording, n_held, header.n_samples or n_held, incomplete=rest > 0)
     if len(files) < 3:
         return recording
     places, dates = _new_segments(decode(read_header(files[2])))
@@ -104,6 +136,15 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
     known = [date for date in dates if date is not None]
     seconds = [math.nan if date is None else (date - known[0]).total_seconds() for date in dates]
     return at_joins(recording, edges, np.array(seconds) - edges)
+
+
+def _with_length(recording: Recording, held: int, announced: int, *, incomplete: bool) -> Recording:
+    """Compare the samples of a file with those that its header announces."""
+    rate = recording.channels[0].sfreq
+    notes = length_notes(held / rate, announced / rate)
+    notes += ("the last sample is incomplete; left out",) if incomplete else ()
+    missing = max(0, announced - held) / rate
+    return replace(recording, repairs=recording.repairs + notes, missing=missing)
 
 
 def _naming_markers(header: bytes, name: str) -> bytes:
@@ -143,19 +184,23 @@ def open_eeglab(files: tuple[Path, ...]) -> Recording:
     import mne
 
     path = files[0]
+    check_matlab(path)
     names = tuple(path.stem + ending for ending in (".set", ".fdt"))[: len(files)]
     source = MneSource("read_raw_eeglab", files, names, stamps_of(files))
     with source.raw() as (raw, repairs):
         if repairs and names[0] != path.name:  # MNE saw no other files that the header may name
             what = "its header may name the samples of another recording"
             raise RecordingError(str(path), what, remedy=f"Rename both files to {' and '.join(names)}")
+        apart = any(str(name).lower().endswith(".fdt") for name in raw.filenames)
+        if apart and source.stamps[-1][0] != 4 * len(raw.ch_names) * raw.n_times:
+            raise RecordingError(str(path), _OTHER_SIZE, WHOLE, "Save the data set again from EEGLAB")
         units = ["" if kind == "stim" else "V" for kind in raw.get_channel_types()]
         recording = of_raw(raw, source, "EEGLAB", units, repairs=repairs)
-        if not any("boundary" in text for text in raw.annotations.description):
+        if not any(_EEGLAB_JOIN.search(text) for text in raw.annotations.description):
             return recording
         with foreign(str(path), "its events cannot be read"):  # those of `raw` are cut at its end
             marks = mne.read_annotations(path)
-    order = [i for i in np.argsort(marks.onset, kind="stable") if "boundary" in marks.description[i]]
+    order = [i for i in np.argsort(marks.onset, kind="stable") if _EEGLAB_JOIN.search(marks.description[i])]
     pauses = np.where(marks.duration[order] > 0, marks.duration[order], math.nan)
     pauses[marks.onset[order] <= 0] = 0.0  # what was cut out before the first sample
     return at_joins(recording, marks.onset[order], np.cumsum(pauses))
@@ -177,7 +222,7 @@ def of_raw(raw: Any, source: MneSource, kind: str, units: Sequence[str], *, repa
         channels.append(Channel(label, known_unit(unit), float(rate), n_samples, math.nan, math.nan))
         factors.append(1.0 if factor is None else factor)
     clock = raw.info["meas_date"]
-    return Recording(
+    recording = Recording(
         source.files[0],
         kind,
         tuple(channels),
@@ -187,6 +232,7 @@ def of_raw(raw: Any, source: MneSource, kind: str, units: Sequence[str], *, repa
         repairs,
         replace(source, to_unit=tuple(factors), rate=rate),
     )
+    return without_depth(recording, raw.get_channel_types())
 
 
 def at_joins(recording: Recording, joins: NDArray[np.float64], lag: NDArray[np.float64]) -> Recording:

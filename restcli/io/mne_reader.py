@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +19,17 @@ import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular
-from restcli.io.recording import to_samples
+from restcli.io.edf_header import names as listed
+from restcli.io.recording import Recording, to_samples
 from restcli.signal.resampling import Signal
 
 FIFF_UNIT_V = 107
+JOIN = re.compile(r"(BAD |EDGE )?boundary|New Segment", re.IGNORECASE)
+"""Beginnings of annotations at which stretches of signal were joined."""
 WHOLE = "a complete recording with all its files side by side"
 _EXPORT = "Export the recording as EDF from the EEG system"
+# Types of channels from inside the head.
+_DEPTH = frozenset({"seeg", "ecog", "dbs"})
 # Beginnings of warnings, and what they mean for a recording; nothing where they concern what restcli does not use.
 _WARNINGS = {
     "No PNT file exists": "its patient and device file (.PNT) is not beside it; clock times are unknown",
@@ -44,6 +49,7 @@ _WARNINGS = {
     "Unknown types found": "",
     "Online software filter detected": "",
     "Channels contain different": "",
+    "Channel names are not unique": "channels share names; numbered in their order",
     "Could not parse meas date": "the start date or time is unreadable; clock times are unknown",
 }
 _OF_POSITIONS = "layout.py"  # works out where electrodes lie, which is not used
@@ -128,6 +134,18 @@ class MneHandle:
 def stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
     """Return the size and the time of each file."""
     return tuple((status.st_size, status.st_mtime_ns) for status in map(check_regular, files))
+
+
+def without_depth(recording: Recording, types: Sequence[str]) -> Recording:
+    """Mark channels that MNE's types place inside the head, whatever their names, and report them."""
+    channels = tuple(
+        replace(channel, inside=kind in _DEPTH) for channel, kind in zip(recording.channels, types, strict=True)
+    )
+    found = [channel.label for channel in channels if channel.inside]
+    if not found:
+        return recording
+    note = f"{listed(found)}: of a type that lies inside the head; left out unless --channel-map names them"
+    return replace(recording, channels=channels, repairs=(*recording.repairs, note))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -17,7 +18,7 @@ import numpy as np
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, named_beside, read_header, renamed, sibling
 from restcli.io.edf import from_records
-from restcli.io.edf_header import EdfHeader, EdfSignal, check_length, decode
+from restcli.io.edf_header import LONGEST, EdfHeader, EdfSignal, check_length, decode, length_notes
 from restcli.io.edf_times import Timeline, place
 from restcli.io.recording import Recording
 from restcli.io.records import RecordSource
@@ -68,6 +69,8 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
     if n_samples == 0:
         raise RecordingError(where, "its file of samples is empty", remedy="Copy it again")
     check_length(float(n_samples / lay.sfreq), where)
+    # Times are noted up to the end.
+    noted = max((sample for sample, _ in lay.times if sample / lay.sfreq <= LONGEST), default=0)
     rail = 2 ** (8 * lay.sample_bytes - 1)
     header = EdfHeader(
         kind="Persyst",
@@ -85,8 +88,10 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
         repairs=(
             *lay.repairs,
             *renamed(path, lay.data_name, data),
+            *length_notes(float(n_samples / lay.sfreq), float(max(noted, n_samples) / lay.sfreq)),
             *(("the last sample is incomplete; left out",) if rest else ()),
         ),
+        n_missing=max(0, noted - n_samples),
     )
     return from_records(path, header, sample_times(lay, n_samples, where), source=RecordSource.of(data, header, status))
 
@@ -107,10 +112,13 @@ def parse_lay(text: str, where: str) -> LayHeader:
     except (KeyError, ValueError) as error:
         what = f"its header cannot be read ({type(error).__name__} in [FileInfo] or [ChannelMap])"
         raise RecordingError(where, what, _FORMAT, _REMEDY) from None
-    if count != len(places) or count < 1:
-        raise RecordingError(where, f"its header names {len(places)} channels and counts {count}", _FORMAT, _REMEDY)
-    if not (0 < rate <= 10**6 and math.isfinite(calibration) and 0 <= data_start < 2**63):
-        raise RecordingError(where, "its header gives an impossible rate, scale or size", _FORMAT, _REMEDY)
+    what = _contradiction(count, [place for place, _ in places])
+    if not (0 < rate <= 10**6 and 0 < abs(calibration) < math.inf and 0 <= data_start < 2**63):
+        what = "its header gives an impossible rate, scale or size"
+    elif info.get("filetype", "interleaved").lower() != "interleaved":
+        what = "its header says that samples are not interleaved"
+    if what:
+        raise RecordingError(where, what, _FORMAT, _REMEDY)
     start, repairs = _start({key.lower(): value for key, value in sections.get("patient", [])})
     times = [
         (int(sample), float(second))
@@ -130,6 +138,15 @@ def parse_lay(text: str, where: str) -> LayHeader:
         times=tuple(times),
         repairs=repairs + differing,
     )
+
+
+def _contradiction(count: int, places: Sequence[int]) -> str:
+    """Say what is wrong with the places of channels in a sample: counted from 0 or 1, each occurs once."""
+    if count != len(places) or count < 1:
+        return f"its header names {len(places)} channels and counts {count}"
+    if min(places) not in (0, 1) or sorted(places) != list(range(min(places), min(places) + count)):
+        return "the places that its header gives the channels leave some out or occur twice"
+    return ""
 
 
 def _sections(text: str) -> dict[str, list[tuple[str, str]]]:

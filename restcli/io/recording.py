@@ -43,6 +43,7 @@ class Channel:
     minimum: float  # value at the digital limit, in `unit`; NaN when unknown
     maximum: float
     problem: str = ""  # why the samples have no meaning (they read as NaN); empty when they have
+    inside: bool = False  # whether its type says that the electrode lies inside the head
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def _derived(
 ) -> tuple[Trace, ...]:
     """Derive the traces of a montage; those that the channels do not allow are left out."""
     wanted = {name: group for group, names in groups.items() for name in names.split()}
-    montage = derive(usable_labels(recording), tuple(wanted), channel_map=channel_map)
+    montage = derive(usable_labels(recording, mapped=channel_map), tuple(wanted), channel_map=channel_map)
     found = []
     for row, name in enumerate(montage.nodes):
         used = np.flatnonzero(montage.matrix[row]).tolist()

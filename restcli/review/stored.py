@@ -98,7 +98,9 @@ class StoredResult:
     def montage(self) -> Montage:
         """How the nodes follow from the channels."""
         channel_map = dict(self.report["settings"]["channel_map"])
-        return derive(usable_labels(self.recording), self.report["montage"]["nodes"], channel_map=channel_map)
+        return derive(
+            usable_labels(self.recording, mapped=channel_map), self.report["montage"]["nodes"], channel_map=channel_map
+        )
 
     @cached_property
     def scores(self) -> Scores:
