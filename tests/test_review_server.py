@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import signal
 import socket
@@ -196,8 +197,18 @@ def test_the_browser_can_ask_for_tables_after_review(browser: Browser, folder: P
         {"Host": "evil.example"},
         {"Host": "127.0.0.1:1"},
         {"Host": ""},
+        {"Host": "127.0.0.1.evil.example:PORT"},
+        {"Host": "127.0.0.1:PORT@evil.example"},
+        {"Host": "127.0.0.1:PORT, evil.example"},
+        {"Host": "127.0.0.1:PORT\r\nHost: evil.example"},
+        {"Host": "[::1]:PORT"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "https://127.0.0.1:PORT"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://127.0.0.1:PORT.evil.example"},
+        {"Sec_Fetch_Site": "same-site"},
+        {"X_Token": "TOKENx"},
         {"Sec_Fetch_Site": "cross-site"},
         {"X_Token": ""},
         {"X_Token": "wrong"},
@@ -205,6 +216,9 @@ def test_the_browser_can_ask_for_tables_after_review(browser: Browser, folder: P
     ],
 )
 def test_other_sites_and_other_users_are_refused(browser: Browser, folder: Path, wrong: dict[str, str]) -> None:
+    own = {"PORT": str(browser.server.port), "TOKEN": browser.server.token}
+    for name, value in own.items():
+        wrong = {header: text.replace(name, value) for header, text in wrong.items()}
     digest = browser("/api/recordings/0").json["hash"]
     for path in ("/api/session", "/api/recordings/0", "/api/recordings/0/page", "/api/nothing"):
         answer = browser(path, **wrong)
@@ -225,11 +239,78 @@ def test_every_answer_forbids_what_the_page_does_not_need(browser: Browser) -> N
         assert "tornado" not in str(answer.headers)
 
 
+def test_the_token_in_an_address_and_other_methods_are_refused(browser: Browser, folder: Path) -> None:
+    token, host = browser.server.token, f"127.0.0.1:{browser.server.port}"
+    assert browser(f"/api/session?token={token}", X_Token="").status == 403
+    assert browser("http://evil.example/api/session").status in (400, 403, 404)
+    assert browser(f"http://{host}/api/session", X_Token="").status in (400, 403, 404)
+    for method in ("OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "GET\tX"):
+        answer = browser("/api/recordings/0/verdicts", method=method, Origin=f"http://{host}")
+        assert answer.status in (400, 405), method
+        assert not any("access-control" in name for name in answer.headers)
+    assert not (folder / "night_review.jsonl").exists()
+
+
 @pytest.mark.parametrize(
-    "path", ["/page/../stored.py", "/page/%2e%2e/stored.py", "/page//etc/passwd", "/page/..%2fstored.py", "/page/"]
+    "path",
+    [
+        "/page/../stored.py",
+        "/page/%2e%2e/stored.py",
+        "/page//etc/passwd",
+        "/page/..%2fstored.py",
+        "/page/",
+        "/page/..%5cstored.py",
+        "/page/%00index.html",
+        "/page/main.js%00",
+        "/page/.%2e/desk.py",
+    ],
 )
 def test_nothing_but_the_files_of_the_page_is_served(browser: Browser, path: str) -> None:
     assert browser(path).status == 404
+
+
+ODD = (
+    {"event": {"e1": 1}},
+    {"event": ["e1"]},
+    {"event": None},
+    {"event": "e1\n"},
+    {"event": "E1"},
+    {"action": "accept "},
+    {"action": ["accept"]},
+    {"action": "remove"},
+    {"after": True},
+    {"after": 1.5},
+    {"after": -1},
+    {"reviewer": "../x"},
+    {"reviewer": "r1\n"},
+    {"reviewer": "<b>"},
+    {"reviewer": 7},
+    {"comment": "x" * 2001},
+    {"comment": "\x00"},
+    {"comment": "\ud800"},
+    {"comment": {"a": []}},
+    {"label": "<script>"},
+    {"label": "sz\n"},
+    {"side": "x" * 61},
+    {"uid": 7},
+    {"uid": "ZZ"},
+    {"undoes": "1"},
+    {"onset": 5},
+    {"seq\x00": 1},
+)
+ODD_LIMITS = (
+    {"onset": 5, "stop": 5},
+    {"onset": 5, "stop": 4},
+    {"onset": -1, "stop": 4},
+    {"onset": True, "stop": 4},
+    {"onset": "1", "stop": 4},
+    {"onset": 1, "stop": 1e308},
+    {"onset": math.nan, "stop": 4},
+    {"onset": 1, "stop": math.inf},
+    {"onset": [1], "stop": {}},
+    {"stop": 4},
+    {},
+)
 
 
 @pytest.mark.parametrize(
@@ -251,11 +332,14 @@ def test_nothing_but_the_files_of_the_page_is_served(browser: Browser, path: str
         ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "accept", "event": "e1", "after": "0"}, 400),
         ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "accept", "event": "e1", "time": "x" * 60000}, 200),
         ("/api/recordings/0/verdicts", {"hash": "HASH", "action": "accept", "event": "e1", "x": 1}, 400),
+        *(("/api/recordings/0/verdicts", {"action": "accept", "event": "e1"} | odd, 400) for odd in ODD),
+        *(("/api/recordings/0/verdicts", {"action": "add"} | limits, 400) for limits in ODD_LIMITS),
+        *(("/api/recordings/0/verdicts", body, 400) for body in (b"[" * 60_000, b"null", b'"x"', b"{}{}")),
     ],
 )
 def test_nonsense_is_answered_in_a_sentence(browser: Browser, path: str, body: Any, status: int) -> None:
     if isinstance(body, dict):
-        body = body | {"hash": browser("/api/recordings/0").json["hash"]}
+        body = {"after": 0} | body | {"hash": browser("/api/recordings/0").json["hash"]}
     answer = browser(path, body)
     assert answer.status == status, answer.body
     assert status == 200 or ("error" in answer.json and "unexpected" not in answer.json["error"])

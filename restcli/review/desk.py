@@ -99,7 +99,7 @@ class Case:
         if type(after) is not int or after < 0:
             raise UsageError("verdict", "'after' is not a number of an entry", "the last seq that is known")
         name = entry.get("event")
-        if entry.get("action") not in {"add", "read", "undo"}:
+        if entry.get("action") not in ("add", "read", "undo"):
             is_own = isinstance(name, str) and name.startswith("a")
             if not isinstance(name, str) or (name not in known and not is_own):
                 raise UsageError("verdict", "speaks of an event that is not shown", "the id of an event")
