@@ -19,7 +19,7 @@ from restcli.events import Event
 from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
-from restcli.review.montages import NAMES, SIDES, View, channel_kind, region_of, views_of
+from restcli.review.montages import NAMES, SIDES, View, region_of, views_of
 from restcli.review.pages import PageRequest, derive_traces, read_page
 from restcli.review.stored import StoredResult, read_result
 from restcli.review.strip import sample_trend, strip_of
@@ -158,36 +158,20 @@ class Case:
         """Return everything but signals and strip."""
         result, recording = self.result, self.result.recording
         entries, n_foreign = of_result(self.journal.entries(), result.digest)
-        channel_map = dict(result.report["settings"]["channel_map"])
-        rates = [channel.sfreq for channel in recording.channels]
         return {
             "id": self.id,
             "name": self.name,
             "duration": result.duration,
             "clock": None if recording.clock is None else f"{recording.clock:%H:%M:%S}",
-            "sfreq_max": max(rates, default=0.0),
-            "channels": [
-                {
-                    "label": channel.label,
-                    "unit": channel.unit,
-                    "sfreq": channel.sfreq,
-                    "kind": channel_kind(recording, index, channel_map),
-                    "problem": channel.problem,
-                }
-                for index, channel in enumerate(recording.channels)
-            ],
             "montages": [
                 {"id": name, "name": NAMES[name], "traces": [trace.to_dict() for trace in view.traces]}
                 for name, view in self.views.items()
             ],
             "segments": [[segment.start, segment.stop] for segment in recording.segments],
             "threshold": None if self.blind else result.rule.threshold,
-            "rule": result.rule.describe(),
-            "weights": {name: result.report["weights"][name] for name in ("name", "sha256")},
             "hash": result.digest,
             "types": _TYPES,
             "sides": SIDES,
-            "step": float(result.report["settings"]["step"]),
             "unscored": [[span.start, span.stop, span.reason] for span in result.unscored],
             "default_sensitivity": self.default_sensitivity,
             "detections": self._detections(),

@@ -87,7 +87,7 @@ class View:
         return tuple(sorted({channel for trace in self.traces for channel in trace.channels}))
 
 
-def channel_kind(recording: Recording, index: int, channel_map: Mapping[str, str]) -> str:
+def _channel_kind(recording: Recording, index: int, channel_map: Mapping[str, str]) -> str:
     """Say what a channel records, by its label."""
     channel = recording.channels[index]
     name = channel_map.get(channel.label, channel.label)
@@ -98,7 +98,7 @@ def channel_kind(recording: Recording, index: int, channel_map: Mapping[str, str
 
 def views_of(recording: Recording, nodes: Sequence[str], channel_map: Mapping[str, str]) -> dict[str, View]:
     """Return the montages that the channels of a recording allow; ECG, EOG and EMG stand below each of them."""
-    kinds = [channel_kind(recording, index, channel_map) for index in range(len(recording.channels))]
+    kinds = [_channel_kind(recording, index, channel_map) for index in range(len(recording.channels))]
     own = [
         Trace(channel.label, kind, kind, (index,), (1.0,), _electrode(channel.label, channel_map), channel.unit)
         for index, (channel, kind) in enumerate(zip(recording.channels, kinds, strict=True))

@@ -2,12 +2,11 @@
 
 export const FONT = "11px system-ui, sans-serif";
 const NAMES = "paper ink quiet grid gridFine left right middle other gap hatch hatchFine open accept reject unsure selected low high";
-const hyphened = (name) => name.replace("F", "-f");
 let known = null;
 
 export function colors() {
   const style = known ?? getComputedStyle(document.documentElement);
-  known ??= Object.fromEntries(NAMES.split(" ").map((name) => [name, style.getPropertyValue(`--${hyphened(name)}`).trim()]));
+  known ??= Object.fromEntries(NAMES.split(" ").map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
   return known;
 }
 
