@@ -359,6 +359,13 @@ def test_event_page_says_what_it_shows():
         assert expected in page
 
 
+def test_all_nodes_are_those_that_could_be_judged():
+    event = Event(100.0, 30.0, "sz", 0.7, ("all",))
+    assert "\nall nodes\n" in words(event_page(BANANA, event=event))
+    partly = make_scores(300, [(100, 30)], dead=(0, 5, 9))
+    assert "all 15 nodes that could be judged" in words(event_page(partly, event=event))
+
+
 def test_negative_is_up():
     traces = make_traces(90, 120, scale=0.0)
     traces.data[0, 500:520] = -50.0

@@ -183,6 +183,9 @@ class EventSheet:
         clock = "" if self.start is None else f"{self.start + timedelta(seconds=event.onset):%H:%M:%S}, "
         confidence = "unknown" if math.isnan(event.confidence) else f"{event.confidence:.2f}"
         channels = ", ".join(event.channels) or "unknown"
+        if channels == "all":
+            n_known, n_nodes = len(involvement(self.scores, event)), len(self.scores.nodes)
+            channels = "all nodes" if n_known == n_nodes else f"all {n_known} nodes that could be judged"
         hidden = f", of which {duration_in_words(pages.hidden)} are on no page" if pages.hidden >= 0.05 else ""
         ecg = f"; ECG {scale.ecg:g} µV/mm" if ECG_ROW in traces.names else ""
         place = place_in_words(self.scores, event, self.rule.release)
@@ -191,7 +194,7 @@ class EventSheet:
             "Onset": f"{clock}{elapsed(event.onset, digits=1)} after the start",
             "Duration": f"{event.duration:.1f} s{hidden}",
             **({"Begins": place} if place else {}),
-            "Involved": "all nodes" if channels == "all" else channels,
+            "Involved": channels,
             "Sensitivity": f"{scale.sensitivity:g} µV/mm on each page of the event, negative up{ecg}",
             "Signals": f"{traces.filters}; {PAPER_SPEED} mm/s when printed on A4",
         }
