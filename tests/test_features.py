@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.fft import rfft
 
+from restcli.signal import features
 from restcli.signal.features import (
     FeatureConfig,
     Float32Array,
@@ -20,6 +22,7 @@ from restcli.signal.features import (
     rms,
     rms_of_logs,
     spectra,
+    transform,
 )
 
 PLAIN = FeatureConfig(relative=False)
@@ -60,6 +63,19 @@ def test_a_second_has_the_same_spectrum_at_every_rate(sfreq: int) -> None:
     expected[[0, 10, 23]] = (200 * 40) ** 2, (100 * 30) ** 2, (100 * 5) ** 2  # squared |rFFT| of 200 samples
     np.testing.assert_allclose(power[3, 0], expected, atol=1.0, rtol=1e-4)
     assert (power[..., sfreq // 2 + 1 :] == 0).all()
+
+
+def test_transform_is_that_of_scipy_however_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal = noise(3, 2, 250)[:, :, ::2]
+    expected = rfft(signal)
+    assert features._rfft() is not rfft
+    assert np.array_equal(transform(signal), expected)
+    monkeypatch.setattr(features.PathFinder, "find_spec", lambda *_: None)
+    features._rfft.cache_clear()
+    assert features._rfft() is rfft
+    assert np.array_equal(transform(signal), expected)
+    monkeypatch.undo()
+    features._rfft.cache_clear()
 
 
 def test_analysis_is_at_the_recordings_own_rate_where_bins_are_whole_hertz() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "torch_geometric", "matplotlib", "pandas", "mne", "sklearn", "distributed")
+HEAVY = ("torch", "torch_geometric", "matplotlib", "pandas", "mne", "sklearn", "distributed", "scipy.fft", "numpy.f2py")
 REPORT = "; print('loaded:', *sorted(set({heavy}) & set(sys.modules)))"
 
 

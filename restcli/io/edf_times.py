@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
@@ -237,9 +238,10 @@ def _is_shuffled(places: NDArray[np.float64], lag: NDArray[np.float64]) -> bool:
 
 def _median(lag: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the running median of lags; no wrong stamp is seen in it."""
-    from scipy.ndimage import median_filter  # rarely needed, and slow to import
-
-    return np.asarray(median_filter(lag, 2 * _FEW + 1, mode="nearest"))
+    windows = sliding_window_view(np.pad(lag, _FEW, mode="edge"), 2 * _FEW + 1)
+    # Some rows at a time: numpy's median copies them.
+    parts = [np.median(windows[begin : begin + 2**16], axis=1) for begin in range(0, len(lag), 2**16)]
+    return np.concatenate(parts)
 
 
 def _slope(places: NDArray[np.float64], lag: NDArray[np.float64], limits: NDArray[np.float64]) -> float:
