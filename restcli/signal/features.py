@@ -83,17 +83,16 @@ def _rfft() -> Callable[[Float32Array], NDArray[np.complex64]]:
         return rfft  # type: ignore[no-any-return]
     module = module_from_spec(compiled)
     compiled.loader.exec_module(module)
-    return lambda seconds: module.r2c(seconds, (-1,), True, 0, None, 1)  # type: ignore[no-any-return]
+    return lambda seconds: module.r2c(seconds, (-1,), True, 0, None, 1)
 
 
 def power_spectrum(transformed: NDArray[np.complex64], length: int) -> Float32Array:
     """Return squared magnitudes, (..., 101), of transforms of `length` samples; 0 from half the rate up."""
     n_bins = min(SPECTRUM_BINS, transformed.shape[-1])
-    parts = transformed.view(np.float32)[..., : 2 * n_bins]
-    squares = parts * parts
     power = np.zeros((*transformed.shape[:-1], SPECTRUM_BINS), dtype=np.float32)
-    np.add(squares[..., ::2], squares[..., 1::2], out=power[..., :n_bins])
-    power *= np.float32((REFERENCE_RATE / length) ** 2)
+    np.abs(transformed[..., :n_bins], out=power[..., :n_bins])
+    power *= np.float32(REFERENCE_RATE / length)
+    power *= power
     return power
 
 
@@ -104,7 +103,8 @@ def spectra(seconds: Float32Array) -> Float32Array:
 
 def log_magnitude(power: Float32Array, config: FeatureConfig) -> Float32Array:
     """Return the natural logarithm of magnitudes, given their squares."""
-    logs = np.log(np.maximum(power, np.float32(config.floor**2)))
+    logs = np.maximum(power, np.float32(config.floor**2))
+    np.log(logs, out=logs)
     logs *= np.float32(0.5)
     return logs
 

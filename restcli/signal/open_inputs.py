@@ -55,7 +55,8 @@ def band_levels(seconds: Float32Array, transformed: NDArray[np.complex64], power
 
 def _levels(power: Float32Array, scale: np.float32) -> Float32Array:
     """Sum the bins of bands and hum, (..., bins) to (..., 5)."""
-    levels = np.empty((*power.shape[:-1], N_LEVELS), dtype=np.float32)
+    # The values of one level lie together: they are worked on level by level.
+    levels = np.moveaxis(np.empty((N_LEVELS, *power.shape[:-1]), dtype=np.float32), 0, -1)
     for column, (low, high) in enumerate(BANDS):
         levels[..., column] = band_sum(power, low, high) * (scale / np.float32(high - low))
     levels[..., -1] = np.maximum(*(band_sum(power, *bins) for bins in HUM_BINS)) * scale
@@ -97,50 +98,39 @@ def _ramp_under_taper(length: int) -> tuple[Float32Array, NDArray[np.complex64]]
 
 
 def quietest_levels(
-    data: Float32Array, spread: Float32Array, found: Float32Array, matrix: Float32Array
+    data: Float32Array, quiet: NDArray[np.bool_], found: Float32Array, matrix: Float32Array
 ) -> Float32Array:
     """Return for each second and node, (T, N, 5), the levels of the node or of one of its channels, the least of them.
 
     The derivation of an open input and one that works looks like EEG: only the channel tells. `data` are the channels'
-    seconds (C, T, n), `spread` their `rough_spread`, `found` the levels of the nodes, which are changed in place.
+    seconds (C, T, n), `quiet` tells which of them may be open, `found` are the levels of the nodes, which are changed.
     """
     used = (matrix != 0) & (np.count_nonzero(matrix, axis=1) > 1)[:, None]  # a node of one channel was heard already
-    if not used.any():
-        return found
     suspect = (found[..., -1] > HUM_RMS**2) | _about_white(found)
-    listen = (spread < QUIET_STD) & used.any(axis=0)[:, None]
-    listen[listen] = _is_rough(data[listen])
-    listen |= (suspect.astype(np.float32) @ used > 0).T
+    listen = (quiet & used.any(axis=0)[:, None]) | (suspect.astype(np.float32) @ used > 0).T
     if listen.any():
-        channels = np.full((*data.shape[:2], N_LEVELS), np.inf, dtype=np.float32)
+        channels = np.moveaxis(np.full((N_LEVELS, *listen.shape), np.inf, dtype=np.float32), 0, -1)
         seconds = data[listen]
         transformed = transform(seconds)
         channels[listen] = band_levels(seconds, transformed, power_spectrum(transformed, seconds.shape[-1]))
-        power, own = bands_power(channels), bands_power(found)
-        for node in np.flatnonzero((used & listen.any(axis=1)).any(axis=1)).tolist():
-            of_node = np.flatnonzero(used[node])
-            least = of_node[power[of_node].argmin(axis=0)]  # (T,)
-            less = np.flatnonzero(power[of_node].min(axis=0) < own[:, node])
-            found[less, node] = channels[least[less], less]
+        power = np.where(used[:, :, None], bands_power(channels), np.inf)  # (N, C, T)
+        least = power.argmin(axis=1)
+        node, second = np.nonzero(power.min(axis=1) < bands_power(found).T)
+        found[second, node] = channels[least[node, second], second]
     return found
 
 
-def _is_rough(seconds: Float32Array) -> NDArray[np.bool_]:
-    """Tell in which seconds, (K, n), every fourth sample is nearly as far from the one before as from any other."""
-    some = seconds[:, ::4]
-    steps, around = np.diff(some, axis=1), some - some.mean(axis=1, keepdims=True)
-    square = np.einsum("kn,kn->k", around, around)
-    return np.asarray(
-        (np.einsum("kn,kn->k", steps, steps) > 2 * ROUGH * square) | (square < SILENT_RMS**2 * some.shape[1])
-    )
+def spread_and_roughness(seconds: Float32Array) -> tuple[Float32Array, NDArray[np.bool_]]:
+    """Return the standard deviation of every fourth sample, (..., n) to (...), and where it may be an open input's.
 
-
-def rough_spread(seconds: Float32Array) -> Float32Array:
-    """Return the standard deviation of every fourth sample, (..., n) to (...)."""
+    There every fourth sample is nearly as far from the one before as from any other.
+    """
     some = seconds[..., ::4] - seconds[..., :1]
-    mean = some.mean(axis=-1)
-    square = np.einsum("...n,...n->...", some, some) / np.float32(some.shape[-1])
-    return np.asarray(np.sqrt(np.maximum(square - mean * mean, 0)), dtype=np.float32)
+    some -= some.mean(axis=-1, keepdims=True)
+    steps, n_some = np.diff(some, axis=-1), np.float32(some.shape[-1])
+    square = np.einsum("...n,...n->...", some, some)
+    rough = np.einsum("...n,...n->...", steps, steps) > np.float32(2 * ROUGH) * square
+    return np.sqrt(square / n_some), rough | (square < np.float32(SILENT_RMS**2) * n_some)
 
 
 def bands_power(levels: Float32Array) -> Float32Array:
@@ -159,25 +149,24 @@ class Listener:
     def advance(self, levels: Float32Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Take the next seconds, (T, N, 5) and (T, N); return where a good node sounded open over the last 11 s."""
         levels, heard = (np.concatenate(pair) for pair in ((self._levels, levels), (self._good, good)))
-        self._levels, self._good = levels[-(WINDOW - 1) :].copy(), heard[-(WINDOW - 1) :].copy()
-        found = np.zeros(good.shape, dtype=bool)
+        self._levels, self._good = levels[-(WINDOW - 1) :].copy("K"), heard[-(WINDOW - 1) :].copy()
         # A mean as small as noise, or as large as hum, needs a second that is.
         quiet = (bands_power(levels) < NOISE_RMS**2) | (levels[..., -1] > HUM_RMS**2)
-        nodes = np.flatnonzero((quiet & heard).any(axis=0))
-        if len(heard) < WINDOW or not len(nodes):
+        found = np.zeros(good.shape, dtype=bool)
+        if len(heard) < WINDOW or not (quiet & heard).any():
             return found
-        levels, heard = levels[:, nodes], heard[:, nodes]
         total = _trailing_sums(np.where(heard[..., None], levels, np.float32(0)))
         count = _trailing_sums(heard.astype(np.float32))
-        sounds = sounds_open((total / np.maximum(count, 1)[..., None]).astype(np.float32)) & (count > 0)
-        found[-len(sounds) :, nodes] = sounds[-len(good) :]
+        means = np.asarray(total / np.maximum(count, 1)[..., None], dtype=np.float32)
+        sounds = sounds_open(means) & (count > 0)
+        found[-len(sounds) :] = sounds[-len(good) :]
         return found & good
 
 
 def _trailing_sums(values: Float32Array) -> Float32Array:
     """Sum the last 11 values at each second that has as many, added up in one order whatever came before."""
     n_windows = len(values) - WINDOW + 1
-    total = values[:n_windows].copy()
+    total = values[:n_windows].copy("K")
     for k in range(1, WINDOW):
         total += values[k : k + n_windows]
     return total

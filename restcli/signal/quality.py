@@ -21,7 +21,7 @@ from restcli.signal.features import (
     rms,
     transform,
 )
-from restcli.signal.open_inputs import band_levels, quietest_levels, rough_spread
+from restcli.signal.open_inputs import QUIET_STD, band_levels, quietest_levels, spread_and_roughness
 
 
 class Quality(IntEnum):
@@ -94,9 +94,10 @@ def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array,
     seconds = derive_seconds(data, matrix)
     transformed = transform(seconds)
     power = power_spectrum(transformed, seconds.shape[-1])
-    spread = rough_spread(data)
+    spread, rough = spread_and_roughness(data)
     codes = node_quality(seconds, transformed, power, node_faults(matrix, channel_faults(data, spread, saturated)))
-    levels = quietest_levels(data, spread, band_levels(seconds, transformed, power), matrix)
+    quiet = rough & (spread < QUIET_STD)
+    levels = quietest_levels(data, quiet, band_levels(seconds, transformed, power), matrix)
     logs = log_magnitude(power, config)
     spectrum = mean_log_power(logs, codes == Quality.GOOD)
     return Summary(codes, rms(power, config), spectrum, levels, logs)

@@ -23,6 +23,7 @@ class UsualAmplitude:
         self.level = np.full(n_nodes, PRIOR, dtype=np.float32)
         self.n_seconds = np.zeros(n_nodes, dtype=np.float32)  # good ones so far
         self._step, self._seen = np.zeros_like(self.level), np.zeros_like(self.level)
+        self._steps = np.empty((STRIDE + 1, n_nodes), dtype=np.float32)
         self.settle()
 
     def advance(self, amplitude: Float32Array, good: NDArray[np.bool_]) -> Float32Array:
@@ -37,9 +38,12 @@ class UsualAmplitude:
             part, here = relative[start:stop], good[start:stop]
             part -= self.level
             part *= here
+            self._steps[0] = self._step
+            steps = self._steps[: stop - start + 1]
+            np.minimum(part, np.float32(LARGEST_RISE), out=steps[1:])
+            steps[1:] *= np.where(part > 0, self._rise, self._fall)
             # One after the other, so that it does not matter where a block cuts a stride.
-            for step in np.where(part > 0, np.minimum(part, np.float32(LARGEST_RISE)) * self._rise, part * self._fall):
-                self._step += step
+            self._step = np.add.accumulate(steps, axis=0)[-1]
             self._seen += here.sum(axis=0)
             self._held += stop - start
             if self._held == STRIDE:
