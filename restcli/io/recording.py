@@ -280,8 +280,11 @@ def _per_second(limits: tuple[NDArray[np.bool_], int], rate: Fraction, seconds: 
     """Return the fraction of stored samples at the limits in each second, (C, n)."""
     at_limit, first = limits
     edges = _edges(rate, seconds, first, at_limit.shape[1])
-    total = np.concatenate([np.zeros((len(at_limit), 1)), np.cumsum(at_limit, axis=1)], axis=1)
-    return np.asarray(np.diff(total[:, edges], axis=1) / np.maximum(np.diff(edges), 1), dtype=np.float32)
+    fraction = np.zeros((len(at_limit), len(edges) - 1), dtype=np.float32)
+    for row in np.flatnonzero(at_limit.any(axis=1)).tolist():
+        places = np.searchsorted(np.flatnonzero(at_limit[row]), edges)
+        fraction[row] = np.diff(places) / np.maximum(np.diff(edges), 1)
+    return fraction
 
 
 def _edges(rate: Fraction, seconds: tuple[int, int], first: int, n_samples: int) -> NDArray[np.intp]:

@@ -86,8 +86,10 @@ class RecordHandle:
             else:
                 stored = _numbers(records[:, signal.first : signal.first + n_samples], header.form)
             with np.errstate(over="ignore", invalid="ignore"):
-                np.multiply(stored, np.float32(signal.scale), out=data[row], dtype=np.float32, casting="unsafe")
-                data[row] += np.float32(signal.shift)
+                data[row] = stored
+                data[row] *= np.float32(signal.scale)
+                if signal.shift:
+                    data[row] += np.float32(signal.shift)
             if stored.dtype.kind == "f":
                 data[row] = to_samples(data[row])
             low, high = signal.digital_min, signal.digital_max

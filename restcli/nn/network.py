@@ -133,6 +133,10 @@ class Recurrence:
         self.state = np.zeros(shape, dtype=np.float32)
         self._h, self._r = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
         self._both = np.empty((*shape[:2], 2 * shape[2]), dtype=np.float32)
+        # As large as the state: numpy is several times slower with what it must repeat.
+        biases = (network.carry_bias, network.first_bias, network.second_bias)
+        self._carry_bias, self._first_bias, self._second_bias = (np.tile(bias, (*shape[:2], 1)) for bias in biases)
+        self._zero = np.zeros(shape, dtype=np.float32)
 
     def advance(
         self,
@@ -149,31 +153,39 @@ class Recurrence:
         """
         network, h = self.network, self._h
         for update in range(network.updates):
-            np.matmul(self.state, network.carry, out=h)
-            h += network.carry_bias
+            _product(self.state, network.carry, h)
+            h += self._carry_bias
             h += projected
             if begins is not None and update == 0:
                 h[:, begins] = projected[:, begins]
             _multiply(h, present)
-            hidden = self._convolve(h, network.first, network.first_bias, self._r)
-            np.maximum(hidden, 0, out=hidden)
+            hidden = self._convolve(h, network.first, self._first_bias, self._r)
+            np.maximum(hidden, self._zero, out=hidden)
             _multiply(hidden, present)
-            state = self._convolve(hidden, network.second, network.second_bias, self.state)
+            state = self._convolve(hidden, network.second, self._second_bias, self.state)
             _multiply(state, present)
             _multiply(state, gate)
             state += h
 
     def read_out(self) -> FloatArray:
         """Return the logits of each node, (N, B, 1 + C)."""
-        return self.state @ self.network.readout + self.network.readout_bias
+        logits = np.empty((*self.state.shape[:2], self.network.readout.shape[1]), dtype=np.float32)
+        _product(self.state, self.network.readout, logits)
+        logits += self.network.readout_bias
+        return logits
 
     def _convolve(self, values: FloatArray, weight: FloatArray, bias: FloatArray, out: FloatArray) -> FloatArray:
         n_nodes, _, width = values.shape
         self._both[..., :width] = values
         self._both[..., width:] = (self.network.adjacency @ values.reshape(n_nodes, -1)).reshape(values.shape)
-        np.matmul(self._both, weight, out=out)
+        _product(self._both, weight, out)
         out += bias
         return out
+
+
+def _product(values: FloatArray, weight: FloatArray, out: FloatArray) -> None:
+    """Multiply all rows, (N, B, K), in one matrix product; numpy makes one for each node of three dimensions."""
+    np.matmul(values.reshape(-1, len(weight)), weight, out=out.reshape(-1, weight.shape[1]))
 
 
 def _multiply(values: FloatArray, by: FloatArray | None) -> None:

@@ -106,16 +106,16 @@ def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array,
 def derive_seconds(data: Float32Array, matrix: Float32Array) -> Float32Array:
     """Return the nodes' seconds, (C, T, n) to (T, N, n); a missing channel leaves nodes without it alone."""
     seconds = np.empty((data.shape[1], len(matrix), data.shape[2]), dtype=np.float32)
-    for node, row in enumerate(matrix):
-        first, *others = np.flatnonzero(row).tolist()
+    for node, row in enumerate(matrix.tolist()):
+        (first, weight), *others = [(channel, weight) for channel, weight in enumerate(row) if weight]
         out = seconds[:, node]
-        if len(others) == 1 and row[first] == 1 and row[others[0]] == -1:
-            np.subtract(data[first], data[others[0]], out=out)
+        if weight == 1 and len(others) == 1 and others[0][1] == -1:
+            np.subtract(data[first], data[others[0][0]], out=out)
             continue
         # No matrix product: it would add up in an order that depends on how many seconds there are.
-        np.multiply(data[first], row[first], out=out)
-        for channel in others:
-            out += row[channel] * data[channel]
+        np.multiply(data[first], np.float32(weight), out=out)
+        for channel, weight in others:
+            out += np.float32(weight) * data[channel]
     return seconds
 
 
