@@ -163,6 +163,7 @@ def test_a_page_is_read_with_the_keys(desk: Server, window: Callable[..., Page])
     assert page.locator("#name").inner_text() == "<b>night"
     assert "token" not in page.url
     starts_at(page, 38)  # the first event begins at 40 s
+    page.locator("#event-facts", has_text="begins ").wait_for()
     assert ink(page, 0.2, 0.8) > 5000
     assert ink(page, 0, 1, top=-14, bottom=0) > 40, "times below the page"
     assert ink(page, 0.96, 1) > 50, "the scale bar and its unit"

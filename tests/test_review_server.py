@@ -30,6 +30,7 @@ from restcli.archive.ledger import Keys, Ledger
 from restcli.cli.app import app
 from restcli.cli.exits import Stopped
 from restcli.detect.detector import Detector
+from restcli.detect.region import place_in_words
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError
 from restcli.io.registry import open_recording
@@ -132,6 +133,9 @@ def test_the_browser_gets_what_the_contract_says(browser: Browser) -> None:
     strip = browser("/api/recordings/0/strip").json
     assert len(strip["time"]) == len(strip["probability"]) == len(strip["amplitude"]) == 300
     assert len(base64.b64decode(strip["spectrum"]["data"])) == strip["spectrum"]["rows"] * 40
+    assert strip["places"].keys() == {"e1", "e2", "e3"}
+    result = read_result(browser.server.desk.cases["0"].result.path)
+    assert strip["places"]["e1"] == place_in_words(result.scores, result.found[0], result.rule.release) != ""
     head, data = unpack(browser("/api/recordings/0/page?start=40&seconds=10&montage=longitudinal&width=1600").body)
     assert (head["sfreq"], head["n"], head["traces"][0]) == (200.0, 2000, "FP1-F7")
     assert np.isfinite(data).all()
@@ -360,7 +364,8 @@ def test_blind_readers_cannot_tell_events_from_control_stretches(blind: Browser,
     assert {len(event["id"]) for event in shown} == {9}
     assert {event["onset"] % 1 for event in shown} == {0.0}, "fractions of a second would tell them apart"
     assert details["threshold"] is None
-    assert blind("/api/recordings/0/strip").json["probability"] is None
+    strip = blind("/api/recordings/0/strip").json
+    assert (strip["probability"], strip["places"]) == (None, {})
     assert blind("/api/session").json["recordings"][0]["top_confidence"] is None
     for after, event in enumerate(shown):
         verdict = {"hash": details["hash"], "action": "reject", "event": event["id"], "after": after}

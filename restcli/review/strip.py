@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from restcli.detect.region import place_in_words
 from restcli.detect.result import Trend
 from restcli.detect.rule import evidence
-from restcli.events import FloatArray
+from restcli.events import Event, FloatArray
 from restcli.io.recording import Recording
 from restcli.review.stored import StoredResult
 from restcli.signal.features import SPECTRUM_BINS, FeatureConfig, analysis_rate
@@ -74,12 +75,20 @@ def strip_of(result: StoredResult, trend: Trend, *, blind: bool) -> dict[str, An
     rows = max(1, min(_MOST_POINTS, len(trend.time)))
     power = _means(trend.time, trend.spectrum[:, 1 : _BINS + 1], np.linspace(0.0, edges[-1], rows + 1))
     data = base64.b64encode(_as_bytes(power)).decode("ascii")
+    places = (
+        {} if blind else {f"e{number}": _place(result, event) for number, event in enumerate(result.found, start=1)}
+    )
     return {
+        "places": places,
         "time": np.round((edges[:-1] + edges[1:]) / 2, 3).tolist(),
         "probability": probability,
         "amplitude": _rounded(_means(trend.time, trend.amplitude[:, None], edges)[:, 0], 2),
         "spectrum": {"rows": rows, "bins": _BINS, "low": 1, "high": _BINS, "data": data},
     }
+
+
+def _place(result: StoredResult, event: Event) -> str:
+    return place_in_words(result.scores, event, result.rule.release)
 
 
 def _columns(time: FloatArray, edges: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -301,7 +301,7 @@ async function open(id, start = null) {
   if (trouble) return showState();
   if (!journals.has(id)) journals.set(id, new Journal(recording, session.reviewer, refresh));
   journal = journals.get(id);
-  Object.assign(view, { recording, page: null, selected: null, sensitivity: sensitivity ?? recording.default_sensitivity });
+  Object.assign(view, { recording, places: {}, page: null, selected: null, sensitivity: sensitivity ?? recording.default_sensitivity });
   traces.view = strip.view = view;
   strip.data = "is being read";
   byId("goto-clock").disabled = !recording.clock;
@@ -320,7 +320,8 @@ async function open(id, start = null) {
   if (view.recording !== recording) return;
   byId("strip").ariaBusy = "false";
   strip.data = data;
-  strip.draw();
+  view.places = data.places ?? {};
+  refresh();
 }
 
 function stepRecording(direction) {

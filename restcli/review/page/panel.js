@@ -46,10 +46,10 @@ export function showList({ recording, events, selected }, select) {
   byId("progress-words").textContent = `${judged} of ${events.length} judged`;
 }
 
-export function showEvent({ recording, events, selected }) {
+export function showEvent({ recording, places, events, selected }) {
   const place = events.findIndex((each) => each.id === selected?.id) + 1;
   byId("event-title").textContent = selected ? `Event ${place} of ${events.length}, ${WORDS[selected.verdict]}` : "No event selected";
-  byId("event-facts").textContent = selected ? factsOf(selected) : "N goes to the next event.";
+  byId("event-facts").textContent = selected ? factsOf(selected, places[selected.id]) : "N goes to the next event.";
   for (const button of document.querySelectorAll("[data-verdict]")) {
     button.disabled = !selected;
     button.ariaPressed = String(selected?.verdict === button.dataset.verdict);
@@ -67,9 +67,10 @@ export function showEvent({ recording, events, selected }) {
   byId("comments").replaceChildren(...comments.map(({ author, text }) => make("li", { textContent: `${author}: ${text}` })));
 }
 
-function factsOf(event) {
+function factsOf(event, place) {
   const parts = [`${elapsed(event.onset, 1)}, ${duration(event.stop - event.onset)}`];
   if (event.confidence !== null) parts.push(`confidence ${percent(event.confidence)}`);
+  if (place) parts.push(`begins ${place}`);
   if (event.side) parts.push(event.side);
   if (event.by) parts.push(`added by ${event.by}`);
   if (event.found && (event.found.onset !== event.onset || event.found.stop !== event.stop)) {
