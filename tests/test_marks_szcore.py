@@ -166,7 +166,26 @@ def test_known_spellings_of_types_are_taken(tmp_path: Path, kind: str) -> None:
     assert [event.onset for event in read_events(table(tmp_path, "a.tsv", HEADER + rows))] == [50.0, 130.0]
 
 
-@pytest.mark.parametrize("kind", ["sezure", "sz focal", "seizure onset", "siezure", "tonic", "Anfall", "sz?", "ictal"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "sezure",
+        "sz focal",
+        "seizure onset",
+        "siezure",
+        "tonic",
+        "Anfall",
+        "sz?",
+        "ictal",
+        "SE",
+        "ictus",
+        "epileptic event",
+        "focal",
+        "Krampfanfall",
+        "癫痫发作",
+        "приступ",
+    ],
+)
 @pytest.mark.parametrize("other", ["0\t180\tbckg", "50\t4\tsz"])
 def test_an_unknown_type_that_may_be_a_seizure_does_not_vanish(tmp_path: Path, kind: str, other: str) -> None:
     rows = f"{other}\tn/a\tn/a\tn/a\t180\n130\t8\t{kind}\tn/a\tn/a\tn/a\t180\n"
@@ -247,3 +266,14 @@ def test_the_sidecar_describes_the_columns_and_what_confidence_is() -> None:
     odds = (2 * np.log(0.7 / 0.3) + np.log(0.95 / 0.05)) / 3
     assert event.confidence == pytest.approx(1 / (1 + np.exp(-odds)))
     assert COLUMNS["confidence"]["Description"] == "Highest seizure probability in the event after smoothing, 0 to 1"
+
+
+@pytest.mark.parametrize(
+    ("names", "cells"),
+    [("eventType\tHED", "n/a\tSeizure"), ("trial_type\tvalue", "rest\tictal"), ("trial_type\teventType", "sz\tbckg")],
+)
+def test_a_seizure_in_another_column_does_not_vanish(tmp_path: Path, names: str, cells: str) -> None:
+    other = "\t".join("bckg" if name != "HED" else "n/a" for name in names.split("\t"))
+    rows = f"onset\tduration\t{names}\n0\t180\t{other}\n10\t20\t{cells}\n"
+    with pytest.raises(AnnotationError, match=r"a\.tsv, line 3: .* another column may mean one"):
+        read_events(table(tmp_path, "a.tsv", rows), duration=180.0)

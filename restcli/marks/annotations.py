@@ -11,7 +11,7 @@ from restcli.errors import AnnotationError
 from restcli.events import Events, Span
 from restcli.marks.szcore import NOT_SCORED, channels, probability
 from restcli.marks.table import Row, Table, channel_names
-from restcli.marks.types import BACKGROUND, known_type, names_seizure
+from restcli.marks.types import BACKGROUND, known_type, names_seizure, resembles_seizure
 
 _OPENS = re.compile(r"(?<![a-z])(onset|start\w*|begin\w*|on)\b", re.IGNORECASE)
 _CLOSES = re.compile(r"(?<![a-z])(end\w*|stop\w*|offset|off|over|finish\w*)\b", re.IGNORECASE)
@@ -56,6 +56,9 @@ def from_annotations(annotations: Iterable[Annotation], where: str) -> Table:
         if label == BACKGROUND:
             if text == BACKGROUND:  # other spellings are remarks on the EEG
                 rows.append(Row(where, mark.onset, stop, BACKGROUND))
+        elif label is None and resembles_seizure(text):
+            what = f"the annotation at {mark.onset:.2f} s may mean a seizure"
+            raise AnnotationError(where, what, "a word such as 'seizure', or a SzCORE type such as sz_foc")
         elif label is None:
             continue
         elif mark.duration > 0:

@@ -20,7 +20,7 @@ from restcli.marks.table import (
     optional_number,
     read_cells,
 )
-from restcli.marks.types import BACKGROUND
+from restcli.marks.types import BACKGROUND, resembles_seizure
 
 COLUMNS = {
     "onset": {"Description": "Start of the event, from the start of the recording", "Units": "s"},
@@ -41,6 +41,9 @@ SIMULATED_COLUMNS = COLUMNS | {
 """The same columns where the events are those that were simulated."""
 
 NOT_SCORED = "not scored"
+# Columns that name the type, the first of which counts, and others that may say more.
+_TYPES = ("eventtype", "trial_type", "event_type")
+_OTHER_TYPES = ("hed", "value", "event", "label", "description")
 
 
 def _matches(head: Head) -> bool:
@@ -51,11 +54,16 @@ def read_columns(path: Path) -> Table:
     """Read a table with SzCORE's columns, separated by tabs or commas."""
     rows, unscored, durations, start = [], [], set[float](), None
     for where, cells in read_cells(path):
-        kind = next((cells[name] for name in ("eventtype", "trial_type", "event_type") if name in cells), None)
+        kind = next((cells[name] for name in _TYPES if name in cells), None)
         if kind is None:
             raise AnnotationError(str(path), "there is no column eventType", "the columns " + ", ".join(COLUMNS))
         onset, length = number(cells["onset"], where), optional_number(cells["duration"], where)
         label = label_of(kind, where)
+        if not label.startswith("sz") and any(
+            resembles_seizure(cells.get(name, "")) for name in (*_TYPES, *_OTHER_TYPES)
+        ):
+            what = "the row is no seizure by its type, but another column may mean one"
+            raise AnnotationError(where, what, "columns that agree")
         if math.isnan(length) and (label.startswith("sz") or kind == NOT_SCORED):
             raise AnnotationError(where, "the row has no duration", "a duration in seconds")
         if kind == NOT_SCORED:

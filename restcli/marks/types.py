@@ -52,8 +52,11 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _SUSPECT = re.compile(
-    r"(?<![a-z])(ictal|(non)?convuls|absence|spasm|a?tonic|(myo)?clonic|anfall|cris[ei]|atta(ck|que)|focal status)"
-    r"|^\W*(is|tc|es|fits?|status)\W*$",
+    r"(?<![a-z])(ictal|ictus|(non)?convuls|absence|spasm|a?tonic|(myo)?clonic|cris[ei]|atta(ck|que)|focal status)"
+    r"|(?<![a-z])epileptic (event|fit|episode)"
+    r"|(?<![a-z])(krampf|anfal[ld]|aanval|napad|z[áa]chvat|kohtaus|roham|nöbet)"
+    r"|发作|發作|癫痫|癲癇|발작|경련|発作|приступ|припад|судорог|нап[аі]д|κρίση|نوبة|התקף"
+    r"|^\W*(is|tc|es|se|fits?|status|epileptic|electrographic|subclinical|focal|generali[sz]ed|f?t?btcs?)\W*$",
     re.IGNORECASE,
 )
 # Denials right before a word for a seizure or after it; "no motor signs" beside a seizure denies nothing.
