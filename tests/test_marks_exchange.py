@@ -123,7 +123,7 @@ def test_marks_that_settle_nothing_are_refused(tmp_path: Path, text: str, messag
 @pytest.mark.parametrize("text", ["ictal", "Anfall", "tonic-clonic", "epileptic event"])
 def test_remarks_that_may_mean_a_seizure_do_not_vanish_beside_others(tmp_path: Path, text: str) -> None:
     path = edf_with(tmp_path, (10.0, 5.0, "Seizure"), (50.0, 8.0, text), (70.0, 1.0, "interictal spikes"))
-    with pytest.raises(AnnotationError, match="the annotation at 50.00 s may mean a seizure"):
+    with pytest.raises(AnnotationError, match=r"the annotation at 50\.00 s may mean a seizure"):
         read_events(path)
 
 
