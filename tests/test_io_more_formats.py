@@ -21,7 +21,7 @@ from foreign_files import (
 from io_checks import close, refused, stored
 
 from restcli.io.recording import Recording
-from restcli.io.registry import is_recording, open_recording, recording_hash
+from restcli.io.registry import is_recording, open_recording, recording_hash, why_no_recording
 from restcli.signal.montage import DOUBLE_BANANA, derive
 
 NOON = datetime(2021, 3, 15, 14, 15, 16)
@@ -102,9 +102,16 @@ def test_other_files_with_these_endings_are_no_recordings(tmp_path: Path) -> Non
 
 
 def test_recordings_of_other_makers_are_named(tmp_path: Path) -> None:
-    for head, words in ((b"RIFF\0\0\0\0CNT LIST", "ANT Neuro"), (b"XDF:", "XDF")):
-        (tmp_path / "a.cnt").write_bytes(head + bytes(300))
-        refused(tmp_path / "a.cnt", words)
+    path = tmp_path / "a.cnt"
+    for head, words in ((b"RIFF\0\0\0\0CNT LIST", "ANT Neuro"), (b"XDF:", "XDF"), (b"GDF 2.20", "GDF")):
+        path.write_bytes(head + bytes(300))
+        refused(path, f"in the format {words}, which is not read")
+        assert not is_recording(path) and words in why_no_recording(path)
+    signal = tmp_path / "b.mff" / "signal1.bin"
+    signal.parent.mkdir()
+    signal.write_bytes(bytes(300))
+    refused(signal.parent, "in the format EGI MFF, which is not read.* Export it from Net Station")
+    assert not is_recording(signal) and "EGI MFF" in why_no_recording(signal)
 
 
 def test_nicolet(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io.registry import COMPRESSED, ENDINGS, is_recording, stamp_of, why_no_recording
+from restcli.io.registry import ENDINGS, NO_SIGNALS, is_recording, stamp_of, why_no_recording
 
 LEDGER_PATTERN = "ledger*.sqlite"
 DERIVATIVES = ("derivatives", "restcli")
@@ -169,7 +169,7 @@ def _recordings(
     names = [name for name in files if is_recording(place / name)]
     reasons = ((name, why_no_recording(place / name)) for name in sorted(set(files).difference(names)))
     skipped = [
-        Skipped(_join(folder, name), reason, may_hide=reason == COMPRESSED) for name, reason in reasons if reason
+        Skipped(_join(folder, name), reason, may_hide=reason != NO_SIGNALS) for name, reason in reasons if reason
     ]
     found = []
     for name, stem in output_stems(names, bids=bids).items():

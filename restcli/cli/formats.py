@@ -20,17 +20,23 @@ def formats(as_json: options.Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    headings = {"recordings": "read", "events": "event tables", "layouts": "data sets with expert marks"}
+    headings = {
+        "recordings": "read",
+        "unread": "recognised, but not read",
+        "events": "event tables",
+        "layouts": "data sets with expert marks",
+    }
     for kind, rows in found.items():
         cells = [[in_words(value) for value in row.values()] for row in rows]
         print_table([name.replace("_", " ") for name in rows[0]], cells, title=headings[kind])
-    say("From Python: Raw objects of MNE and arrays as well. Other formats: export the recording as EDF+.")
+    say("From Python: Raw objects of MNE, whatever it reads, and arrays as well. Others: export as EDF+.")
     say("The package eeg2edf comes with pip install 'rest-eeg[vendor]'.")
 
 
 def list_formats() -> dict[str, list[dict[str, Any]]]:
     """Return the registries of formats in plain values."""
     from restcli.io.registry import READERS
+    from restcli.io.unread import UNREAD
     from restcli.marks.layouts import LAYOUTS
     from restcli.marks.registry import FORMATS
 
@@ -43,6 +49,10 @@ def list_formats() -> dict[str, list[dict[str, Any]]]:
                 "tried_on": reader.tried,
             }
             for reader in READERS
+        ],
+        "unread": [
+            {"name": kind.name, "endings": list(kind.endings), "reason": kind.why, "instead": kind.remedy}
+            for kind in UNREAD
         ],
         "events": [
             {

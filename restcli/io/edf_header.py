@@ -196,13 +196,9 @@ def _stranger(raw: bytes) -> str:
         b"\x1f\x8b": "compressed (gzip) and must be unpacked first",
         b"PK": "a zip archive and must be unpacked first",
         b"%PDF": "a PDF document",
-        b"GDF": "a GDF file",
         b"MATLAB": "a MATLAB file",
         b"\x89HDF": "an HDF5 file",
-        b"XDF:": "an XDF file, which must be converted to EDF",
     }
-    if raw.startswith(b"RIFF") and raw[8:12] == b"CNT ":
-        return "the file is not EDF or BDF: it is an ANT Neuro recording, which must be exported as EDF"
     for magic, words in kinds.items():
         if raw.startswith(magic):
             return f"the file is not EDF or BDF: it is {words}"

@@ -15,6 +15,7 @@ from restcli.io.companions import ANY_FORMAT, check_regular, open_regular, sibli
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
 from restcli.io.recording import Recording
+from restcli.io.unread import UNREAD, refuse_unread, why_unread
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,11 @@ READERS = (
 
 ENDINGS = frozenset(ending for reader in READERS if not reader.by_content for ending in reader.endings)
 """Endings that only recordings have."""
+_ALL_ENDINGS = frozenset(ending for kind in (*READERS, *UNREAD) for ending in kind.endings) | {".edf+", ".bdf+"}
 
 
 COMPRESSED = "is compressed; unpack it first"
+NO_SIGNALS = "holds annotations only, no signals"
 _COMPRESSED = frozenset({".gz", ".zip", ".bz2", ".xz", ".7z", ".zst", ".rar", ".z"})
 # Endings of files that lie beside recordings and are none, so that they need not be looked into.
 _OTHERS = frozenset(
@@ -167,9 +170,16 @@ def why_no_recording(path: Path) -> str:
     ending = path.suffix.lower()
     if path.name.startswith("."):
         return ""
-    if ending in _COMPRESSED and path.with_suffix("").suffix.lower() in ENDINGS | {".edf+", ".bdf+"}:
+    if ending in _COMPRESSED and path.with_suffix("").suffix.lower() in _ALL_ENDINGS:
         return "" if path.with_suffix("").exists() else COMPRESSED
-    return "holds annotations only, no signals" if ending not in _OTHERS and edf.is_annotations_only(path) else ""
+    if ending in _OTHERS:
+        return ""
+    try:
+        with open_regular(path) as file:
+            unread = why_unread(path, file.read(256))
+    except RecordingError:
+        return ""
+    return unread or (NO_SIGNALS if edf.is_annotations_only(path) else "")
 
 
 def _main_file(path: Path) -> Path:
@@ -186,11 +196,13 @@ def _find_reader(path: Path) -> tuple[Reader, Path]:
     """Return the reader of a recording and the file that stands for it; content counts before the ending."""
     if path.suffix.lower() in _EDF.endings:
         return _EDF, path
+    refuse_unread(path)
     with open_regular(path) as file:
         head = file.read(256)
     for reader in READERS:
         if reader.probe(head):
             return reader, path
+    refuse_unread(path, head)
     path = _main_file(path)
     ending = path.suffix.lower()
     for reader in READERS:

@@ -14,7 +14,7 @@ from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
 from restcli.io.companions import ANY_FORMAT
 from restcli.io.recording import Recording
-from restcli.io.registry import COMPRESSED, is_recording, open_recording, why_no_recording
+from restcli.io.registry import NO_SIGNALS, is_recording, open_recording, why_no_recording
 from restcli.marks.chbmit import read_summary
 from restcli.marks.registry import ENDINGS, may_hold_events, read_events
 from restcli.marks.reviewed import find_reviewed, read_claims
@@ -110,9 +110,9 @@ def look_for_items(path: str | Path) -> dict[Path, Item | None]:
 
 
 def passed_over(path: str | Path) -> tuple[str, ...]:
-    """Name the recordings that `find_items` leaves out because they are compressed."""
+    """Name the recordings that `find_items` leaves out: compressed ones, and those in formats that are not read."""
     reasons = ((file, why_no_recording(file)) for file in _files(Path(path)))
-    return tuple(f"left out: {file} {reason}" for file, reason in reasons if reason == COMPRESSED)
+    return tuple(f"left out: {file} {reason}" for file, reason in reasons if reason not in {"", NO_SIGNALS})
 
 
 def _walk(root: Path) -> Iterator[Path]:

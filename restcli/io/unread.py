@@ -1,0 +1,69 @@
+"""Recordings that are recognised but not read, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from restcli.errors import RecordingError
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A signal format that restcli does not read."""
+
+    name: str  # for people
+    endings: tuple[str, ...]
+    why: str
+    remedy: str
+    probe: Callable[[bytes], bool] = lambda _: False  # tells it from the first bytes of a file
+
+
+_MFF = Unread(
+    "EGI MFF",
+    (".mff",),
+    "a folder of many files, whose reader needs more packages than are checked with restcli",
+    "Export it from Net Station as simple binary (.raw), or as EDF",
+)
+UNREAD = (
+    Unread(
+        "ANT Neuro",
+        (".cnt",),
+        "the only library that reads it crashes on some files, and takes restcli with it",
+        "Export it as EDF from the EEG system",
+        lambda raw: raw[:4] in (b"RIFF", b"RF64") and raw[8:12] == b"CNT ",
+    ),
+    _MFF,
+    Unread(
+        "XDF",
+        (".xdf", ".xdfz"),
+        "it holds several streams, each with a clock of its own that has to be fitted to the others",
+        "Convert its EEG stream to EDF",
+        lambda raw: raw.startswith(b"XDF:"),
+    ),
+    Unread(
+        "GDF",
+        (".gdf",),
+        "MNE reads it",
+        "Convert it to EDF, or pass MNE's Raw object to restcli.annotate",
+        lambda raw: raw.startswith(b"GDF "),
+    ),
+)
+
+
+def refuse_unread(path: Path, head: bytes = b"") -> None:
+    """Refuse a file by its first bytes, or a folder, in a format that is not read."""
+    found = next((kind for kind in UNREAD if kind.probe(head)), None)
+    if path.suffix.lower() in _MFF.endings and path.is_dir():
+        found = _MFF
+    if found is not None:
+        what = f"this is a recording in the format {found.name}, which is not read ({found.why})"
+        raise RecordingError(str(path), what, remedy=found.remedy)
+
+
+def why_unread(path: Path, head: bytes) -> str:
+    """Say that a file, or the folder that it belongs to, is a recording that is not read; empty for others."""
+    inside = path.parent.suffix.lower() in _MFF.endings and path.name.lower() == "signal1.bin"
+    found = _MFF if inside else next((kind for kind in UNREAD if kind.probe(head)), None)
+    return f"is a recording in the format {found.name}, which is not read" if found is not None else ""
