@@ -1,17 +1,24 @@
-"""Files written whole or not at all, and their hashes; every output of the project goes through here."""
+"""Files written whole or not at all, read only when they are regular, and their hashes."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import io
+import json
 import os
 import secrets
+import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from restcli.errors import OutputError
+
+_LARGEST = 1 << 28  # bytes of a table or report
 
 
 @contextmanager
@@ -44,6 +51,15 @@ def make_folder(path: str | Path) -> Path:
         what = f"the folder cannot be made ({error.strerror or error})"
         raise OutputError(str(path), what, remedy="Choose another folder") from error
     return Path(path)
+
+
+def resolve_output(folder: str | Path, name: str) -> Path:
+    """Return the place of an output; raise OutputError if a link leads it out of the folder of outputs."""
+    root = Path(folder).resolve()
+    place = root / name
+    if not place.parent.resolve().is_relative_to(root):
+        raise OutputError(str(place.parent), "leads out of the folder of outputs", remedy="Remove the link")
+    return place
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> Path:
@@ -79,8 +95,9 @@ def appending(path: Path) -> Iterator[LineFile]:
     """Open a file of lines, made if it is missing, and hold its lock, which ends with the process at the latest."""
     try:
         is_new = not path.exists()
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
+            _check_regular(os.fstat(descriptor))
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if is_new:
                 _sync_folder(path.parent)
@@ -100,7 +117,51 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def open_regular(path: str | Path) -> io.BufferedReader:
+    """Open a regular file, or the one that a link leads to, for reading; OSError for a FIFO, a socket or a device."""
+    _check_regular(Path(path).stat())  # from outside, because devices may act on being opened
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        _check_regular(os.fstat(descriptor))  # what was opened, in case the name has changed hands
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+
+
+def read_regular(path: str | Path) -> bytes:
+    """Read a regular file; OSError when there is none that can be read, or when it is far too large for a table."""
+    with open_regular(path) as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise OSError(errno.EFBIG, "the file is too large")
+    return content
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a file of JSON; OSError or ValueError when that cannot be done, whatever is in it."""
+    try:
+        return json.loads(read_regular(path).decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a file of TOML; OSError or ValueError when that cannot be done, whatever is in it."""
+    try:
+        return tomllib.loads(read_regular(path).decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
-    with Path(path).open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

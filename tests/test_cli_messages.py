@@ -139,12 +139,21 @@ def test_a_wrong_settings_file_is_refused_with_its_name(
     check_refused(restcli("annotate", "absent.edf"), 2, "restcli.toml", *words)
 
 
-def test_a_settings_file_that_merely_lies_there_starts_no_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("setting", "command"),
+    [
+        ("[live]\nexec = 'touch done'", ("live", "--replay", "absent.edf")),
+        ("[live]\npublish = 'ward-3'", ("live", "--replay", "absent.edf")),
+        ("[batch]\nscheduler = 'tcp://192.0.2.1:8786'", ("batch", "absent", "out")),
+        ("scheduler = 'tcp://192.0.2.1:8786'", ("batch", "run", "absent", "out")),
+    ],
+)
+def test_a_settings_file_that_merely_lies_there_starts_nothing_and_sends_nothing(
+    setting: str, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("restcli.toml").write_text("[live]\nexec = 'touch done'\n")
-    check_refused(restcli("live", "--replay", "absent.edf"), 2, "--config")
+    Path("restcli.toml").write_text(f"{setting}\n")
+    check_refused(restcli(*command), 2, "--config")
 
 
 def test_every_option_can_be_set() -> None:

@@ -283,7 +283,7 @@ def test_a_ledger_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     path = finished(tmp_path / "elsewhere")
     (tmp_path / ledger_name()).symlink_to(path)
-    with pytest.raises(OutputError, match="it is a link"):
+    with pytest.raises(OutputError, match="is a link"):
         Ledger(tmp_path / ledger_name(), write=True)
 
 

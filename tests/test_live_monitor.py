@@ -120,6 +120,13 @@ def test_gaps(tmp_path: Path, detector: Detector, counts: int) -> None:
     assert next(item.reason for item in news if getattr(item, "what", "") == "input") == "samples were lost"
 
 
+def test_a_gap_is_one_stretch_whatever_its_start(tmp_path: Path, detector: Detector) -> None:
+    onsets = [f"+{second:.4g}" for second in (*range(30), *np.arange(90.05, 94), *np.arange(134.3, 150))]
+    gappy = EdfFile(labels=LABELS, counts=[200] * 19, n_records=50, kind="EDF+D", onsets=onsets)
+    result, _ = assert_live_equals_annotate(gappy.write(tmp_path / "gap.edf"), detector)
+    assert sum("a gap" in span.reason for span in result.scores.unscored) == 2
+
+
 def test_the_chunks_do_not_matter(tmp_path: Path, detector: Detector) -> None:
     recording = open_recording(write_edf(tmp_path / "a.edf", with_rhythm(30, 256), 256))
     said = []

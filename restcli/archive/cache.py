@@ -15,7 +15,7 @@ import numpy as np
 from restcli.detect.rule import to_events
 from restcli.detect.settings import Settings, fit_montage, rule_in_force
 from restcli.events import Scores, Span
-from restcli.files import write_atomically
+from restcli.files import read_regular, resolve_output, write_atomically
 from restcli.io.recording import Recording
 from restcli.nn.weights import Weights
 from restcli.signal.features import SPECTRUM_BINS
@@ -63,19 +63,21 @@ def scoring_digest(weights: Weights, settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class ScoreCache:
-    """A folder of scores, one file for each content of a recording and key."""
+    """Scores in a hidden folder, one file for each content of a recording and key."""
 
-    folder: str  # made when it is missing
+    folder: str  # of outputs
     key: str  # from `scoring_digest`
 
     def place(self, content: str) -> Path:
         """Return the file for a recording's content hash; folders of 256 keep directories short."""
-        return Path(self.folder) / content[:2] / f"{content}-{self.key[:16]}.safetensors"
+        return Path(self.folder) / ".restcli" / "scores" / content[:2] / f"{content}-{self.key[:16]}.safetensors"
 
     def keep(self, content: str, result: Result) -> None:
         """Store the exact scores, trend and quality of a result: the whole file or none."""
         from safetensors.numpy import save
 
+        place = self.place(content)
+        resolve_output(self.folder, place.relative_to(self.folder).as_posix())
         scores, trend = vars(result.scores), result.trend
         arrays: dict[str, Any] = {name: scores[name] for name in _ARRAYS} | {
             "trend_time": trend.time,
@@ -90,7 +92,6 @@ class ScoreCache:
             "doubts": result.doubts,
         }
         tensors = {name: np.ascontiguousarray(values) for name, values in arrays.items() if values is not None}
-        place = self.place(content)
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(place, save(tensors, metadata={_META: json.dumps(meta, sort_keys=True, default=asdict)}))
 
@@ -102,7 +103,7 @@ class ScoreCache:
         from restcli.detect.result import Result, Trend
 
         try:
-            stored = self.place(content).read_bytes()
+            stored = read_regular(self.place(content))
             arrays = load(stored)
             header = json.loads(stored[8 : 8 + int.from_bytes(stored[:8], "little")])
             meta = json.loads(header["__metadata__"][_META])

@@ -35,7 +35,7 @@ from restcli.archive.resources import PoolOptions
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings, check_settings
 from restcli.errors import OutputError, RestError, UsageError
-from restcli.files import make_folder, sha256_of
+from restcli.files import make_folder, resolve_output, sha256_of
 from restcli.nn.weights import find_weights, read_content
 from restcli.output.run_report import REPORT_END
 from restcli.text import without_names
@@ -159,13 +159,14 @@ class _Coordinator:
         self.pool = WorkerPool(options, timeout=request.timeout, gpu=gpu)
         self.keys = keys_of(request, weights)
         self.archive = request.archive.resolve()
-        self.folder = outputs_folder(request.archive, request.out).resolve()
+        inside = outputs_folder(request.archive, request.out).relative_to(request.out) / "name"
+        self.folder = resolve_output(request.out, inside.as_posix()).parent.resolve()
         self.settings = replace(request.settings, weights=weights.name)
         self.plan = Plan(
             str(self.archive),
             str(self.folder),
             str(ledger.path.resolve()),
-            ScoreCache(str(request.out.resolve() / ".restcli" / "scores"), self.keys.settings),
+            ScoreCache(str(request.out.resolve()), self.keys.settings),
             weights,
             self.settings,
             request.formats,

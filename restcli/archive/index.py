@@ -16,11 +16,11 @@ from restcli.archive.reviews import Reviews
 from restcli.archive.survey import Book, sum_up
 from restcli.archive.walk import is_output_of, outputs_folder
 from restcli.files import replacing
+from restcli.marks.reviewed import COUNTED
 from restcli.text import duration_in_words, elapsed, visible
 
 # A browser sorts this many rows in about a second; whoever has more wants `restcli batch export`.
 MOST_ROWS = 10_000
-_VERDICTS = ("accepted", "rejected", "unsure", "not_judged", "added")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _review_cell(row: Mapping[str, Any]) -> str:
     """Say what reviewers made of a recording, or that they speak of an earlier result."""
     if not row.get("reviewers"):
         return ""
-    counts = ", ".join(f"{row[f'n_{name}']} {name.replace('_', ' ')}" for name in _VERDICTS if row[f"n_{name}"])
+    counts = ", ".join(f"{row[f'n_{name}']} {name.replace('_', ' ')}" for name in COUNTED if row[f"n_{name}"])
     outdated = "" if row["review"] == "current" else f" ({row['review']})"
     return f"{row['reviewers'].replace(',', ', ')}: {counts or 'nothing to judge'}{outdated}"
 

@@ -21,7 +21,7 @@ from restcli.archive.gpu import UnfitWorkerError, turn_at
 from restcli.archive.ledger import Row
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RecordingError, RestError, as_rest_error
-from restcli.files import sha256_of
+from restcli.files import resolve_output, sha256_of
 from restcli.io.companions import open_regular
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording, recording_hash, stamp_of
@@ -233,15 +233,6 @@ def _events(result: Result, outputs: Sequence[str]) -> list[dict[str, Any]]:
 
 
 # ---- outputs of earlier runs
-
-
-def resolve_output(folder: str | Path, name: str) -> Path:
-    """Return the place of an output; raise OutputError if a link leads it out of the folder of outputs."""
-    root = Path(folder).resolve()
-    place = root / name
-    if not place.parent.resolve().is_relative_to(root):
-        raise OutputError(str(place.parent), "leads out of the folder of outputs", remedy="Remove the link")
-    return place
 
 
 def remove_outputs(folder: str | Path, outputs: Mapping[str, str]) -> None:

@@ -81,8 +81,7 @@ class Ledger:
     def __init__(self, path: str | Path, *, write: bool = False) -> None:
         self.path = Path(path)
         with self._explained(), ExitStack() as stack:
-            if self.path.is_symlink() or self._lock_path.is_symlink():
-                raise self._damaged("it is a link")
+            self._check_files()
             if write:
                 stack.enter_context(closing(self._lock()))
             # Opened only for reading, SQLite would not look at the CHECK constraints.
@@ -92,6 +91,13 @@ class Ledger:
             self._db.row_factory = sqlite3.Row
             self._check(write=write)
             self._open = stack.pop_all()
+
+    def _check_files(self) -> None:
+        """Refuse links and FIFOs in place of what SQLite opens."""
+        for base in (self.path, self._lock_path):
+            for place in (base, *(base.with_name(f"{base.name}-{end}") for end in ("wal", "shm", "journal"))):
+                if place.is_symlink() or (place.exists() and not place.is_file()):
+                    raise self._damaged(f"{place.name} is a link or no regular file")
 
     @property
     def _lock_path(self) -> Path:

@@ -7,13 +7,13 @@ import json
 import os
 import re
 import secrets
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from restcli.archive.walk import Found, Skipped
 from restcli.errors import OutputError, UsageError
+from restcli.files import read_toml
 from restcli.text import without_names
 
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
@@ -23,10 +23,10 @@ _LINE = '"name.edf" = "pseudonym" on each line'
 def read_table(path: Path) -> dict[str, str]:
     """Read a TOML file of lines ``"name.edf" = "pseudonym"``. No error quotes a name."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path)
     except OSError as error:
         raise UsageError(str(path), f"cannot be read ({error.strerror})", "a TOML file that can be read") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+    except ValueError:
         raise UsageError(str(path), "is not TOML", _LINE) from None
     for number, pseudonym in enumerate(table.values(), start=1):
         if not isinstance(pseudonym, str) or not _PSEUDONYM.fullmatch(pseudonym):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +11,8 @@ from typing import Any
 from restcli.archive.ledger import DONE
 from restcli.archive.survey import Book
 from restcli.archive.walk import is_output_of, outputs_folder
-from restcli.errors import OutputError
 from restcli.files import sha256_of
+from restcli.marks.reviewed import COUNTED, read_reviewed
 from restcli.output.run_report import REPORT_END
 from restcli.output.shown import REVIEWED
 
@@ -50,7 +49,7 @@ class Reviews:
         if report is None:
             return {}
         counts = report["review"]["agreement"]
-        named = {f"n_{name}": counts[name] for name in ("accepted", "rejected", "unsure", "not_judged", "added")}
+        named = {f"n_{name}": counts[name] for name in COUNTED}
         reviewers = ",".join(report["review"]["reviewers"])
         return {"reviewers": reviewers, "review": "current" if self.is_current(row, report) else OUTDATED} | named
 
@@ -95,23 +94,4 @@ class Reviews:
 @lru_cache(maxsize=2)
 def _read(path: Path, modified: int) -> Mapping[str, Any]:  # noqa: ARG001
     """Read a report after review once for all events of its recording, and again when it has changed."""
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _check(report)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise OutputError(str(path), "is not a report of restcli review", remedy="Apply the verdicts again") from error
-    return report
-
-
-def _check(report: Mapping[str, Any]) -> None:
-    """Look up what is used later; KeyError or TypeError when it is not there."""
-    review = report["review"]
-    for value, kind in (
-        (report["outputs"], dict),
-        (report["events"], list),
-        (review["verdicts"], list),
-        (review["reviewers"], list),
-    ):
-        if not isinstance(value, kind):
-            raise TypeError(kind.__name__)
-    _ = review["agreement"]["added"], review["of"]["report"]
+    return read_reviewed(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from restcli.archive.audit import ACKNOWLEDGED, PATTERN, Reading, facts_of, read_trail, trail_name
-from restcli.archive.job import resolve_output
 from restcli.archive.ledger import DONE, QUARANTINED, Ledger, find_ledgers
 from restcli.archive.walk import is_inside, outputs_folder
 from restcli.errors import OutputError
-from restcli.files import sha256_of
+from restcli.files import read_json, resolve_output, sha256_of
 from restcli.output.run_report import REPORT_END
 
 _NOT_OUTPUTS = (".restcli", "export")  # folders of caches, and of tables that are made anew
@@ -92,8 +90,11 @@ def _reviewed(out: Path, readings: Mapping[str, Reading]) -> tuple[dict[str, str
         if path is None or sha256_of(path) != digest:
             faults.append(f"{name}: its tables and pictures could not be checked")
             continue
-        listed = json.loads(path.read_text(encoding="utf-8"))["outputs"]
-        found |= {Path(name).with_name(output).as_posix(): str(value) for output, value in listed.items()}
+        try:
+            listed = dict(read_json(path)["outputs"])
+            found |= {Path(name).with_name(output).as_posix(): str(value) for output, value in listed.items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            faults.append(f"{name}: lists something else than outputs beside it")
     return found, faults
 
 

@@ -314,6 +314,7 @@ def export(
 ) -> None:
     """Write one table of recordings and one of events for the whole archive, each as CSV and Parquet."""
     from restcli.archive.tables import export_tables
+    from restcli.files import resolve_output
 
-    for path in export_tables(out, out / "export" if to is None else to):
+    for path in export_tables(out, resolve_output(out, "export/name").parent if to is None else to):
         say(str(path))

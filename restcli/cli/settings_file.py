@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import typer
 
 from restcli.errors import UsageError
+from restcli.files import read_toml
 
 FOUND = "restcli.toml"
 _RUN_BY_DEFAULT: dict[tuple[str, ...], tuple[str, ...]] = {
@@ -19,7 +19,9 @@ _RUN_BY_DEFAULT: dict[tuple[str, ...], tuple[str, ...]] = {
     ("review", "open"): ("review",),
 }
 _NEVER = {"config", "help"}
-_NEVER_FOUND = {"exec"}  # a file that merely lies in a folder must not start programs
+# A file that merely lies in a folder must not start programs, trust a machine that may (a Dask scheduler answers with
+# code), or send results away.
+_NEVER_FOUND = {"exec", "scheduler", "publish"}
 
 
 def adopt(context: typer.Context, wanted: Path | None) -> Path | None:
@@ -54,7 +56,7 @@ def _words_of(context: Any) -> tuple[str, ...]:
 def read_settings_file(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:
     """Return the values of a file by command, () for every command; UsageError for what no command has."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except OSError as error:
         raise UsageError(str(path), f"cannot be read ({error.strerror})", "a TOML file") from error
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -12,6 +11,7 @@ from typing import Any
 
 from restcli.errors import RecordingError, UsageError
 from restcli.events import EventRule, check_threshold
+from restcli.files import read_toml
 from restcli.io.recording import Channel, Recording
 from restcli.nn.weights import BALANCED, DEFAULT_NAME, SENSITIVITIES, Weights
 from restcli.signal.contacts import contact_families, families_in_words, other_kind
@@ -254,10 +254,10 @@ def read_channel_map(path: Path | None) -> tuple[tuple[str, str], ...]:
     if path is None:
         return ()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path)
     except OSError as error:
         raise UsageError(str(path), f"cannot be read ({error.strerror})", "a TOML file that can be read") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(str(path), f"is not TOML ({error})", '"their label" = "our name" on each line') from error
     for theirs, ours in table.items():
         if not isinstance(ours, str) or (ours and parse_label(ours) is None):

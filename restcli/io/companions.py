@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from restcli import files
 from restcli.errors import RecordingError
 from restcli.io.edf_header import decode
 
@@ -26,10 +27,10 @@ def unreadable(path: str | Path, error: OSError) -> RecordingError:
     return RecordingError(str(path), f"the file cannot be read ({reason})", ANY_FORMAT)
 
 
-def check_regular(path: Path, descriptor: int | None = None) -> os.stat_result:
-    """Return the status of a file, named or opened; refuse it unless it is regular or a link to a regular one."""
+def check_regular(path: Path) -> os.stat_result:
+    """Return the status of a file; refuse it unless it is regular or a link to a regular one."""
     try:
-        status = path.stat() if descriptor is None else os.fstat(descriptor)
+        status = path.stat()
     except FileNotFoundError:
         raise RecordingError(str(path), "the file does not exist", ANY_FORMAT) from None
     except OSError as error:
@@ -48,18 +49,11 @@ def check_regular(path: Path, descriptor: int | None = None) -> os.stat_result:
 
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading, without ever waiting for a FIFO, a socket or a device."""
-    check_regular(path)  # from outside, because devices may act on being opened
+    check_regular(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        return files.open_regular(path)
     except OSError as error:
         raise unreadable(path, error) from None
-    file = os.fdopen(descriptor, "rb")
-    try:
-        check_regular(path, descriptor)  # what was opened, in case the name has changed hands
-    except RecordingError:
-        file.close()
-        raise
-    return file
 
 
 def read_header(path: Path) -> bytes:

@@ -158,7 +158,7 @@ class Monitor:
             last is not None
             and last.reason == reason
             and time - 0.5 - last.stop < 1.0
-            and self._last == last.stop - 0.5
+            and abs(self._last - (last.stop - 0.5)) < 1e-6
         ):
             self.unscored[-1] = Span(last.start, time + 0.5, reason)
         else:

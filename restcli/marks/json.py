@@ -29,7 +29,7 @@ def read_table(path: Path) -> Table:
         raise AnnotationError(where, "holds JSON of another kind", "events as restcli writes them")
     start = None if content.get("dateTime") is None else _value(content, "dateTime", str, where)
     return Table(
-        tuple(_row(item, place) for item, place in _items(content, "events", where)),
+        tuple(row_of(item, place) for item, place in _items(content, "events", where)),
         _value(content, "recordingDuration", float, where),
         clock_time(start),
         looked=True,
@@ -50,7 +50,8 @@ def _items(content: Mapping[str, Any], key: str, where: str) -> list[tuple[Mappi
     return items
 
 
-def _row(item: Mapping[str, Any], where: str) -> Row:
+def row_of(item: Mapping[str, Any], where: str) -> Row:
+    """Read an event as `event_to_dict` describes it."""
     onset = _value(item, "onset", float, where)
     names = _value(item, "channels", list, where)
     if not all(isinstance(name, str) for name in names):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +9,21 @@ from typing import Any
 
 from restcli.errors import AnnotationError
 from restcli.events import Span
-from restcli.marks.json import read_table
+from restcli.files import read_json
+from restcli.marks.json import read_table, row_of
 from restcli.marks.table import Table
 
 REPORT_END, EVENTS_END = "_run_reviewed.json", "_events_reviewed.json"
 NOT_READ = "nobody read the whole recording"
-_DECIDED = ("accepted", "rejected")
+COUNTED = ("accepted", "rejected", "unsure", "not_judged", "added")
+_DECIDED = COUNTED[:2]
 
 
 def find_reviewed(root: Path) -> dict[Path, Path]:
     """Return recordings with their report after review, from the reports in a folder and below it."""
     found = {}
     for report in sorted(root.rglob(f"*{REPORT_END}")) if root.is_dir() else []:
-        source = Path(_read(report)["recording"]["path"])
+        source = Path(read_reviewed(report)["recording"]["path"])
         recording = source if source.is_absolute() or source.exists() else report.parent / source
         if not recording.is_file():
             remedy = "Bring it back, or remove this report"
@@ -33,7 +34,7 @@ def find_reviewed(root: Path) -> dict[Path, Path]:
 
 def read_claims(report: Path) -> Table:
     """Return what reviewers decided: only about the events that they judged, unless one read the whole recording."""
-    content = _read(report)
+    content = read_reviewed(report)
     table = read_table(report.with_name(report.name.removesuffix(REPORT_END) + EVENTS_END))
     if content["review"]["read_whole_by"] or table.duration is None:
         return table
@@ -47,12 +48,21 @@ def read_claims(report: Path) -> Table:
     return replace(table, unscored=(*table.unscored, *(Span(*gap, NOT_READ) for gap in gaps if gap[1] > gap[0])))
 
 
-def _read(report: Path) -> Mapping[str, Any]:
+def read_reviewed(report: Path) -> Mapping[str, Any]:
+    """Read a report after review; AnnotationError unless everything that is used of it is of the right kind."""
     try:
-        content: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-        known = content["recording"]["path"], content["review"]["read_whole_by"], content["review"]["verdicts"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise AnnotationError(str(report), "cannot be read", "a report of restcli review apply") from error
-    if not isinstance(known[0], str):
-        raise AnnotationError(str(report), "does not name its recording", "a report of restcli review apply")
+        content: dict[str, Any] = read_json(report)
+        review, verdicts = content["review"], content["review"]["verdicts"]
+        texts = [content["recording"]["path"], review["of"]["report"], *review["reviewers"], *review["read_whole_by"]]
+        texts += [each[name] for each in verdicts for name in ("event", "verdict")]
+        texts += [each["reviewer"] for each in verdicts if each["reviewer"] is not None]
+        whole = [type(review["agreement"][name]) is int for name in COUNTED]
+        fine = isinstance(content["outputs"], dict) and all(whole) and all(isinstance(text, str) for text in texts)
+        for item in (*content["events"], *verdicts):
+            row_of(item, str(report))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AnnotationError):
+        fine = False
+    if not fine:
+        what, expected = "is not a report of restcli review", "what restcli review apply writes"
+        raise AnnotationError(str(report), what, expected, "Apply the verdicts again")
     return content

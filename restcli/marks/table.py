@@ -12,6 +12,7 @@ from pathlib import Path
 
 from restcli.errors import AnnotationError
 from restcli.events import Event, Events, Span, merge_events
+from restcli.files import open_regular
 from restcli.marks.types import BACKGROUND, OTHER, known_type, resembles_seizure
 
 SLACK = 1.0  # s; tables round, and headers round otherwise
@@ -82,7 +83,7 @@ class Format:
 def read_bytes(path: Path, limit: int = _LARGEST) -> bytes:
     """Read up to `limit` bytes of a file that is not empty."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             data = stream.read(limit + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__

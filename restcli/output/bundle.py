@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import OutputError, UsageError
 from restcli.events import Scores
-from restcli.files import replacing, sha256_of, write_atomically
+from restcli.files import read_json, replacing, sha256_of, write_atomically
 from restcli.marks.registry import WRITABLE, write_events
 from restcli.output.burden import burden_of
 from restcli.output.pictures import PLOTS, draw_pictures
@@ -200,7 +200,7 @@ def _check_writable(folder: Path) -> None:
 def _listed_outputs(report: Path) -> dict[str, str]:
     """Return names and hashes of the outputs that a run report lists; names with a path in them are left out."""
     try:
-        content = json.loads(report.read_text(encoding="utf-8"))
+        content = read_json(report)
         listed = {**content.get("earlier_outputs", {}), **content["outputs"]}
         return {str(name): str(digest) for name, digest in listed.items() if Path(str(name)).name == str(name)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -43,7 +43,7 @@ class Journal:
         """Return the entries after a `seq`, as the file is now; a line that is not finished yet is left for later."""
         with self._guard:
             try:
-                descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:
                 self._forget()
             except OSError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from restcli.detect.settings import usable_labels
 from restcli.errors import OutputError, RestError
 from restcli.events import Event, EventRule, Events, Scores, Span
-from restcli.files import sha256_of
+from restcli.files import read_json, sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.output.run_report import REPORT_END
@@ -147,7 +147,7 @@ class StoredResult:
 def read_result(path: Path, sources: Mapping[str, Path] | None = None) -> StoredResult:
     """Read a run report, ``X_run.json``; what it describes is read when it is asked for."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_json(path)
         result = StoredResult(path.parent, path.name.removesuffix(REPORT_END), report, sources or {})
         names = [Path(name).name == name for name in report["outputs"]]
         events = result.found

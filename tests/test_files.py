@@ -1,0 +1,138 @@
+"""Only regular files are opened, nothing is written through links out of a folder of outputs, odd JSON is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from restcli.archive.audit import Trail, read_trail
+from restcli.archive.cache import ScoreCache
+from restcli.archive.ledger import Ledger
+from restcli.cli.app import app
+from restcli.detect.settings import read_channel_map
+from restcli.errors import AnnotationError, OutputError, RestError
+from restcli.files import read_json, read_toml, resolve_output, sha256_of
+from restcli.marks.registry import read_events
+from restcli.marks.reviewed import read_reviewed
+from restcli.output.bundle import Bundle
+from restcli.review.journal import Journal
+from restcli.review.stored import read_result
+
+OPENERS: dict[str, Callable[[Path], Any]] = {
+    "a.json": read_json,
+    "a.toml": read_toml,
+    "a.png": sha256_of,
+    "map.toml": read_channel_map,
+    "a_events.tsv": read_events,
+    "a_run.json": read_result,
+    "a_run_reviewed.json": read_reviewed,
+    "a_review.jsonl": lambda path: Journal(path).append({"action": "read"}, after=0),
+    "b_review.jsonl": lambda path: Journal(path).entries(),
+    "audit.jsonl": lambda path: Trail(path).append("2026-01-01", {"what": "end"}),
+    "audit-1-of-2.jsonl": read_trail,
+    "ledger.sqlite": lambda path: Ledger(path, write=True),
+    "ledger.sqlite-journal": lambda path: Ledger(path.with_name("ledger.sqlite"), write=True),
+    "ledger.sqlite-wal": lambda path: Ledger(path.with_name("ledger.sqlite")),
+    "ledger.lock": lambda path: Ledger(path.with_name("ledger.sqlite"), write=True),
+    "ledger.lock-journal": lambda path: Ledger(path.with_name("ledger.sqlite"), write=True),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", OPENERS)
+def test_a_pipe_in_place_of_a_file_is_an_error_at_once(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises((OSError, RestError)):
+        OPENERS[name](tmp_path / name)
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_in_place_of_a_run_report_or_cached_scores_is_passed_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a_run.json")
+    with pytest.raises(OutputError, match="exists"):
+        Bundle(tmp_path, "a").check()
+    cache = ScoreCache(str(tmp_path), "k" * 16)
+    cache.place("c" * 64).parent.mkdir(parents=True)
+    os.mkfifo(cache.place("c" * 64))
+    nothing: Any = None
+    assert cache.restore("c" * 64, nothing, nothing, nothing) is None
+
+
+@pytest.mark.parametrize("name", [".restcli", ".restcli/scores", ".restcli/scores/cc", "export", "derivatives"])
+def test_links_lead_nothing_out_of_the_folder_of_outputs(name: str, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (out / name).parent.mkdir(parents=True)
+    elsewhere.mkdir()
+    (out / name).symlink_to(elsewhere)
+    nothing: Any = None
+    actions: dict[str, Callable[[], Any]] = {
+        "export": lambda: CliRunner().invoke(app, ["batch", "export", str(out)], catch_exceptions=False),
+        "derivatives": lambda: resolve_output(out, "derivatives/restcli/name"),
+    }
+    with pytest.raises(OutputError, match="leads out"):
+        actions.get(name, lambda: ScoreCache(str(out), "k" * 16).keep("c" * 64, nothing))()
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "\x00"])
+def test_odd_json_and_toml_are_value_errors(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(f"a = {text}")
+    with pytest.raises(ValueError, match=r"."):
+        read_toml(tmp_path / "a")
+    (tmp_path / "a").write_text(text)
+    with pytest.raises(ValueError, match=r"."):
+        read_json(tmp_path / "a")
+
+
+EVENT = {
+    "onset": 1.0,
+    "duration": 5.0,
+    "eventType": "sz",
+    "confidence": None,
+    "channels": ["C3"],
+    "typeConfidence": None,
+}
+VERDICT = EVENT | {"event": "e1", "verdict": "accepted", "reviewer": "r1"}
+
+
+def reviewed(**change: Any) -> dict[str, Any]:
+    review: dict[str, Any] = {"reviewers": ["r1"], "read_whole_by": [], "of": {"report": "h"}, "verdicts": [VERDICT]}
+    review["agreement"] = dict.fromkeys(("accepted", "rejected", "unsure", "not_judged", "added"), 1)
+    content: dict[str, Any] = {"recording": {"path": "a.edf"}, "events": [EVENT], "outputs": {}}
+    return (
+        content
+        | {"review": review | {key: value for key, value in change.items() if key != "events"}}
+        | ({"events": change["events"]} if "events" in change else {})
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"events": [1]},
+        {"events": {"a": 1}},
+        {"events": [EVENT | {"onset": "<b>"}]},
+        {"events": [EVENT | {"channels": [1]}]},
+        {"verdicts": [1]},
+        {"verdicts": [VERDICT | {"verdict": {}}]},
+        {"verdicts": [VERDICT | {"reviewer": 1}]},
+        {"reviewers": [1]},
+        {"reviewers": 1},
+        {"read_whole_by": None},
+        {"of": {"report": []}},
+        {"agreement": {"accepted": "x"}},
+        {"agreement": dict.fromkeys(("accepted", "rejected", "unsure", "not_judged", "added"), "1")},
+    ],
+)
+def test_a_mistyped_report_after_review_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "good.json").write_text(json.dumps(reviewed()))
+    read_reviewed(tmp_path / "good.json")
+    (tmp_path / "a.json").write_text(json.dumps(reviewed(**change)))
+    with pytest.raises(AnnotationError, match="not a report"):
+        read_reviewed(tmp_path / "a.json")
