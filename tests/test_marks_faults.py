@@ -18,7 +18,7 @@ from restcli.events import Event, Events, Span
 from restcli.marks.chbmit import read_summary
 from restcli.marks.registry import FORMATS, WRITABLE, find_format, read_events, write_events
 from restcli.marks.siena import read_list
-from restcli.marks.table import head_of
+from restcli.marks.table import head_of, number
 
 UNSCORED = Events(FOUND.events, 3600.0, START, (Span(100.0, 160.5, "flat"), Span(3500.0, 3600.0, "no EEG")))
 LBL = (
@@ -189,6 +189,11 @@ def test_odd_files_are_refused_by_name(tmp_path: Path, name: str, content: bytes
     (tmp_path / name).write_bytes(content)
     with pytest.raises(AnnotationError, match=message or "no row"):
         read_events(tmp_path / name, duration=100.0, start=START)
+
+
+@pytest.mark.parametrize("text", ["\x1c5", "5\x1f", "\u20075", "5\x85"])
+def test_numbers_may_stand_among_separators_of_any_kind(text: str) -> None:
+    assert number(text, "here") == 5
 
 
 def test_a_clock_time_with_a_zone_is_refused(tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def read_cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 def number(text: str, where: str) -> float:
     """Return a finite number."""
-    if re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", text, re.IGNORECASE) and math.isfinite(float(text)):
+    text = text.strip()
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE) and math.isfinite(float(text)):
         return float(text)
     # Other texts are not quoted: they may name a patient.
     shown = repr(text) if re.fullmatch(r"[\d.,:+\- ]{1,24}", text) else "a text"
