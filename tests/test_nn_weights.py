@@ -132,6 +132,8 @@ NAN, INF = float("nan"), float("inf")
         *((f"config.{name}", value) for name in ("n_features", "n_types") for value in (-1, 7, 10**9)),
         ("config.fire_rate", NAN),
         ("config.variant", "XX"),
+        ("config.variant", "X" * 300_000),
+        ("config.mask_per", "X" * 300_000),
         *(("memory", value) for value in (0, -1, 10**9, 120.5, "120", NAN)),
         *(("look_ahead", value) for value in (-1, 10**9)),
         *(("min_nodes", value) for value in (0, 19, 10**9)),
@@ -148,7 +150,17 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_metadata_that_make_no_sense_are_refused(toy_weights: Path, tmp_path: Path, name: str, value: object) -> None:
     path = with_metadata(toy_weights, tmp_path / "odd.safetensors", **{name: value})
-    with pytest.raises(WeightsError, match=r"metadata (make no sense|lack a field)|not a restcli weights file"):
+    with pytest.raises(
+        WeightsError, match=r"metadata (make no sense|lack a field)|not a restcli weights file"
+    ) as raised:
+        load_weights(path)
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("value", ["Erika" * 1000, [1] * 10_000, 10**400, "\x1b[2J"])
+def test_an_odd_version_is_not_quoted(toy_weights: Path, tmp_path: Path, value: object) -> None:
+    path = with_metadata(toy_weights, tmp_path / "odd.safetensors", format_version=value)
+    with pytest.raises(WeightsError, match="format version unknown"):
         load_weights(path)
 
 

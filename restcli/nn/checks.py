@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LARGEST_FILE = 16 << 20  # bytes: the largest network that a configuration allows, and metadata
 _LARGEST_HEADER = 1 << 19
 _MOST_NODES = 64
+_LONGEST_TEXT = 100
 _N_GOLDEN = 8
 _SECONDS = 100  # for which a bound on the logit is followed
 _TYPE = re.compile(r"sz(_[a-zA-Z0-9]{1,12}){0,4}")
@@ -72,6 +73,8 @@ def read_number(value: Any, kind: type, name: str) -> Any:
     allowed = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}.get(kind)
     if allowed is not None and type(value) not in allowed:
         raise ValueError(f"{name} is a {type(value).__name__}, not a {kind.__name__}")
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        raise ValueError(f"{name} is a text of {len(value)} characters")
     return value
 
 

@@ -146,10 +146,12 @@ def load_weights(name: str | Path = DEFAULT_NAME) -> Weights:
     path = find_weights(name)
     content = read_content(path)
     tensors, meta = _parse(path, content)
-    if meta.get("format_version") != FORMAT_VERSION or meta.get("definition") != DEFINITION:
+    version = meta.get("format_version")
+    if version != FORMAT_VERSION or meta.get("definition") != DEFINITION:
+        version = version if type(version) is int and abs(version) < 1000 else "unknown"
         raise WeightsError(
             path.name,
-            f"has format version {meta.get('format_version')} and was trained for another definition of scores",
+            f"has format version {version} and was trained for another definition of scores",
             f"version {FORMAT_VERSION} and definition {DEFINITION}, which this restcli computes",
             "Install the restcli that made it, or train the weights again with restcli train",
         )
