@@ -124,7 +124,8 @@ def test_samples_that_are_no_numbers_are_not_good(toy_weights: Path, tmp_path: P
     seconds = seconds_with_faults(weights)
     seconds.microvolts[~seconds.good] = 7.0
     good, microvolts = np.ones_like(seconds.good), seconds.microvolts.copy()
-    microvolts[:, :, 100][~seconds.good] = np.resize([np.nan, np.inf, -np.inf], (~seconds.good).sum())
+    odd = [np.nan, 1e10, np.inf, -1e25, -np.inf, 3e38]  # the squares of large ones overflow
+    microvolts[:, :, 100][~seconds.good] = np.resize(odd, (~seconds.good).sum())
     spoiled = replace(seconds, good=good, microvolts=microvolts)
     write_sources(weights, tmp_path)
     check(run_here(tmp_path, spoiled), seconds, weights)

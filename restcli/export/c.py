@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from restcli import __version__
 from restcli.errors import WeightsError
+from restcli.io.recording import LARGEST
 from restcli.nn.network import Network
 from restcli.nn.weights import DEFINITION, Tensors, Weights
 from restcli.signal import usual
@@ -105,6 +106,7 @@ def _tables(weights: Weights, *, int8: bool) -> str:
         "HIGHEST": highest,
         "BANDS": len(features.bands),
         "FLOOR": _number(features.floor**2),
+        "LARGEST": _number(LARGEST),
         "SCALE": _number(weights.calibration.scale),
         "BIAS": f"({_number(weights.calibration.bias)})",
         "READOUT_BIAS": f"({_number(np.mean([member['fc.bias'][0] for member in members]))})",

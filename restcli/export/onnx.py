@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from restcli import __version__
 from restcli.errors import UsageError
+from restcli.io.recording import LARGEST
 from restcli.nn.network import Network
 from restcli.nn.weights import DEFINITION, Weights
 from restcli.signal import usual
@@ -70,7 +71,9 @@ def second_graph(weights: Weights) -> ModelProto:
     graph.take("state", state)
     total = graph("ReduceSum", "microvolts", graph.constant("last", [1]), keepdims=0)
     finite = graph("Equal", graph("Sub", total, total), graph.number(0))
-    good = graph("Cast", graph("And", "good", finite), to=graph.kinds.FLOAT)
+    largest = graph("ReduceMax", graph("Abs", "microvolts"), axes=[1], keepdims=0)
+    possible = graph("And", finite, graph("Less", largest, graph.number(LARGEST)))
+    good = graph("Cast", graph("And", "good", possible), to=graph.kinds.FLOAT)
     present = graph("Mul", good, graph("Cast", graph("Not", "open"), to=graph.kinds.FLOAT))
     features = _features(graph, present)
     advanced = _advance(graph, features, present)

@@ -21,14 +21,14 @@ from restcli.signal.resampling import Signal
 # Bytes of samples in the longest block, and the seconds of the shortest one that is long enough to resample well.
 _BLOCK_BYTES = 2**21
 _SHORTEST_BLOCK = 40
-_LARGEST = 1e9  # in any unit; beyond, powers of samples overflow
+LARGEST = 1e9  # in any unit; beyond, powers of samples overflow
 
 
 def to_samples(values: NDArray[Any]) -> Signal:
     """Return samples in single precision, NaN where they are not finite or absurd."""
     with np.errstate(over="ignore", invalid="ignore"):
         samples = values.astype(np.float32)
-        samples[~(np.abs(samples) < _LARGEST)] = np.nan
+        samples[~(np.abs(samples) < LARGEST)] = np.nan
     return samples
 
 
