@@ -1,4 +1,4 @@
-"""Hook of mkdocs: writes the commands and their options into commands.md, from the code itself."""
+"""Hook of mkdocs: writes the commands, and what Python may import, into their pages, from the code itself."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ from typing import Any
 
 from typer.main import get_command
 
+import restcli
 from restcli.cli.app import app
 from restcli.cli.settings_file import commands_of
 
-MARK = "<!-- commands -->"
-
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Replace the mark of the page by the commands."""
-    return markdown.replace(MARK, commands_text()) if MARK in markdown else markdown
+    """Replace the mark of a page by its content."""
+    for mark, text in (("<!-- commands -->", commands_text), ("<!-- python -->", python_text)):
+        if mark in markdown:
+            markdown = markdown.replace(mark, text())
+    return markdown
+
+
+def python_text() -> str:
+    """Return the directives of mkdocstrings for what `restcli` makes public, functions first."""
+    public = [(name, getattr(restcli, name)) for name in restcli.__all__ if not name.startswith("_")]
+    public.sort(key=lambda each: (isinstance(each[1], type), each[0].lower()))
+    places = ((name, f"{found.__module__}.{found.__qualname__}") for name, found in public)
+    return "\n\n".join(f"::: {place}\n    options:\n      heading: restcli.{name}" for name, place in places)
 
 
 def commands_text() -> str:

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
+import restcli
 from restcli.cli.app import app
 from restcli.cli.settings_file import every_option
 
@@ -76,13 +78,26 @@ def test_the_units_are_accepted_by_systemd(tmp_path: Path) -> None:
     assert not ours, ours
 
 
-def test_the_reference_names_every_command_and_option() -> None:
+def made_page(name: str) -> str:
+    """Return a page of the site with what comes from the code."""
     spec = spec_from_file_location("reference", ROOT / "docs" / "reference.py")
     assert spec is not None and spec.loader is not None
     reference = module_from_spec(spec)
     spec.loader.exec_module(reference)
-    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    text = reference.on_page_markdown(page)
+    return str(reference.on_page_markdown((ROOT / "docs" / name).read_text(encoding="utf-8")))
+
+
+def test_the_page_of_python_has_every_public_name_with_its_docstring() -> None:
+    places = dict(re.findall(r"::: (\S+)\n    options:\n      heading: restcli\.(\S+)", made_page("api.md")))
+    assert sorted([*places.values(), "__version__"]) == sorted(restcli.__all__)
+    for place, name in places.items():
+        module, _, attribute = place.rpartition(".")
+        found = getattr(import_module(module), attribute)
+        assert found is getattr(restcli, name) and len(found.__doc__) > 40
+
+
+def test_the_reference_names_every_command_and_option() -> None:
+    text = made_page("commands.md")
     assert text.count("\n## restcli ") == len(every_option())
     names = {name for options in every_option().values() for name in options}
     assert not {name for name in names if f"`--{name}`" not in text}
