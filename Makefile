@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Tests run side by side, those of a file in one process.
 SIDE_BY_SIDE ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-slow weights evaluation bench docs fuzz lock clean
+.PHONY: demo test test-slow weights evaluation bench docs pictures fuzz lock clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/restcli demo
@@ -31,6 +31,12 @@ WEIGHTS ?= models/rest-default.safetensors models/rest-paper.safetensors
 RECORDINGS ?= ../shared/eeg
 evaluation: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.evaluation $(WEIGHTS) --recordings $(RECORDINGS) --robustness --into models/EVALUATION.md
+
+# The pictures of README and docs/, to make anew when weights or pictures change.
+pictures: $(VENV)/.installed
+	$(BIN)/restcli annotate examples/absence.edf --out build/pictures
+	cp build/pictures/absence_overview.png docs/overview.png
+	$(BIN)/restcli film examples/absence.edf --event 1 --out docs/film.gif
 
 docs: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --requirement docs/requirements.txt

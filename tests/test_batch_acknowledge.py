@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+import typer
 from test_cli import check_refused, restcli
 from test_ledger import KEYS, begin, do_all, found
 
@@ -75,3 +77,18 @@ def test_quiet_leaves_failures_alone(capsys: pytest.CaptureFixture[str], monkeyp
             show(progress)
         printed = capsys.readouterr().err.splitlines()
         assert len(printed) == lines and printed[0] == "restcli: failed: 'x.edf': is empty"
+
+
+def test_status_fits_a_terminal(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    with Ledger(out / "ledger.sqlite", write=True) as ledger:
+        ledger.acknowledge("ward/bad.edf", "a long explanation of why nobody can do anything about this recording")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    with pytest.raises(typer.Exit):
+        batch.status(out)
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60 and any(line.startswith(" " * 13 + "nobody") for line in lines), lines

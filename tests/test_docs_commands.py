@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -23,18 +24,33 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def code_lines(page: Path) -> Iterator[str]:
+    """Yield the lines of the code blocks of a page, fenced or indented."""
+    is_fenced = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            is_fenced = not is_fenced
+        elif is_fenced or line.startswith("    "):
+            yield line.strip()
+
+
 def command_lines() -> list[tuple[str, str]]:
-    """Return file and text of every line of a code block that calls restcli."""
+    """Return file and text of every call of restcli in a code block, without a comment behind it."""
     found = []
     for page in PAGES:
-        for line in page.read_text(encoding="utf-8").splitlines():
-            called = re.match(
-                r"(?:    |ExecStart=|\S* ?\| )?(?:/\S*/)?(?:.*\| )?restcli ((?!is |finds |annotate`).*)", line
-            )
-            indented = line.startswith(("    ", "restcli ", "ExecStart=", "/opt/restcli/bin/restcli"))
-            if called and indented and "`" not in line:
-                found.append((page.name, called[1].partition("   #")[0].strip()))
+        for line in code_lines(page):
+            called = re.search(r"(?:^|[\s=/|])restcli ([a-z-].*)", line)
+            if called and not line.startswith("#"):
+                found.append((page.name, re.split(r"\s+# ", called[1])[0]))
     return found
+
+
+def mentions() -> list[tuple[str, str]]:
+    """Return file and text of every command that a sentence mentions."""
+    texts = ((page.name, re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)) for page in PAGES)
+    return [
+        (name, " ".join(found.split())) for name, text in texts for found in re.findall(r"`restcli\s([^`]+)`", text)
+    ]
 
 
 def words_of(text: str) -> list[str]:
@@ -45,7 +61,7 @@ def words_of(text: str) -> list[str]:
 
 @pytest.mark.parametrize(("page", "text"), command_lines())
 def test_commands_of_the_pages_can_be_typed(page: str, text: str, tmp_path: Path) -> None:
-    command: Any = get_command(app)
+    command = get_command(app)
     operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     (settings,) = re.findall(r"```toml\n(.*?)```", operations, flags=re.DOTALL)
     (tmp_path / "restcli.toml").write_text(settings)
@@ -54,15 +70,36 @@ def test_commands_of_the_pages_can_be_typed(page: str, text: str, tmp_path: Path
     if words[0].startswith("--"):
         assert any(words[0] in option.opts for option in command.params) or words[0] == "--install-completion"
         return
+    find_command(words).make_context("restcli", words)
+
+
+def find_command(words: list[str]) -> Any:
+    """Return the command that words begin with, and take its name from them."""
+    command: Any = get_command(app)
     while hasattr(command, "commands"):
-        default = "run" if words[0] not in command.commands and "run" in command.commands else "open"
-        command = command.commands[words.pop(0) if words[0] in command.commands else default]
-    command.make_context("restcli", words)
+        default = "run" if "run" in command.commands else "open"
+        command = command.commands[words.pop(0) if words and words[0] in command.commands else default]
+    return command
+
+
+@pytest.mark.parametrize(("page", "text"), sorted(set(mentions())))
+def test_commands_that_sentences_mention_exist_with_their_options(page: str, text: str) -> None:
+    words = words_of(text)
+    if words[0].startswith("--"):
+        assert any(words[0] in option.opts for option in get_command(app).params), page
+        return
+    command = find_command(words)
+    try:
+        command.make_context("restcli", words)
+    except Exception as error:
+        assert type(error).__name__ == "MissingParameter", error  # a sentence need not name a recording
 
 
 def test_there_are_commands_on_the_pages() -> None:
     pages = {page for page, _ in command_lines()}
     assert {"README.md", "archives.md", "data.md", "live.md", "operations.md", "review.md"} <= pages
+    texts = [text for _, text in command_lines()]
+    assert "batch /data /output --workers 4" in texts and "live --stdin" in texts and not any("#" in t for t in texts)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
@@ -107,6 +144,20 @@ def test_every_page_has_a_place_on_the_site() -> None:
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     placed = set(re.findall(r"[\w-]+\.md", settings))
     assert placed == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_every_picture_of_the_pages_is_made_by_a_command() -> None:
+    pictures = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+    recipe = (ROOT / "Makefile").read_text().partition("\npictures:")[2].partition("\n\n")[0]
+    assert pictures and all(picture.is_file() for picture in pictures)
+    assert {picture.relative_to(ROOT).as_posix() for picture in pictures} == set(re.findall(r"docs/\S+", recipe))
+    for line in recipe.splitlines()[1:]:
+        if words := line.partition("restcli ")[2].split():
+            find_command(words).make_context("restcli", words)
 
 
 def test_workflows_run_what_exists() -> None:

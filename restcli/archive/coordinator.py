@@ -230,7 +230,7 @@ class _Coordinator:
             if self.names is not None:
                 ours = [item for item in skipped if shard_of(item.path, n_shards) == shard]
                 mine, skipped = self.names.hide(mine, ours)
-                others = {"": sum(others.values())}  # an ending can be part of a name
+                others = {".*": sum(others.values())} if others else {}  # an ending can be part of a name
             self.ledger.enter(self.run_id, mine, skipped=skipped, others=others)
             self._report("walking the archive")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LOG_EVERY = 30.0  # s
 _MOST_RUNNING = 8  # lines of the display
+_INDENT = 13  # of what a report says, behind the word for it
 _NOTED = 10  # kinds of repairs and doubts in the status
 
 
@@ -236,7 +237,7 @@ def status(out: OutArgument, as_json: options.Json = False) -> None:
         print_json(facts)
     else:
         for line in _status_lines(facts):
-            say(line)
+            say(line, indent=_INDENT)
     raise typer.Exit(DONE if facts["complete"] else SOME_FAILED)
 
 
@@ -282,9 +283,9 @@ def verify(
         print_json(asdict(found))
     else:
         for fault in found.faults:
-            say(f"changed      {fault}")
+            say(f"changed      {fault}", indent=_INDENT)
         for remark in found.remarks:
-            say(f"noted        {remark}")
+            say(f"noted        {remark}", indent=_INDENT)
         for trail, last in found.heads.items():
             say(f"head         {trail} {last}")
         say(f"compared     {found.n_outputs} files: {len(found.faults) or 'nothing'} changed by hand")
