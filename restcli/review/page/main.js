@@ -413,11 +413,12 @@ function moves({ key, shiftKey }) {
 // --- dialogs and wires
 
 function goTo() {
-  const time = parseTime(byId("goto-elapsed").value);
-  const clock = parseTime(byId("goto-clock").value);
-  const since = clock - parseTime(view.recording.clock ?? "0");
-  if (time !== null) show(time);
-  else if (clock !== null) show(since < 0 ? since + 86400 : since);
+  const { clock, duration } = view.recording;
+  const since = parseTime(byId("goto-clock").value) - parseTime(clock ?? "0");
+  const ofDay = parseTime(byId("goto-clock").value) === null ? null : (since + 86400) % 86400;
+  const time = parseTime(byId("goto-elapsed").value) ?? ofDay;
+  if (time !== null && time <= duration) return show(time);
+  return alarm(`There is no such time in this recording: it lasts ${elapsed(duration)}${clock ? ` from ${clock}` : ""}.`);
 }
 
 function wireDialogs() {
@@ -427,6 +428,7 @@ function wireDialogs() {
     byId(id).addEventListener("close", ({ target }) => {
       if (target.returnValue) run();
       target.returnValue = "";
+      target.querySelector("form").reset(); // what was typed is not meant for the next time
     });
   onClose("goto-dialog", goTo);
   const width = byId("card-width");
