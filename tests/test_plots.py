@@ -366,15 +366,17 @@ def test_all_nodes_are_those_that_could_be_judged():
     assert "all 15 nodes that could be judged" in words(event_page(partly, event=event))
 
 
-def test_negative_is_up():
-    traces = make_traces(90, 120, scale=0.0)
+def test_negative_is_up_and_the_heart_positive():
+    traces = make_traces(90, 120, names=(*DOUBLE_BANANA, ECG_ROW), scale=0.0)
     traces.data[0, 500:520] = -50.0
+    traces.data[-1, 500:520] = 50.0
     figure = event_page(BANANA, traces=traces)
-    axes = next(axes for axes in figure.axes if len(axes.get_yticks()) == 18)
-    place = axes.get_yticks()[0]
-    drawn = next(line for line in axes.lines if len(line.get_xdata()) == len(traces.time))
-    up = axes.transData.transform([(0, min(drawn.get_ydata()))])[0, 1]
-    assert up > axes.transData.transform([(0, place)])[0, 1] + 5
+    axes = next(axes for axes in figure.axes if len(axes.get_yticks()) == 19)
+    lines = [line for line in axes.lines if len(line.get_xdata()) == len(traces.time)]
+    for row in (0, -1):
+        up = axes.transData.transform([(0, min(lines[row].get_ydata()))])[0, 1]
+        assert up > axes.transData.transform([(0, axes.get_yticks()[row])])[0, 1] + 5
+    assert "positive up" in words(figure)
 
 
 @pytest.mark.parametrize(("channels", "expected"), [(("F7-T3",), ("F7-T3",)), (("C3",), ("F3-C3", "C3-P3"))])

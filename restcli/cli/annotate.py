@@ -241,6 +241,7 @@ def _first_channels(channels: tuple[str, ...]) -> str:
 
 def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
     """Print on stderr what makes the result doubtful, and one line about what was scored and written."""
+    from restcli.output.pictures import count_pictured
     from restcli.output.text import percent, quality_warnings, scored_text
 
     begin = "" if alone else f"{result.recording.path.name}: "
@@ -257,7 +258,7 @@ def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
         note(f"{begin}{line}")
     say_more = common.inform if result.scores.scored < _MUCH else common.detail
     say_more(f"{begin}{scored_text(result)}")
-    n_without = len(result.events) - sum("_event" in p.name and p.suffix in (".png", ".pdf") for p in written.files)
+    n_without = len(result.events) - count_pictured(path.name for path in written.files)
     if 0 < n_without < len(result.events):
         common.detail(f"{begin}pages were drawn for the most confident events; {n_without} have none")
     common.inform(

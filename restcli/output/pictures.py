@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -55,6 +55,15 @@ def draw_pictures(
     for page_written in writing:
         page_written.result()
     return names, failed
+
+
+def count_pictured(names: Iterable[str]) -> int:
+    """Count the events that have pages, by the names of the files.
+
+    >>> count_pictured(["a_events.tsv", "a_overview.png", "a_event01.png", "a_event01_p2.png", "a_event13.png"])
+    2
+    """
+    return sum(bool(re.search(r"_event\d+\.(png|pdf)$", name)) for name in names)
 
 
 def expect_pictures(plot: str) -> Callable[[], None]:

@@ -110,8 +110,8 @@ def _upright_lines(axes: Axes, places: Sequence[float], **look: Any) -> None:
 
 
 def draw_traces(axes: Axes, traces: Traces, scale: TraceScale, *, coloured: Sequence[str] = ()) -> None:
-    """Draw the traces, centred on their medians and with negative up, and their scale bar; they may cross."""
-    units = [scale.row * (scale.ecg if name == ECG_ROW else scale.sensitivity) for name in traces.names]
+    """Draw the traces, centred on their medians, negative up but for the ECG, and their scale bar; they may cross."""
+    units = [scale.row * (-scale.ecg if name == ECG_ROW else scale.sensitivity) for name in traces.names]
     samples = dict(zip(traces.names, _centre(traces.data) / np.array(units)[:, None], strict=True))
     grey: dict[str, Any] = {"color": style.GREY, "va": "center", "fontsize": style.FONT_ROW}
     for place, tick in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):

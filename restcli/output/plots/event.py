@@ -187,7 +187,7 @@ class EventSheet:
             n_known, n_nodes = len(involvement(self.scores, event)), len(self.scores.nodes)
             channels = "all nodes" if n_known == n_nodes else f"all {n_known} nodes that could be judged"
         hidden = f", of which {duration_in_words(pages.hidden)} are on no page" if pages.hidden >= 0.05 else ""
-        ecg = f"; ECG {scale.ecg:g} µV/mm" if ECG_ROW in traces.names else ""
+        ecg = f"; ECG {scale.ecg:g} µV/mm, positive up" if ECG_ROW in traces.names else ""
         place = place_in_words(self.scores, event, self.rule.release)
         return {
             f"Event {pages.shown.name}, {pages.headline(index)}": f"{event.label}, confidence {confidence}",
@@ -195,7 +195,7 @@ class EventSheet:
             "Duration": f"{event.duration:.1f} s{hidden}",
             **({"Begins": place} if place else {}),
             "Involved": channels,
-            "Sensitivity": f"{scale.sensitivity:g} µV/mm on each page of the event, negative up{ecg}",
+            "Sensitivity": f"{scale.sensitivity:g} µV/mm on each page, negative up{ecg}",
             "Signals": f"{traces.filters}; {PAPER_SPEED} mm/s when printed on A4",
         }
 
