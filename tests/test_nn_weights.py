@@ -178,7 +178,7 @@ def test_rule_that_can_never_fire_is_refused(toy_weights: Path, tmp_path: Path) 
         replace(weights, tensors=silent, rule=replace(weights.rule, threshold=0.9)),
         replace(weights, rule=replace(weights.rule, threshold=1.0)),
     ):
-        with pytest.raises(WeightsError, match=r"no signal can reach rule\.threshold"):
+        with pytest.raises(WeightsError, match=r"rule\.threshold"):
             save_weights(odd, tmp_path / "silent.safetensors")
     assert not list(tmp_path.iterdir())
 

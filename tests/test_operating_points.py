@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from restcli.detect.settings import Settings, rule_in_force
-from restcli.errors import UsageError
+from restcli.errors import UsageError, WeightsError
 from restcli.evaluation.dataset import _at, _learnt_from
 from restcli.evaluation.scoring import Case, Tally
 from restcli.events import Event, Events, Scores
@@ -49,6 +49,25 @@ def test_points_that_are_not_there_are_refused(weights: Weights) -> None:
 def test_points_travel_with_the_weights(weights: Weights, tmp_path: Path) -> None:
     save_weights(weights, tmp_path / "w.safetensors")
     assert load_weights(tmp_path / "w.safetensors").points == POINTS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threshold": 1.0},  # no probability reaches it
+        {"threshold": 0.9999},
+        {"threshold": float("nan")},
+        {"name": "\x1b[2J"},
+        {"name": "balanced"},
+        {"sensitivity": 1.5},
+        {"false_alarms_per_day": -1.0},
+        {"asked": float("inf")},
+    ],
+)
+def test_points_that_make_no_sense_are_refused(weights: Weights, tmp_path: Path, change: dict[str, Any]) -> None:
+    odd = replace(weights, points=(*POINTS[:2], replace(POINTS[2], **change)))
+    with pytest.raises(WeightsError, match="cannot be saved"):
+        save_weights(odd, tmp_path / "w.safetensors")
 
 
 def test_an_evaluation_counts_at_each_point(weights: Weights) -> None:

@@ -25,6 +25,7 @@ _MOST_NODES = 64
 _LONGEST_TEXT = 100
 _N_GOLDEN = 8
 _SECONDS = 100  # for which a bound on the logit is followed
+_POINT = re.compile("sensitive|balanced|specific")
 _TYPE = re.compile(r"sz(_[a-zA-Z0-9]{1,12}){0,4}")
 
 # Numbers without an entry must be finite and below 1e4.
@@ -32,8 +33,11 @@ _BOUNDS = {
     "memory": (1, 3600),
     "look_ahead": (0, 600),
     "features.floor": (1e-12, 1e3),
-    "rule.threshold": (1e-9, 1),
-    "rule.release": (1e-9, 1),
+    "points.sensitivity": (0, 1),
+    "points.false_alarms_per_day": (0, 1e6),
+    "points.asked": (0, 1e6),
+    "rule.threshold": (1e-9, 0.9996),  # log odds count as 8 at most
+    "rule.release": (1e-9, 0.9996),
     "rule.min_duration": (0, 60),
     "rule.max_gap": (0, 60),
     "rule.smooth": (0, 60),
@@ -88,10 +92,7 @@ def check_weights(weights: Weights) -> None:
                 _check_range(f"{part}.{key}", value)
     if weights.rule.release > weights.rule.threshold:
         raise ValueError("rule.release lies above rule.threshold")
-    for point in weights.points:
-        _check_range("rule.threshold", point.threshold)
-    if len({point.name for point in weights.points}) != len(weights.points):
-        raise ValueError("two operating points have one name")
+    _check_points(weights)
     _check_graph(weights)
     _check_inputs(weights)
     _check_numbers("golden", weights.golden, _N_GOLDEN)
@@ -118,6 +119,19 @@ def _check_numbers(name: str, values: tuple[float, ...], count: int) -> None:
         raise ValueError(f"{name} holds {len(values)} numbers, not {count}")
     for value in values:
         _check_range(name, value)
+
+
+def _check_points(weights: Weights) -> None:
+    for point in weights.points:
+        if not _POINT.fullmatch(point.name):
+            raise ValueError("an operating point has another name than sensitive, balanced and specific")
+        _check_range("rule.threshold", point.threshold)
+        for name in ("sensitivity", "false_alarms_per_day", "asked"):
+            value = getattr(point, name)
+            if not math.isnan(value):  # not known
+                _check_range(f"points.{name}", value)
+    if len({point.name for point in weights.points}) != len(weights.points):
+        raise ValueError("two operating points have one name")
 
 
 def _check_graph(weights: Weights) -> None:
@@ -169,7 +183,8 @@ def _check_tensors(weights: Weights) -> None:
 
 def _check_rule_can_fire(weights: Weights) -> None:
     """Refuse a threshold above every probability that the network could give whatever it sees."""
-    threshold, calibration = weights.rule.threshold, weights.calibration
+    calibration = weights.calibration
+    threshold = max(weights.rule.threshold, *(point.threshold for point in weights.points), 0)
     odds = math.inf if threshold >= 1 else math.log(threshold / (1 - threshold))
     if not _can_reach(weights, (odds - calibration.bias) / calibration.scale):
         raise ValueError("no signal can reach rule.threshold")
