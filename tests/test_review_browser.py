@@ -428,7 +428,8 @@ def test_gaps_are_drawn_as_gaps_and_said_in_words(
         starts_at(page, 15)
         left = 78 / 860  # of the canvas; the gap begins in the middle of the page
         assert ink(page, left, 0.4) > 2000
-        assert ink(page, 0.55, 0.9) == 0
+        assert ink(page, 0.55, 0.9, top=60) == 0
+        assert ink(page, 0.55, 0.95, top=36, bottom=52) > 50, "words of their own, under those of what was not scored"
         assert "0:00:20–0:00:25 not scored (no signal: a gap" in page.locator("#unscored").inner_text()
         assert "not scored" in (page.get_attribute("#traces", "aria-label") or "")
         assert page.locator("#events").inner_text() == "none"

@@ -73,7 +73,7 @@ export class Traces {
     this.#shade(ctx, plot, missing);
     this.#drawSignals(ctx, plot);
     this.#drawAxis(ctx, plot);
-    for (const { words, middle } of missing) write(ctx, words, middle, 29, { room: this.plotWidth });
+    for (const { words, middle, gap } of missing) write(ctx, words, middle, gap ? 48 : 29, { room: this.plotWidth });
     this.#drawLabels(ctx, plot);
     this.#drawScaleBar(ctx, plot);
     this.drawOverlay();
