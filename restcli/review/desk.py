@@ -23,7 +23,7 @@ from restcli.review.montages import NAMES, SIDES, View, region_of, views_of
 from restcli.review.pages import PageRequest, derive_traces, read_page
 from restcli.review.stored import StoredResult, read_result
 from restcli.review.strip import sample_trend, strip_of
-from restcli.review.verdicts import Review, named_events, review_of
+from restcli.review.verdicts import PENDING, Review, named_events, review_of
 from restcli.signal.filters import filter_runs, sensitivity
 from restcli.text import count
 
@@ -65,16 +65,20 @@ class Case:
         return Journal(journal_of(self.result.path))
 
     @cached_property
-    def shown(self) -> dict[str, Event]:
-        """Every event that a verdict may speak of, by id: detected ones and control stretches."""
-        return named_events(self.result.found) | control_stretches(self.result)
+    def _controls(self) -> dict[str, Event]:
+        return control_stretches(self.result)
+
+    def _shown(self, entries: Sequence[Entry] = ()) -> dict[str, Event]:
+        """Return the events that verdicts may speak of, by id; control stretches, which take time, if any does."""
+        events = named_events(self.result.found)
+        return events | self._controls if self.blind or any(entry.event[:1] == "c" for entry in entries) else events
 
     @cached_property
     def _aliases(self) -> dict[str, str]:
         """What ids are called in the browser: in blind mode nothing that tells an event from a control stretch."""
         if not self.blind:
-            return {name: name for name in self.shown if name.startswith("e")}
-        mixed = {name: hashlib.sha256(f"{self.result.digest}{name}".encode()).hexdigest()[:8] for name in self.shown}
+            return {name: name for name in self._shown()}
+        mixed = {name: hashlib.sha256(f"{self.result.digest}{name}".encode()).hexdigest()[:8] for name in self._shown()}
         return {name: f"x{digest}" for name, digest in mixed.items()}
 
     def entries(self, after: int = 0) -> tuple[Entry, ...]:
@@ -83,7 +87,8 @@ class Case:
 
     def review(self, reviewer: str | None = None) -> Review:
         """Return the state of the review."""
-        return review_of(self.entries(), self.shown, reviewer=reviewer)
+        entries = self.entries()
+        return review_of(entries, self._shown(entries), reviewer=reviewer)
 
     def outward(self, entry: Entry) -> dict[str, Any]:
         """Return an entry as the browser knows it; in blind mode nothing of what other reviewers decided."""
@@ -119,7 +124,7 @@ class Case:
             "id": self.id,
             "name": self.name,
             "n_events": len(self._aliases),
-            "n_judged": sum(review.items[name].state != "pending" for name in self._aliases),
+            "n_judged": sum(review.items[name].state != PENDING for name in self._aliases),
             "duration": self.result.duration,
             "scored": report["fraction"],
             "top_confidence": None if self.blind or not sure else max(sure),
@@ -180,7 +185,8 @@ class Case:
         }
 
     def _detections(self) -> list[dict[str, Any]]:
-        shown = [(alias, self.shown[name]) for name, alias in self._aliases.items()]
+        events = self._shown()
+        shown = [(alias, events[name]) for name, alias in self._aliases.items()]
         return [
             {
                 "id": alias,
