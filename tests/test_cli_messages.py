@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -62,13 +63,12 @@ def test_the_log_names_no_file(toy_weights: Path, tmp_path: Path) -> None:
     check_refused(restcli("formats", "--log", tmp_path / "absent" / "log"), 3, "could not be written")
 
 
-@pytest.mark.parametrize("columns", [60, 200])
-def test_terminals_break_lines_between_words(example: Path, tmp_path: Path, columns: int) -> None:
+def in_terminal(columns: int, folder: Path, *arguments: object) -> tuple[int, list[str]]:
+    """Run the command in a terminal; return its exit code and the lines that stay."""
     pty = pytest.importorskip("pty")
-    arguments = ["annotate", str(example), "--out", "o", "--plot", "none", "--verbose"]
     main, terminal = pty.openpty()
     env = os.environ | {"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}
-    process = subprocess.Popen([*RESTCLI, *arguments], stdout=terminal, stderr=terminal, env=env, cwd=tmp_path)
+    process = subprocess.Popen([*RESTCLI, *map(str, arguments)], stdout=terminal, stderr=terminal, env=env, cwd=folder)
     os.close(terminal)
     received = b""
     while True:
@@ -76,14 +76,25 @@ def test_terminals_break_lines_between_words(example: Path, tmp_path: Path, colu
             received += os.read(main, 4096)
         except OSError:  # the terminal was closed
             break
-    assert process.wait() == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", received.decode()).split("\r")
-    lines = [line.strip("\n") for line in text if "━" not in line]
-    assert max(map(len, lines)) <= columns
+    return process.wait(), [line.strip("\n") for line in text if "━" not in line]
+
+
+@pytest.mark.parametrize("columns", [60, 200])
+def test_terminals_break_lines_between_words(example: Path, tmp_path: Path, columns: int) -> None:
+    code, lines = in_terminal(columns, tmp_path, "annotate", example, "--out", "o", "--plot", "none", "--verbose")
+    assert code == 0 and max(map(len, lines)) <= columns
     assert len([line for line in lines if len(line) > 60]) == (0 if columns == 60 else 3)
     words = " ".join(lines).split()
     for whole in ("confidence", "duration", "recording", "o/absence_*", "rest-default", "release"):
         assert whole in words, whole
+
+
+@pytest.mark.parametrize("arguments", [("formats",), ("data", "check", "."), ("info", "absence.edf")])
+def test_what_commands_say_fits_a_terminal(example: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    shutil.copy(example, tmp_path)
+    _, lines = in_terminal(80, tmp_path, *arguments)
+    assert len(lines) > 3 and max(map(len, lines)) <= 80, max(lines, key=len)
 
 
 def test_tables_never_break_a_word(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,7 +214,7 @@ def _print_events(result: Result, written: Written) -> None:
         print_table(*_event_table(result, shown))
     if len(shown) < len(events):
         tables = [path.name for path in written.files if "_events." in path.name]
-        say(f"these are the {len(shown)} most confident; {tables[0] if tables else 'the scores'} holds all")
+        say(f"these are the {len(shown)} most confident; {tables[0] if tables else 'the scores'} holds all", indent=0)
 
 
 def _event_table(result: Result, shown: Sequence[int]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

@@ -64,16 +64,17 @@ def _print(inventory: Inventory) -> None:
         if inventory.problems
         else ""
     )
-    say(f"{verdict or 'usable: '}{read}")
+    say(f"{verdict or 'usable: '}{read}", indent=0)
     if rows := inventory.rows():
         cells = [(name, *map(str, numbers), f"{length:.2f}") for name, *numbers, length in rows]
         print_table(("layout", "recordings", "patients", "seizures", "hours"), cells)
     if types := inventory.types():
         print_table(("type", "seizures", "seconds"), [(name, str(n), f"{length:.0f}") for name, n, length in types])
     if ignored := inventory.ignored():
-        say("ignored, as not about seizures: " + ", ".join(f"{kind} in {n}" for kind, n in ignored.items()))
+        listed = ", ".join(f"{kind} in {n}" for kind, n in ignored.items())
+        say(f"ignored, as not about seizures: {listed}", indent=2)
     if unscored := sum(each.unscored for each in found):
-        say(f"without a claim by anybody: {duration_in_words(unscored)}")
+        say(f"without a claim by anybody: {duration_in_words(unscored)}", indent=2)
     for line in inventory.problems[:_MOST_PROBLEMS]:
         note(f"problem: {line}")
     if len(inventory.problems) > _MOST_PROBLEMS:

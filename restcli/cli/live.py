@@ -171,7 +171,7 @@ def _display(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[News], No
         def show(news: News) -> None:
             line = line_of(news)
             if line:
-                say(line)
+                say(line, indent=2)
 
         yield show
 
@@ -184,4 +184,4 @@ def _report(marks: Path, monitor: Monitor, alarms: list[Alarm]) -> None:
     expert = read_events(marks, duration=monitor.until, start=monitor.source.recording.clock)
     begun = [(alarm.at, alarm.event) for alarm in alarms if alarm.state == "begin"]
     for line in compare_alarms(expert, monitor.events(), begun):
-        say(line)
+        say(line, indent=2)

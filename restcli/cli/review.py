@@ -179,7 +179,7 @@ def _print_counts(applied: Mapping[str, Applied], total: Counts) -> None:
     facts = total.to_dict()
     for name, found in facts.items():
         if isinstance(found, dict) and "low" in found:
-            say(f"{name.replace('_', ' ')}: {interval_text(found)}")
+            say(f"{name.replace('_', ' ')}: {interval_text(found)}", indent=2)
     inform(f"by {facts['rule']}; {facts['intervals']}. {facts['caveat']}")
 
 
