@@ -170,6 +170,23 @@ def test_raw_with_fraction_of_a_second_and_odd_rate(tmp_path: Path) -> None:
     assert back.channels[0].n_samples == raw.n_times == 4000
 
 
+@pytest.mark.parametrize("rate", [1024.0005, 199.98, 333.333])
+def test_rates_whose_records_the_header_rounds_are_read_by_others(rate: float, tmp_path: Path) -> None:
+    import pyedflib
+
+    recording = restcli.open_recording(noise(2, 30, rate), sfreq=rate, ch_names=["Fp1", "Fp2"])
+    convert(recording, tmp_path / "out.edf")
+    with pyedflib.EdfReader(str(tmp_path / "out.edf")) as file:  # which checks that time stamps follow the header
+        read = file.readSignal(0)
+    np.testing.assert_allclose(read, samples(recording)[0][: len(read)], atol=steps_of(tmp_path / "out.edf")[0])
+
+
+def test_channels_without_a_unit_do_not_come_back_as_microvolts(tmp_path: Path) -> None:
+    path, _ = write_egi(tmp_path)
+    convert(restcli.open_recording(path), tmp_path / "out.edf")
+    assert [channel.unit for channel in restcli.open_recording(tmp_path / "out.edf").channels] == [*["µV"] * 3, "n/a"]
+
+
 @pytest.mark.parametrize(("rate", "record", "length"), [(256, 1, 600), (200, 10, 600), (1000, 0.1, 100)])
 def test_the_true_rate_of_a_drifting_clock_comes_back(rate: int, record: float, length: int, tmp_path: Path) -> None:
     n = round(length / record)

@@ -136,7 +136,7 @@ def _scale(recording: Recording, usable: Sequence[int], duration: Fraction) -> t
         if not all(limits):
             remarks.append(f"channel '{channel.label}' left out: EDF cannot express values beyond 9,999,999")
             continue
-        unit = "uV" if channel.unit == "µV" else _ascii(channel.unit, 8)
+        unit = "uV" if channel.unit == "µV" else _ascii(channel.unit, 8) or "n/a"  # none is read as microvolts
         n_samples = int(recording.source.rates[index] * duration)
         signals.append(_Signal(index, _ascii(channel.label, 16), unit, limits, digital, n_samples))
         if signals[-1].step > _COARSE and channel.unit == "µV" and digital == (-32767, 32767):
@@ -250,6 +250,7 @@ def _annotations(
     runs: Sequence[_Run], duration: Fraction, fraction: Fraction, marks: Sequence[tuple[float, float, str]]
 ) -> list[bytes]:
     """Return the annotation signal of each record: its own time, and as many marks as fit."""
+    duration = Fraction(_header_text(duration))  # other readers compare the times of records with the header
     own = [
         b"+%s\x14\x14\0" % _decimal(fraction + run.start + k * duration).encode()
         for run in runs
