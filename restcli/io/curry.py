@@ -32,6 +32,8 @@ _FORMAT = "a Curry recording: a header (.cdt.dpa or .dap) and continuous samples
 _EXPORT = "Export the recording from Curry as raw float data, or as EDF"
 _COMPRESSED = "2912E8D8-F5C8-4E25-A8E7-A1385967DA09"
 _MOST_CHANNELS = 4096
+HEADERS = (".dpa", ".dpo")
+"""Endings of headers after the whole name of the samples: ``a.cdt.dpa``."""
 _START = ("StartYear", "StartMonth", "StartDay", "StartHour", "StartMin", "StartSec")
 
 
@@ -58,7 +60,7 @@ def curry_files(path: Path) -> tuple[Path, ...]:
     if path.suffix.lower() == ".dap":
         found, missing = (sibling(path, (".dat",)), sibling(path, (".rs3",))), "file of samples (.dat) or labels (.rs3)"
     else:
-        headers = (find_file(path.with_name(path.name + ending)) for ending in (".dpa", ".dpo"))
+        headers = (find_file(path.with_name(path.name + ending)) for ending in HEADERS)
         found, missing = (next((file for file in headers if file is not None), None),), "header (.cdt.dpa)"
     files = tuple(file for file in found if file is not None)
     if len(files) < len(found):

@@ -11,7 +11,7 @@ from typing import Any
 
 from restcli.errors import RecordingError, UsageError
 from restcli.io import curry, edf, micromed, mne_formats, nihon, persyst, research, vendor
-from restcli.io.companions import ANY_FORMAT, check_regular, open_regular, sibling, unreadable
+from restcli.io.companions import ANY_FORMAT, check_regular, find_file, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
 from restcli.io.recording import Recording
@@ -183,7 +183,9 @@ def why_no_recording(path: Path) -> str:
 
 
 def _main_file(path: Path) -> Path:
-    """Return the header beside a file of samples, or the file itself."""
+    """Return the header beside a file of samples, the samples of a Curry header, or the file itself."""
+    if path.suffix.lower() in curry.HEADERS:
+        return find_file(path.with_suffix("")) or path
     for reader in READERS:
         if path.suffix.lower() in reader.samples:
             header = sibling(path, reader.endings)
@@ -197,6 +199,7 @@ def _find_reader(path: Path) -> tuple[Reader, Path]:
     if path.suffix.lower() in _EDF.endings:
         return _EDF, path
     refuse_unread(path)
+    path = _main_file(path) if path.suffix.lower() in curry.HEADERS else path
     with open_regular(path) as file:
         head = file.read(256)
     for reader in READERS:
