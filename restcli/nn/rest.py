@@ -115,7 +115,8 @@ class Rest(nn.Module):
 
     def _n_updates(self, masked: bool, generator: torch.Generator | None) -> int:
         if masked and self.config.variant == "RM":
-            return int(torch.randint(1, 10, (1,), generator=generator))
+            device = None if generator is None else generator.device
+            return int(torch.randint(1, 10, (1,), generator=generator, device=device))
         return self.config.inference_updates
 
 

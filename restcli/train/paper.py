@@ -32,7 +32,7 @@ from restcli.train.sources import Progress, build_examples, find_tasks
 from restcli.train.store import UNKNOWN, Examples, Stretch
 
 LENGTHS = (4, 6, 8, 10, 12, 14)  # s
-# AUROC of the paper's Table 1 in percent, by length; the same figures are on arshiaafzal.github.io/REST.
+# AUROC in percent by length, from the authors' page of the paper, arshiaafzal.github.io/REST.
 PUBLISHED = {
     "DS": (75.3, 67.0, 72.2, 74.1, 70.6, 70.0),
     "RS": (79.4, 81.1, 81.0, 81.8, 80.1, 78.1),
@@ -42,8 +42,8 @@ EPOCHS = 100
 _BATCH, _RATE = 1024, 5e-4
 _INPUT = FeatureConfig(bands=((0, 99),), amplitude=False, relative=False)
 _NOTES = """
-AUROC of windows in percent, one training each. *Paper*: Afzal et al., ICML 2024; it does not say how many trainings its
-figures rest on, nor which release of TUSZ.
+AUROC of windows in percent, one training each. *Paper*: Afzal et al., ICML 2024, as on arshiaafzal.github.io/REST,
+which does not name the release of TUSZ.
 
 Windows do not overlap. A window is positive if a seizure touches it; negative ones come from recordings without any
 seizure, for training as many as there are positive ones. Adam, 5e-4, {epochs} epochs of batches of 1024, squared error
