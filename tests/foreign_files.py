@@ -93,6 +93,7 @@ def write_eeglab(
     events: Sequence[tuple[str, float, float]] = (),
     labels: Sequence[str] = ("Fp1", "Fp2"),
     kinds: Sequence[str] = ("", ""),
+    names: str = "a.fdt",
 ) -> tuple[Path, np.ndarray]:
     """Write 2 s of two channels at 250 Hz, with the samples in a file of their own or not."""
     values = np.random.default_rng(1).normal(0, 30, size=(2, 500)).astype(np.float32)
@@ -102,7 +103,7 @@ def write_eeglab(
     fields |= {"chanlocs": locations, "setname": "", "epoch": [], "icawinv": [], "ref": "common"}
     marks = np.array(list(events), dtype=[("type", object), ("latency", object), ("duration", object)])
     fields["event"] = marks if len(events) else []
-    fields["data"] = "a.fdt" if apart else values
+    fields["data"] = names if apart else values
     if apart:
         (folder / "a.fdt").write_bytes(values.T.astype("<f4").tobytes())
     savemat(folder / "a.set", {"EEG": fields}, appendmat=False)

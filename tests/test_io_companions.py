@@ -192,6 +192,16 @@ def test_header_may_spell_its_files_in_another_case(tmp_path: Path) -> None:
         assert open_recording(tmp_path / f"A{path.suffix}").repairs == ()
 
 
+@pytest.mark.parametrize("names", ["a.fdt", "A.fdt"])
+def test_eeglab_files_that_were_copied_in_capitals(tmp_path: Path, names: str) -> None:
+    path, values = write_eeglab(tmp_path, names=names)
+    path.rename(tmp_path / "A.SET")
+    (tmp_path / "a.fdt").rename(tmp_path / "A.FDT")
+    recording = open_recording(tmp_path / "A.SET")
+    assert recording.repairs == ()
+    np.testing.assert_allclose(recording.read([0, 1], 0, 2), values, rtol=1e-5)
+
+
 @pytest.mark.parametrize("ending", [".vhdr", ".VHDR"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize(("stem", "encoding"), [("E", "utf-8"), ("Ä", "utf-8"), ("E µ", "utf-8"), ("E", "latin-1")])

@@ -190,6 +190,9 @@ def _under_names(files: Sequence[Path], names: Sequence[str], header: bytes) -> 
                 link.write_bytes(header)
             else:
                 _link(file.resolve(), link)
+            for name in (file.name, link.name.lower(), link.name.upper()):  # headers may spell them so
+                if not link.with_name(name).exists():
+                    _link(file.resolve(), link.with_name(name))
         yield links[0]
 
 
