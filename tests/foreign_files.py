@@ -94,12 +94,20 @@ def write_eeglab(
     labels: Sequence[str] = ("Fp1", "Fp2"),
     kinds: Sequence[str] = ("", ""),
     names: str = "a.fdt",
+    n_trials: int = 1,
 ) -> tuple[Path, np.ndarray]:
     """Write 2 s of two channels at 250 Hz, with the samples in a file of their own or not."""
     values = np.random.default_rng(1).normal(0, 30, size=(2, 500)).astype(np.float32)
     locations = np.zeros(2, dtype=[("labels", object), ("type", object)])
     locations["labels"], locations["type"] = labels, kinds
-    fields = {"srate": 250.0, "nbchan": 2.0, "pnts": 500.0, "trials": 1.0, "xmin": 0.0, "xmax": 1.996}
+    fields = {
+        "srate": 250.0,
+        "nbchan": 2.0,
+        "pnts": 500.0 / n_trials,
+        "trials": float(n_trials),
+        "xmin": 0.0,
+        "xmax": 1.996,
+    }
     fields |= {"chanlocs": locations, "setname": "", "epoch": [], "icawinv": [], "ref": "common"}
     marks = np.array(list(events), dtype=[("type", object), ("latency", object), ("duration", object)])
     fields["event"] = marks if len(events) else []

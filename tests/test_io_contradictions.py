@@ -162,3 +162,13 @@ def test_whatever_scipy_writes_passes(tmp_path: Path) -> None:
     for packed in (False, True):
         savemat(tmp_path / "x.set", values, appendmat=False, do_compression=packed)
         check_matlab(tmp_path / "x.set")
+
+
+def test_matlab_files_of_format_7_3_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.set"
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(384) + b"\x89HDF\r\n\x1a\n" + bytes(99))
+    refused(path, "format 7.3 .HDF5., which is not read.* Save the data set from EEGLAB in format 6 or 7")
+
+
+def test_epochs_of_eeglab_are_named(tmp_path: Path) -> None:
+    refused(write_eeglab(tmp_path, n_trials=2)[0], "holds epochs, not a continuous recording")

@@ -31,12 +31,14 @@ class _DamagedError(Exception):
 
 
 def check_matlab(path: Path) -> None:
-    """Refuse a MATLAB file whose elements do not fit into each other; those of HDF5 are left to their reader."""
+    """Refuse a MATLAB file whose elements do not fit into each other, and those of HDF5."""
     with open_regular(path) as file:
         raw = memoryview(file.read())
     mark = bytes(raw[124:128])
     if mark in _HDF5:
-        return
+        what = "it is saved in MATLAB's format 7.3 (HDF5), which is not read"
+        remedy = "Save the data set from EEGLAB in format 6 or 7, or as EDF"
+        raise RecordingError(str(path), what, "an EEGLAB data set", remedy)
     order = _ORDERS.get(mark, "")
     try:
         if not order or 0 in raw[:4]:

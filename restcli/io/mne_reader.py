@@ -52,6 +52,8 @@ _WARNINGS = {
     "Channel names are not unique": "channels share names; numbered in their order",
     "Could not parse meas date": "the start date or time is unreadable; clock times are unknown",
 }
+# Beginnings of errors that say more than their kind.
+_ERRORS = {"The number of trials is": "it holds epochs, not a continuous recording"}
 _OF_POSITIONS = "layout.py"  # works out where electrodes lie, which is not used
 _OF_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
 
@@ -161,7 +163,8 @@ def foreign(where: str, what: str) -> Iterator[list[str]]:
     except RecordingError:
         raise
     except Exception as error:
-        raise RecordingError(where, f"{what} ({type(error).__name__})", WHOLE, _EXPORT) from None
+        known = (words for beginning, words in _ERRORS.items() if str(error).startswith(beginning))
+        raise RecordingError(where, next(known, f"{what} ({type(error).__name__})"), WHOLE, _EXPORT) from None
     repairs += [words for warning in caught if (words := _in_our_words(warning))]
 
 
