@@ -292,11 +292,14 @@ def scores_csv(scores: Scores) -> Iterator[str]:
         part = slice(begin, begin + _CSV_ROWS)
         values = np.concatenate([table[part] for table in tables.values()], axis=1)
         codes = np.where(np.isfinite(values), np.rint(np.nan_to_num(values) * 10000), 10001).astype(int)
-        rows = zip(scores.time[part].tolist(), words[codes].tolist(), strict=True)
-        yield "".join(f"{time:.2f},{','.join(row)}\n" for time, row in rows)
+        times = np.array([[f"{time:.2f}".encode()] for time in scores.time[part].tolist()])
+        ends = np.full(times.shape, b"\n")
+        # Fields of equal length side by side, padded with zeros, which go: several times faster than joining strings.
+        lines = np.concatenate([field.view(np.uint8) for field in (times, words[codes], ends)], axis=1)
+        yield lines.tobytes().replace(b"\0", b"").decode("ascii")
 
 
 @cache
-def _four_decimals() -> NDArray[np.str_]:
-    """Return the texts of 0 to 1 in steps of 0.0001, and an empty one."""
-    return np.array([f"{i / 10000:.4f}" for i in range(10001)] + [""])
+def _four_decimals() -> NDArray[np.bytes_]:
+    """Return the texts of 0 to 1 in steps of 0.0001, and an empty one, as the fields that follow another one."""
+    return np.array([f",{i / 10000:.4f}".encode() for i in range(10001)] + [b","])

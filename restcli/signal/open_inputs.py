@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +63,10 @@ def _levels(power: Float32Array, scale: np.float32) -> Float32Array:
     return levels
 
 
-def _about_white(levels: Float32Array) -> NDArray[np.bool_]:
-    bands = levels[..., : len(BANDS)]
-    return np.asarray(bands.max(axis=-1) < ABOUT_WHITE_RATIO * bands.min(axis=-1))
+def _within(bands: Float32Array, ratio: float) -> NDArray[np.bool_]:
+    """Tell where the highest of some levels, along the last axis, is less than `ratio` times the lowest."""
+    parts = [bands[..., k] for k in range(bands.shape[-1])]  # numpy is slow along an axis of four
+    return np.asarray(reduce(np.maximum, parts) < np.float32(ratio) * reduce(np.minimum, parts))
 
 
 def _tapered_levels(seconds: Float32Array, transformed: NDArray[np.complex64]) -> Float32Array:
@@ -106,7 +107,7 @@ def quietest_levels(
     seconds (C, T, n), `quiet` tells which of them may be open, `found` are the levels of the nodes, which are changed.
     """
     used = (matrix != 0) & (np.count_nonzero(matrix, axis=1) > 1)[:, None]  # a node of one channel was heard already
-    suspect = (found[..., -1] > HUM_RMS**2) | _about_white(found)
+    suspect = (found[..., -1] > HUM_RMS**2) | _within(found[..., : len(BANDS)], ABOUT_WHITE_RATIO)
     listen = (quiet & used.any(axis=0)[:, None]) | (suspect.astype(np.float32) @ used > 0).T
     if listen.any():
         channels = np.moveaxis(np.full((N_LEVELS, *listen.shape), np.inf, dtype=np.float32), 0, -1)
@@ -120,17 +121,21 @@ def quietest_levels(
     return found
 
 
-def spread_and_roughness(seconds: Float32Array) -> tuple[Float32Array, NDArray[np.bool_]]:
+def spread_and_quiet(seconds: Float32Array) -> tuple[Float32Array, NDArray[np.bool_]]:
     """Return the standard deviation of every fourth sample, (..., n) to (...), and where it may be an open input's.
 
-    There every fourth sample is nearly as far from the one before as from any other.
+    There it is small, and every fourth sample nearly as far from the one before as from any other.
     """
     some = seconds[..., ::4] - seconds[..., :1]
-    some -= some.mean(axis=-1, keepdims=True)
-    steps, n_some = np.diff(some, axis=-1), np.float32(some.shape[-1])
-    square = np.einsum("...n,...n->...", some, some)
-    rough = np.einsum("...n,...n->...", steps, steps) > np.float32(2 * ROUGH) * square
-    return np.sqrt(square / n_some), rough | (square < np.float32(SILENT_RMS**2) * n_some)
+    mean = np.einsum("...n->...", some) / np.float32(some.shape[-1])
+    square = np.einsum("...n,...n->...", some, some) / np.float32(some.shape[-1])
+    spread = np.sqrt(np.maximum(square - mean * mean, 0))
+    quiet = spread < QUIET_STD
+    some = some[quiet] - mean[quiet, None]
+    steps, square = np.diff(some), np.einsum("kn,kn->k", some, some)
+    rough = np.einsum("kn,kn->k", steps, steps) > 2 * ROUGH * square
+    quiet[quiet] = rough | (square < SILENT_RMS**2 * some.shape[1])
+    return spread, quiet
 
 
 def bands_power(levels: Float32Array) -> Float32Array:
@@ -184,7 +189,7 @@ def sounds_open(means: Float32Array) -> NDArray[np.bool_]:
     """Judge levels averaged over time, (..., 5): amplifier noise, silence, or hum over a white spectrum."""
     power, hum, bands = bands_power(means), means[..., -1], means[..., : len(BANDS)]
     with np.errstate(invalid="ignore"):
-        low_white, white = (part.max(axis=-1) < WHITE_RATIO * part.min(axis=-1) for part in (bands[..., :3], bands))
+        low_white, white = _within(bands[..., :3], WHITE_RATIO), _within(bands, WHITE_RATIO)
         humming = (hum > HUM_RMS**2) & (hum > HUM_RATIO**2 * power)
         noise = white & ((power < NOISE_RMS**2) | humming)
         return np.asarray((power < SILENT_RMS**2) | noise | (low_white & (power < LOW_PASSED_NOISE_RMS**2)))

@@ -21,7 +21,7 @@ from restcli.signal.features import (
     rms,
     transform,
 )
-from restcli.signal.open_inputs import QUIET_STD, band_levels, quietest_levels, spread_and_roughness
+from restcli.signal.open_inputs import band_levels, quietest_levels, spread_and_quiet
 
 
 class Quality(IntEnum):
@@ -94,9 +94,8 @@ def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array,
     seconds = derive_seconds(data, matrix)
     transformed = transform(seconds)
     power = power_spectrum(transformed, seconds.shape[-1])
-    spread, rough = spread_and_roughness(data)
+    spread, quiet = spread_and_quiet(data)
     codes = node_quality(seconds, transformed, power, node_faults(matrix, channel_faults(data, spread, saturated)))
-    quiet = rough & (spread < QUIET_STD)
     levels = quietest_levels(data, quiet, band_levels(seconds, transformed, power), matrix)
     logs = log_magnitude(power, config)
     spectrum = mean_log_power(logs, codes == Quality.GOOD)

@@ -23,7 +23,7 @@ class UsualAmplitude:
         self.level = np.full(n_nodes, PRIOR, dtype=np.float32)
         self.n_seconds = np.zeros(n_nodes, dtype=np.float32)  # good ones so far
         self._step, self._seen = np.zeros_like(self.level), np.zeros_like(self.level)
-        self._steps = np.empty((STRIDE + 1, n_nodes), dtype=np.float32)
+        self._steps, self._known = np.empty((STRIDE + 1, n_nodes), dtype=np.float32), False
         self.settle()
 
     def advance(self, amplitude: Float32Array, good: NDArray[np.bool_]) -> Float32Array:
@@ -44,7 +44,8 @@ class UsualAmplitude:
             steps[1:] *= np.where(part > 0, self._rise, self._fall)
             # One after the other, so that it does not matter where a block cuts a stride.
             self._step = np.add.accumulate(steps, axis=0)[-1]
-            self._seen += here.sum(axis=0)
+            if not self._known:
+                self._seen += here.sum(axis=0)
             self._held += stop - start
             if self._held == STRIDE:
                 self.settle()
@@ -54,7 +55,9 @@ class UsualAmplitude:
     def settle(self) -> None:
         """Take the steps that wait, at the end of a stretch."""
         self.level += self._step
-        self.n_seconds = np.minimum(self.n_seconds + self._seen, np.float32(RISE))
-        self._rise = 1 / np.minimum(self.n_seconds + np.float32(FIRST_RISE), np.float32(RISE))
-        self._fall = 1 / np.minimum(self.n_seconds + np.float32(FIRST_FALL), np.float32(FALL))
-        self._step[:], self._seen[:], self._held = 0, 0, 0
+        self._step, self._held = np.zeros_like(self.level), 0
+        if not self._known:
+            self.n_seconds = np.minimum(self.n_seconds + self._seen, np.float32(RISE))
+            self._rise = 1 / np.minimum(self.n_seconds + np.float32(FIRST_RISE), np.float32(RISE))
+            self._fall = 1 / np.minimum(self.n_seconds + np.float32(FIRST_FALL), np.float32(FALL))
+            self._seen[:], self._known = 0, bool((self.n_seconds == RISE).all())
