@@ -37,8 +37,6 @@ def info(
 
     Exit code 3 when the recording or the weights cannot be used.
     """
-    from restcli.nn.weights import list_weights
-
     if settings_file:
         from restcli.cli.settings_file import settings_lines
 
@@ -47,6 +45,8 @@ def info(
         return
     if not file:
         raise UsageError("info", "needs a FILE", "a recording or weights, or --settings")
+    from restcli.nn.weights import list_weights
+
     if file.endswith(".safetensors") or file in list_weights():
         facts = weights_facts(file)
         shown = facts if as_json else _without_long_lists(facts)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from restcli.events import Event
+if TYPE_CHECKING:
+    from restcli.events import Event
 
 REVIEWED = "_reviewed"  # in the names of what is written after a review
 ACCEPTED, REJECTED, UNSURE, ADDED, NOT_JUDGED = "accepted", "rejected", "unsure", "added", "not judged"
@@ -46,6 +48,7 @@ def detected(events: Iterable[Event]) -> tuple[Shown, ...]:
 def count_in_words(shown: Sequence[Shown]) -> str:
     """Count the verdicts, with the sign of each; empty before a review.
 
+    >>> from restcli.events import Event
     >>> count_in_words([Shown(Event(1, 2), "1", ACCEPTED, edited=True), Shown(Event(9, 2), "a1", ADDED)])
     '✓ 1 accepted · + 1 added · * 1 with limits edited'
     """
