@@ -89,7 +89,8 @@ def _rfft() -> Callable[[Float32Array], NDArray[np.complex64]]:
 def power_spectrum(transformed: NDArray[np.complex64], length: int) -> Float32Array:
     """Return squared magnitudes, (..., 101), of transforms of `length` samples; 0 from half the rate up."""
     n_bins = min(SPECTRUM_BINS, transformed.shape[-1])
-    power = np.zeros((*transformed.shape[:-1], SPECTRUM_BINS), dtype=np.float32)
+    power = np.empty((*transformed.shape[:-1], SPECTRUM_BINS), dtype=np.float32)
+    power[..., n_bins:] = 0
     np.abs(transformed[..., :n_bins], out=power[..., :n_bins])
     power *= np.float32(REFERENCE_RATE / length)
     power *= power

@@ -95,7 +95,7 @@ def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array,
     transformed = transform(seconds)
     power = power_spectrum(transformed, seconds.shape[-1])
     spread, quiet = spread_and_quiet(data)
-    codes = node_quality(seconds, transformed, power, node_faults(matrix, channel_faults(data, spread, saturated)))
+    codes = node_quality(seconds, transformed, power, node_faults(matrix, channel_faults(spread, saturated)))
     levels = quietest_levels(data, quiet, band_levels(seconds, transformed, power), matrix)
     logs = log_magnitude(power, config)
     spectrum = mean_log_power(logs, codes == Quality.GOOD)
@@ -118,11 +118,10 @@ def derive_seconds(data: Float32Array, matrix: Float32Array) -> Float32Array:
     return seconds
 
 
-def channel_faults(data: Float32Array, spread: Float32Array, saturated: Float32Array) -> NDArray[np.uint8]:
+def channel_faults(spread: Float32Array, saturated: Float32Array) -> NDArray[np.uint8]:
     """Judge each second of each channel, (C, T), before derivation: a dead electrode hides in the difference of two."""
     codes = np.where(saturated >= SATURATED_FRACTION, Quality.SATURATED, Quality.GOOD).astype(np.uint8)
     codes[spread < FLAT_STD] = Quality.FLAT
-    codes[~np.isfinite(np.einsum("ctn->ct", data))] = Quality.MISSING
     return codes
 
 
@@ -140,7 +139,10 @@ def node_quality(
     length = seconds.shape[-1]
     codes = np.full(seconds.shape[:2], Quality.GOOD, dtype=np.uint8)
     spread = _spread(transformed, length)
-    codes[_mains_drowned(power)] = Quality.MAINS
+    loud = spread > 0.7 * MAINS_RMS  # others have no such hum
+    if loud.any():
+        loud[loud] = _mains_drowned(power[loud])
+        codes[loud] = Quality.MAINS
     # Nothing whose standard deviation is small can swing far: of n samples, two may be away from the mean.
     absurd = spread * np.float32(np.sqrt(2.0 * length)) > 0.99 * ABSURD_PEAK_TO_PEAK
     if absurd.any():
@@ -162,7 +164,7 @@ def _spread(transformed: NDArray[np.complex64], length: int) -> Float32Array:
 
 
 def _mains_drowned(power: Float32Array) -> NDArray[np.bool_]:
-    """Tell where mains hum is both large and far above the EEG, (T, N)."""
+    """Tell where mains hum is both large and far above the EEG, (K, 101) to (K,)."""
     scale = np.float32(2.0 / REFERENCE_RATE**2)
     hum = np.maximum(*(band_sum(power, *bins) for bins in MAINS_BINS)) * scale
     eeg = band_sum(power, *EEG_BINS) * scale
