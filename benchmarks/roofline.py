@@ -107,19 +107,14 @@ def _rates(repeats: int) -> dict[str, float]:
 def _stages(path: Path, weights: Weights, repeats: int) -> dict[str, float]:
     """Return the least processor time of each stage; one worker thread, so that stages do not disturb each other."""
     detector = Detector(weights, "cpu")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        found: dict[str, list[float]] = {}
-        for _ in range(repeats + 1):
-            clock = TwoClocks()
-            with clock("open"):
-                recording = open_recording(path)
-            result = detector.annotate(recording, Settings(), clock=clock)
-            with tempfile.TemporaryDirectory() as folder:
-                Bundle(Path(folder), "result").write(result, clock=clock)
-            for stage, seconds in clock.processor.seconds.items():
-                found.setdefault(stage, []).append(seconds)
-    finally:
-        torch.set_num_threads(before)
+    found: dict[str, list[float]] = {}
+    for _ in range(repeats + 1):
+        clock = TwoClocks()
+        with clock("open"):
+            recording = open_recording(path)
+        result = detector.annotate(recording, Settings(threads=1), clock=clock)
+        with tempfile.TemporaryDirectory() as folder:
+            Bundle(Path(folder), "result").write(result, clock=clock)
+        for stage, seconds in clock.processor.seconds.items():
+            found.setdefault(stage, []).append(seconds)
     return {stage: min(values) for stage, values in found.items()}
