@@ -521,8 +521,19 @@ def test_the_strip_shows_the_amplitude_and_spectrum_that_detection_saw(
     monkeypatch.setattr("restcli.review.strip._MOST_POINTS", 60)
     fewer = sample_trend(result.recording, result.montage)
     np.testing.assert_allclose(fewer.amplitude, seen.amplitude[2::5], rtol=0.05)
-    strip = strip_of(result, fewer, blind=False)
+    strip = strip_of(result, result.scores, fewer, blind=False)
     assert len(strip["amplitude"]) == 60 and None not in strip["amplitude"]
+
+
+def test_scores_are_read_in_parts_that_let_others_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read_result(folder / "night_run.json").scores
+    monkeypatch.setattr("restcli.review.stored._ROWS", 70)
+    turns: list[int] = []
+    parts = read_result(folder / "night_run.json").read_scores(lambda: turns.append(1))
+    assert len(turns) == math.ceil(len(whole.time) / 70) > 2
+    for name in ("time", "probability", "by_node"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    assert whole.time.dtype == np.float64
 
 
 def test_a_page_is_thinned_out_without_folding_high_frequencies(tmp_path: Path) -> None:

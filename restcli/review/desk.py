@@ -216,8 +216,7 @@ class Case:
         """Return the strip of the whole recording, made once; see `sample_trend` for `pause`."""
         if self._strip is None:
             trend = sample_trend(self.result.recording, self.result.montage, pause=pause)
-            self._strip = strip_of(self.result, trend, blind=self.blind)
-            self.result.forget_scores()
+            self._strip = strip_of(self.result, self.result.read_scores(pause), trend, blind=self.blind)
         return self._strip
 
     def page(self, montage: str, asked: PageRequest) -> bytes:

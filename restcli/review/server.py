@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from threading import Event
@@ -110,6 +111,7 @@ class Server:
         )
         http = HTTPServer(application, max_body_size=_LARGEST_BODY, max_header_size=16_384, max_buffer_size=2**20)
         http.add_sockets(self._sockets)
+        self._strips.submit(import_module, "pandas")  # takes a while: it does so while the browser starts
         try:
             await self._end.wait()
         finally:

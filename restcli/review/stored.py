@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from restcli.output.run_report import REPORT_END
 from restcli.signal.montage import Montage, derive
 
 _WHOLE = "the outputs of one run of restcli, unchanged"
+_ROWS = 4096  # of scores that are read together
 _AGAIN = "Annotate the recording again"
 
 
@@ -105,10 +107,19 @@ class StoredResult:
     @cached_property
     def scores(self) -> Scores:
         """The scores, from their table; OutputError when it was changed."""
+        return self.read_scores()
+
+    def read_scores(self, pause: Callable[[], None] = lambda: None) -> Scores:
+        """Read the scores once, some rows at a time; `pause` is called before each part."""
         import pandas as pd
 
-        path = self._unchanged(f"{self.stem}_scores.csv")
-        table = pd.read_csv(path, dtype=np.float32, converters=None).astype({"time": np.float64})
+        path, parts = self._unchanged(f"{self.stem}_scores.csv"), []
+        kinds: defaultdict[str, Any] = defaultdict(lambda: np.float32, time=np.float64)
+        with pd.read_csv(path, dtype=kinds, chunksize=_ROWS) as reader:
+            for part in reader:
+                pause()
+                parts.append(part)
+        table = pd.concat(parts)
         fixed = [name for name in table.columns if name == "time" or name.startswith(("probability", "type_"))]
         nodes = [name for name in table.columns if name not in fixed]
         types = [name for name in fixed if name.startswith("type_")]
@@ -125,10 +136,6 @@ class StoredResult:
             types=tuple(name.removeprefix("type_") for name in types),
             by_type=table[types].to_numpy() if types else None,
         )
-
-    def forget_scores(self) -> None:
-        """Free the memory of the scores; they are read again when they are asked for."""
-        vars(self).pop("scores", None)
 
     def check(self) -> None:
         """Raise OutputError when tables are missing or were changed since the run report was written."""

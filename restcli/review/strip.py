@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from restcli.detect.region import place_in_words
 from restcli.detect.result import Trend
 from restcli.detect.rule import evidence
-from restcli.events import Event, FloatArray
+from restcli.events import FloatArray, Scores
 from restcli.io.recording import Recording
 from restcli.review.stored import StoredResult
 from restcli.signal.features import SPECTRUM_BINS, FeatureConfig, analysis_rate
@@ -64,20 +64,19 @@ def _median(levels: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-def strip_of(result: StoredResult, trend: Trend, *, blind: bool) -> dict[str, Any]:
+def strip_of(result: StoredResult, scores: Scores, trend: Trend, *, blind: bool) -> dict[str, Any]:
     """Return the strip as the contract with the browser has it; null where nothing is known."""
-    n_points = max(1, min(_MOST_POINTS, math.ceil(result.duration / result.scores.step)))
+    n_points = max(1, min(_MOST_POINTS, math.ceil(result.duration / scores.step)))
     edges = np.linspace(0.0, max(result.duration, 1e-3), n_points + 1)
     probability = None
     if not blind:
-        smooth = evidence(result.scores.probability, result.rule, result.scores.step)
-        probability = _rounded(_highest(result.scores.time, smooth, edges), 4)
+        smooth = evidence(scores.probability, result.rule, scores.step)
+        probability = _rounded(_highest(scores.time, smooth, edges), 4)
     rows = max(1, min(_MOST_POINTS, len(trend.time)))
     power = _means(trend.time, trend.spectrum[:, 1 : _BINS + 1], np.linspace(0.0, edges[-1], rows + 1))
     data = base64.b64encode(_as_bytes(power)).decode("ascii")
-    places = (
-        {} if blind else {f"e{number}": _place(result, event) for number, event in enumerate(result.found, start=1)}
-    )
+    events = [] if blind else list(enumerate(result.found, start=1))
+    places = {f"e{number}": place_in_words(scores, event, result.rule.release) for number, event in events}
     return {
         "places": places,
         "time": np.round((edges[:-1] + edges[1:]) / 2, 3).tolist(),
@@ -85,10 +84,6 @@ def strip_of(result: StoredResult, trend: Trend, *, blind: bool) -> dict[str, An
         "amplitude": _rounded(_means(trend.time, trend.amplitude[:, None], edges)[:, 0], 2),
         "spectrum": {"rows": rows, "bins": _BINS, "low": 1, "high": _BINS, "data": data},
     }
-
-
-def _place(result: StoredResult, event: Event) -> str:
-    return place_in_words(result.scores, event, result.rule.release)
 
 
 def _columns(time: FloatArray, edges: NDArray[np.float64]) -> NDArray[np.intp]:
