@@ -37,6 +37,7 @@ from restcli.archive.tables import export_tables
 from restcli.archive.walk import output_stems, shard_of, walk_archive
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError, UsageError
+from restcli.io.registry import open_recording
 
 HERE = Path(__file__).resolve().parent
 MAIN = "from restcli.cli.app import main; main()"
@@ -346,6 +347,8 @@ def test_messy_archive(batch: Callable[..., Summary], recordings: list[Path], tm
     }
     assert not summary.complete and summary.n_now == 4
     assert rows(out)[names[3]]["same_as_path"] == "a.edf"
+    clock = open_recording(archive / "a.edf").clock
+    assert clock is not None and rows(out)["a.edf"]["clock"] == str(clock)
     failed = rows(out)["bad.edf"]
     assert failed["attempts"] == 2 and failed["error_class"] == "RecordingError" and "bytes" in failed["error"]
     assert {str(path.relative_to(out)) for path in out.rglob("*_events.tsv")} == {

@@ -45,7 +45,15 @@ def out(tmp_path: Path) -> Path:
         ledger.finish(
             ids["a 1/b#.edf"],
             KEYS,
-            good | {"hash": "g", "duration": 3600.0, "n_events": 2, "events": events, "outputs": outputs},
+            good
+            | {
+                "clock": "2026-01-31 23:59:00",
+                "hash": "g",
+                "duration": 3600.0,
+                "n_events": 2,
+                "events": events,
+                "outputs": outputs,
+            },
         )
         ledger.finish(ids[EVIL], KEYS, good | {"hash": "h", "duration": 1800.0, "n_events": 0, "missing": 8.0})
         for path, size in (("d.edf", 3), ("e.edf", 77)):
@@ -98,6 +106,7 @@ def test_page_needs_no_network_and_escapes_names(out: Path) -> None:
     assert "&lt;img" in page and "\\x0a" in page
     targets = set(re.findall(r'href="([^"]*)"', page))
     assert targets == {"a%201/b%23_event01.png", "a%201/b%23_overview.png"}
+    assert "<td>0:01:40</td><td>00:00:40</td>" in page and "2026-01" not in page
     assert 'data-stem="a%201/b%23_"' in page and ">events.tsv overview.png run.json<" in page
 
 

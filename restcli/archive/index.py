@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[_Table
         "#",
         "onset s",
         "elapsed",
+        "clock",
         "duration s",
         "type",
         "confidence",
@@ -98,6 +100,7 @@ def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         row["number"],
         f"{row['onset']:.1f}",
         elapsed(row["onset"]),
+        "" if row["clock"] is None else _time_of_day(row["clock"], row["onset"]),
         f"{row['duration']:.1f}",
         row["label"],
         "" if row["confidence"] is None else f"{row['confidence']:.2f}",
@@ -105,6 +108,14 @@ def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
         _link(place + row["picture"], "page") if row["picture"] else "",
         f"{row['verdict']} ({row['reviewer']})" if row.get("reviewer") else "",
     )
+
+
+def _time_of_day(start: str, onset: float) -> str:
+    """Return the clock time of an event without its date; nothing where the ledger holds no time."""
+    try:
+        return f"{datetime.fromisoformat(start) + timedelta(seconds=onset):%H:%M:%S}"
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _recording_cells(row: Mapping[str, Any], reviews: Reviews, place: str) -> tuple[Any, ...]:

@@ -122,6 +122,7 @@ def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
         "hash": content,
         "size": before[0],
         "mtime_ns": before[1],
+        "clock": None if result.recording.clock is None else result.recording.clock.isoformat(sep=" "),
         "duration": result.scores.announced,
         "scored": result.scores.scored,
         "missing": result.recording.missing,

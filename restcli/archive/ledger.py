@@ -23,7 +23,7 @@ STATES = (DONE, QUARANTINED, SAME, RUNNING, PENDING)
 
 _ROW = "id, path, size, mtime_ns, hash, stem"
 _EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")
-_FACTS = ("worker", "stages", "seconds", "error_class", "error", "duration", "scored", "missing", "n_events")
+_FACTS = ("worker", "stages", "seconds", "error_class", "error", "clock", "duration", "scored", "missing", "n_events")
 _REMEDY = "Move it away and run the batch again: outputs stay, and cached scores are used again"
 
 
@@ -399,7 +399,8 @@ class Ledger:
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events of the recordings of the last walk that are done, in order of path and onset."""
         for row in self._rows(
-            "SELECT r.path, r.hash, r.weights, r.made_stem, e.* FROM recordings r JOIN events e ON e.recording = r.id "
+            "SELECT r.path, r.hash, r.weights, r.made_stem, r.clock, e.* FROM recordings r "
+            "JOIN events e ON e.recording = r.id "
             "WHERE r.seen = (SELECT MAX(id) FROM runs) AND r.state = 'done' ORDER BY r.path, e.number"
         ):
             if row["picture"] is not None and not is_output_of(row["path"], row["picture"]):

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 
-VERSION = 5
+VERSION = 6
 APPLICATION = 0x52455354  # "REST"
 
 # Types and ranges are part of the schema, and the schema of a ledger is compared with this one when it is opened.
@@ -25,6 +25,7 @@ CREATE TABLE recordings (
     seconds REAL CHECK (seconds >= 0), stages TEXT CHECK (json_type(stages) = 'object'),
     error_class TEXT, error TEXT CHECK (error IS NOT NULL OR state != 'quarantined'),
     acknowledged TEXT CHECK (acknowledged IS NULL OR error IS NOT NULL), -- why somebody accepts this error
+    clock TEXT CHECK (length(clock) < 40), -- of the first sample, where times after it are known
     duration REAL CHECK (duration BETWEEN 0 AND 1e10), scored REAL CHECK (scored BETWEEN 0 AND 1),
     missing REAL CHECK (missing BETWEEN 0 AND 1e10), n_events INTEGER CHECK (n_events >= 0),
     notes TEXT NOT NULL DEFAULT '', -- repairs and doubts, one a line

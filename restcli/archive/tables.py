@@ -18,9 +18,9 @@ from restcli.text import spreadsheet_cell
 
 _TEXT, _WHOLE, _REAL = "string", "Int64", "Float64"
 RECORDING_COLUMNS = (
-    "path id state same_as size mtime_ns hash duration scored missing n_events notes attempts worker started finished "
-    "seconds error_class error acknowledged weights settings outputs review reviewers n_accepted n_rejected n_unsure "
-    "n_not_judged n_added"
+    "path id state same_as size mtime_ns hash clock duration scored missing n_events notes attempts worker "
+    "started finished seconds error_class error acknowledged weights settings outputs review reviewers "
+    "n_accepted n_rejected n_unsure n_not_judged n_added"
 ).split()
 EVENT_COLUMNS = "path number onset duration label confidence channels picture hash weights verdict reviewer".split()
 REVIEWED_COLUMNS = "path number onset duration label confidence channels review reviewers".split()
