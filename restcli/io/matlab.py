@@ -15,6 +15,7 @@ from restcli.io.companions import open_regular
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
 _UINT32, _MATRIX, _COMPRESSED = 6, 14, 15
 _TEXTS, _COUNTS = (1, 16), (5, 6)
+_KINDS = frozenset({*_SIZES, _MATRIX, _COMPRESSED})
 # Classes of arrays.
 _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _DOUBLE, _UINT64, _FUNCTION = 1, 2, 3, 4, 5, 6, 15, 16
 # Version and byte order at the end of the header.
@@ -57,17 +58,17 @@ def check_matlab(path: Path) -> None:
 
 def _elements(raw: memoryview, at: int, end: int, order: str) -> Iterator[Element]:
     """Yield the elements that follow each other between two places."""
+    tag = struct.Struct(f"{order}2I").unpack_from
     while at < end:
-        (kind,) = struct.unpack_from(f"{order}I", raw, at)
+        kind, size = tag(raw, at)
         if kind >> 16:  # up to four bytes lie in the tag itself
             kind, size, first, after = kind & 0xFFFF, kind >> 16, at + 4, at + 8
             if size > 4:
                 raise _DamagedError
         else:
-            (size,) = struct.unpack_from(f"{order}I", raw, at + 4)
             first = at + 8
             after = first + size + (0 if kind == _COMPRESSED else -size % 8)
-        if first + size > end or kind not in {*_SIZES, _MATRIX, _COMPRESSED}:
+        if first + size > end or kind not in _KINDS:
             raise _DamagedError
         yield kind, first, first + size
         at = after
