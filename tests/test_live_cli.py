@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import signal
@@ -17,6 +18,7 @@ import pytest
 
 from restcli.cli.app import app
 from restcli.cli.exits import run
+from restcli.detect.alarms import Alarm
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.events import Event, Events
@@ -109,6 +111,21 @@ def test_a_hook_that_fails_stops_nothing(
 ) -> None:
     assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path, "--exec", "/nowhere/x") == 0
     assert "/nowhere/x could not be started" in capsys.readouterr().err
+
+
+def test_an_alarm_is_raised_although_the_disk_is_full(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Tables, news: object, monitor: Monitor) -> None:
+        if isinstance(news, Alarm):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Tables, "take", full)
+    command = f"{sys.executable} -c \"import sys; open({str(tmp_path / 'said')!r}, 'w').write(str(sys.argv))\""
+    options = ["--speed", 0, "--out", tmp_path, "--exec", command]
+    assert live(monkeypatch, "--replay", example, *options) == 3
+    assert "No space left" in capsys.readouterr().err
+    assert "'alarm', 'begin'" in (tmp_path / "said").read_text()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--stdin", "--lsl", "x"), ("--stdin", "--marks", "x")])

@@ -276,6 +276,10 @@ def test_an_lsl_stream_in_and_out(lsl: Any, detector: Detector) -> None:
     publisher.score(rows[0].score.probability, rows[0].score.by_node)
     sample, _ = inlet.pull_sample(timeout=10)
     assert sample[0] == pytest.approx(rows[0].score.probability, abs=1e-6)
+    markers = lsl.StreamInlet(lsl.resolve_byprop("name", "restcli-out-alarms", timeout=10)[0])
+    markers.open_stream(timeout=10)
+    publisher.say({"kind": "alarm", "state": "begin"})
+    assert json.loads(markers.pull_sample(timeout=10)[0][0]) == {"kind": "alarm", "state": "begin"}
 
 
 def test_what_an_lsl_stream_does_not_say_is_asked_for(lsl: Any) -> None:

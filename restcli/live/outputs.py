@@ -216,20 +216,21 @@ class Outputs:
         self.tables.line(opening(self.monitor))
 
     def take(self, news: News) -> None:
-        """Pass news on."""
-        self.tables.take(news, self.monitor)
+        """Pass news on: first to who waits for an alarm, then to the tables, for which the disk may be full."""
         if isinstance(news, Row):
             if self.publisher is not None:
                 self.publisher.score(news.score.probability, news.score.by_node)
+            self.tables.take(news, self.monitor)
             return
         message = message_of(news, self.monitor)
-        self.tables.line(message)
-        if self.publisher is not None:
-            self.publisher.say(message)
         if self.hook is not None:
             self.hook.run(message)
+        if self.publisher is not None:
+            self.publisher.say(message)
         if isinstance(news, Alarm):
             self.alarms.append(news)
+        self.tables.take(news, self.monitor)
+        self.tables.line(message)
 
     def close(self) -> Message:
         """Write what is known in the end, and return it."""
