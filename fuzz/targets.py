@@ -246,6 +246,25 @@ def _journal() -> Target:
     return Target("review journals", broken_json(line) | broken_bytes((line + "\n").encode()), read)
 
 
+def _run_report() -> Target:
+    from review_files import REPORT
+
+    from restcli.review.apply import Verdicts
+    from restcli.review.stored import read_result
+
+    good = json.dumps(REPORT)
+
+    def read(folder: Path, drawn: Any) -> None:
+        raw = drawn if isinstance(drawn, bytes) else json.dumps(drawn).encode()
+        (folder / "a_run.json").write_bytes(raw)
+        result = read_result(folder / "a_run.json")
+        Verdicts.of(result).review()
+        assert result.rule and result.unscored is not None
+        result.check()
+
+    return Target("run reports", broken_json(good) | broken_bytes(good.encode()), read)
+
+
 def _trail() -> Target:
     from restcli.archive.audit import Trail, read_trail
     from restcli.archive.verify import verify
@@ -309,5 +328,6 @@ def targets() -> list[Target]:
         _weights(),
         _ledger(),
         _journal(),
+        _run_report(),
         _trail(),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from edf_writer import noise, write_edf
@@ -22,6 +23,43 @@ EVENTS = (
     Event(150.0, 10.0, "sz", 0.7, ("all",)),
     Event(250.0, 5.0, "sz", 0.8),
 )
+
+
+# The parts of a run report that a review uses.
+REPORT: dict[str, Any] = {
+    "restcli": "0",
+    "disclaimer": "research only",
+    "device": "cpu",
+    "quality": {"warnings": []},
+    "recording": {"path": "a.edf", "duration_s": 300.0, "n_channels": 19, "segments": [{"start": 0.0, "stop": 300.0}]},
+    "weights": {
+        "name": "w",
+        "sha256": "f" * 64,
+        "features": {"bands": [[1, 13], [14, 40]], "amplitude": True, "relative": True, "floor": 0.001},
+    },
+    "settings": {
+        "weights": "w",
+        "step": 1,
+        "threshold": None,
+        "channel_map": [["A", "F3"]],
+        "formats": ["tsv"],
+        "plot": "png",
+    },
+    "rule": {"threshold": 0.5, "release": 0.4, "min_duration": 3.0, "max_gap": 3.0, "smooth": 3.0},
+    "montage": {"nodes": ["FP1-F7"]},
+    "scored": {"not_scored": [{"start": 100.0, "stop": 120.0, "reason": "flat"}]},
+    "events": [
+        {
+            "onset": 40.0,
+            "duration": 20.0,
+            "eventType": "sz",
+            "confidence": 0.9,
+            "channels": ["FP1-F7"],
+            "typeConfidence": None,
+        }
+    ],
+    "outputs": {"a_events.tsv": "f" * 64},
+}
 
 
 _SCORED: dict[int, Result] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from review_files import REPORT
 from typer.testing import CliRunner
 
 from restcli.archive.audit import Trail, read_trail
@@ -21,6 +22,7 @@ from restcli.files import read_json, read_toml, resolve_output, sha256_of
 from restcli.marks.registry import read_events
 from restcli.marks.reviewed import read_reviewed
 from restcli.output.bundle import Bundle
+from restcli.review.apply import Verdicts
 from restcli.review.journal import Journal
 from restcli.review.stored import read_result
 
@@ -88,6 +90,43 @@ def test_odd_json_and_toml_are_value_errors(text: str, tmp_path: Path) -> None:
     (tmp_path / "a").write_text(text)
     with pytest.raises(ValueError, match=r"."):
         read_json(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("scored", 1.5),
+        ("scored.not_scored", "x"),
+        ("scored.not_scored.0", {}),
+        ("scored.not_scored.0.start", "\x1b[2J"),
+        ("settings", None),
+        ("settings.step", 0),
+        ("settings.step", float("nan")),
+        ("settings.channel_map", [1]),
+        ("settings.formats", [1]),
+        ("events.0.onset", float("nan")),
+        ("events.0.onset", 10**400),
+        ("events.0.channels", "all"),
+        ("recording.duration_s", float("inf")),
+        ("recording.segments", 3),
+        ("weights.features.bands", [[1]]),
+        ("rule.threshold", "0.5"),
+        ("rule.smooth", float("inf")),
+        ("outputs", {"a_events.tsv": 1}),
+        ("montage.nodes", None),
+    ],
+)
+def test_a_mistyped_run_report_is_refused(place: str, value: object, tmp_path: Path) -> None:
+    (tmp_path / "a_run.json").write_text(json.dumps(REPORT))
+    assert Verdicts.of(read_result(tmp_path / "a_run.json")).review().judged == 0
+    report = node = json.loads(json.dumps(REPORT))
+    *above, last = (int(name) if name.isdecimal() else name for name in place.split("."))
+    for name in above:
+        node = node[name]
+    node[last] = value
+    (tmp_path / "a_run.json").write_text(json.dumps(report))
+    with pytest.raises(OutputError, match="not a run report"):
+        read_result(tmp_path / "a_run.json")
 
 
 EVENT = {

@@ -33,11 +33,12 @@ def read_table(path: Path) -> Table:
         _value(content, "recordingDuration", float, where),
         clock_time(start),
         looked=True,
-        unscored=tuple(_span(item, place) for item, place in _items(content, "notScored", where)),
+        unscored=tuple(span_of(item, place) for item, place in _items(content, "notScored", where)),
     )
 
 
-def _span(item: Mapping[str, Any], where: str) -> Span:
+def span_of(item: Mapping[str, Any], where: str) -> Span:
+    """Read a stretch that was not scored."""
     start, stop = (_value(item, key, float, where) for key in ("start", "stop"))
     return Span(start, stop, _value(item, "reason", str, where))
 

@@ -24,10 +24,11 @@ from restcli.review.agreement import Counts, Pair, compare_reviewers, count_verd
 from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
+from restcli.review.report import read_features
 from restcli.review.stored import StoredResult
 from restcli.review.strip import sample_trend
 from restcli.review.verdicts import PENDING, Item, Review, named_events, review_of, reviewed_events
-from restcli.signal.features import SPECTRUM_BINS, FeatureConfig
+from restcli.signal.features import SPECTRUM_BINS
 from restcli.text import count, elapsed
 
 # Of a run report: what a review does not change.
@@ -178,9 +179,7 @@ def _remarks(verdicts: Verdicts, review: Review) -> tuple[str, ...]:
 def _as_result(result: StoredResult, events: Events, *, with_trend: bool) -> Result:
     """Put together what pictures and tables are made from; the network's parameters are not needed for them."""
     report = result.report
-    features = dict(report["weights"]["features"])
-    features["bands"] = tuple((int(low), int(high)) for low, high in features["bands"])
-    described = FeatureConfig(**features)
+    described = read_features(report)
     weights = Weights(
         report["weights"]["name"],
         RestConfig(n_features=described.n_features),

@@ -21,6 +21,7 @@ from restcli.files import read_json, sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.output.run_report import REPORT_END
+from restcli.review.report import check_report
 from restcli.signal.montage import Montage, derive
 
 _WHOLE = "the outputs of one run of restcli, unchanged"
@@ -155,13 +156,14 @@ def read_result(path: Path, sources: Mapping[str, Path] | None = None) -> Stored
     """Read a run report, ``X_run.json``; what it describes is read when it is asked for."""
     try:
         report = read_json(path)
+        check_report(report, path.name)
         result = StoredResult(path.parent, path.name.removesuffix(REPORT_END), report, sources or {})
         names = [Path(name).name == name for name in report["outputs"]]
         events = result.found
-        complete = bool(result.rule and result.digest and all(names)) and isinstance(report["recording"]["path"], str)
+        complete = bool(result.digest) and all(names)
     except OSError as error:
         raise OutputError(str(path), f"cannot be read ({error.strerror or error})", "a run report") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RestError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError, RestError) as error:
         what = "is not a run report of this version of restcli"
         raise OutputError(str(path), what, _WHOLE, _AGAIN) from error
     if not complete or any(event.stop > result.duration + 1e-3 for event in events):
