@@ -326,6 +326,15 @@ def test_one_list_of_what_a_recording_is(tmp_path: Path) -> None:
     assert len(endings) == len(set(endings)) and all(ending == ending.lower() for ending in endings)
 
 
+def test_other_files_of_a_recording_that_begin_as_it_does_are_none(tmp_path: Path) -> None:
+    path, _ = write_nihon(tmp_path, names={0: "Fp1"})
+    header, _ = write_brainvision(tmp_path)
+    for source, name in ((path, "n.CN2"), (path, "n.CMT"), (header, "a.vhdr_old")):
+        (tmp_path / name).write_bytes(source.read_bytes())
+        assert not is_recording(tmp_path / name)
+    assert is_recording(path) and is_recording(path.rename(tmp_path / "n.001"))
+
+
 @pytest.mark.parametrize("name", ["a.edf+", "a.EDF+", "a", "a.001", "a.rec", "a.dat", "a.edf_old"])
 def test_content_tells_what_the_ending_does_not(tmp_path: Path, name: str) -> None:
     path = EdfFile().write(tmp_path / name)

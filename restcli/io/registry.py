@@ -159,10 +159,12 @@ def is_recording(path: Path) -> bool:
     try:
         with open_regular(path) as file:
             head = file.read(256)
+        reader = next((reader for reader in READERS if reader is not _EDF and reader.probe(head)), None)
+        if reader is not None:  # other files of a recording may begin as it does
+            return sibling(path, reader.endings) in (None, path)
     except RecordingError:
         return False
-    looks = any(reader.probe(head) for reader in READERS if reader is not _EDF) or is_whole_edf(head)
-    return looks and not edf.is_annotations_only(path)
+    return is_whole_edf(head) and not edf.is_annotations_only(path)
 
 
 def why_no_recording(path: Path) -> str:
