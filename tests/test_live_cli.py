@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pandas as pd
 import pytest
 
 from restcli.cli.app import app
-from restcli.cli.exits import run
+from restcli.cli.exits import Stopped, run
 from restcli.detect.alarms import Alarm
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
@@ -126,6 +128,24 @@ def test_an_alarm_is_raised_although_the_disk_is_full(
     assert live(monkeypatch, "--replay", example, *options) == 3
     assert "No space left" in capsys.readouterr().err
     assert "'alarm', 'begin'" in (tmp_path / "said").read_text()
+
+
+def test_no_second_is_lost_when_nobody_reads_any_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path
+) -> None:
+    @contextmanager
+    def closed(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[object], None]]:
+        def show(news: object) -> None:
+            if isinstance(news, Row) and news.time > 50:
+                raise Stopped(signal.SIGPIPE)
+
+        yield show
+
+    monkeypatch.setattr("restcli.cli.live._display", closed)
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path) == 141
+    times = pd.read_csv(tmp_path / "absence_scores.csv")["time"]
+    assert times.tolist() == [second + 0.5 for second in range(len(times))]
+    assert 53 <= len(times) < 60
 
 
 @pytest.mark.parametrize("arguments", [(), ("--stdin", "--lsl", "x"), ("--stdin", "--marks", "x")])

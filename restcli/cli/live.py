@@ -136,10 +136,10 @@ def _watch(monitor: Monitor, output: OutputOptions, stem: str) -> list[Alarm]:
         with _display(monitor, as_json=output.as_json) as show:
             try:
                 for news in monitor.run():
+                    outputs.take(news)  # first, for showing it ends the command when nobody reads any more
                     show(news)
-                    outputs.take(news)
             except Stopped:
-                for news in monitor.finish():
+                for news in monitor.finish(stopped=True):
                     outputs.take(news)
                 raise
     finally:

@@ -109,10 +109,11 @@ class Intake:
             saturated = np.zeros(self._n_channels, dtype=np.float32)
             for rows, group in zip(self._rows, self._groups, strict=True):
                 data[list(rows)], saturated[list(rows)] = group.second(self._next)
-            yield Second(self._start + self._next, data, saturated)
-            self._next += 1
+            start = self._start + self._next
+            self._next += 1  # before it is given: whoever stops here must not get it again
             for group in self._groups:
                 group.forget(self._next)
+            yield Second(start, data, saturated)
 
 
 class _Group:

@@ -87,12 +87,12 @@ class Monitor:
         for found in self.intake.take(piece):
             yield from self._second(found) if isinstance(found, Second) else self._break(found)
 
-    def finish(self) -> Iterator[News]:
-        """End: judge what waited, and end all alarms."""
+    def finish(self, *, stopped: bool = False) -> Iterator[News]:
+        """End: judge what waited, and end all alarms; where a user `stopped` it, the source had more to give."""
         self._ending = True  # at the end the network lacks its look-ahead; that is not a fault of the input
         for second in self.intake.close():
             yield from self._second(second)
-        end = self.source.end if math.isfinite(self.source.end) else self.intake.now
+        end = self.source.end if math.isfinite(self.source.end) and not stopped else self.intake.now
         yield from self._end_segment()
         yield from self._gap(end)
         if end - self.until > 1e-3:
