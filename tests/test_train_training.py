@@ -77,6 +77,8 @@ def test_members_are_trained_apart_and_used_side_by_side(tmp_path: Path, cache: 
     assert loaded.n_parameters == 2 * sum(value.size for value in alone.weights.tensors.values())
     np.testing.assert_allclose(golden_logits(loaded), loaded.golden, atol=1e-4)
     assert [row["member"] for row in both.rows] == [0.0, 1.0]
+    at_once = train(["sim:"], tmp_path / "at once", replace(pair, workers=2))
+    assert at_once.path.read_bytes() == both.path.read_bytes()
     tuned = train(["sim:"], tmp_path / "tuned", replace(pair, start_from=both.path, rate=0.0, average=0.0))
     np.testing.assert_allclose(tuned.weights.tensors["l1.weight"], loaded.tensors["l1.weight"], atol=1e-6)
     with pytest.raises(WeightsError, match="members is 2 in these weights and 1 in the network asked for"):

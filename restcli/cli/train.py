@@ -55,7 +55,7 @@ class Training:
     resume: Annotated[bool, typer.Option("--resume/--restart", help="Continue a stopped training, or not.")] = True
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights of the same name.")] = False
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu"
-    workers: Annotated[int, typer.Option(min=1, help="Processes that prepare examples.")] = 1
+    workers: Annotated[int, typer.Option(min=1, help="Processes that prepare examples and train members.")] = 1
 
 
 @dataclass

@@ -76,7 +76,7 @@ class TrainSettings:
     resume: bool = True  # go on from an interrupted training in the same folder
     overwrite: bool = False  # replace weights of this name
     device: str = "cpu"
-    workers: int = 1  # processes that prepare examples
+    workers: int = 1  # processes that prepare examples and train members; the result is the same
     cache: Path | None = None  # folder of the example store; None puts it into the output folder
     name: str = "rest"
 

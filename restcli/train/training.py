@@ -7,7 +7,9 @@ import io
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,8 @@ from restcli.train.card import card_text
 from restcli.train.loop import Row, build_network, checkpoint_path, fit, one_thread
 from restcli.train.settings import TrainSettings, adopt
 from restcli.train.sources import Progress, build_examples, find_tasks, ward_tasks
-from restcli.train.split import check_split, split_examples
-from restcli.train.store import Examples, Task
+from restcli.train.split import Side, check_split, split_examples
+from restcli.train.store import Float32Array, Store, Task
 from restcli.train.types import fit_types
 from restcli.train.validation import fit_baseline
 
@@ -59,12 +61,13 @@ def train(
     check_before(out, settings)
     tasks = find_tasks(data, settings)
     sides = check_split(tasks, settings)
-    examples = build_examples(tasks, settings, settings.cache or out / "cache", on_progress=on_progress)
-    ward = build_examples(ward_tasks(settings), settings, settings.cache or out / "cache", on_progress=on_progress)
+    cache = _cache_of(settings, out)
+    examples = build_examples(tasks, settings, cache, on_progress=on_progress)
+    ward = build_examples(ward_tasks(settings), settings, cache, on_progress=on_progress)
     train_side, validation = split_examples(examples, sides)
     baseline = fit_baseline(train_side)
     begin = time.perf_counter()
-    networks, rows = _fit_members(train_side, validation, settings, out, on_progress=on_progress)
+    networks, rows = _Members(tasks, sides, settings, out).fit_all(on_progress=on_progress)
     if settings.network.n_types:
         with one_thread():
             fit_types(networks, reader_of(networks, settings), train_side)
@@ -125,23 +128,53 @@ def _outputs(out: Path, settings: TrainSettings) -> list[Path]:
     return [out / f"{settings.name}{ending}" for ending in endings]
 
 
-def _fit_members(
-    train_side: Examples, validation: Examples, settings: TrainSettings, out: Path, *, on_progress: Progress | None
-) -> tuple[list[Rest], list[Row]]:
-    """Train the members one after another; an interrupted training goes on with the member it was at."""
-    networks, rows = [], []
-    members = settings.network.members
-    for k in range(members):
+@dataclass(frozen=True)
+class _Members:
+    """The members of one training; a worker process reads their examples from the store again."""
 
-        def report(done: int, _: int, state: dict[str, float], before: int = k * settings.steps) -> None:
+    tasks: tuple[Task, ...]
+    sides: dict[str, Side]
+    settings: TrainSettings
+    out: Path
+
+    def fit_all(self, *, on_progress: Progress | None) -> tuple[list[Rest], list[Row]]:
+        """Train them, several at a time if there are workers; an interrupted training goes on where it was."""
+        count, steps = self.settings.network.members, self.settings.steps
+        workers = min(self.settings.workers, count) if self.settings.device == "cpu" else 1
+        if workers > 1:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                futures = [pool.submit(self.fit, k) for k in range(count)]
+                for done, future in enumerate(as_completed(futures), start=1):
+                    _, log = future.result()
+                    if on_progress is not None:
+                        on_progress(done * steps, count * steps, {key: log[-1][key] for key in ("loss", "auroc")})
+                found = [future.result() for future in futures]
+        else:
+            found = [self.fit(k, on_progress=on_progress) for k in range(count)]
+        networks = []
+        for k, (tensors, _) in enumerate(found):
+            network = build_network(self.settings.of_member(k))
+            network.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()})
+            networks.append(network.eval())
+        return networks, [{"member": float(k), **row} for k, (_, log) in enumerate(found) for row in log]
+
+    def fit(self, k: int, *, on_progress: Progress | None = None) -> tuple[dict[str, Float32Array], list[Row]]:
+        """Train one member; return its parameters and the log."""
+        own, count = self.settings.of_member(k), self.settings.network.members
+        examples = Store(_cache_of(self.settings, self.out), own.nodes).examples(self.tasks)
+
+        def report(done: int, steps: int, state: dict[str, float]) -> None:
             if on_progress is not None:
-                on_progress(before + done, members * settings.steps, state)
+                on_progress(k * steps + done, count * steps, state)
 
-        own = settings.of_member(k)
-        network, log = fit(train_side, validation, own, checkpoint=checkpoint_path(out, own), on_progress=report)
-        networks.append(network)
-        rows += [{"member": float(k), **row} for row in log]
-    return networks, rows
+        train_side, validation = split_examples(examples, self.sides)
+        checkpoint = checkpoint_path(self.out, own)
+        network, log = fit(train_side, validation, own, checkpoint=checkpoint, on_progress=report)
+        return {key: value.cpu().numpy() for key, value in network.state_dict().items()}, log
+
+
+def _cache_of(settings: TrainSettings, out: Path) -> Path:
+    return settings.cache or out / "cache"
 
 
 def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSettings, seconds: float) -> TrainResult:
