@@ -36,7 +36,7 @@ class Seizure:
     def place(self) -> FloatArray:
         """Focus on the unit sphere, (3,), which follows from `looks`."""
         rng = generator(self.looks, 1)
-        if self.kind == "temporal":
+        if self.kind in ("temporal", "compact_temporal"):
             return direction(rng.choose(_TEMPORAL))
         return random_direction(rng, -0.15)
 

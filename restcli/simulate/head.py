@@ -100,7 +100,12 @@ def electrode_map(electrode: int) -> Float32Array:
 
 
 def patch_maps(
-    rng: WaveGenerator, centre: FloatArray, fall: float, *, across: float = 0.0
+    rng: WaveGenerator,
+    centre: FloatArray,
+    fall: float,
+    *,
+    across: float = 0.0,
+    depth: tuple[float, float] | None = None,
 ) -> tuple[Float32Array, FloatArray, BoolArray]:
     """Draw sources under all 19 electrodes that join one discharge.
 
@@ -113,8 +118,10 @@ def patch_maps(
     near, far = (np.linalg.norm(spots - place, axis=1) for place in (centre, mirrored(centre)))
     beyond = across * np.exp(-far / fall) > np.exp(-near / fall)
     strength = np.where(beyond, across * np.exp(-far / fall), np.exp(-near / fall)) * np.exp(rng.normal(0, 0.3, 19))
-    shallow = rng.uniform(0.05, 0.55)  # deep dipoles stand for wide patches
-    maps = dipole_maps(rng, spots, depth=(shallow, shallow + 0.2)) * strength.astype(np.float32)
+    if depth is None:
+        shallow = rng.uniform(0.05, 0.55)  # deep dipoles stand for wide patches
+        depth = (shallow, shallow + 0.2)
+    maps = dipole_maps(rng, spots, depth=depth) * strength.astype(np.float32)
     # The crowns of the folds point outwards everywhere, so neighbours have one sign.
     maps *= np.sign(maps[np.arange(19), np.arange(19)])
     maps /= np.sqrt((maps[:19] ** 2).sum(axis=1)).max()

@@ -26,13 +26,16 @@ _SICK: _Columns = {"older": (0.22, 0.33), "younger": (0.10, 0.20)}
 _VIGILANCE: _Columns = {"awake": (0.52, 0.63), "drowsy": (0.20, 0.12), "n2": (0.18, 0.18), "n3": (0.10, 0.07)}
 # Share of people by the kind of their seizures. Hauser, Annegers and Kurland, Epilepsia 1993: focal 57 %, tonic-clonic
 # 23 % (half of it focal to bilateral), absences 6 %, others 8 %. Westover et al., Clin Neurophysiol 2015: 27 % of 625
-# adults in intensive care have seizures.
+# adults in intensive care have seizures. The diet has compact ones in place of those of a ward, see `compact`.
 _SEIZURES: _Columns = {
-    "focal": (0.29, 0.28),
-    "temporal": (0.23, 0.30),
+    "focal": (0.0, 0.28),
+    "temporal": (0.0, 0.30),
+    "compact_focal": (0.29, 0.0),
+    "compact_temporal": (0.21, 0.0),
+    "compact_nonconvulsive": (0.13, 0.0),
     "absence": (0.11, 0.06),
     "tonic_clonic": (0.07, 0.12),
-    "nonconvulsive": (0.11, 0.14),
+    "nonconvulsive": (0.0, 0.14),
     "slow_spike_wave": (0.04, 0.02),
     "polymorphic": (0.05, 0.02),
     "spasms": (0.04, 0.02),

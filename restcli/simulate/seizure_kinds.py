@@ -9,6 +9,7 @@ import numpy as np
 
 from restcli.simulate.artefacts import muscle_burst
 from restcli.simulate.background import Brain
+from restcli.simulate.compact import add_compact
 from restcli.simulate.discharge import Seizure, evolve, glide, oscillate, recruit, spread
 from restcli.simulate.head import dipole_map, direction, local_map
 from restcli.simulate.scene import LARGEST, Scene
@@ -234,6 +235,9 @@ KINDS = {
     "focal": Kind(5.0, 180.0, 0.0, 99.0, _focal),
     "temporal": Kind(10.0, 180.0, 8.0, 99.0, _focal),
     "absence": Kind(3.0, 30.0, 3.0, 25.0, _absence),
+    "compact_focal": Kind(5.0, 180.0, 0.0, 99.0, add_compact),
+    "compact_temporal": Kind(10.0, 180.0, 8.0, 99.0, add_compact),
+    "compact_nonconvulsive": Kind(10.0, 180.0, 12.0, 99.0, add_compact),
     "tonic_clonic": Kind(25.0, 150.0, 1.0, 99.0, _tonic_clonic),
     "nonconvulsive": Kind(10.0, 180.0, 12.0, 99.0, _nonconvulsive),
     "slow_spike_wave": Kind(4.0, 60.0, 2.0, 30.0, _absence),

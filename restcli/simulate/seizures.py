@@ -18,6 +18,8 @@ from restcli.simulate.waves import SFREQ, WaveGenerator, edges, generator
 
 QUIET = frozenset({"focal", "temporal", "nonconvulsive"})
 """Kinds whose size is drawn from the small rises upwards."""
+COMPACT = frozenset({"compact_focal", "compact_temporal", "compact_nonconvulsive"})
+"""Kinds of the training diet, which stand for those above."""
 _OWN_MUSCLE = frozenset({"tonic_clonic", "tonic", "clonic", "spasms"})
 
 
@@ -38,7 +40,7 @@ def draw_kind(rng: WaveGenerator, brain: Brain, profile: Profile) -> str:
 def begin_early(rng: WaveGenerator, seizures: list[Seizure], seconds: float) -> list[Seizure]:
     """Let one recording in ten begin within its first seizure, and one in twenty consist of little else."""
     chance, first = rng.random(), seizures[0]
-    if chance < 0.05 and first.kind in QUIET:
+    if chance < 0.05 and first.kind in QUIET | COMPACT:
         return [replace(first, onset=-rng.uniform(0, 30), duration=seconds * rng.uniform(0.7, 1.5))]
     if chance < 0.15 and first.kind != "spasms":
         return [replace(first, onset=-rng.uniform(0.1, 0.8) * first.duration), *seizures[1:]]
@@ -90,7 +92,8 @@ def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> tuple[Event, Fo
     usual = scene.usual(span)
     with scene.layer():
         label, place = KINDS[seizure.kind].add(scene, brain, seizure, looks, rng)
-        gain = scene.layer_gain(span, usual, _draw_rise(looks, seizure.kind), share=0.25)
+        share = 0.5 if seizure.kind in COMPACT else 0.25
+        gain = scene.layer_gain(span, usual, _draw_rise(looks, seizure.kind), share=share)
         if seizure.kind in QUIET:
             scene.data *= gain
         elif looks.random() < 0.75:  # a quarter is left as drawn
@@ -116,8 +119,10 @@ def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> tuple[Event, Fo
 
 
 def _draw_rise(looks: WaveGenerator, kind: str) -> float:
-    """Draw by how much (neper) the most active quarter of the derivations rises."""
+    """Draw by how much (neper) the most active quarter of the derivations rises, for compact seizures the half."""
     # In the shared seizures (of children) that quarter rises by .3 to 2.1; adult focal ones are quieter.
+    if kind in COMPACT:
+        return looks.uniform(0.35, 1.95)
     if kind not in QUIET:
         return looks.uniform(0.6, 2.3)
     ranges = {"hidden": (0.15, 0.35), "quiet": (0.35, 1.2), "loud": (1.2, 2.3)}
@@ -127,7 +132,8 @@ def _draw_rise(looks: WaveGenerator, kind: str) -> float:
 def _add_body(scene: Scene, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> None:
     """Add strain, twitches and movement during a seizure; absences are nearly free of them."""
     # About half of the real seizures in people awake are buried in muscle within 10 s.
-    chance = {"absence": 0.35, "nonconvulsive": 0.3, "slow_spike_wave": 0.5}.get(seizure.kind, 0.7)
+    kind = seizure.kind.removeprefix("compact_")
+    chance = {"absence": 0.35, "nonconvulsive": 0.3, "slow_spike_wave": 0.5}.get(kind, 0.7)
     if seizure.kind in _OWN_MUSCLE or looks.random() > chance:
         return
     level = looks.log_uniform(3, 100)
