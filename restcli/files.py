@@ -83,19 +83,23 @@ class LineFile:
         return os.fstat(self.descriptor).st_size
 
     def add(self, line: bytes) -> None:
-        """Add a line, on the disk when this returns."""
-        rest = line + b"\n"
-        while rest:
-            rest = rest[os.write(self.descriptor, rest) :]
-        os.fsync(self.descriptor)
+        """Add a line, on the disk when this returns; on an error the file stays as it was."""
+        before, rest = self.size, line + b"\n"
+        try:
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+            os.fsync(self.descriptor)
+        except OSError:
+            os.ftruncate(self.descriptor, before)
+            raise
 
 
 @contextmanager
-def appending(path: Path) -> Iterator[LineFile]:
+def appending(path: Path, *, mode: int = 0o666) -> Iterator[LineFile]:
     """Open a file of lines, made if it is missing, and hold its lock, which ends with the process at the latest."""
     try:
         is_new = not path.exists()
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
         try:
             _check_regular(os.fstat(descriptor))
             fcntl.flock(descriptor, fcntl.LOCK_EX)

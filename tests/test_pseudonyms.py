@@ -149,3 +149,21 @@ def test_a_dataset_with_pseudonyms_already_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dataset_description.json").write_text("{}")
     answer = restcli("batch", tmp_path, tmp_path / "out", "--pseudonyms", tmp_path / "names.toml")
     check_refused(answer, 2, "BIDS dataset")
+
+
+def test_a_table_takes_new_lines_whoever_wrote_it_before(tmp_path: Path) -> None:
+    table = tmp_path / "names.toml"
+    table.write_text('"a.edf" = "p1"')  # without an end of the line
+    first, second = (Pseudonyms(table, tmp_path / "out") for _ in range(2))
+    ((one,), _), ((other,), _) = (each.hide([Found("b.edf", 1, 1, "b")], ()) for each in (first, second))
+    assert one.stem == other.stem and (first.n_added, second.n_added) == (1, 0)
+    assert read_table(table) == {"a.edf": "p1", "b.edf": one.stem}
+
+
+def test_endings_that_may_be_names_stay_out_of_outputs(tmp_path: Path) -> None:
+    table = tmp_path / "names.toml"
+    table.write_text('"Meyer.Anna" = "p1"\n"Meyer.EDF" = "p2"\n')
+    found = [Found(name, 1, 1, name) for name in ("Meyer.Anna", "Meyer.EDF")]
+    hidden, _ = Pseudonyms(table, tmp_path / "out").hide(found, ())
+    assert [item.path for item in hidden] == ["p1", "p2.EDF"]
+    assert read_sources(table, "ward") == {"p1": Path("ward/Meyer.Anna"), "p2.EDF": Path("ward/Meyer.EDF")}

@@ -68,16 +68,13 @@ def annotate_one(row: Row, plan: Plan) -> dict[str, Any]:
         facts |= _annotate(row, plan, clock)
     except Exception as error:  # whatever it is, it must not stop an archive
         text = str(as_rest_error(Path(row.path).name, error))
-        facts |= {"error": _under_pseudonym(text, row, plan), "error_class": type(error).__name__}
+        if row.source:
+            text = without_names(text, str(Path(plan.archive, row.source)), row.path)
+        facts |= {"error": text, "error_class": type(error).__name__}
         facts |= {"full": _is_full(error), "fatal": isinstance(error, UnfitWorkerError)}
     facts["stages"] = json.dumps({stage: round(seconds, 4) for stage, seconds in clock.seconds.items()})
     facts["seconds"] = round(sum(clock.seconds.values()), 4)
     return facts
-
-
-def _under_pseudonym(text: str, row: Row, plan: Plan) -> str:
-    """Return a message in which a recording has its pseudonym, if it has one."""
-    return without_names(text, str(Path(plan.archive, row.source)), row.path) if row.source else text
 
 
 def _is_full(error: BaseException | None) -> bool:
@@ -101,8 +98,7 @@ def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
     with clock("open"):
         recording = open_recording(source)
         if row.source:
-            repairs = tuple(_under_pseudonym(repair, row, plan) for repair in recording.repairs)
-            recording = replace(recording, path=Path(row.path), repairs=repairs)
+            recording = replace(recording, path=Path(row.path))
     result = _restored(recording, plan, content, clock)
     if result is None:
         result = _scored(recording, plan, clock)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from restcli.archive.walk import Found, Skipped
-from restcli.errors import OutputError, UsageError
-from restcli.files import read_toml
+from restcli.errors import UsageError
+from restcli.files import appending, read_toml
+from restcli.io.registry import ALL_ENDINGS
 from restcli.text import without_names
 
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
@@ -55,8 +54,11 @@ class Pseudonyms:
             what = f"lies in {out}, where every reader of the outputs could look names up"
             raise UsageError(str(path), what, "a place that only you can read")
         self.path, self.n_added = path, 0
-        self._table = read_table(path) if path.exists() else {}
-        self._taken = {pseudonym.casefold() for pseudonym in self._table.values()}
+        self._table: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._size = 0  # bytes of the table as it was read or written last
+        if path.exists():
+            self._learn(read_table(path))
         self._sources: dict[str, str] = {}  # paths in the archive, by what outputs call them
 
     def hide(self, found: Sequence[Found], skipped: Sequence[Skipped]) -> tuple[list[Found], tuple[Skipped, ...]]:
@@ -65,9 +67,10 @@ class Pseudonyms:
         self._add([path for path in paths if path not in self._table])
         hidden = []
         for item in found:
-            called = _called(item.path, self._table)
-            self._sources[called] = item.path
-            hidden.append(replace(item, path=called, stem=self._table[item.path]))
+            stem = self._table[item.path]
+            path = called(item.path, stem)
+            self._sources[path] = item.path
+            hidden.append(replace(item, path=path, stem=stem))
         named = ((item, self._table[item.path]) for item in skipped)
         return hidden, tuple(
             replace(item, path=name, reason=without_names(item.reason, item.path, name)) for item, name in named
@@ -78,30 +81,23 @@ class Pseudonyms:
         return self._sources[path]
 
     def _add(self, names: Sequence[str]) -> None:
-        """Draw pseudonyms and append them to the table, which other shards may do at the same time."""
+        """Draw pseudonyms and append them to the table, to which other batches may add at the same time."""
         if not names:
             return
-        new = {name: self._draw() for name in names}
-        lines = "".join(f"{_quoted(name)} = {_quoted(pseudonym)}\n" for name, pseudonym in new.items()).encode()
-        try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                end = os.lseek(descriptor, 0, os.SEEK_END)
-                try:
-                    while lines:
-                        lines = lines[os.write(descriptor, lines) :]
-                    os.fsync(descriptor)
-                except OSError:
-                    os.ftruncate(descriptor, end)  # half a line would spoil the table
-                    raise
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            what = f"new pseudonyms could not be added ({error.strerror or error})"
-            raise OutputError(str(self.path), what, "a file that can be written to, with room on the disk") from error
-        self._table |= new
+        with appending(self.path, mode=0o600) as file:
+            if file.size != self._size:
+                self._learn(read_table(self.path))
+            new = {name: self._draw() for name in names if name not in self._table}
+            if new:
+                lines = (f"{_quoted(name)} = {_quoted(pseudonym)}" for name, pseudonym in new.items())
+                file.add("\n".join(lines).encode())
+            self._size = file.size
+        self._learn(new)
         self.n_added += len(new)
+
+    def _learn(self, table: Mapping[str, str]) -> None:
+        self._table |= table
+        self._taken |= {pseudonym.casefold() for pseudonym in table.values()}
 
     def _draw(self) -> str:
         """Return a pseudonym that tells nothing, not even an order."""
@@ -113,13 +109,17 @@ class Pseudonyms:
 
 def read_sources(path: Path, archive: str) -> dict[str, Path]:
     """Return the places of an archive's recordings by what outputs call them."""
-    table = read_table(path)
-    return {_called(name, table): Path(archive, name) for name in table}
+    return {called(name, pseudonym): Path(archive, name) for name, pseudonym in read_table(path).items()}
 
 
-def _called(path: str, table: Mapping[str, str]) -> str:
-    """Return the path that outputs tell in place of a path in the archive."""
-    return table[path] + PurePosixPath(path).suffix
+def called(path: str, pseudonym: str) -> str:
+    """Return what outputs call a recording: its pseudonym, and its ending unless that may be part of a name.
+
+    >>> called("ward/Doe.EDF", "p1"), called("ward/Doe.Jane", "p2")
+    ('p1.EDF', 'p2')
+    """
+    ending = PurePosixPath(path).suffix
+    return pseudonym + (ending if ending.lower() in ALL_ENDINGS else "")
 
 
 def _quoted(text: str) -> str:

@@ -75,7 +75,9 @@ def annotate(
 
 def _called(path: Path, named: Mapping[str, str]) -> Path:
     """Return the path that outputs tell of a recording: its own, or the pseudonym without a folder."""
-    return Path(named[path.name] + path.suffix) if named else path
+    from restcli.archive.pseudonyms import called
+
+    return Path(called(path.name, named[path.name])) if named else path
 
 
 def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...], named: Mapping[str, str]) -> None:

@@ -131,7 +131,7 @@ READERS = (
 
 ENDINGS = frozenset(ending for reader in READERS if not reader.by_content for ending in reader.endings)
 """Endings that only recordings have."""
-_ALL_ENDINGS = frozenset(ending for kind in (*READERS, *UNREAD) for ending in kind.endings) | {".edf+", ".bdf+"}
+ALL_ENDINGS = frozenset(ending for kind in (*READERS, *UNREAD) for ending in kind.endings) | {".edf+", ".bdf+"}
 
 
 COMPRESSED = "is compressed; unpack it first"
@@ -172,7 +172,7 @@ def why_no_recording(path: Path) -> str:
     ending = path.suffix.lower()
     if path.name.startswith("."):
         return ""
-    if ending in _COMPRESSED and path.with_suffix("").suffix.lower() in _ALL_ENDINGS:
+    if ending in _COMPRESSED and path.with_suffix("").suffix.lower() in ALL_ENDINGS:
         return "" if path.with_suffix("").exists() else COMPRESSED
     if ending in _OTHERS:
         return ""
