@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import time
 from datetime import datetime
 from pathlib import Path
@@ -165,6 +166,18 @@ def test_brainvision_number_of_channels_is_checked_before_memory_is_taken(
     path.write_text(path.read_text(encoding="utf-8").replace("Channels=2", f"Channels={number}"), encoding="utf-8")
     monkeypatch.setattr("mne.io.read_raw_brainvision", None)
     refused(path, "channels")
+
+
+def test_brainvision_in_text_is_not_measured_in_bytes(tmp_path: Path) -> None:
+    path, microvolts = write_brainvision(tmp_path)
+    (tmp_path / "a.eeg").write_text("".join(f"{a:.1f} {b:.1f}\n" for a, b in microvolts.T))
+    text = path.read_text(encoding="utf-8").replace("=BINARY", "=ASCII\nDataPoints=500")
+    in_text = "[ASCII Infos]\nDecimalSymbol=.\nSkipLines=0\nSkipColumns=0\n"
+    text = re.sub(r"\[Binary Infos\]\n.*\n", in_text, text).replace(",0.1,", ",1,")
+    path.write_text(text, encoding="utf-8")
+    recording = open_recording(path)
+    assert (recording.duration, recording.missing, recording.repairs) == (2.5, 0.0, ())
+    np.testing.assert_allclose(recording.read([0, 1], 0.0, 2.5), microvolts, atol=1e-3)
 
 
 def test_brainvision_of_thousands_of_channels(tmp_path: Path) -> None:

@@ -182,6 +182,7 @@ def test_curry_samples_that_are_no_number_are_not_used(tmp_path: Path) -> None:
         ({"NumTrials": "3"}, "epochs"),
         ({"DataFormat": "ASCII"}, "not stored as floats"),
         ({"DataSampOrder": "CHAN"}, "not stored as floats"),
+        ({"DataByteOrder": "MOTOROLA"}, "lowest byte first"),
         ({"NumChannels": "3"}, "do not fit its number of channels"),
         ({"SampleFreqHz": "500"}, "two sampling rates"),
         ({"SampleTimeUsec": "0", "SampleFreqHz": "0"}, "impossible sampling rate"),

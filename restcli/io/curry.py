@@ -32,6 +32,7 @@ _FORMAT = "a Curry recording: a header (.cdt.dpa or .dap) and continuous samples
 _EXPORT = "Export the recording from Curry as raw float data, or as EDF"
 _COMPRESSED = "2912E8D8-F5C8-4E25-A8E7-A1385967DA09"
 _MOST_CHANNELS = 4096
+_LITTLE = "INTEL"
 HEADERS = (".dpa", ".dpo")
 """Endings of headers after the whole name of the samples: ``a.cdt.dpa``."""
 _START = ("StartYear", "StartMonth", "StartDay", "StartHour", "StartMin", "StartSec")
@@ -113,8 +114,10 @@ def _read(text: str, labels: str, where: str) -> _Header:
     what = ""
     if _COMPRESSED in text.upper():
         what = "its samples are compressed"
-    elif "ASCII" in {fields.get("DataFormat"), fields.get("DataByteOrder")} or fields.get("DataSampOrder") == "CHAN":
+    elif fields.get("DataFormat") == "ASCII" or fields.get("DataSampOrder") == "CHAN":
         what = "its samples are not stored as floats, all channels of a sample together"
+    elif (fields.get("DataByteOrder") or _LITTLE) != _LITTLE:
+        what = "its samples are not stored with the lowest byte first"
     elif n_trials != 1:
         what = "it holds epochs, not a continuous recording"
     elif not 0 < n_channels <= _MOST_CHANNELS:

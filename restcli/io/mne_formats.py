@@ -42,7 +42,7 @@ class _Header:
     n_channels: int
     units: dict[int, str]  # of channels by their number, from 1
     n_samples: int  # that it announces, 0 when it does not
-    sample_bytes: int
+    sample_bytes: int  # 0 where they are numbers in a text
     vectorized: bool  # whether each channel lies by itself
     cut: str  # why the samples are no continuous recording; empty when they are
 
@@ -90,7 +90,7 @@ def _brainvision_header(path: Path) -> _Header:
         n_channels,
         units,
         max(0, n_samples),
-        4 if form.endswith("32") else 2,
+        0 if infos.get("DataFormat", "").upper() == "ASCII" else 4 if form.endswith("32") else 2,
         infos.get("DataOrientation", "").upper() == "VECTORIZED",
         _cut({key: infos.get(key, "").upper() for key in ("SegmentationType", "Averaged", "DataType")}),
     )
@@ -114,7 +114,8 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
         raise RecordingError(str(path), what, f"1 to {_MOST_CHANNELS} channels, each with its line")
     if header.cut:
         raise RecordingError(str(path), header.cut, remedy="Export the recording without segments")
-    n_held, rest = divmod(check_regular(files[1]).st_size, header.sample_bytes * header.n_channels)
+    size, width = check_regular(files[1]).st_size, header.sample_bytes * header.n_channels
+    n_held, rest = divmod(size, width) if width else (header.n_samples, 0)
     if header.vectorized and (rest or header.n_samples not in (0, n_held)):
         raise RecordingError(str(path), _OTHER_SIZE, WHOLE, "Copy all files again")
     text, markers = b"", header.markers
