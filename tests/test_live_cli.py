@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ import pytest
 
 from restcli.cli.app import app
 from restcli.cli.exits import Stopped, run
-from restcli.detect.alarms import Alarm
+from restcli.detect.alarms import Alarm, AlarmRule
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.events import Event, Events
@@ -118,10 +119,19 @@ def test_a_hook_that_fails_stops_nothing(
 def test_an_alarm_is_raised_although_the_disk_is_full(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    begun, advance = list[float](), AlarmRule.advance
+
+    def watched(self: AlarmRule, time: float, *given: Any, **named: Any) -> list[Alarm]:
+        alarms = advance(self, time, *given, **named)
+        begun.extend([time] if alarms else [])
+        return alarms
+
     def full(self: Tables, news: object, monitor: Monitor) -> None:
-        if isinstance(news, Alarm):
+        if isinstance(news, Alarm) or (isinstance(news, Row) and news.time >= begun[0]):
             raise OSError(errno.ENOSPC, "No space left on device")
 
+    monkeypatch.setattr(AlarmRule, "advance", watched)
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path / "before") == 0
     monkeypatch.setattr(Tables, "take", full)
     command = f"{sys.executable} -c \"import sys; open({str(tmp_path / 'said')!r}, 'w').write(str(sys.argv))\""
     options = ["--speed", 0, "--out", tmp_path, "--exec", command]

@@ -144,9 +144,10 @@ class Monitor:
         else:
             self.scored += 1
         self._last = time
+        # Before the row, which a full disk may refuse.
+        yield from self.alarms.advance(time, score.probability, score.by_node, at=at)
         self.rows += 1
         yield Row(time, score)
-        yield from self.alarms.advance(time, score.probability, score.by_node, at=at)
         if not self._ending:
             yield from self._input.advance(time, score, at)
         yield from self._status.advance(self.events, at)
