@@ -19,6 +19,7 @@ from restcli.io.matlab import check_matlab
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.nn.weights import load_weights
+from restcli.output.plots.traces import read_traces
 from restcli.signal.montage import ELECTRODES_19
 
 
@@ -115,6 +116,8 @@ def test_electrodes_inside_the_head_are_not_scored_whatever_their_names(kind: st
     with pytest.raises(RecordingError, match=r"inside the head.* Name scalp electrodes with --channel-map"):
         montage_of(recording)
     assert montage_of(recording, *ELECTRODES_19) == 18
+    pages = read_traces(recording, 0, 10, channel_map={name: name for name in ELECTRODES_19})
+    assert pages is not None and len(pages.names) == 18 and read_traces(recording, 0, 10) is None
     assert montage_of(open_recording(depth(kind, n_inside=1))) == 16  # FP1 is left out
 
 

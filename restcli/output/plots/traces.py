@@ -40,7 +40,8 @@ def read_traces(
     recording: Recording, start: float, stop: float, *, channel_map: Mapping[str, str] | None = None
 ) -> Traces | None:
     """Read a stretch in the longitudinal bipolar montage; None when no derivation can be made."""
-    montage = derive(usable_labels(recording), DOUBLE_BANANA, channel_map=dict(channel_map or {}))
+    mapped = dict(channel_map or {})
+    montage = derive(usable_labels(recording, mapped=mapped), DOUBLE_BANANA, channel_map=mapped)
     if not montage.nodes:
         return None
     start, stop = max(0.0, start), min(recording.duration, stop)
