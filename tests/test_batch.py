@@ -28,6 +28,7 @@ from edf_bytes import EdfFile
 from edf_writer import noise, write_edf
 
 from restcli.archive import pool, resources
+from restcli.archive.audit import Trail
 from restcli.archive.coordinator import FINISHING, GOING, Progress, Request, Summary, pack, run_batch
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.ledger import Ledger, Row, ledger_name
@@ -638,6 +639,28 @@ def test_full_disk_stops_the_batch_and_space_lets_it_go_on(
         assert batch(archive, out).complete
     finally:
         subprocess.run(["umount", "--lazy", small], check=True)
+
+
+def test_a_trail_that_cannot_be_written_stops_the_batch_in_order(
+    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    archive.mkdir()
+    for source in recordings[:3]:
+        shutil.copy(source, archive)
+    append = Trail.append
+
+    def fail(self: Trail, time: str, facts: dict[str, Any]) -> None:
+        if facts["what"] == "done":
+            raise OutputError("audit.jsonl", "could not be written", "room on the disk")
+        append(self, time, facts)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Trail, "append", fail)
+        with pytest.raises(OutputError, match=r"audit\.jsonl"):
+            batch(archive, out)
+    assert set(states(out).values()) == {"pending"} and not list(out.rglob("*.part"))
+    assert batch(archive, out).complete
 
 
 def test_nobody_answers_at_an_address(recordings: list[Path], toy_weights: Path, tmp_path: Path) -> None:

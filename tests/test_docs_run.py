@@ -110,7 +110,8 @@ def words_for(text: str) -> list[str]:
 def test_the_commands_of_a_page_run(place: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setattr(paper, "EPOCHS", 1)
-    shutil.rmtree("runs", ignore_errors=True)
+    for made in ("runs", "sim"):  # by another page
+        shutil.rmtree(made, ignore_errors=True)
     texts = [text for name, text in command_lines() if name == page]
     for text in (text for text in texts if not any(re.match(pattern, text) for pattern in ELSEWHERE)):
         words = words_for(text)

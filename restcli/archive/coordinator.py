@@ -7,7 +7,8 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -197,9 +198,13 @@ class _Coordinator:
         self._check_outputs()
         if self.ledger.waiting(self.run_id, 1) or self.ledger.twins(self.run_id, "fingerprint"):
             self._report("starting workers", at_once=True)
-            with self.pool:
-                self._find_copies()
-                self._work()
+            try:
+                with self.pool:
+                    self._find_copies()
+                    self._work()
+            finally:  # its workers have ended, whatever stopped them
+                for row in self.running.values():
+                    finish_leftovers(self.folder, row.stem)
         if self.wish() == GOING and self.halt is None:
             self.ledger.end_run(self.run_id)  # a run that was cut short has not seen everything
         try:
@@ -293,19 +298,28 @@ class _Coordinator:
             going = wish == GOING and self.halt is None
             try:
                 if going:
-                    self._submit()
+                    with self._halting():
+                        self._submit()
                 if not self.running and not (going and self.ledger.waiting(self.run_id, 1)):
                     break
                 for task, outcome in self.pool.ended():
-                    self._settle(task, outcome)
+                    with self._halting():
+                        self._settle(task, outcome)
             except SchedulerLost:
                 self._recover()
             self._report("annotating")
-        self.ledger.put_back_all()
+        with self._halting():
+            self.ledger.put_back_all()
         if self.running:
             self.pool.abandon()
-            for row in self.running.values():
-                finish_leftovers(self.folder, row.stem)
+
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
+        """Begin nothing more where trail or ledger cannot be written; what is running may end."""
+        try:
+            yield
+        except OutputError as error:
+            self.halt = self.halt or error
 
     def _submit(self) -> None:
         """Give recordings to free workers; one that failed goes to another worker if there is one."""
