@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edf_bytes import EdfFile
-from foreign_files import write_brainvision, write_curry, write_eeglab, write_nihon, write_persyst
+from foreign_files import write_brainvision, write_curry, write_eeglab, write_micromed, write_nihon, write_persyst
 
 from restcli.errors import RecordingError
 from restcli.io.registry import (
@@ -333,6 +333,9 @@ def test_other_files_of_a_recording_that_begin_as_it_does_are_none(tmp_path: Pat
         (tmp_path / name).write_bytes(source.read_bytes())
         assert not is_recording(tmp_path / name)
     assert is_recording(path) and is_recording(path.rename(tmp_path / "n.001"))
+    alone, _ = write_micromed(tmp_path)  # of a format whose recordings are single files
+    for name in ("m.001", "M.TRC"):
+        assert is_recording(alone) and is_recording(Path(shutil.copy(alone, tmp_path / name)))
 
 
 @pytest.mark.parametrize("name", ["a.edf+", "a.EDF+", "a", "a.001", "a.rec", "a.dat", "a.edf_old"])

@@ -59,7 +59,7 @@ class Reader:
 
 _EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf, tried="recordings of many systems")
 
-_MADE_ALONE = "untried on real recordings; made files"
+_UNTRIED = "untried on real recordings; made files"
 
 READERS = (
     _EDF,
@@ -89,7 +89,7 @@ READERS = (
         research.open_neuroscan,
         probe=research.is_neuroscan,
         package="mne",
-        tried=_MADE_ALONE,
+        tried=_UNTRIED,
         by_content=True,
     ),
     Reader(
@@ -98,7 +98,7 @@ READERS = (
         research.open_egi,
         probe=research.is_egi,
         package="mne",
-        tried=_MADE_ALONE,
+        tried=_UNTRIED,
         by_content=True,
     ),
     Reader(
@@ -107,7 +107,7 @@ READERS = (
         vendor.open_nicolet,
         probe=vendor.is_nicolet,
         package="eeg2edf",
-        tried=_MADE_ALONE,
+        tried=_UNTRIED,
         by_content=True,
     ),
     Reader(
@@ -117,14 +117,14 @@ READERS = (
         curry.curry_files,
         curry.is_curry,
         samples=(".dat", ".rs3"),
-        tried="untried on real recordings; made files",
+        tried=_UNTRIED,
     ),
     Reader(
         "Micromed",
         (".trc",),
         micromed.open_micromed,
         probe=micromed.is_micromed,
-        tried="untried on real recordings; made files",
+        tried=_UNTRIED,
         by_content=True,
     ),
 )
@@ -161,7 +161,7 @@ def is_recording(path: Path) -> bool:
             head = file.read(256)
         reader = next((reader for reader in READERS if reader is not _EDF and reader.probe(head)), None)
         if reader is not None:  # other files of a recording may begin as it does
-            return sibling(path, reader.endings) in (None, path)
+            return reader.by_content or sibling(path, reader.endings) in (None, path)
     except RecordingError:
         return False
     return is_whole_edf(head) and not edf.is_annotations_only(path)
