@@ -112,6 +112,9 @@ def test_nothing_of_a_batch_knows_the_names(toy_weights: Path, tmp_path: Path) -
         _ = read_result(report).recording
     found = read_result(report, read_sources(table, str(archive))).recording
     assert found.path == Path("p017.edf") and found.read([0], 1.0, 2.0).any()
+    write_edf(tmp_path / "Roebling.edf", noise(19, 20, 200), 200)
+    with pytest.raises(OutputError, match=r"another recording than p017\.edf as it is now"):
+        _ = read_result(report, {"p017.edf": tmp_path / "Roebling.edf"}).recording
     again = restcli(*command)
     assert again.returncode == 1 and "0 in this run" in again.stderr and tomllib.loads(table.read_text()) == names
     # One folder of outputs has either names or pseudonyms.

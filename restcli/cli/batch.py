@@ -115,7 +115,11 @@ def run(
     from restcli.archive.resources import PoolOptions
 
     request = Request(
-        *(archive, out, asked, kinds, plot),
+        archive,
+        out,
+        asked,
+        formats=kinds,
+        plot=plot,
         shard=shard,
         retry=retry is not None,
         timeout=timeout,

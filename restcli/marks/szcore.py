@@ -62,7 +62,7 @@ def read_columns(path: Path) -> Table:
         if not label.startswith("sz") and any(
             resembles_seizure(cells.get(name, "")) for name in (*_TYPES, *_OTHER_TYPES)
         ):
-            what = "the row is no seizure by its type, but another column may mean one"
+            what = "its type does not name a seizure, but another column may"
             raise AnnotationError(where, what, "columns that agree")
         if math.isnan(length) and (label.startswith("sz") or kind == NOT_SCORED):
             raise AnnotationError(where, "the row has no duration", "a duration in seconds")

@@ -83,7 +83,7 @@ class StoredResult:
             and len(recording.segments) == len(described["segments"])
         )
         if not same:
-            what = f"describes another recording than {source.name} as it is now"
+            what = f"describes another recording than {Path(called).name} as it is now"
             raise OutputError(str(self.path), what, _WHOLE, _AGAIN)
         return replace(recording, path=Path(called)) if called in self.sources else recording
 
