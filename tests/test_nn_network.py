@@ -12,7 +12,7 @@ import torch
 from restcli.errors import WeightsError
 from restcli.nn.config import RestConfig
 from restcli.nn.gpu import scan_on
-from restcli.nn.network import FloatArray, Lanes, Network, Recurrence, memory_of, scan
+from restcli.nn.network import NEVER, FloatArray, Lanes, Network, Recurrence, memory_of, scan
 from restcli.nn.rest import Rest, build_network
 from restcli.nn.weights import Weights
 from restcli.signal.features import FeatureConfig
@@ -132,6 +132,12 @@ def test_the_members_mean_is_what_joined_members_say() -> None:
     apart = [definition(replace(weights, config=single, tensors=t), x, present) for t in weights.by_member()]
     np.testing.assert_allclose(scan(network, lanes)[:, :, 0], np.mean(apart, axis=0), atol=1e-5)
     assert network.hidden == 18
+
+
+def test_a_network_that_does_not_forget_is_told() -> None:
+    weights = made_weights(std=0.02)
+    weights.tensors["l2.weight"][:] = np.eye(6)
+    assert memory_of(Network.of(weights), FEATURES) == NEVER
 
 
 def test_memory_is_as_long_as_the_past_is_felt() -> None:

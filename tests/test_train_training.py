@@ -14,7 +14,7 @@ from train_examples import FEATURES, TINY, made_examples
 from restcli.errors import OutputError, UsageError, WeightsError
 from restcli.nn.config import RestConfig
 from restcli.nn.golden import golden_logits
-from restcli.nn.network import Network, memory_of
+from restcli.nn.network import NEVER, Network, memory_of
 from restcli.nn.weights import load_weights
 from restcli.train.assembly import reader_of
 from restcli.train.loop import build_network
@@ -107,7 +107,9 @@ def test_types_are_fitted_on_the_joint_states_of_members() -> None:
 def test_weights_remember_for_as_long_as_was_measured_and_the_card_says_so(tmp_path: Path, cache: Path) -> None:
     made = train(["sim:"], tmp_path, replace(TINY, cache=cache, recordings=12))
     assert made.weights.memory == memory_of(Network.of(made.weights), FEATURES)
-    assert f"forgets within {made.weights.memory} s" in made.card.read_text()
+    told = any("does not forget" in line for line in made.weights.metrics["warnings"])
+    assert told == (made.weights.memory == NEVER)
+    assert ("does not forget;" if told else f"forgets within {made.weights.memory} s;") in made.card.read_text()
     assert made.weights.metrics["intervals"]["mean_width"] > 0
 
 

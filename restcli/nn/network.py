@@ -223,13 +223,15 @@ def scan(network: Network, lanes: Lanes) -> FloatArray:
 
 _TOLERANCE = 1e-5
 _MEMORIES = (30, 60, 90, 120, 180, 240, 360, 600)
+NEVER = 3600  # s, for a network that does not forget: the state goes on from the begin of all but long segments
 
 
 def memory_of(network: Network, features: FeatureConfig) -> int:
     """Return how many seconds of signal must come before a second so that nothing earlier moves its logits by 1e-5.
 
     Measured on noise with and without slow waves, on one second repeated, which is forgotten most slowly, and with
-    absent nodes. As other signals may be forgotten more slowly, it is the next larger of the numbers tried.
+    absent nodes. As other signals may be forgotten more slowly, it is the next larger of the numbers tried; `NEVER`
+    when none is enough.
     """
     longest, after = _MEMORIES[-1], 30
     begins = np.array([0, *(2 * longest - memory for memory in _MEMORIES)])
@@ -244,7 +246,7 @@ def memory_of(network: Network, features: FeatureConfig) -> int:
         logits = scan(network, Lanes(projected, masks, begins))[2 * longest :]
         worst = np.maximum(worst, np.abs(logits - logits[:, :, :1]).max(axis=(0, 1, 3))[1:])
     enough = [larger for larger, found in zip(_MEMORIES[1:], worst, strict=False) if found <= _TOLERANCE]
-    return enough[0] if enough else longest
+    return enough[0] if enough else NEVER
 
 
 def _test_signals(n_seconds: int, n_nodes: int) -> Iterator[tuple[FloatArray, NDArray[np.bool_]]]:

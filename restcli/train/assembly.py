@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.nn.baselines import BandPowerBaseline
-from restcli.nn.network import Network, memory_of
+from restcli.nn.network import NEVER, Network, memory_of
 from restcli.nn.rest import Rest
 from restcli.nn.weights import Calibration, OperatingPoint, Weights, load_weights
 from restcli.train.points import Sample, choose_points, doubts
@@ -46,6 +46,7 @@ def finish(
 ) -> Weights:
     """Calibrate trained members and measure them on validation; choose their thresholds on the ward."""
     reader = reader_of(networks, settings)
+    memory = memory_of(reader.network, settings.features)
     intervals = settings.network.has_intervals
     traces = reader.traces(validation.stretches, n_passes=_PASSES if intervals else 0)
     calibration = fit_calibration(traces)
@@ -58,7 +59,7 @@ def finish(
         "validation": measure(traces, found, counts, baseline=baseline),
         "reliability": reliability(traces, found),
         "chosen_on": [{"sample": s.name, "hours": s.hours, "seizures": s.seizures} for s in samples if s.hours],
-        "warnings": [*chosen.warnings, *doubts(rule, counts)],
+        "warnings": [*chosen.warnings, *doubts(rule, counts), *_never_forgets(memory)],
     }
     if intervals:
         metrics["intervals"] = measure_intervals(traces, found, calibration, rule)
@@ -71,7 +72,7 @@ def finish(
         features=settings.features,
         nodes=settings.nodes,
         tensors=_stack(networks),
-        memory=memory_of(reader.network, settings.features),
+        memory=memory,
         look_ahead=settings.look_ahead,
         min_nodes=reader.min_nodes,
         rule=rule,
@@ -81,6 +82,13 @@ def finish(
         metrics=metrics,
         baseline=baseline,
     )
+
+
+def _never_forgets(memory: int) -> list[str]:
+    """Return the warning that stretches of a long recording may not be scored apart."""
+    if memory < NEVER:
+        return []
+    return ["the network does not forget: in long recordings, scores depend on where stretches begin; train it longer"]
 
 
 def _ward_sample(reader: Reader, ward: Examples, calibration: Calibration, settings: TrainSettings) -> Sample:

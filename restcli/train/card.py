@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from restcli.nn.network import NEVER
 from restcli.nn.weights import Weights
 from restcli.signal.features import REFERENCE_RMS, FeatureConfig
 from restcli.text import markdown_table
@@ -109,8 +110,9 @@ def _uncertainty(found: Mapping[str, float]) -> str:
 
 def _use(weights: Weights) -> str:
     calibration = weights.calibration
+    forgets = "does not forget" if weights.memory >= NEVER else f"forgets within {weights.memory} s"
     return (
-        f"The state is carried through a recording and forgets within {weights.memory} s; a score judges the second "
+        f"The state is carried through a recording and {forgets}; a score judges the second "
         f"{weights.look_ahead} s before the newest one it has seen. A second needs {weights.min_nodes} good nodes. "
         f"Probability: logistic of {calibration.scale:.3f} x logit {calibration.bias:+.3f}. Event: "
         f"{weights.rule.describe()}."
