@@ -31,7 +31,13 @@ REPORT: dict[str, Any] = {
     "disclaimer": "research only",
     "device": "cpu",
     "quality": {"warnings": []},
-    "recording": {"path": "a.edf", "duration_s": 300.0, "n_channels": 19, "segments": [{"start": 0.0, "stop": 300.0}]},
+    "recording": {
+        "path": "a.edf",
+        "fingerprint": "f" * 64,
+        "duration_s": 300.0,
+        "n_channels": 19,
+        "segments": [{"start": 0.0, "stop": 300.0}],
+    },
     "weights": {
         "name": "w",
         "sha256": "f" * 64,

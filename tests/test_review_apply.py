@@ -40,6 +40,15 @@ def report(tmp_path: Path, toy_weights: Path) -> Path:
     return write_result(tmp_path, toy_weights)
 
 
+def test_another_recording_of_the_same_form_is_not_judged(report: Path) -> None:
+    path = read_result(report).recording.path
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match=r"describes another recording than night\.edf"):
+        _ = read_result(report).recording
+
+
 def test_outputs_follow_the_verdicts_and_detected_ones_stay(report: Path) -> None:
     before = {path: sha256_of(path) for path in report.parent.iterdir()}
     judge(report, ACCEPT | {"onset": 41.0, "stop": 62.0}, REJECT, ADD)

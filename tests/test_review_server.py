@@ -33,7 +33,7 @@ from restcli.detect.detector import Detector
 from restcli.detect.region import place_in_words
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError
-from restcli.io.registry import open_recording
+from restcli.io.registry import fingerprint_of, open_recording
 from restcli.nn.weights import load_weights
 from restcli.review.desk import Case, open_desk
 from restcli.review.montages import views_of
@@ -392,7 +392,10 @@ def test_the_sensitivity_follows_the_waves_that_the_page_shows(tmp_path: Path, t
     loud = plain.copy()
     loud[:, 40 * 200 : 60 * 200] *= 20  # an event
     for waves in (plain, plain + drift, 4 * plain, loud):
-        write_edf(tmp_path / "night.edf", waves, 200)
+        path = write_edf(tmp_path / "night.edf", waves, 200)
+        content = json.loads(report.read_text())
+        content["recording"]["fingerprint"] = fingerprint_of([path])
+        report.write_text(json.dumps(content))
         found.append(Case("0", "night", read_result(report), "r1").default_sensitivity)
     assert found[0] == found[1] < found[2] and found[0] < found[3]
 

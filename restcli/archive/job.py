@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import math
 import os
@@ -22,9 +21,8 @@ from restcli.archive.ledger import Row
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RecordingError, RestError, as_rest_error
 from restcli.files import resolve_output, sha256_of
-from restcli.io.companions import open_regular
 from restcli.io.recording import Recording
-from restcli.io.registry import open_recording, recording_hash, stamp_of
+from restcli.io.registry import files_of, fingerprint_of, open_recording, recording_hash, stamp_of
 from restcli.nn.weights import Weights, load_weights
 from restcli.profiling import StageClock
 from restcli.text import without_names
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from restcli.detect.result import Result
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
-_GLIMPSE = 65_536
 
 
 @dataclass(frozen=True)
@@ -254,8 +251,8 @@ def finish_leftovers(folder: str | Path, stem: str) -> None:
 
 
 def glimpse_many(paths: Sequence[str]) -> list[str | None]:
-    """Hash the beginning, middle and end of files: equal files have equal glimpses. None where one cannot be read."""
-    return [_unless_unreadable(_glimpse, path) for path in paths]
+    """Hash parts of recordings: copies have equal glimpses. None where one cannot be read."""
+    return [_unless_unreadable(lambda path: fingerprint_of(files_of(path)), path) for path in paths]
 
 
 def hash_many(paths: Sequence[str]) -> list[str | None]:
@@ -268,13 +265,3 @@ def _unless_unreadable(function: Callable[[str], str], path: str) -> str | None:
         return function(path)
     except (OSError, RestError):
         return None
-
-
-def _glimpse(path: str) -> str:
-    digest = hashlib.sha256()
-    with open_regular(Path(path)) as file:
-        size = file.seek(0, os.SEEK_END)
-        for place in (0, max(0, size // 2), max(0, size - _GLIMPSE)):
-            file.seek(place)
-            digest.update(file.read(_GLIMPSE))
-    return digest.hexdigest()

@@ -44,7 +44,7 @@ class _Header:
     n_samples: int  # that it announces, 0 when it does not
     sample_bytes: int  # 0 where they are numbers in a text
     vectorized: bool  # whether each channel lies by itself
-    cut: str  # why the samples are no continuous recording; empty when they are
+    cut: str  # why the samples are not a continuous recording; empty when they are
 
 
 def is_brainvision(raw: bytes) -> bool:
@@ -97,7 +97,7 @@ def _brainvision_header(path: Path) -> _Header:
 
 
 def _cut(said: dict[str, str]) -> str:
-    """Say why samples are no continuous recording, by what a header says of them."""
+    """Say why samples are not a continuous recording, by what a header says of them."""
     if said["SegmentationType"] not in {"", "NOTSEGMENTED"}:
         return "the file holds segments (epochs), not a continuous recording"
     if said["Averaged"] not in {"", "NO"} or said["DataType"] not in {"", "TIMEDOMAIN"}:

@@ -112,6 +112,8 @@ class Recording:
         Seconds that the header announces after `duration` but that the file does not hold.
     clock_until : float
         True time from which on pauses of unknown length lie before the signal, seconds.
+    fingerprint : str
+        SHA-256 of the beginning, middle and end of its files; empty where it is not in files.
     """
 
     path: Path
@@ -124,6 +126,7 @@ class Recording:
     source: Source = field(repr=False, compare=False)
     missing: float = 0.0
     clock_until: float = math.inf
+    fingerprint: str = field(default="", compare=False)
 
     @property
     def clock(self) -> datetime | None:

@@ -80,7 +80,7 @@ class Frames:
                 for line in self._lines:
                     arrived.put(line)
                 arrived.put(None)
-            except (OSError, ValueError):  # a broken device; bytes that are no text
+            except (OSError, ValueError):  # a broken device; bytes that are not text
                 arrived.put(_UNREADABLE)
 
         threading.Thread(target=read, daemon=True, name="restcli-frames").start()

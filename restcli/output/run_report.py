@@ -31,7 +31,7 @@ def run_report(result: Result) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": _versions(),
         "disclaimer": DISCLAIMER,
-        "recording": describe_recording(result.recording),
+        "recording": describe_recording(result.recording) | {"fingerprint": result.recording.fingerprint},
         "weights": _describe_weights(result),
         "device": result.device,
         "settings": asdict(result.settings),

@@ -1,4 +1,4 @@
-"""What a run report must hold before anything of it is used: whoever can write to a folder of outputs can change it."""
+"""What a run report must hold before anything of it is used: it may have been changed by hand."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "quality": dict,
     "outputs": dict,
     "recording.path": str,
+    "recording.fingerprint": str,
     "recording.duration_s": (int, float),
     "recording.n_channels": int,
     "recording.segments": list,

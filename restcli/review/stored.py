@@ -81,6 +81,7 @@ class StoredResult:
             abs(recording.duration - self.duration) < 1e-3
             and len(recording.channels) == described["n_channels"]
             and len(recording.segments) == len(described["segments"])
+            and described["fingerprint"] in ("", recording.fingerprint)
         )
         if not same:
             what = f"describes another recording than {Path(called).name} as it is now"

@@ -1,4 +1,4 @@
-"""Who goes first: what a person waits for, before what is read meanwhile."""
+"""Turns at reading a recording: pages that a person waits for come before strips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _QUIET = 0.15  # s after an answer in which the next request is likely: whoever 
 
 
 class GoneError(Exception):
-    """Nobody waits for the answer any more."""
+    """The window that asked has gone."""
 
 
 class Turns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -77,13 +78,15 @@ def _rfft() -> Callable[[Float32Array], NDArray[np.complex64]]:
     folder = Path(scipy.origin).parent / "fft" if scipy is not None and scipy.origin else Path()
     compiled = PathFinder.find_spec("pypocketfft", [str(folder / "_pocketfft")])
     compiled = compiled or PathFinder.find_spec("pyduccfft", [str(folder / "_duccfft")])  # from scipy 1.18 on
-    if compiled is None or compiled.loader is None:
-        from scipy.fft import rfft
+    if compiled is not None and compiled.loader is not None:
+        module = module_from_spec(compiled)
+        compiled.loader.exec_module(module)
+        with suppress(AttributeError, TypeError):  # another version's function
+            module.r2c(np.zeros(2, np.float32), (-1,), True, 0, None, 1)
+            return lambda seconds: module.r2c(seconds, (-1,), True, 0, None, 1)
+    from scipy.fft import rfft
 
-        return rfft  # type: ignore[no-any-return]
-    module = module_from_spec(compiled)
-    compiled.loader.exec_module(module)
-    return lambda seconds: module.r2c(seconds, (-1,), True, 0, None, 1)
+    return rfft  # type: ignore[no-any-return]
 
 
 def power_spectrum(transformed: NDArray[np.complex64], length: int) -> Float32Array:
