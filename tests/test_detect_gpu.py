@@ -121,7 +121,7 @@ def test_a_sound_gpu_is_taken(toy_weights: Path, offer: Callable[..., None]) -> 
 @pytest.mark.parametrize("name", [DEFAULT_NAME, "rest-paper"])
 def test_a_sound_gpu_passes_with_room_to_spare(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     weights = load_weights(name)
-    monkeypatch.setattr(backends, "GOLDEN_TOLERANCE", 1e-4)
+    monkeypatch.setattr(backends, "GOLDEN_TOLERANCE", 3e-4)
     assert fault_of(Engine(weights, scan_on(weights, CPU))) == ""
 
 

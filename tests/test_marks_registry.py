@@ -76,12 +76,14 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pyt
     def denied(self: Path, *args: object, **keywords: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
+    (tmp_path / "y.tsv").touch()
     monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(OutputError, match="Permission denied"):
         write_events(FOUND, tmp_path / "x.tsv", "tsv")
+    assert names(tmp_path) == ["y.tsv"]
+    monkeypatch.setattr(os, "open", denied)
     with pytest.raises(AnnotationError, match="Permission denied"):
-        read_events(tmp_path / "x.tsv")
-    assert names(tmp_path) == []
+        read_events(tmp_path / "y.tsv")
 
 
 def test_an_unknown_kind_or_type_is_refused_before_writing(tmp_path: Path) -> None:
