@@ -313,9 +313,11 @@ def test_an_lsl_stream_that_comes_back(lsl: Any, detector: Detector) -> None:
         for part in range(2):
             stream = outlet(lsl, "restcli-back", ELECTRODES_19)
             stream.wait_for_consumers(20)
+            begin = lsl.local_clock()  # stamps of the samples, so that it does not matter when this thread has its turn
             for k in range(80):
-                stream.push_chunk(np.ascontiguousarray(data[k * 40 : (k + 1) * 40]))
-                time.sleep(0.2)
+                stamp = begin + (k + 1) * 40 / SFREQ
+                stream.push_chunk(np.ascontiguousarray(data[k * 40 : (k + 1) * 40]), stamp)
+                time.sleep(max(0.0, stamp - lsl.local_clock()))
             del stream
             if part == 0:
                 time.sleep(4)
