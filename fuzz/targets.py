@@ -301,29 +301,20 @@ def _trail() -> Target:
 
 def targets() -> list[Target]:
     """Return everything that is fuzzed."""
-    from foreign_files import (
-        write_brainvision,
-        write_curry,
-        write_eeglab,
-        write_egi,
-        write_micromed,
-        write_neuroscan,
-        write_nihon,
-        write_persyst,
-    )
+    import foreign_files
 
     names = {0: "Fp1", 1: "Fp2"}
 
     return [
         _edf(),
-        _with_files("Persyst", write_persyst),
-        _with_files("BrainVision", write_brainvision),
-        _with_files("Curry", write_curry),
-        _with_files("Micromed", write_micromed),
-        _with_files("EEGLAB", write_eeglab),
-        _with_files("Neuroscan", write_neuroscan),
-        _with_files("EGI simple binary", write_egi),
-        _with_files("Nihon Kohden", lambda folder: write_nihon(folder, names=names)),
+        _with_files("Persyst", foreign_files.write_persyst),
+        _with_files("BrainVision", foreign_files.write_brainvision),
+        _with_files("Curry", foreign_files.write_curry),
+        _with_files("Micromed", foreign_files.write_micromed),
+        _with_files("EEGLAB", foreign_files.write_eeglab),
+        _with_files("Neuroscan", foreign_files.write_neuroscan),
+        _with_files("EGI simple binary", foreign_files.write_egi),
+        _with_files("Nihon Kohden", lambda folder: foreign_files.write_nihon(folder, names=names)),
         _marks(),
         _weights(),
         _ledger(),

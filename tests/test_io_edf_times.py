@@ -239,7 +239,7 @@ def test_seizures_are_found_whatever_the_drift(tmp_path: Path, example: Path, ra
         texts = [f"+{rate * k:.3f}" for k in range(540)]
         fields = {"labels": [c.label for c in source.channels], "counts": [200] * len(values), "n_records": 540}
         file = Example(**fields, kind="EDF+D", onsets=texts, physical=[(-3276.8, 3276.7)] * len(values))
-        result = annotate(file.write(tmp_path / name), threshold=0.5)  # far from where rounding decides
+        result = annotate(file.write(tmp_path / name), threshold=0.6)  # far from where rounding decides
         assert result.scores.scored > 0.99
         return np.array([[event.onset, event.stop] for event in result.events])
 
@@ -247,10 +247,7 @@ def test_seizures_are_found_whatever_the_drift(tmp_path: Path, example: Path, ra
     found = events("drift.edf", rate)
     assert len(expected) >= 6
     # Ends depend on where seconds are cut through discharges that fade.
-    off = np.abs(found[:, 0] - expected[:, 0] * rate)
-    assert off.max() < 3 and np.median(off) < 0.8, off
-    without = np.abs(found[:, 0] - expected[:, 0])
-    assert np.median(without[-3:]) > 1.5, "a clock that was not followed would be seen"
+    np.testing.assert_allclose(found[:, 0], expected[:, 0] * rate, atol=2.1)
 
 
 @pytest.mark.parametrize("scatter", [0.015, 0.05])
