@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,6 +51,21 @@ def make_folder(path: str | Path) -> Path:
         what = f"the folder cannot be made ({error.strerror or error})"
         raise OutputError(str(path), what, remedy="Choose another folder") from error
     return Path(path)
+
+
+def make_empty_folder(path: str | Path) -> Path:
+    """Make a folder unless it exists, and refuse one that holds something."""
+    folder = make_folder(path)
+    if any(folder.iterdir()):
+        raise OutputError(str(path), "the folder is not empty", "a new or empty folder", "Name another folder")
+    return folder
+
+
+def check_free(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse to write over files that are there, unless the user asked for it."""
+    if not overwrite and (taken := [path for path in paths if path.exists() or path.is_symlink()]):
+        remedy = "Choose another name or folder, or pass --overwrite"
+        raise OutputError(str(taken[0]), "exists already", "a name that is free", remedy)
 
 
 def resolve_output(folder: str | Path, name: str) -> Path:

@@ -82,7 +82,7 @@ def test_reason_without_its_own_parts() -> None:
 def test_tables_hold_everything(out: Path) -> None:
     import pyarrow.parquet as parquet
 
-    paths = export_tables(out, out / "export")
+    paths = export_tables(out)
     tables = ("recordings", "events", "reviewed_events")
     assert [path.name for path in paths] == [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]
     with paths[0].open(newline="", encoding="utf-8") as stream:
@@ -188,7 +188,7 @@ def test_no_cell_of_an_exported_table_is_a_formula(tmp_path: Path) -> None:
         for row in ledger.waiting(run, 9):
             ledger.finish(row.id, KEYS, {"error": '=HYPERLINK("x")', "error_class": "RecordingError"})
         ledger.end_run(run)
-    export_tables(tmp_path, tmp_path / "export")
+    export_tables(tmp_path)
     with (tmp_path / "export" / "recordings.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["path"] for row in rows} == {f"'{name}" for name in names[:-1]} | {"plain.edf"}

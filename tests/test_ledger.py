@@ -225,7 +225,7 @@ def use_everything(path: Path) -> None:
 
     survey(path.parent)
     write_index(path.parent)
-    export_tables(path.parent, path.parent / "export")
+    export_tables(path.parent)
     other = Keys("w", "s", "r")
     with Ledger(path, write=True) as ledger:
         ledger.reports(1)

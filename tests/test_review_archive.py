@@ -54,7 +54,7 @@ def test_verdicts_reach_index_and_tables_and_are_outdated_with_their_result(out:
     page = (out / "index.html").read_text()
     assert "r1: 1 accepted, 1 rejected, 1 not judged, 1 added" in page
     assert "accepted (r1)" in page and "rejected (r1)" in page
-    export_tables(out, out / "export")
+    export_tables(out)
     recordings = pd.read_csv(out / "export" / "recordings.csv", index_col="path")
     assert recordings.loc["a.edf", ["review", "reviewers", "n_accepted", "n_added"]].tolist() == ["current", "r1", 1, 1]
     assert recordings.loc[["ward/b.edf", "c.edf"], "review"].isna().all()
@@ -66,7 +66,7 @@ def test_verdicts_reach_index_and_tables_and_are_outdated_with_their_result(out:
     write_index(out)
     assert "on an earlier result" in (out / "index.html").read_text()
     assert "accepted (r1)" not in (out / "index.html").read_text()
-    export_tables(out, out / "export")
+    export_tables(out)
     assert pd.read_csv(out / "export" / "events.csv")["verdict"].isna().all()
 
 

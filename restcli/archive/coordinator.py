@@ -16,7 +16,7 @@ from typing import Any
 from restcli import __version__
 from restcli.archive.audit import Trail, facts_of, trail_name
 from restcli.archive.cache import ScoreCache, scoring_digest
-from restcli.archive.derivatives import describe_derivatives
+from restcli.archive.derivatives import check_ours, describe_derivatives
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.index import write_index
 from restcli.archive.job import (
@@ -107,6 +107,7 @@ def run_batch(
     weights = pack(request.settings.weights)
     check_settings(unpack(weights), request.settings)  # before anything is done
     check_archive(request.archive, request.out)
+    check_ours(request.out, outputs_folder(request.archive, request.out) if is_bids(request.archive) else None)
     _check_pseudonyms(request)
     make_folder(request.out)
     with Ledger(request.out / ledger_name(*request.shard), write=True) as ledger:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from restcli import __version__
+from restcli.archive.walk import LEDGER_PATTERN
+from restcli.errors import UsageError
 from restcli.files import make_folder, write_atomically
 from restcli.marks.szcore import COLUMNS
 
@@ -34,6 +36,23 @@ _NOT_BIDS = """*_scores.csv
 /export
 /.restcli
 """
+
+
+_NAMES = ("dataset_description.json", "events.json", "README", ".bidsignore")
+
+
+def check_ours(out: Path, dataset: Path | None) -> None:
+    """Refuse folders with files that a batch would write over, unless an earlier batch wrote them.
+
+    `dataset` is the folder of a BIDS derivatives dataset, if there is to be one.
+    """
+    if any(out.glob(LEDGER_PATTERN)) or (out / ".restcli").is_dir():
+        return
+    names = () if dataset is None else (dataset / name for name in _NAMES)
+    for path in (out / "index.html", *names):
+        if path.exists():
+            what = "was not written by a batch, and this one would write over it"
+            raise UsageError(str(path), what, "a folder for results alone", "Choose another folder")
 
 
 def describe_derivatives(folder: str | Path) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from restcli.archive.reviews import Reviews
 from restcli.archive.survey import Book
-from restcli.files import make_folder, replacing
+from restcli.files import check_free, make_folder, replacing, resolve_output
 from restcli.text import spreadsheet_cell
 
 _TEXT, _WHOLE, _REAL = "string", "Int64", "Float64"
@@ -31,9 +31,17 @@ _KINDS = dict.fromkeys(("id", "size", "mtime_ns", "attempts", "number", *_COUNTS
 _AT_ONCE = 5_000
 
 
-def export_tables(out: str | Path, folder: str | Path) -> tuple[Path, ...]:
-    """Write recordings, events and events after review, each as CSV and Parquet, from the ledgers in `out`."""
-    folder = make_folder(folder)
+def export_tables(out: Path, folder: Path | None = None, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write recordings, events and events after review, each as CSV and Parquet, from the ledgers in `out`.
+
+    Without a folder they go to `out`, where they replace those of an earlier export.
+    """
+    if folder is None:
+        folder = resolve_output(out, "export/name").parent
+    else:
+        stems = (folder / name for name in ("recordings", "events", "reviewed_events"))
+        check_free((stem.with_suffix(end) for stem in stems for end in (".csv", ".parquet")), overwrite=overwrite)
+    make_folder(folder)
     with Book(out) as book:
         reviews = Reviews.of(book)
         recordings = (row | {"same_as": row["same_as_path"]} | reviews.columns(row) for row in book.recordings())

@@ -316,10 +316,10 @@ def acknowledge(
 def export(
     out: OutArgument,
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the tables.", show_default="OUT/export")] = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Write one table of recordings and one of events for the whole archive, each as CSV and Parquet."""
     from restcli.archive.tables import export_tables
-    from restcli.files import resolve_output
 
-    for path in export_tables(out, resolve_output(out, "export/name").parent if to is None else to):
+    for path in export_tables(out, to, overwrite=overwrite):
         say(str(path))

@@ -60,7 +60,7 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
         if common.quiet and common.verbose:
             raise UsageError("--quiet", "excludes --verbose", "one of the two")
         _state.level = QUIET if common.quiet else VERBOSE if common.verbose else USUAL
-        _state.log = common.log
+        _state.log = _checked(common.log)
         log("started", command=getattr(command, "__name__", "").strip("_"))
         if common.config is not None:
             inform(f"restcli: settings of {common.config}; restcli info --settings shows them")
@@ -95,6 +95,19 @@ def detail(text: str) -> None:
     """Print a line on stderr if --verbose was given."""
     if _state.level == VERBOSE:
         note(text)
+
+
+def _checked(path: Path | None) -> Path | None:
+    """Refuse to append to a file that is no log, such as a recording."""
+    if path is not None and path.is_file():
+        try:
+            with path.open("rb") as stream:
+                is_log = stream.read(1) in (b"", b"{")
+        except OSError as error:
+            raise UsageError("--log", f"{path} cannot be read ({error.strerror})", "a file that can be read") from error
+        if not is_log:
+            raise UsageError("--log", f"{path} holds something else than a log", "JSON lines, or a new file")
+    return path
 
 
 def log(event: str, **facts: Any) -> None:

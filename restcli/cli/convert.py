@@ -22,7 +22,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The EDF+ file to write: NAME.edf.")],
     events: Annotated[Path | None, typer.Option(help="Table of events to write into the file as annotations.")] = None,
     keep_date: Annotated[bool, typer.Option("--keep-date", help="Keep the date, not only the time of day.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Write a recording as EDF+ (EDF+D if it has gaps) without name, birth date or other fields of its header.

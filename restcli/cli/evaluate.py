@@ -31,7 +31,11 @@ def evaluate(
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out recordings without detected events.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for JSON, Markdown and pictures.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for JSON, Markdown and pictures.", rich_help_panel=options.OUTPUTS),
+    ] = None,
+    overwrite: options.Overwrite = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap over patients.")] = 0,
     as_json: options.Json = False,
     *,
@@ -43,6 +47,10 @@ def evaluate(
     """
     if (detected is None) == (weights is None):
         raise UsageError("evaluate", "needs either DETECTED or --weights", "one of the two")
+    if out is not None:
+        from restcli.output.evaluation import check_place
+
+        check_place(out, overwrite=overwrite)
     if weights is None and detected is not None:
         from restcli.evaluation.files import evaluate as compare
 

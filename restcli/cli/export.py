@@ -10,7 +10,7 @@ import typer
 from restcli.cli import options
 from restcli.cli.common import inform
 from restcli.cli.display import print_json
-from restcli.errors import OutputError, UsageError
+from restcli.errors import UsageError
 
 if TYPE_CHECKING:
     from restcli.nn.weights import Weights
@@ -26,24 +26,21 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="C only: weights in bytes, which changes scores a little.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Write weights as ONNX (NAME_network.onnx and NAME_second.onnx) or as C (rest.h and rest.c).
 
     Both take one second after another: the derivations' samples in microvolts at 200 Hz, or their features.
     """
-    from restcli.files import make_folder, write_atomically
+    from restcli.files import check_free, make_folder, write_atomically
     from restcli.nn.weights import load_weights
 
     if int8 and to != "c":
         raise UsageError("--int8", f"does not go with --to {to}", "--to c")
     files = _contents(load_weights(weights), to, int8=int8)
     folder = make_folder(out)
-    taken = [name for name in files if (folder / name).exists()]
-    if taken and not overwrite:
-        where = str(folder / taken[0])
-        raise OutputError(where, "exists already", "a name that is free", "Choose another --out, or pass --overwrite")
+    check_free((folder / name for name in files), overwrite=overwrite)
     written = [str(write_atomically(folder / name, content)) for name, content in files.items()]
     if as_json:
         print_json({"weights": weights, "written": written})

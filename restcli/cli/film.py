@@ -25,12 +25,15 @@ def film(
     weights: options.Weights = options.DEFAULT_WEIGHTS,
     threshold: options.Threshold = None,
     channel_map: options.ChannelMap = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Film an event: the probability at each node on the head, above the traces, from 10 s before onset to its end."""
+    from restcli.files import check_free
     from restcli.output.film import check_film, film_kind, write_film
 
     path = out or Path(f"{recording.stem}_event{event:02d}{film_kind()}")
     check_film(path)
+    check_free([path], overwrite=overwrite)
     from restcli.detect.detector import annotate
     from restcli.io.registry import open_recording
 

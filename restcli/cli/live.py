@@ -66,7 +66,7 @@ class OutputOptions:
 
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the growing tables.")] = Path()
     name: Annotated[str, typer.Option(help="What their names begin with; that of a replayed file by default.")] = ""
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False
+    overwrite: options.Overwrite = False
     as_json: options.Json = False
     hook: Annotated[str, typer.Option("--exec", help="Command for each alarm; it reads JSON on standard input.")] = ""
     publish: Annotated[str, typer.Option(help="Name of an LSL stream of probabilities, and NAME-alarms.")] = ""

@@ -11,7 +11,7 @@ from restcli.cli import options
 from restcli.cli.common import inform
 from restcli.cli.display import print_json
 from restcli.cli.exits import note, say
-from restcli.errors import OutputError, UsageError
+from restcli.errors import UsageError
 
 app = typer.Typer()
 
@@ -25,13 +25,14 @@ def recalibrate(
     false_alarms_per_day: Annotated[
         float, typer.Option(min=0.01, help="Most false alarms a day; sets the threshold.")
     ] = 12.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights of the same name.")] = False,
+    overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Set threshold and calibration from verdicts on what the weights found; the network stays as it is.
 
     Refused when there are too few verdicts to say anything.
     """
+    from restcli.files import check_free
     from restcli.nn.weights import load_weights
     from restcli.review.agreement import interval_text
     from restcli.review.journal import journal_of
@@ -42,11 +43,7 @@ def recalibrate(
     chosen = f"{loaded.name}-ward" if name is None else name
     if Path(chosen).name != chosen or not chosen:
         raise UsageError("--name", f"{chosen!r} is not a file name", "a name without folders")
-    taken = [out / f"{chosen}{end}" for end in (".safetensors", ".md")]
-    if not overwrite and (there := [path for path in taken if path.exists()]):
-        raise OutputError(
-            str(there[0]), "exists already", "a name that is free", "Choose another --name, or --overwrite"
-        )
+    check_free((out / f"{chosen}{end}" for end in (".safetensors", ".md")), overwrite=overwrite)
     reports = [report for folder in reviewed for report in (find_results(folder) if folder.is_dir() else [folder])]
     judged = [path for path in reports if journal_of(path).exists()]
     done = run(loaded, [read_result(path) for path in judged], per_day=false_alarms_per_day, out=out, name=chosen)

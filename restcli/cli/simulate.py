@@ -62,13 +62,13 @@ def simulate(
 
 def _measure_realism(out: Path, folder: Path, profile: simulated.Profile) -> None:
     """Write ``realism.json`` and ``realism.md``, and print the latter."""
-    from restcli.files import make_folder, write_atomically
+    from restcli.files import make_empty_folder, write_atomically
     from restcli.simulate.draw import SimulateOptions
     from restcli.simulate.realism import measure
 
+    make_empty_folder(out)
     with progress_bar("simulate") as on_progress:
         found = measure(folder, SimulateOptions(profile=profile), on_progress=on_progress)
-    make_folder(out)
     write_atomically(out / "realism.json", json.dumps(asdict(found), indent=1) + "\n")
     write_atomically(out / "realism.md", found.to_text())
     for line in found.to_text().splitlines():

@@ -30,7 +30,7 @@ _FALSE_ALARMS = (
 _WARD = "Simulated recordings of 20 minutes, as on a ward, that thresholds are chosen on; 0 for none."
 _RECIPE = (
     "paper: follow the paper's protocol on TUSZ and print its table beside the paper's. No weights are written; of the "
-    "other options, --out, --seed, --device and --workers count."
+    "other options, --out, --seed, --device, --workers and --overwrite count."
 )
 _START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
 
@@ -53,7 +53,7 @@ class Training:
     ward: Annotated[int, typer.Option(min=0, help=_WARD)] = 60
     start_from: Annotated[str | None, typer.Option("--from", help=_START_FROM)] = None
     resume: Annotated[bool, typer.Option("--resume/--restart", help="Continue a stopped training, or not.")] = True
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights of the same name.")] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu"
     workers: Annotated[int, typer.Option(min=1, help="Processes that prepare examples and train members.")] = 1
 

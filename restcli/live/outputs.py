@@ -18,7 +18,7 @@ from restcli.detect.alarms import Alarm
 from restcli.errors import OutputError, UsageError
 from restcli.evaluation.scoring import plain
 from restcli.events import Scores
-from restcli.files import make_folder
+from restcli.files import check_free, make_folder
 from restcli.live.input import Trouble
 from restcli.live.lsl import Publisher
 from restcli.live.monitor import Monitor, News, Row
@@ -92,10 +92,8 @@ class Tables:
         self._events, *appended = paths = [
             folder / f"{stem}_{end}" for end in ("events.tsv", "scores.csv", "live.jsonl")
         ]
+        check_free(paths, overwrite=overwrite)
         for path in paths:
-            if path.exists() and not overwrite:
-                remedy = "Choose another folder or name, or replace the files with --overwrite"
-                raise OutputError(str(path), "exists", "a free name", remedy)
             path.unlink(missing_ok=True)
         try:
             self._scores, self._lines = (path.open("wb", buffering=0) for path in appended)

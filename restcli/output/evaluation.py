@@ -7,11 +7,17 @@ from pathlib import Path
 
 from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import Case
-from restcli.files import make_folder, write_atomically
+from restcli.files import check_free, make_folder, write_atomically
 from restcli.output.plots.curves import plot_reliability, plot_threshold_curve
 from restcli.output.plots.save import save_figure
 from restcli.output.plots.strips import plot_strips
 from restcli.text import count
+
+
+def check_place(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder with files that `write_evaluation` would write over."""
+    names = ("evaluation.json", "evaluation.md", "strips.png", "reliability.png")
+    check_free([*(out / name for name in names), *out.glob("operating_*.png")], overwrite=overwrite)
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:

@@ -16,7 +16,7 @@ from scipy.signal import resample_poly
 
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events
-from restcli.files import replacing, write_atomically
+from restcli.files import make_empty_folder, replacing, write_atomically
 from restcli.marks.registry import write_events
 from restcli.marks.szcore import SIMULATED_COLUMNS
 from restcli.signal.montage import DOUBLE_BANANA
@@ -90,11 +90,8 @@ def write_dataset(
 ) -> tuple[Path, ...]:
     """Write simulated recordings as a BIDS-EEG data set into an empty folder; return the EDF+ files."""
     # BIDS: Pernet et al., Scientific Data 2019; SzCORE: Dan et al., Epilepsia 2024.
-    root = Path(folder)
+    root = make_empty_folder(folder)
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        if any(root.iterdir()):
-            raise OutputError(str(root), "the folder is not empty", "a new or empty folder", "Name another folder")
         paths, people = [], ["participant_id\tage\tseizure_types"]
         for index in range(settings.recordings):
             path, person = _write_recording(root, settings, index)

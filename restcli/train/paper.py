@@ -18,7 +18,7 @@ from torch import Tensor
 
 from restcli.errors import UsageError
 from restcli.evaluation.measures import auroc
-from restcli.files import make_folder, write_atomically
+from restcli.files import check_free, make_folder, write_atomically
 from restcli.nn.config import RestConfig
 from restcli.nn.readout import mean_over_nodes
 from restcli.nn.rest import Rest
@@ -102,12 +102,13 @@ def windows_of(examples: Examples, length: int) -> Windows:
 def reproduce(data: Sequence[str], out: Path, settings: TrainSettings, *, on_progress: Progress | None = None) -> Path:
     """Train the three variants on windows of each length; write the table beside the paper's figures, OUT/paper.md.
 
-    Of the settings, seed, device, workers and cache count. The official evaluation set judges (before version 2 of
-    TUSZ, the set for development).
+    Of the settings, seed, device, workers, cache and overwrite count. The official evaluation set judges (before
+    version 2 of TUSZ, the set for development).
     """
     base = TrainSettings(
         features=_INPUT, nodes=ELECTRODES_19, seed=settings.seed, device=settings.device, workers=settings.workers
     )
+    check_free([out / "paper.md"], overwrite=settings.overwrite)
     store = settings.cache or make_folder(out) / "cache"
     examples = build_examples(find_tasks(data, base), base, store, on_progress=on_progress)
     judge, (train, test) = _sides(examples)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from restcli.errors import OutputError, UsageError
-from restcli.files import make_folder, write_atomically
+from restcli.files import check_free, make_folder, write_atomically
 from restcli.nn.golden import golden_logits
 from restcli.nn.rest import Rest
 from restcli.nn.weights import FINGERPRINT, Weights, load_weights, save_weights
@@ -111,13 +111,7 @@ def check_before(out: Path, settings: TrainSettings) -> None:
     make_folder(out)
     if not os.access(out, os.W_OK):
         raise OutputError(str(out), "the folder cannot be written to", remedy="Choose another folder with --out")
-    existing = [path for path in _outputs(out, settings) if path.exists()]
-    if existing and not settings.overwrite:
-        raise OutputError(
-            str(existing[0]),
-            "it exists already, and a training would replace it",
-            remedy="Choose another --name, or pass --overwrite",
-        )
+    check_free(_outputs(out, settings), overwrite=settings.overwrite)
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device", "torch finds no GPU here", "a CUDA device", "Pass --device cpu")
     build_network(settings)
