@@ -8,15 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from definition import mean_logits
 
 from restcli.errors import WeightsError
 from restcli.nn.config import RestConfig
 from restcli.nn.gpu import scan_on
 from restcli.nn.network import NEVER, FloatArray, Lanes, Network, Recurrence, memory_of, scan
-from restcli.nn.rest import Rest, build_network
+from restcli.nn.rest import Rest
 from restcli.nn.weights import Weights
 from restcli.signal.features import FeatureConfig
-from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
+from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 
 FEATURES = FeatureConfig(bands=((1, 7),), amplitude=False, relative=False)
 N = len(DOUBLE_BANANA)
@@ -56,24 +57,6 @@ SHAPES = {
 }
 
 
-def definition(weights: Weights, x: FloatArray, present: FloatArray, gate: FloatArray | None = None) -> FloatArray:
-    """Run the definition over one stretch, (T, N, F), from its beginning; return logits and types, (T, N, 1 + C)."""
-    network, adjacency = build_network(weights), torch.from_numpy(electrode_graph(weights.nodes).adjacency)
-    inputs, here = torch.from_numpy(x)[None], torch.from_numpy(present)[None]
-    if gate is None:
-        logits, types = network(inputs, adjacency, present=here, masked=False)
-        both = logits[..., None] if types is None else torch.cat([logits[..., None], types], dim=-1)
-        return np.asarray(both[0].numpy())
-    state, found = None, []
-    for t, projected in enumerate(network.l1(inputs)[0]):
-        for _ in range(weights.config.inference_updates):
-            mask = torch.from_numpy(gate[t])[None, :, None]
-            state = network.update(projected[None], state, adjacency, gate=mask, present=here[:, t, :, None])
-        assert state is not None
-        found.append(network.read_out(state)[0].numpy())
-    return np.stack(found)
-
-
 def draw(shape: tuple[int, ...], *, absent: bool) -> FloatArray:
     """Draw which nodes take part, (T, N, B): some at times, one never, and at one second none at all."""
     present = (RNG.random(shape) > 0.3 * absent).astype(np.float32)
@@ -100,7 +83,7 @@ def test_lanes_equal_the_definition(name: str, absent: bool, gated: bool, runner
     assert found.shape == (*shape, 1 + weights.config.n_types)
     assert found.dtype == np.float32
     for lane, begin in enumerate(begins.tolist()):
-        expected = definition(
+        expected = mean_logits(
             weights, x[begin:, :, lane], present[begin:, :, lane], None if gate is None else gate[begin:, :, lane]
         )
         np.testing.assert_allclose(found[begin:, :, lane], expected, atol=1e-5, rtol=1e-5)
@@ -129,7 +112,7 @@ def test_the_members_mean_is_what_joined_members_say() -> None:
     network = Network.of(weights)
     lanes = Lanes(network.project(x[:, :, None]), present[..., None], np.zeros(1, dtype=np.intp))
     single = replace(weights.config, members=1)
-    apart = [definition(replace(weights, config=single, tensors=t), x, present) for t in weights.by_member()]
+    apart = [mean_logits(replace(weights, config=single, tensors=t), x, present) for t in weights.by_member()]
     np.testing.assert_allclose(scan(network, lanes)[:, :, 0], np.mean(apart, axis=0), atol=1e-5)
     assert network.hidden == 18
 

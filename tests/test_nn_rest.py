@@ -10,7 +10,7 @@ import torch
 
 from restcli.errors import UsageError
 from restcli.nn.config import RestConfig
-from restcli.nn.rest import Rest, join_networks, n_parameters
+from restcli.nn.rest import Rest, n_parameters
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_graph
 
 
@@ -114,14 +114,3 @@ def test_rescaled_mask_keeps_the_expectation() -> None:
 def test_unknown_variant_is_refused() -> None:
     with pytest.raises(UsageError, match="DS, RS, RM"):
         RestConfig(n_features=5, variant="XS")
-
-
-def test_members_side_by_side_give_the_mean_of_their_logits() -> None:
-    config = RestConfig(n_features=7, hidden=5, n_types=3)
-    members = [_network(config, seed) for seed in range(3)]
-    joined, adjacency = join_networks(members), _adjacency(DOUBLE_BANANA)
-    x, present = torch.randn(2, 6, 18, 7), (torch.rand(2, 6, 18) > 0.2).float()
-    apart = [member(x, adjacency, present=present) for member in members]
-    logits, types = joined(x, adjacency, present=present)
-    torch.testing.assert_close(logits, torch.stack([a[0] for a in apart]).mean(dim=0))
-    torch.testing.assert_close(types, torch.stack([a[1] for a in apart]).mean(dim=0))

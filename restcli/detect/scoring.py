@@ -17,8 +17,7 @@ from restcli.detect.backends import Engine
 from restcli.detect.settings import Settings
 from restcli.detect.timeline import Timeline
 from restcli.io.recording import Block, Recording
-from restcli.nn.network import Lanes
-from restcli.nn.readout import mean_over_nodes, shares
+from restcli.nn.network import Lanes, mean_over_nodes, shares
 from restcli.profiling import StageClock
 from restcli.signal.features import FeatureConfig, Float32Array, analysis_rate, log_features, mean_log
 from restcli.signal.montage import Montage

@@ -12,8 +12,7 @@ from restcli.detect.detector import Detector
 from restcli.detect.scoring import SecondBySecond
 from restcli.detect.settings import Settings, needed_nodes
 from restcli.detect.timeline import calibrate, few_nodes, most_frequent_fault, past_end, unusable_ahead
-from restcli.nn.network import Recurrence
-from restcli.nn.readout import mean_over_nodes
+from restcli.nn.network import Recurrence, mean_over_nodes
 from restcli.signal.open_inputs import spread_back
 from restcli.signal.quality import Quality, summarise
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from restcli.detect.rule import logistic
 from restcli.events import Scores, Span
 from restcli.io.recording import Recording
-from restcli.nn.readout import mean_over_nodes
+from restcli.nn.network import mean_over_nodes
 from restcli.nn.weights import Calibration, Weights
 from restcli.signal.features import SPECTRUM_BINS
 from restcli.signal.open_inputs import spread_back

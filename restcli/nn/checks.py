@@ -6,9 +6,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, is_dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -47,8 +47,6 @@ _BOUNDS = {
     "config.n_types": (0, 32),
 }
 
-Kind = TypeVar("Kind")
-
 
 def check_header(content: bytes) -> dict[str, Any]:
     """Return the header of a safetensors file; ValueError before anything large is made of it."""
@@ -62,20 +60,19 @@ def check_header(content: bytes) -> dict[str, Any]:
     return dict(header)
 
 
-def read_fields(kind: type[Kind], values: object, name: str) -> Kind:
-    """Make a dataclass of plain values; ValueError for fields it does not have and values of another type."""
-    if not isinstance(values, Mapping) or values.keys() - {item.name for item in fields(kind)}:  # type: ignore[arg-type]
-        raise ValueError(f"{name} has other fields")
-    hints = get_type_hints(kind)
-    for key, value in values.items():
-        read_number(value, hints[key], f"{name}.{key}")
-    return kind(**values)
-
-
-def read_number(value: Any, kind: type, name: str) -> Any:
-    """Return a value as it is; ValueError unless it is of this type (a float may be written as an integer)."""
-    allowed = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}.get(kind)
-    if allowed is not None and type(value) not in allowed:
+def read_value(kind: Any, value: Any, name: str) -> Any:
+    """Make a number, text, tuple or dataclass of plain values; ValueError for values and fields of another type."""
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        if not isinstance(value, Mapping) or value.keys() - hints.keys():
+            raise ValueError(f"{name} has other fields")
+        return kind(**{key: read_value(hints[key], part, f"{name}.{key}") for key, part in value.items()})  # type: ignore[operator]
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)
+        kinds = [inner[0]] * len(value) if inner[-1] is ... else inner
+        return tuple(read_value(one, part, name) for one, part in zip(kinds, value, strict=True))
+    allowed = (int, float) if kind is float else (kind,)  # a float may be written as an integer
+    if type(value) not in allowed:
         raise ValueError(f"{name} is a {type(value).__name__}, not a {kind.__name__}")
     if isinstance(value, str) and len(value) > _LONGEST_TEXT:
         raise ValueError(f"{name} is a text of {len(value)} characters")
@@ -104,7 +101,7 @@ def check_weights(weights: Weights) -> None:
             raise ValueError("baseline.scale is not above 0")
     if len(weights.types) != weights.config.n_types or not all(map(_TYPE.fullmatch, weights.types)):
         raise ValueError("types are not those of the network")
-    _check_tensors(weights)
+    check_tensors(weights)
     _check_rule_can_fire(weights)
 
 
@@ -156,8 +153,6 @@ def _check_inputs(weights: Weights) -> None:
         raise ValueError("features.bands are not pairs of hertz up to 100")
     if any(low <= high for (_, high), (low, _) in pairwise(bands)):
         raise ValueError("features.bands overlap")
-    if weights.config.n_features != weights.features.n_features:
-        raise ValueError("config.n_features is not the number of features")
 
 
 def _shapes(config: RestConfig) -> dict[str, tuple[int, ...]]:
@@ -172,7 +167,10 @@ def _shapes(config: RestConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_tensors(weights: Weights) -> None:
+def check_tensors(weights: Weights) -> None:
+    """Raise ValueError unless the parameters have the shapes that configuration and features ask for."""
+    if weights.config.n_features != weights.features.n_features:
+        raise ValueError("config.n_features is not the number of features")
     stack = (weights.config.members,) if weights.config.members > 1 else ()
     wanted = {name: (*stack, *shape) for name, shape in _shapes(weights.config).items()}
     if {name: tensor.shape for name, tensor in weights.tensors.items()} != wanted:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from restcli.errors import WeightsError
 from restcli.nn.network import Network, Recurrence
 from restcli.nn.weights import Weights
-from restcli.signal.features import REFERENCE_RATE, log_features, log_magnitude, mean_log, rms, spectra
-from restcli.signal.usual import UsualAmplitude
+from restcli.signal.features import REFERENCE_RATE
+from restcli.signal.usual import first_inputs
 
 GOLDEN_TOLERANCE = 1e-3
 
@@ -26,13 +26,10 @@ def golden_signal(n_nodes: int, sfreq: float, n_seconds: int = 20) -> NDArray[np
 
 def golden_logits(weights: Weights) -> tuple[float, ...]:
     """Compute the mean logit after each of the last 8 seconds of the test signal."""
-    network, config = Network.of(weights), weights.features
+    network = Network.of(weights)
     signal = golden_signal(len(weights.nodes), REFERENCE_RATE)
     seconds = signal.reshape(len(signal), -1, REFERENCE_RATE).swapaxes(0, 1)
-    power = spectra(seconds)
-    logs = log_magnitude(power, config)
-    relative = UsualAmplitude(len(signal)).advance(mean_log(logs), np.ones(logs.shape[:2], dtype=bool))
-    features = log_features(logs, rms(power, config), relative, config)
+    features = first_inputs(seconds, np.ones(seconds.shape[:2], dtype=bool), weights.features)
     recurrence, logits = Recurrence(network), []
     for t, projected in enumerate(network.project(features)):
         recurrence.advance(projected[:, None], begins=slice(None) if t == 0 else None)

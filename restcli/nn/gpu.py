@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
-from restcli.nn.network import FloatArray, Lanes
-from restcli.nn.rest import build_network
+from restcli.nn.network import FloatArray, Lanes, Network
 from restcli.nn.weights import Weights
-from restcli.signal.montage import electrode_graph
-
-_Masks = tuple[torch.Tensor, torch.Tensor | None]  # presence and gate
 
 
 def find_gpu() -> tuple[torch.device | None, str]:
@@ -28,31 +23,32 @@ def find_gpu() -> tuple[torch.device | None, str]:
 
 
 def scan_on(weights: Weights, device: torch.device) -> Callable[[Lanes], FloatArray]:
-    """Return a function that runs lanes on a device, see `restcli.nn.network.scan`."""
-    network = build_network(weights).to(device)
-    adjacency = torch.from_numpy(electrode_graph(weights.nodes).adjacency).to(device)
+    """Return a function that does on a device what `restcli.nn.network.scan` does on the CPU."""
+    network = Network.of(weights)
 
-    def advance(projected: torch.Tensor, state: torch.Tensor | None, masks: _Masks) -> torch.Tensor:
-        for _ in range(network.config.inference_updates):
-            state = network.update(projected, state, adjacency, gate=masks[1], present=masks[0])
-        assert state is not None  # there is at least one update
-        return state
+    def there(values: FloatArray) -> torch.Tensor:
+        return torch.from_numpy(values).to(device)
+
+    given = {name: there(values) for name, values in vars(network).items() if name != "updates"}
+
+    def convolve(x: torch.Tensor, name: str) -> torch.Tensor:
+        near = (given["adjacency"] @ x.flatten(1)).view_as(x)
+        return torch.cat([x, near], dim=-1) @ given[name] + given[f"{name}_bias"]
 
     @torch.no_grad()
     def scan(lanes: Lanes) -> FloatArray:
-        def there(values: FloatArray) -> torch.Tensor:
-            return torch.from_numpy(values).to(device).transpose(1, 2)  # (T, B, N, ...)
-
-        projected, present = there(lanes.projected), there(lanes.present[..., None])
-        gates = None if lanes.gate is None else there(lanes.gate[..., None])
-        begins, state, logits = torch.from_numpy(lanes.begins).to(device), None, []
-        for t, (x, here) in enumerate(zip(projected, present, strict=True)):
-            masks = (here, None if gates is None else gates[t])
-            first = advance(x, None, masks)
-            state = (
-                first if state is None else torch.where((begins == t)[:, None, None], first, advance(x, state, masks))
-            )
-            logits.append(network.read_out(state))
-        return np.asarray(torch.stack(logits).transpose(1, 2).cpu().numpy())
+        present = there(lanes.present[..., None])
+        gates = present if lanes.gate is None else there(lanes.gate[..., None])
+        begins, logits = torch.from_numpy(lanes.begins).to(device)[:, None], []
+        state = torch.zeros(lanes.projected.shape[1:], device=device)  # (N, B, H)
+        for t, (x, here, gate) in enumerate(zip(there(lanes.projected), present, gates, strict=True)):
+            for update in range(network.updates):
+                h = x + state @ given["carry"] + given["carry_bias"]
+                h = here * (torch.where(begins == t, x, h) if update == 0 else h)
+                hidden = here * convolve(h, "first").relu()
+                state = h + gate * here * convolve(hidden, "second")
+            logits.append(state @ given["readout"] + given["readout_bias"])
+        found: FloatArray = torch.stack(logits).cpu().numpy()
+        return found
 
     return scan

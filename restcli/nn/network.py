@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import WeightsError
-from restcli.nn.config import RestConfig
+from restcli.nn.checks import check_tensors
 from restcli.nn.weights import Weights
-from restcli.signal.features import (
-    REFERENCE_RATE,
-    FeatureConfig,
-    log_features,
-    log_magnitude,
-    mean_log,
-    rms,
-    spectra,
-)
+from restcli.signal.features import REFERENCE_RATE, FeatureConfig
 from restcli.signal.montage import electrode_graph
-from restcli.signal.usual import UsualAmplitude
+from restcli.signal.usual import first_inputs
 
 FloatArray = NDArray[np.float32]
+_Array = TypeVar("_Array")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +43,10 @@ class Network:
     def of(cls, weights: Weights) -> Network:
         """Join the members of weights; `WeightsError` if the parameters do not fit the configuration."""
         try:
-            network = cls.joined(weights.by_member(), weights.nodes, weights.config.inference_updates)
-            fits = network.fits(weights.features.n_features, weights.config)
-        except (KeyError, IndexError, ValueError):
-            fits = False
-        if not fits:
-            raise WeightsError(weights.name, "the parameters do not fit the configuration", "a file from restcli train")
-        return network
+            check_tensors(weights)
+        except ValueError as error:
+            raise WeightsError(weights.name, str(error), "a file from restcli train") from error
+        return cls.joined(weights.by_member(), weights.nodes, weights.config.inference_updates)
 
     @classmethod
     def joined(cls, members: Sequence[Mapping[str, FloatArray]], nodes: Sequence[str], updates: int = 1) -> Network:
@@ -84,20 +75,6 @@ class Network:
             readout_bias=np.mean([np.concatenate([m[f"{r}.bias"] for r in readouts]) for m in members], axis=0),
             updates=updates,
         )
-
-    def fits(self, n_features: int, config: RestConfig) -> bool:
-        """Tell whether the parameters have the shapes that a configuration asks for."""
-        h, outputs = config.hidden * config.members, 1 + config.n_types
-        shapes = {
-            (n_features, h): [self.projection],
-            (h, h): [self.carry],
-            (2 * h, h): [self.first, self.second],
-            (h,): [self.carry_bias, self.first_bias, self.second_bias],
-            (h, outputs): [self.readout],
-            (outputs,): [self.readout_bias],
-        }
-        right = all(array.shape == shape for shape, arrays in shapes.items() for array in arrays)
-        return right and config.n_features == n_features
 
     @property
     def hidden(self) -> int:
@@ -221,6 +198,18 @@ def scan(network: Network, lanes: Lanes) -> FloatArray:
     return logits
 
 
+def mean_over_nodes(values: _Array, present: _Array, axis: int) -> _Array:
+    """Average finite `values` of numpy or torch over nodes, weighted by `present` (1 or 0); 0 where none is."""
+    mean: _Array = (values * present).sum(axis) / present.sum(axis).clip(min=1)  # type: ignore[operator,attr-defined]
+    return mean
+
+
+def shares(logits: FloatArray) -> FloatArray:
+    """Turn logits of alternatives along the last axis into probabilities that add up to one."""
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
+    return np.asarray(odds / odds.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
 _TOLERANCE = 1e-5
 _MEMORIES = (30, 60, 90, 120, 180, 240, 360, 600)
 NEVER = 3600  # s, for a network that does not forget: the state goes on from the begin of all but long segments
@@ -237,10 +226,7 @@ def memory_of(network: Network, features: FeatureConfig) -> int:
     begins = np.array([0, *(2 * longest - memory for memory in _MEMORIES)])
     worst = np.zeros(len(_MEMORIES))
     for seconds, present in _test_signals(2 * longest + after, len(network.adjacency)):
-        power = spectra(seconds)
-        logs = log_magnitude(power, features)
-        relative = UsualAmplitude(seconds.shape[1]).advance(mean_log(logs), present)
-        inputs = log_features(logs, rms(power, features), relative, features) * present[..., None]
+        inputs = first_inputs(seconds, present, features) * present[..., None]
         projected = np.repeat(network.project(inputs)[:, :, None], len(begins), axis=2)
         masks = np.repeat(present.astype(np.float32)[..., None], len(begins), axis=2)
         logits = scan(network, Lanes(projected, masks, begins))[2 * longest :]

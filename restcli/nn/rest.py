@@ -1,16 +1,13 @@
-"""The network REST: its definition, and networks built from weights."""
+"""The network REST: its definition, which is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from restcli.errors import WeightsError
 from restcli.nn.config import RestConfig
-from restcli.nn.weights import Weights
 
 
 class DenseConvolution(nn.Module):
@@ -71,11 +68,6 @@ class Rest(nn.Module):
         advanced: Tensor = h + (ds if gate is None else gate * ds)
         return advanced
 
-    def read_out(self, state: Tensor) -> Tensor:
-        """Return the logits of a seizure and of each type, (..., H) to (..., 1 + C)."""
-        logits: Tensor = self.fc(state)
-        return logits if self.fc_type is None else torch.cat([logits, self.fc_type(state)], dim=-1)
-
     def draw_gate(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor | None:
         """Draw the random mask for one update, shape (B, N, 1) or (B, N, H); None for the variant DS."""
         config = self.config
@@ -118,46 +110,6 @@ class Rest(nn.Module):
             device = None if generator is None else generator.device
             return int(torch.randint(1, 10, (1,), generator=generator, device=device))
         return self.config.inference_updates
-
-
-def join_networks(networks: Sequence[Rest]) -> Rest:
-    """Return one network of width M H that gives the mean logits of M networks of width H.
-
-    Its maps from state to state are block-diagonal, so that members do not influence each other.
-    """
-    config, members = networks[0].config, len(networks)
-    joined = Rest(replace(config, hidden=members * config.hidden, members=1))
-    parts = [network.state_dict() for network in networks]
-    tensors = {}
-    for key in joined.state_dict():
-        blocks = [part[key].detach().cpu() for part in parts]
-        if key.startswith("fc"):  # the readouts take a mean over members
-            tensors[key] = torch.cat(blocks, dim=1) / members if key.endswith("weight") else sum(blocks) / members
-        elif key.endswith("bias") or key.startswith("l1"):
-            tensors[key] = torch.cat(blocks)
-        else:
-            tensors[key] = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
-    joined.load_state_dict(tensors)
-    return joined.train(networks[0].training)
-
-
-def build_network(weights: Weights) -> Rest:
-    """Build the network in evaluation mode, all members joined to one; `WeightsError` if parameters do not fit."""
-    config = weights.config
-    if config.n_features != weights.features.n_features:
-        raise WeightsError(
-            weights.name, f"the network has {config.n_features} inputs", f"{weights.features.n_features} features"
-        )
-    networks = [Rest(config) for _ in range(config.members)]
-    try:
-        for network, tensors in zip(networks, weights.by_member(), strict=True):
-            network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in tensors.items()})
-    except (RuntimeError, ValueError) as error:
-        raise WeightsError(
-            weights.name, "its parameters do not fit its shape", "an unchanged file", "Copy the file again"
-        ) from error
-    network = networks[0] if config.members == 1 else join_networks(networks)
-    return network.eval().requires_grad_(False)
 
 
 def n_parameters(network: nn.Module) -> int:

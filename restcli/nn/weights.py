@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from restcli.events import EventRule
 from restcli.files import write_atomically
 from restcli.io.companions import open_regular
 from restcli.nn.baselines import BandPowerBaseline
-from restcli.nn.checks import LARGEST_FILE, check_header, check_weights, read_fields, read_number
+from restcli.nn.checks import LARGEST_FILE, check_header, check_weights, read_value
 from restcli.nn.config import RestConfig
 from restcli.signal.features import FeatureConfig
 
@@ -94,6 +94,10 @@ class Weights:
         if any(len(stack) != members for stack in self.tensors.values()):
             raise ValueError("members")
         return tuple({key: stack[k] for key, stack in self.tensors.items()} for k in range(members))
+
+
+_KINDS = get_type_hints(Weights)
+_PLAIN = "config features nodes memory look_ahead min_nodes rule points calibration types golden".split()
 
 
 def models_folder() -> Path:
@@ -188,26 +192,15 @@ def _parse(path: Path, content: bytes) -> tuple[Tensors, dict[str, Any]]:
 
 def _from_metadata(path: Path, meta: dict[str, Any], tensors: Tensors, sha256: str) -> Weights:
     try:
-        features = dict(meta["features"])
-        features["bands"] = tuple((_integer(low, "bands"), _integer(high, "bands")) for low, high in features["bands"])
+        baseline = meta.get(_BASELINE_KEY)
         weights = Weights(
             name=path.stem,
-            config=read_fields(RestConfig, meta["config"], "config"),
-            features=read_fields(FeatureConfig, features, "features"),
-            nodes=tuple(meta["nodes"]),
             tensors=tensors,
-            memory=_integer(meta["memory"], "memory"),
-            look_ahead=_integer(meta["look_ahead"], "look_ahead"),
-            min_nodes=_integer(meta["min_nodes"], "min_nodes"),
-            rule=read_fields(EventRule, meta["rule"], "rule"),
-            points=tuple(read_fields(OperatingPoint, point, "points") for point in meta["points"]),
-            calibration=read_fields(Calibration, meta["calibration"], "calibration"),
-            types=tuple(meta["types"]),
+            sha256=sha256,
             provenance=dict(meta["provenance"]),
             metrics=dict(meta["metrics"]),
-            golden=tuple(read_number(value, float, "golden") for value in meta["golden"]),
-            baseline=_baseline(meta.get(_BASELINE_KEY)),
-            sha256=sha256,
+            baseline=None if baseline is None else read_value(BandPowerBaseline, baseline, "baseline"),
+            **{name: read_value(_KINDS[name], meta[name], name) for name in _PLAIN},
         )
         check_weights(weights)
     except RestError as error:
@@ -218,19 +211,6 @@ def _from_metadata(path: Path, meta: dict[str, Any], tensors: Tensors, sha256: s
         why = f" ({error})" if type(error) is ValueError else ""
         raise WeightsError(path.name, f"the metadata make no sense{why}", _MADE_BY) from error
     return weights
-
-
-def _integer(value: object, name: str) -> int:
-    return int(read_number(value, int, name))
-
-
-def _baseline(meta: Mapping[str, Any] | None) -> BandPowerBaseline | None:
-    if meta is None:
-        return None
-    centre, scale, slope = (
-        tuple(read_number(value, float, key) for value in meta[key]) for key in ("centre", "scale", "slope")
-    )
-    return BandPowerBaseline(centre, scale, slope, read_number(meta["intercept"], float, "intercept"))
 
 
 def save_weights(weights: Weights, path: str | Path) -> str:

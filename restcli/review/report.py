@@ -8,7 +8,7 @@ from typing import Any
 
 from restcli.events import EventRule
 from restcli.marks.json import row_of, span_of
-from restcli.nn.checks import read_fields
+from restcli.nn.checks import read_value
 from restcli.signal.features import FeatureConfig
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -45,7 +45,7 @@ def check_report(report: Mapping[str, Any], where: str) -> None:
     _expect(all(isinstance(text, str) for text in texts), "texts")
     _expect(0 <= report["recording"]["duration_s"] <= _LONGEST, "recording.duration_s")
     _expect(settings["step"] >= 1 and float(settings["step"]).is_integer(), "settings.step")
-    rule = read_fields(EventRule, report["rule"], "rule")
+    rule = read_value(EventRule, report["rule"], "rule")
     _expect(all(math.isfinite(value) for value in vars(rule).values()) and 0 < rule.threshold <= 1, "rule")
     read_features(report)
     for item in report["events"]:
@@ -56,9 +56,8 @@ def check_report(report: Mapping[str, Any], where: str) -> None:
 
 def read_features(report: Mapping[str, Any]) -> FeatureConfig:
     """Return what the network saw of a second."""
-    features = dict(report["weights"]["features"])
-    features["bands"] = tuple((int(low), int(high)) for low, high in features["bands"])
-    return read_fields(FeatureConfig, features, "features")
+    features: FeatureConfig = read_value(FeatureConfig, report["weights"]["features"], "features")
+    return features
 
 
 def _expect(fine: bool, place: str) -> None:

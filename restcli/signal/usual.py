@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.signal.features import RELATIVE_RANGE, Float32Array
+from restcli.signal.features import (
+    RELATIVE_RANGE,
+    FeatureConfig,
+    Float32Array,
+    log_features,
+    log_magnitude,
+    mean_log,
+    rms,
+    spectra,
+)
 
 # Mean log magnitude at which a recording begins: the median of simulated background.
 PRIOR = 5.06
@@ -61,3 +70,11 @@ class UsualAmplitude:
             self._rise = 1 / np.minimum(self.n_seconds + np.float32(FIRST_RISE), np.float32(RISE))
             self._fall = 1 / np.minimum(self.n_seconds + np.float32(FIRST_FALL), np.float32(FALL))
             self._seen[:], self._known = 0, bool((self.n_seconds == RISE).all())
+
+
+def first_inputs(seconds: Float32Array, present: NDArray[np.bool_], config: FeatureConfig) -> Float32Array:
+    """Return the network's inputs, (T, N, F), for the first seconds of signals, (T, N, n) in µV."""
+    power = spectra(seconds)
+    logs = log_magnitude(power, config)
+    relative = UsualAmplitude(seconds.shape[1]).advance(mean_log(logs), present)
+    return log_features(logs, rms(power, config), relative, config)

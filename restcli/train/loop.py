@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from restcli.errors import UsageError
 from restcli.evaluation.measures import auroc
 from restcli.files import write_atomically
-from restcli.nn.readout import mean_over_nodes
+from restcli.nn.network import mean_over_nodes
 from restcli.nn.rest import Rest, n_parameters
 from restcli.nn.weights import load_weights
 from restcli.signal.features import log_features, rms_of_logs

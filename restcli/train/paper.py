@@ -20,7 +20,7 @@ from restcli.errors import UsageError
 from restcli.evaluation.measures import auroc
 from restcli.files import check_free, make_folder, write_atomically
 from restcli.nn.config import RestConfig
-from restcli.nn.readout import mean_over_nodes
+from restcli.nn.network import mean_over_nodes
 from restcli.nn.rest import Rest
 from restcli.signal.features import FeatureConfig, log_features, rms_of_logs
 from restcli.signal.montage import ELECTRODES_19

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.nn.baselines import band_powers
-from restcli.nn.network import Lanes, Network, scan
-from restcli.nn.readout import mean_over_nodes, shares
+from restcli.nn.network import Lanes, Network, mean_over_nodes, scan, shares
 from restcli.signal.features import REFERENCE_RATE, FeatureConfig, log_features, rms_of_logs
 from restcli.train.store import UNKNOWN, Float32Array, Labels, Stretch
 
