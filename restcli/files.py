@@ -16,9 +16,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from restcli.errors import OutputError
+from restcli.errors import OutputError, UsageError
 
 _LARGEST = 1 << 28  # bytes of a table or report
+
+
+def not_written(where: str | Path, error: OSError) -> OutputError:
+    """Return what to raise when a file cannot be written."""
+    what = f"could not be written ({error.strerror or error})"
+    return OutputError(str(where), what, remedy="Check that the folder exists, is writable and has room")
 
 
 @contextmanager
@@ -33,11 +39,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         part.replace(target)
     except OSError as error:
-        raise OutputError(
-            str(path),
-            f"could not be written ({error.strerror or error})",
-            remedy="Check that the folder exists, is writable and has room",
-        ) from error
+        raise not_written(path, error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -124,8 +126,7 @@ def appending(path: Path, *, mode: int = 0o666) -> Iterator[LineFile]:
         finally:
             os.close(descriptor)
     except OSError as error:
-        what = f"could not be written ({error.strerror or error})"
-        raise OutputError(str(path), what, "a file in a folder with room on the disk that can be written to") from error
+        raise not_written(path, error) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -172,12 +173,14 @@ def read_json(path: str | Path) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """Read a file of TOML; OSError or ValueError when that cannot be done, whatever is in it."""
+def read_toml(path: str | Path, expected: str, *, quoted: bool = True) -> dict[str, Any]:
+    """Read a user's file of TOML; the UsageError when that cannot be done may quote it only if `quoted`."""
     try:
         return tomllib.loads(read_regular(path).decode("utf-8"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    except OSError as error:
+        raise UsageError(str(path), f"cannot be read ({error.strerror})", "a TOML file that can be read") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(str(path), f"is not TOML ({error})" if quoted else "is not TOML", expected) from None
 
 
 def sha256_of(path: str | Path) -> str:

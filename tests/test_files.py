@@ -17,7 +17,7 @@ from restcli.archive.cache import ScoreCache
 from restcli.archive.ledger import Ledger
 from restcli.cli.app import app
 from restcli.detect.settings import read_channel_map
-from restcli.errors import AnnotationError, OutputError, RestError
+from restcli.errors import AnnotationError, OutputError, RestError, UsageError
 from restcli.files import read_json, read_toml, resolve_output, sha256_of
 from restcli.marks.registry import read_events
 from restcli.marks.reviewed import read_reviewed
@@ -28,7 +28,7 @@ from restcli.review.stored import read_result
 
 OPENERS: dict[str, Callable[[Path], Any]] = {
     "a.json": read_json,
-    "a.toml": read_toml,
+    "a.toml": lambda path: read_toml(path, "lines"),
     "a.png": sha256_of,
     "map.toml": read_channel_map,
     "a_events.tsv": read_events,
@@ -83,10 +83,10 @@ def test_links_lead_nothing_out_of_the_folder_of_outputs(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "\x00"])
-def test_odd_json_and_toml_are_value_errors(text: str, tmp_path: Path) -> None:
+def test_odd_json_and_toml_are_errors(text: str, tmp_path: Path) -> None:
     (tmp_path / "a").write_text(f"a = {text}")
-    with pytest.raises(ValueError, match=r"."):
-        read_toml(tmp_path / "a")
+    with pytest.raises(UsageError, match="is not TOML"):
+        read_toml(tmp_path / "a", "lines")
     (tmp_path / "a").write_text(text)
     with pytest.raises(ValueError, match=r"."):
         read_json(tmp_path / "a")

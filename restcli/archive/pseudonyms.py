@@ -21,12 +21,7 @@ _LINE = '"name.edf" = "pseudonym" on each line'
 
 def read_table(path: Path) -> dict[str, str]:
     """Read a TOML file of lines ``"name.edf" = "pseudonym"``. No error quotes a name."""
-    try:
-        table = read_toml(path)
-    except OSError as error:
-        raise UsageError(str(path), f"cannot be read ({error.strerror})", "a TOML file that can be read") from None
-    except ValueError:
-        raise UsageError(str(path), "is not TOML", _LINE) from None
+    table = read_toml(path, _LINE, quoted=False)
     for number, pseudonym in enumerate(table.values(), start=1):
         if not isinstance(pseudonym, str) or not _PSEUDONYM.fullmatch(pseudonym):
             what = f"entry {number} has no pseudonym"

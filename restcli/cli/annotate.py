@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ from restcli.cli import common, options
 from restcli.cli.display import print_json, print_table, progress_bar
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, check_stdout, note, raise_stop_behind, say
 from restcli.errors import UsageError, as_rest_error
-from restcli.text import count, duration_in_words, elapsed, without_names
+from restcli.text import elapsed, without_names
 
 if TYPE_CHECKING:
     from restcli.detect.detector import Detector
@@ -118,15 +117,12 @@ class Job:
                 note(f"restcli: nothing was written for {path.name}")
                 raise
             except Exception as error:
-                self._log_failure(number, path, error)
-                self._fail(path, error, alone=alone)
+                self._fail(number, path, error, alone=alone)
                 n_failed += 1
             else:
                 self._show(result, written, clock, alone=alone)
-                scored, n_events = round(result.scores.scored, 4), len(result.events)
-                common.log(
-                    "annotated", recording=number, scored=scored, n_events=n_events, seconds=round(clock.wall(), 3)
-                )
+                facts = {"scored": round(result.scores.scored, 4), "n_events": len(result.events)}
+                common.log("annotated", recording=number, **facts, seconds=round(clock.wall(), 3))
         if n_failed:
             note(f"restcli: {n_failed} of {len(recordings)} recordings failed")
         return SOME_FAILED if n_failed else DONE
@@ -162,18 +158,14 @@ class Job:
             result = replace(result, recording=replace(recording, path=called))
         return result, bundle.write(result, clock=clock), clock
 
-    @staticmethod
-    def _log_failure(number: int, path: Path, error: Exception) -> None:
-        problem = as_rest_error(str(path), error)
-        what = without_names(problem.what, str(path))
-        common.log("failed", recording=number, error=type(problem).__name__, reason=what)
-
-    def _fail(self, path: Path, error: Exception, *, alone: bool) -> None:
+    def _fail(self, number: int, path: Path, error: Exception, *, alone: bool) -> None:
         """Report a failure; raises it when it ends the command."""
         from restcli.output.run_report import REPORT_END, failure_report
 
         raise_stop_behind(error)
         problem = as_rest_error(str(path), error)
+        what = without_names(problem.what, str(path))
+        common.log("failed", recording=number, error=type(problem).__name__, reason=what)
         called = _called(path, self.named)
         with suppress(OSError):  # a name too long to be there
             if (self.out / f"{called.stem}{REPORT_END}").exists():
@@ -197,48 +189,17 @@ class Job:
 
 def _print_events(result: Result, written: Written) -> None:
     """Print the answer on stdout: how many events in how much of the recording, then a table of them."""
-    from restcli.output.text import percent
+    from restcli.output.text import answer_text, event_table
 
-    events = list(result.events)
-    scored = f"in the {percent(result.scores.scored)} of the recording that was scored"
-    if not events:
-        answer = f"no event reached {result.rule.threshold:.2f} {scored}"
-    else:
-        longest = max(events, key=lambda event: event.duration)
-        answer = (
-            f"{count(len(events), 'event')} {scored}, {duration_in_words(sum(e.duration for e in events))} in all; "
-            f"the longest lasts {duration_in_words(longest.duration)}, from {elapsed(longest.onset)}"
-        )
-    say(f"{result.recording.path.name}: {answer}", indent=0)
+    events = result.events.events
+    say(f"{result.recording.path.name}: {answer_text(result)}", indent=0)
     shown = sorted(range(len(events)), key=lambda index: -events[index].confidence)
     shown = sorted(shown[: len(events) if len(events) <= _MOST_SHOWN else _SHOWN_OF_MANY])
     if shown:
-        print_table(*_event_table(result, shown))
+        print_table(*event_table(result.events, shown))
     if len(shown) < len(events):
         tables = [path.name for path in written.files if "_events." in path.name]
         say(f"these are the {len(shown)} most confident; {tables[0] if tables else 'the scores'} holds all", indent=0)
-
-
-def _event_table(result: Result, shown: Sequence[int]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    start, events = result.recording.clock, list(result.events)
-    header = ("#", "elapsed" if start is None else "clock", "onset s", "duration s", "type", "confidence", "where")
-    rows = [
-        (
-            str(index + 1),
-            elapsed(event.onset) if start is None else f"{start + timedelta(seconds=event.onset):%H:%M:%S}",
-            f"{event.onset:.1f}",
-            f"{event.duration:.1f}",
-            event.label,
-            f"{event.confidence:.2f}",
-            _first_channels(event.channels),
-        )
-        for index, event in ((index, events[index]) for index in shown)
-    ]
-    return header, rows
-
-
-def _first_channels(channels: tuple[str, ...]) -> str:
-    return ", ".join(channels[:4]) + (f" +{len(channels) - 4}" if len(channels) > 4 else "")
 
 
 def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
@@ -273,5 +234,4 @@ def _print_stages(clock: StageClock, duration: float) -> None:
     """Print the time of each stage and the wall time, which is less than their sum because stages overlap."""
     stages = {**clock.seconds, "wall": clock.wall()}
     rows = [(stage, f"{seconds:.3f}", f"{duration / max(seconds, 1e-9):,.0f}") for stage, seconds in stages.items()]
-    header = ("stage", "seconds", "times real time")
-    print_table(header, rows, title="time by stage; stages overlap", err=True)
+    print_table(("stage", "seconds", "times real time"), rows, title="time by stage; stages overlap", err=True)

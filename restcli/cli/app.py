@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from restcli import __version__
-from restcli.cli import (
-    annotate,
-    batch,
-    common,
-    convert,
-    data,
-    demo,
-    evaluate,
-    exits,
-    export,
-    film,
-    formats,
-    info,
-    live,
-    recalibrate,
-    review,
-    simulate,
-    szcore,
-    train,
-)
+from restcli.cli import common, exits
 
+# In the order of --help; each is a module of this package with an `app`.
 COMMANDS = (
-    demo,
-    annotate,
-    info,
-    batch,
-    live,
-    review,
-    recalibrate,
-    evaluate,
-    data,
-    train,
-    simulate,
-    convert,
-    film,
-    szcore,
-    export,
-    formats,
-)  # in the order of --help; each has an `app`
+    "demo annotate info batch live review recalibrate evaluate data train simulate convert film szcore export formats"
+)
 
 app = typer.Typer(
     name="restcli",
@@ -56,10 +24,11 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 some recordings failed, 2 wrong usage, 3 an input cannot be used, "
     "70 a bug in restcli, 128 + n stopped by signal n.",
 )
-for module in COMMANDS:
-    groups = [module.app, *(group.typer_instance for group in module.app.registered_groups)]
-    common.give_all(each for group in groups if group is not None for each in group.registered_commands)
-    app.add_typer(module.app)
+for name in COMMANDS.split():
+    group: Any = import_module(f"restcli.cli.{name}").app
+    for each in group.registered_commands:
+        each.callback = common.with_common(each.callback)
+    app.add_typer(group)
 
 
 def main() -> None:

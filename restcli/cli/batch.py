@@ -29,14 +29,12 @@ _INDENT = 13  # of what a report says, behind the word for it
 _NOTED = 10  # kinds of repairs and doubts in the status
 
 
-app = typer.Typer()
-batch_app = typer.Typer(
+app = typer.Typer(
     name="batch",
     cls=options.runs_by_default("run"),
     no_args_is_help=True,
     help="Annotate a whole archive: restcli batch ARCHIVE OUT; the options are in restcli batch run --help.",
 )
-app.add_typer(batch_app)
 
 OutArgument = Annotated[Path, typer.Argument(help="Folder with the outputs of a batch.", show_default=False)]
 
@@ -77,7 +75,7 @@ class Workers:
     memory: Annotated[Any, typer.Option(parser=parse_memory, metavar="SIZE", help="For one worker, as in 4GiB.")] = None
 
 
-@batch_app.command(epilog="Example: restcli batch /archive /results --workers 8")
+@app.command(epilog="Example: restcli batch /archive /results --workers 8")
 @options.takes(pool=Workers, settings=options.Annotation)
 def run(
     archive: Annotated[Path, typer.Argument(help="Folder of recordings, searched recursively.", show_default=False)],
@@ -228,7 +226,7 @@ def _summary_text(summary: Summary, out: Path) -> str:
     return text
 
 
-@batch_app.command(epilog="Example: restcli batch status /results")
+@app.command(epilog="Example: restcli batch status /results")
 def status(out: OutArgument, as_json: options.Json = False) -> None:
     """Print how far a batch is, what failed and why.
 
@@ -268,7 +266,7 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"not read     {item['path']}: {item['reason']}"
 
 
-@batch_app.command(epilog="Example: restcli batch verify /results")
+@app.command(epilog="Example: restcli batch verify /results")
 def verify(
     out: OutArgument,
     head: Annotated[
@@ -296,7 +294,7 @@ def verify(
     raise typer.Exit(SOME_FAILED if found.faults else DONE)
 
 
-@batch_app.command(epilog="Example: restcli batch acknowledge /results ward/broken.edf --reason 'cable broke'")
+@app.command(epilog="Example: restcli batch acknowledge /results ward/broken.edf --reason 'cable broke'")
 def acknowledge(
     out: OutArgument,
     recording: Annotated[str, typer.Argument(help="A recording that failed, as restcli batch status names it.")],
@@ -312,7 +310,7 @@ def acknowledge(
     common.inform(f"restcli: acknowledged: {recording}")
 
 
-@batch_app.command(epilog="Example: restcli batch export /results --to tables")
+@app.command(epilog="Example: restcli batch export /results --to tables")
 def export(
     out: OutArgument,
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the tables.", show_default="OUT/export")] = None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -14,7 +15,8 @@ import typer
 from restcli.cli import options
 from restcli.cli.exits import note
 from restcli.cli.settings_file import FOUND, adopt
-from restcli.errors import OutputError, UsageError
+from restcli.errors import UsageError
+from restcli.files import not_written
 
 QUIET, USUAL, VERBOSE = range(3)
 
@@ -56,6 +58,7 @@ _state = _State()
 def with_common(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of every command."""
 
+    @wraps(command)
     def run(*, common: Common, **given: Any) -> None:
         if common.quiet and common.verbose:
             raise UsageError("--quiet", "excludes --verbose", "one of the two")
@@ -66,18 +69,7 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
             inform(f"restcli: settings of {common.config}; restcli info --settings shows them")
         command(**given)
 
-    return options.takes(common=Common)(_like(command, run))
-
-
-def _like(command: Callable[..., None], run: Callable[..., None]) -> Callable[..., None]:
-    """Give a wrapper the name, text and parameters of a command, and the parameter `common`."""
-    from functools import update_wrapper
-    from inspect import Parameter, Signature, signature
-
-    update_wrapper(run, command)
-    parameters = [*signature(command, eval_str=True).parameters.values(), Parameter("common", Parameter.KEYWORD_ONLY)]
-    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    return run
+    return options.takes(common=Common)(run)
 
 
 def is_quiet() -> bool:
@@ -119,10 +111,4 @@ def log(event: str, **facts: Any) -> None:
         with _state.log.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise OutputError(str(_state.log), f"could not be written ({error.strerror or error})") from error
-
-
-def give_all(registered: Iterator[Any]) -> None:
-    """Give every registered command the common options."""
-    for each in registered:
-        each.callback = with_common(each.callback)
+        raise not_written(_state.log, error) from error

@@ -11,7 +11,7 @@ from restcli.cli import options
 from restcli.cli.common import inform
 from restcli.cli.display import print_json
 from restcli.cli.exits import note
-from restcli.errors import OutputError, UsageError
+from restcli.errors import UsageError
 
 app = typer.Typer()
 
@@ -29,14 +29,17 @@ def convert(
 
     The time of day is kept; the date only with --keep-date. Labels of channels and the texts of --events are copied.
     """
-    from restcli.io.registry import open_recording
+    from restcli.files import check_free
+    from restcli.io.registry import files_of, open_recording
     from restcli.marks.registry import read_events
     from restcli.output.edf import write_edf
 
     if out.suffix.lower() != ".edf":
         raise UsageError("OUT", f"{out} does not end in .edf", "the name of an EDF file")
     source = open_recording(recording)
-    _check_free(recording, out, overwrite=overwrite)
+    if out.exists() and any(out.samefile(file) for file in files_of(recording)):
+        raise UsageError(str(out), "is a file of the recording itself", remedy="Choose another name")
+    check_free([out], overwrite=overwrite)
     marks = None if events is None else read_events(events, duration=source.duration, start=source.clock)
     remarks = [f"repaired: {repair}" for repair in source.repairs]
     remarks += write_edf(source, out, marks, keep_date=keep_date)
@@ -47,15 +50,3 @@ def convert(
     for line in remarks:
         note(line)
     inform(f"written: {out}; check labels and annotations for names before you pass it on")
-
-
-def _check_free(recording: Path, out: Path, *, overwrite: bool) -> None:
-    """Refuse a name that is taken, and always one of the recording's own files."""
-    from restcli.io.registry import files_of
-
-    if not out.exists():
-        return
-    if any(out.samefile(file) for file in files_of(recording)):
-        raise UsageError(str(out), "is a file of the recording itself", remedy="Choose another name")
-    if not overwrite or not out.is_file():
-        raise OutputError(str(out), "exists already", "a name that is free", "Choose another name, or pass --overwrite")

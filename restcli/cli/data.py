@@ -16,21 +16,17 @@ from restcli.text import count, duration_in_words
 if TYPE_CHECKING:
     from restcli.train.check import Inventory
 
-app = typer.Typer()
-data_app = typer.Typer(
-    name="data", no_args_is_help=True, help="Check a folder of recordings with expert marks: restcli data check FOLDER."
-)
-app.add_typer(data_app)
+app = typer.Typer(name="data", no_args_is_help=True)
 
 _MOST_PROBLEMS = 50
 
 
-@data_app.callback()
+@app.callback()
 def _data() -> None:
     """Check a folder of recordings with expert marks: restcli data check FOLDER."""
 
 
-@data_app.command(epilog="Example: restcli data check tusz/edf")
+@app.command(epilog="Example: restcli data check tusz/edf")
 def check(
     folder: Annotated[Path, typer.Argument(help="Folder of recordings with expert marks.", show_default=False)],
     as_json: options.Json = False,

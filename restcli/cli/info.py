@@ -56,7 +56,7 @@ def info(
     if as_json:
         print_json(shown)
     else:
-        _print_facts({key: value for key, value in shown.items() if key not in ("usable", "why_not")}, _verdict(facts))
+        _print_facts(shown)
     if not facts["usable"]:
         raise typer.Exit(RestError.exit_code)
 
@@ -116,16 +116,11 @@ def recording_facts(path: Path, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _verdict(facts: dict[str, Any]) -> str:
-    """Say first whether a file can be used, and why not."""
-    if not facts["usable"]:
-        return f"not usable: {facts['why_not']}"
-    return f"usable: nodes {facts['nodes']}" if facts["kind"] == "recording" else "usable"
-
-
-def _print_facts(facts: dict[str, Any], verdict: str) -> None:
-    say(verdict, indent=0)
-    width = max(map(len, facts))
-    for key, value in facts.items():
-        text = f"{key.replace('_', ' '):{width}}  {in_words(value)}"
-        say(text, indent=width + 2)
+def _print_facts(facts: dict[str, Any]) -> None:
+    """Print first whether a file can be used, and why not."""
+    usable = "usable: nodes {nodes}" if facts["kind"] == "recording" else "usable"
+    say((usable if facts["usable"] else "not usable: {why_not}").format_map(facts), indent=0)
+    shown = {key.replace("_", " "): value for key, value in facts.items() if key not in ("usable", "why_not")}
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        say(f"{name:{width}}  {in_words(value)}", indent=width + 2)

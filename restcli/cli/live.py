@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Labels = Annotated[str, typer.Option(help="Channel names, comma-separated, if the LSL stream does not say them.")]
-Unit = Annotated[str, typer.Option(help="Unit of the samples, if the LSL stream does not say it: uV, mV or V.")]
-Sfreq = Annotated[float | None, typer.Option(min=1, help="Sampling rate in Hz, if the LSL stream does not say it.")]
-Clip = Annotated[float | None, typer.Option("--clip", min=0, help="Microvolts at which the LSL amplifier clips.")]
-
 
 @dataclass
 class SourceOptions:
@@ -41,10 +36,10 @@ class SourceOptions:
     replay: Annotated[Path | None, typer.Option("--replay", help="A recording, read as if it were live.")] = None
     speed: Annotated[float, typer.Option(min=0, help="How much faster than life to replay; 0 without waiting.")] = 1.0
     stdin: Annotated[bool, typer.Option("--stdin", help="Frames as lines of JSON on standard input.")] = False
-    labels: Labels = ""
-    unit: Unit = ""
-    sfreq: Sfreq = None
-    clip: Clip = None
+    labels: Annotated[str, typer.Option(help="Channel names, comma-separated, if the LSL stream has none.")] = ""
+    unit: Annotated[str, typer.Option(help="Unit of the samples, if the LSL stream has none: uV, mV or V.")] = ""
+    sfreq: Annotated[float | None, typer.Option(min=1, help="Sampling rate in Hz, if the LSL stream has none.")] = None
+    clip: Annotated[float | None, typer.Option(min=0, help="Microvolts at which the LSL amplifier clips.")] = None
 
 
 @dataclass
@@ -167,13 +162,7 @@ def _display(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[News], No
         with Live(get_renderable=view.draw, console=terminal, refresh_per_second=2):
             yield view.take
     else:
-
-        def show(news: News) -> None:
-            line = line_of(news)
-            if line:
-                say(line, indent=2)
-
-        yield show
+        yield lambda news: say(line, indent=2) if (line := line_of(news)) else None
 
 
 def _report(marks: Path, monitor: Monitor, alarms: list[Alarm]) -> None:

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from restcli.review.agreement import Counts
     from restcli.review.apply import Applied
 
-app = typer.Typer()
-review_app = typer.Typer(
+app = typer.Typer(
     name="review",
     cls=options.runs_by_default("open"),
     no_args_is_help=True,
     help="Judge events in the browser: restcli review PATH; the options are in restcli review open --help.",
 )
-app.add_typer(review_app)
 
 PathArgument = Annotated[
     Path, typer.Argument(help="A recording, or a folder with outputs of restcli.", show_default=False)
@@ -44,7 +42,7 @@ Names = Annotated[
 ]
 
 
-@review_app.command("open", epilog="Example: restcli review results --reviewer anna")
+@app.command("open", epilog="Example: restcli review results --reviewer anna")
 def open_(
     path: PathArgument,
     out: OutOption = Path(),
@@ -95,7 +93,7 @@ def _open_browser(address: str, private: Path) -> None:
     webbrowser.open(page.as_uri())
 
 
-@review_app.command("apply", epilog="Example: restcli review apply results")
+@app.command("apply", epilog="Example: restcli review apply results")
 def apply_(
     path: PathArgument,
     out: OutOption = Path(),

@@ -55,14 +55,8 @@ def _words_of(context: Any) -> tuple[str, ...]:
 
 def read_settings_file(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:
     """Return the values of a file by command, () for every command; UsageError for what no command has."""
-    try:
-        content = read_toml(path)
-    except OSError as error:
-        raise UsageError(str(path), f"cannot be read ({error.strerror})", "a TOML file") from error
-    except ValueError as error:
-        raise UsageError(str(path), f"is not TOML ({error})", "lines such as threshold = 0.8") from error
     found: dict[tuple[str, ...], dict[str, Any]] = {}
-    _collect(content, (), found)
+    _collect(read_toml(path, "lines such as threshold = 0.8"), (), found)
     known = {words: set(options) for words, options in every_option().items()}
     known[()] = set().union(*known.values())
     for words, values in found.items():

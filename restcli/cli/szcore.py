@@ -11,7 +11,7 @@ import typer
 
 from restcli.cli import options
 from restcli.cli.exits import note
-from restcli.errors import OutputError, UsageError
+from restcli.errors import UsageError
 
 if TYPE_CHECKING:
     from restcli.events import Events
@@ -58,13 +58,13 @@ def _in_centiseconds(events: Events) -> Events:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a table whole; into an existing file where its folder may not be written to, as in the benchmark."""
-    from restcli.files import make_folder, write_atomically
+    from restcli.files import make_folder, not_written, write_atomically
 
     if path.is_file() and not os.access(path.parent, os.W_OK):
         try:
             path.write_bytes(content)
         except OSError as error:
-            raise OutputError(str(path), f"could not be written ({error.strerror or error})") from error
-        return
-    make_folder(path.parent)
-    write_atomically(path, content)
+            raise not_written(path, error) from error
+    else:
+        make_folder(path.parent)
+        write_atomically(path, content)

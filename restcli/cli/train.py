@@ -102,8 +102,9 @@ def train(
             say(line)
         inform(f"what it rests on, and what differs from the paper: {place}")
         return
-    for line in (line for item in data if not item.startswith(SIMULATED) for line in passed_over(item)):
-        note(line)
+    for folder in (item for item in data if not item.startswith(SIMULATED)):
+        for line in passed_over(folder):
+            note(line)
     with _hint_to_resume(out, settings), progress_bar("train") as bar:
         result = run(data, out, settings, on_progress=bar or _log)
     say(str(result.path))
@@ -127,6 +128,6 @@ def _hint_to_resume(out: Path, settings: TrainSettings) -> Iterator[None]:
     except BaseException:
         members = range(settings.network.members)
         if any(checkpoint_path(out, settings.of_member(k)).exists() for k in members):
-            command = "the same command" + ("" if settings.resume else " without --restart")
-            note(f"stopped before the end: {command} continues from the last validation")
+            restart = "" if settings.resume else " without --restart"
+            note(f"stopped before the end: the same command{restart} continues from the last validation")
         raise

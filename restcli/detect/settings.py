@@ -253,12 +253,7 @@ def read_channel_map(path: Path | None) -> tuple[tuple[str, str], ...]:
     """Read a channel map, empty without a path: a TOML file of lines ``"their label" = "our name"``."""
     if path is None:
         return ()
-    try:
-        table = read_toml(path)
-    except OSError as error:
-        raise UsageError(str(path), f"cannot be read ({error.strerror})", "a TOML file that can be read") from error
-    except ValueError as error:
-        raise UsageError(str(path), f"is not TOML ({error})", '"their label" = "our name" on each line') from error
+    table = read_toml(path, '"their label" = "our name" on each line')
     for theirs, ours in table.items():
         if not isinstance(ours, str) or (ours and parse_label(ours) is None):
             raise UsageError(

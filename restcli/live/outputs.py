@@ -15,10 +15,10 @@ import numpy as np
 
 from restcli import __version__
 from restcli.detect.alarms import Alarm
-from restcli.errors import OutputError, UsageError
+from restcli.errors import UsageError
 from restcli.evaluation.scoring import plain
 from restcli.events import Scores
-from restcli.files import check_free, make_folder
+from restcli.files import check_free, make_folder, not_written
 from restcli.live.input import Trouble
 from restcli.live.lsl import Publisher
 from restcli.live.monitor import Monitor, News, Row
@@ -98,7 +98,7 @@ class Tables:
         try:
             self._scores, self._lines = (path.open("wb", buffering=0) for path in appended)
         except OSError as error:
-            raise OutputError(str(folder), f"cannot be written to ({error.strerror})") from error
+            raise not_written(folder, error) from error
         self._begun, self._next = False, 0.0
 
     def line(self, message: Mapping[str, Any]) -> None:

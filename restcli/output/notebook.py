@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from restcli.output.text import DISCLAIMER, percent, quality_warnings, scored_text
+from restcli.output.text import DISCLAIMER, answer_text, event_table, percent, quality_warnings, scored_text
 from restcli.text import count, elapsed
 
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
 _MOST_EVENTS = 20
-_HEADINGS = ("#", "onset", "duration s", "type", "confidence", "where")
 
 
 def one_line(result: Result) -> str:
@@ -27,32 +27,15 @@ def one_line(result: Result) -> str:
 
 def to_html(result: Result) -> str:
     """Describe a result in HTML."""
-    lines = [scored_text(result), *quality_warnings(result)]
+    n_shown = min(len(result.events), _MOST_EVENTS)
+    head, rows = event_table(replace(result.events, start=None), range(n_shown))
+    cells = [f"<th>{heading}</th>" for heading in head], *([f"<td>{escape(cell)}</td>" for cell in row] for row in rows)
+    table = "<table>" + "".join(f"<tr>{''.join(row)}</tr>" for row in cells) + "</table>" if rows else ""
+    more = [f"and {count(len(result.events) - n_shown, 'more event')}"] if len(result.events) > n_shown else []
+    lines = [*more, scored_text(result), *quality_warnings(result)]
     lines += [f"repaired: {repair}" for repair in result.recording.repairs]
     below = "".join(f"<div>{escape(line)}</div>" for line in lines)
     return (
-        f"<div><strong>{escape(result.recording.path.name)}</strong>{_table(result)}"
+        f"<div><strong>{escape(result.recording.path.name)}</strong><div>{escape(answer_text(result))}</div>{table}"
         f"{below}<div><em>{escape(DISCLAIMER)}</em></div></div>"
     )
-
-
-def _table(result: Result) -> str:
-    if len(result.events) == 0:
-        scored = percent(result.scores.scored)
-        return f"<div>no event reached {result.rule.threshold:.2f} in the {scored} that was scored</div>"
-    rows = [
-        (
-            str(number),
-            elapsed(event.onset),
-            f"{event.duration:.1f}",
-            event.label,
-            f"{event.confidence:.2f}",
-            ", ".join(event.channels),
-        )
-        for number, event in enumerate(result.events.events[:_MOST_EVENTS], start=1)
-    ]
-    head = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    n_more = len(result.events) - len(rows)
-    more = f"<div>and {count(n_more, 'more event')}</div>" if n_more else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

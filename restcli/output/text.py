@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from restcli.events import Scores
-from restcli.text import elapsed
+from restcli.events import Events, Scores
+from restcli.text import count, duration_in_words, elapsed
 
 if TYPE_CHECKING:
     from restcli.detect.result import Result
@@ -56,6 +57,38 @@ def scored_text(result: Result) -> str:
     worst = list(unscored_reasons(result.scores).items())[:3]
     left_out = [f"{seconds:.0f} s not scored ({reason})" for reason, seconds in worst if seconds >= 0.5]
     return "; ".join([rule_text(result), *left_out])
+
+
+def answer_text(result: Result) -> str:
+    """Say how many events there are in how much of the recording."""
+    events = result.events
+    scored = f"in the {percent(result.scores.scored)} of the recording that was scored"
+    if not events:
+        return f"no event reached {result.rule.threshold:.2f} {scored}"
+    longest = max(events, key=lambda event: event.duration)
+    return (
+        f"{count(len(events), 'event')} {scored}, {duration_in_words(sum(e.duration for e in events))} in all; "
+        f"the longest lasts {duration_in_words(longest.duration)}, from {elapsed(longest.onset)}"
+    )
+
+
+def event_table(events: Events, shown: Iterable[int]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the headings and cells of a table of some events, by clock time where it is known."""
+    start = events.start
+    header = ("#", "elapsed" if start is None else "clock", "onset s", "duration s", "type", "confidence", "where")
+    rows = [
+        (
+            str(index + 1),
+            elapsed(event.onset) if start is None else f"{start + timedelta(seconds=event.onset):%H:%M:%S}",
+            f"{event.onset:.1f}",
+            f"{event.duration:.1f}",
+            event.label,
+            f"{event.confidence:.2f}",
+            ", ".join(event.channels[:4]) + (f" +{len(event.channels) - 4}" if len(event.channels) > 4 else ""),
+        )
+        for index, event in ((index, events.events[index]) for index in shown)
+    ]
+    return header, rows
 
 
 def usual_amplitude(result: Result) -> float | None:
