@@ -27,7 +27,6 @@ from restcli.evaluation.scoring import Case
 from restcli.events import Event, EventRule, Events, Scores, Span
 from restcli.output.pictures import PICTURES
 from restcli.output.plots import style
-from restcli.output.plots.columns import Columns
 from restcli.output.plots.curves import plot_curves, plot_reliability, plot_threshold_curve
 from restcli.output.plots.eeg import TRACE_HEIGHT, draw_traces, fit_scale
 from restcli.output.plots.event import EventPages, EventSheet, involved_traces, page_starts
@@ -38,6 +37,7 @@ from restcli.output.plots.strips import plot_strips
 from restcli.output.plots.style import DPI, time_ticks, wrap
 from restcli.output.plots.traces import ECG_ROW, Traces
 from restcli.output.shown import ACCEPTED, ADDED, NOT_JUDGED, REJECTED, UNSURE, Shown, detected
+from restcli.signal.columns import Columns
 from restcli.signal.filters import sensitivity
 from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19
 

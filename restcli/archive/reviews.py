@@ -33,7 +33,7 @@ class Reviews:
     def report(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the report after review of a row of recordings or events; None when there is none."""
         stem = row.get("made_stem")
-        if not stem or not is_output_of(row["path"], f"{stem}{REPORT_END}"):
+        if not stem or row.get("state", DONE) != DONE or not is_output_of(row["path"], f"{stem}{REPORT_END}"):
             return None
         path = self.folder / f"{stem}_run{REVIEWED}.json"
         return _read(path, path.stat().st_mtime_ns) if path.is_file() else None
@@ -45,8 +45,7 @@ class Reviews:
 
     def columns(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a table of recordings says about a review; nothing where there is none."""
-        report = self.report(row) if row["state"] == DONE else None
-        if report is None:
+        if (report := self.report(row)) is None:
             return {}
         counts = report["review"]["agreement"]
         named = {f"n_{name}": counts[name] for name in COUNTED}
@@ -55,8 +54,7 @@ class Reviews:
 
     def outputs(self, row: Mapping[str, Any]) -> list[str]:
         """Return the names of what applying verdicts wrote beside the outputs of a recording."""
-        report = self.report(row) if row["state"] == DONE else None
-        if report is None:
+        if (report := self.report(row)) is None:
             return []
         folder, slash, stem = row["made_stem"].rpartition("/")
         names = [*report["outputs"], f"{stem}_run{REVIEWED}.json"]
@@ -73,22 +71,13 @@ class Reviews:
 
     def events(self, row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the events of a recording after review."""
-        report = self.report(row) if row["state"] == DONE else None
-        if report is None:
+        if (report := self.report(row)) is None:
             return
-        review = "current" if self.is_current(row, report) else OUTDATED
+        common = {"path": row["path"], "reviewers": ",".join(report["review"]["reviewers"])}
+        common["review"] = "current" if self.is_current(row, report) else OUTDATED
         for number, event in enumerate(report["events"], start=1):
-            yield {
-                "path": row["path"],
-                "number": number,
-                "onset": event["onset"],
-                "duration": event["duration"],
-                "label": event["eventType"],
-                "confidence": event["confidence"],
-                "channels": ",".join(event["channels"]),
-                "reviewers": ",".join(report["review"]["reviewers"]),
-                "review": review,
-            }
+            own = {"number": number, "label": event["eventType"], "channels": ",".join(event["channels"])}
+            yield event | own | common
 
 
 @lru_cache(maxsize=2)

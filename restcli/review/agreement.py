@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from restcli.evaluation.measures import agreement, binomial_interval, poisson_interval
-from restcli.evaluation.scoring import RULES, Case, Tally, plain, score_events, second_mask
+from restcli.evaluation.scoring import RULES, Tally, plain, score_events, second_mask
 from restcli.events import Event, Events
 from restcli.output.shown import ACCEPTED, REJECTED, UNSURE
 from restcli.review.entries import Entry
@@ -66,10 +66,12 @@ class Counts:
 
 
 def count_verdicts(review: Review, detected: Events) -> Counts:
-    """Count the verdicts on one recording, and compare its detections with what the reviewers confirmed."""
+    """Count the verdicts on one recording, and compare the detections judged with what the reviewers confirmed."""
     found, added = review.of("e"), sum(not item.id.startswith("e") for item in review.confirmed)
-    case = judged_case(review, detected)
-    tally, is_read = score_events(case.expert, case.detected), bool(review.read_by)
+    states = [review.items[f"e{number}"].state for number in range(1, len(detected) + 1)]
+    judged = tuple(event for event, state in zip(detected, states, strict=True) if state not in (PENDING, UNSURE))
+    tally = score_events(reviewed_events(review, detected), replace(detected, events=judged))
+    is_read = bool(review.read_by)
     return Counts(
         accepted=sum(item.state == ACCEPTED for item in found),
         rejected=sum(item.state == REJECTED for item in found),
@@ -82,13 +84,6 @@ def count_verdicts(review: Review, detected: Events) -> Counts:
         empty_read=int(is_read and not found),
         empty_missed=int(is_read and not found and added > 0),
     )
-
-
-def judged_case(review: Review, detected: Events, *, name: str = "", patient: str = "") -> Case:
-    """Set the confirmed seizures against the detections that somebody has judged."""
-    states = [review.items[f"e{number}"].state for number in range(1, len(detected) + 1)]
-    judged = tuple(event for event, state in zip(detected, states, strict=True) if state not in (PENDING, UNSURE))
-    return Case(name, patient, reviewed_events(review, detected), replace(detected, events=judged))
 
 
 @dataclass(frozen=True)

@@ -53,14 +53,16 @@ class Verdicts:
 
     def review(self, reviewer: str | None = None) -> Review:
         """Return what the verdicts, or those of one reviewer, amount to."""
-        shown = named_events(self.result.found) | control_stretches(self.result)
-        return review_of(self.entries, shown, reviewer=reviewer)
+        return review_of(self.entries, self._shown, reviewer=reviewer)
 
     @cached_property
     def pairs(self) -> dict[tuple[str, str], Pair]:
         """How each two reviewers agree."""
-        shown = named_events(self.result.found) | control_stretches(self.result)
-        return compare_reviewers(self.entries, shown, self.result.events)
+        return compare_reviewers(self.entries, self._shown, self.result.events)
+
+    @cached_property
+    def _shown(self) -> dict[str, Event]:
+        return named_events(self.result.found) | control_stretches(self.result)
 
     def check(self) -> None:
         """Refuse to apply verdicts that there are not, or that speak of other events."""
@@ -138,11 +140,7 @@ def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) 
             "reviewers": list(review.reviewers),
             "read_whole_by": list(review.read_by),
             "of": {"report": sha256_of(result.path), "events": result.digest},
-            "journal": {
-                "name": journal.name,
-                "sha256": sha256_of(journal),
-                "verdicts": len(verdicts.entries),
-            },
+            "journal": {"name": journal.name, "sha256": sha256_of(journal), "verdicts": len(verdicts.entries)},
             "left_out": {"other_events": verdicts.n_foreign, "damaged_lines": verdicts.n_damaged},
             "verdicts": [_describe(item) for item in review.items.values() if item.reviewer or item.id[0] == "e"],
             "open": [vars(span) for span in events.unscored if span not in result.unscored],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from restcli.errors import UsageError
@@ -13,11 +13,6 @@ from restcli.marks.types import SZCORE_TYPE
 
 ACTIONS = ("accept", "reject", "unsure", "edit", "add", "remove", "comment", "read", "undo")
 REVIEWER = re.compile(r"[\w.-]{1,40}")
-_EVENT = re.compile(r"[eac]\d{1,6}")  # detected, added, control stretch
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_UID = re.compile(r"[0-9a-f]{1,40}")
-_TIME = re.compile(r"[0-9T:.Z+-]{1,40}")
-_LONGEST_COMMENT, _LONGEST_SIDE = 2000, 60
 
 
 @dataclass(frozen=True)
@@ -43,30 +38,47 @@ class Entry:
         return asdict(self)
 
 
-_FIELDS = tuple(field.name for field in fields(Entry))
+def _is_text(pattern: str) -> Callable[[Any], object]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value)
+
+
+def _is_seq(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**53
+
+
+def _is_second(value: Any) -> bool:
+    return type(value) in {int, float} and math.isfinite(value) and 0 <= value < 1e9
+
+
+_LETTER = r"[^\0\ud800-\udfff]"  # of free text; no lone surrogates, which UTF-8 does not have
+_CHECKS: Mapping[str, Callable[[Any], object]] = {
+    "seq": _is_seq,
+    "time": _is_text(r"[0-9T:.Z+-]{1,40}"),
+    "reviewer": _is_text(REVIEWER.pattern),
+    "hash": _is_text(r"[0-9a-f]{64}"),
+    "action": lambda value: value in ACTIONS,
+    "event": _is_text(r"([eac]\d{1,6})?"),
+    "onset": _is_second,
+    "stop": _is_second,
+    "label": _is_text(rf"(?=.{{0,60}}\Z)({SZCORE_TYPE.pattern})?"),
+    "side": _is_text(f"{_LETTER}{{0,60}}"),
+    "comment": _is_text(f"{_LETTER}{{0,2000}}"),
+    "undoes": _is_seq,
+    "uid": _is_text(r"[0-9a-f]{0,40}"),
+}  # of the fields of an entry
+_REQUIRED = ("seq", "time", "reviewer", "hash", "action")
 
 
 def parse_entry(content: Any, where: str) -> Entry:
     """Check plain values and return them as an entry; UsageError says what is wrong, without quoting free text."""
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+    if not isinstance(content, Mapping):
         raise UsageError(where, "is not an object", "the fields of an entry")
-    if unknown := sorted(set(content) - set(_FIELDS)):
-        raise UsageError(where, f"{len(unknown)} unknown fields", f"only {', '.join(_FIELDS)}")
+    if unknown := content.keys() - _CHECKS.keys():
+        raise UsageError(where, f"{len(unknown)} unknown fields", f"only {', '.join(_CHECKS)}")
     given = {name: value for name, value in content.items() if value is not None}
-    for name, pattern in (("reviewer", REVIEWER), ("hash", _DIGEST), ("time", _TIME)):
-        _check(isinstance(given.get(name), str) and pattern.fullmatch(given[name]), where, name)
-    _check(given.get("action") in ACTIONS, where, "action")
-    _check(not given.get("uid") or (isinstance(given["uid"], str) and _UID.fullmatch(given["uid"])), where, "uid")
-    _check("seq" in given, where, "seq")
-    for name in ("seq", "undoes"):
-        _check(name not in given or (type(given[name]) is int and 0 < given[name] < 2**53), where, name)
-    for name in ("onset", "stop"):
-        _check(name not in given or _is_second(given[name]), where, name)
-        given |= {name: float(given[name])} if name in given else {}
-    for name, longest in (("comment", _LONGEST_COMMENT), ("side", _LONGEST_SIDE), ("event", 7), ("label", 60)):
-        text = given.get(name, "")
-        _check(isinstance(text, str) and len(text) <= longest and _is_text(text), where, name)
-    _check(not given.get("label") or SZCORE_TYPE.fullmatch(given["label"]), where, "label")
+    for name in (*_REQUIRED, *given):
+        _check(name in given and _CHECKS[name](given[name]), where, name)
+    given |= {name: float(given[name]) for name in ("onset", "stop") if name in given}
     _check_action(given, where)
     return Entry(**given)
 
@@ -77,7 +89,7 @@ def _check_action(given: Mapping[str, Any], where: str) -> None:
         _check("undoes" in given, where, "undoes")
     if action in {"read", "undo"}:
         return
-    _check(_EVENT.fullmatch(given.get("event", "")), where, "event")
+    _check(given.get("event"), where, "event")
     _check(("onset" in given) == ("stop" in given), where, "stop")
     _check(has_limits or action != "add", where, "onset")
     if has_limits:
@@ -89,15 +101,3 @@ def _check_action(given: Mapping[str, Any], where: str) -> None:
 def _check(fine: object, where: str, name: str) -> None:
     if not fine:
         raise UsageError(where, f"{name!r} is missing or makes no sense", "an entry as docs/review.md describes it")
-
-
-def _is_second(value: Any) -> bool:
-    return type(value) in {int, float} and math.isfinite(value) and 0 <= value < 1e9
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-    return "\x00" not in text

@@ -11,36 +11,17 @@ import numpy as np
 from restcli.detect.settings import usable_labels
 from restcli.io.recording import Recording
 from restcli.signal.contacts import ECG
-from restcli.signal.montage import ELECTRODES_19, derive, parse_label
+from restcli.signal.montage import CHAINS, ELECTRODES_19, derive, parse_label
 
-_LEFT_TEMPORAL, _LEFT, _MIDLINE, _RIGHT, _RIGHT_TEMPORAL = (
-    "left temporal",
-    "left parasagittal",
-    "midline",
-    "right parasagittal",
-    "right temporal",
-)
-_LONGITUDINAL = {
-    _LEFT_TEMPORAL: "FP1-F7 F7-T3 T3-T5 T5-O1",
-    _LEFT: "FP1-F3 F3-C3 C3-P3 P3-O1",
-    _MIDLINE: "FZ-CZ CZ-PZ",
-    _RIGHT: "FP2-F4 F4-C4 C4-P4 P4-O2",
-    _RIGHT_TEMPORAL: "FP2-F8 F8-T4 T4-T6 T6-O2",
-}
-SIDES = ("left", _LEFT_TEMPORAL, _LEFT, "right", _RIGHT_TEMPORAL, _RIGHT, _MIDLINE, "both sides")
+_LONGITUDINAL, _ELECTRODES = ({name: chain[column] for name, chain in CHAINS.items()} for column in (0, 1))
+_LEFT, _RIGHT = (tuple(name for name in CHAINS if name.startswith(side)) for side in ("left", "right"))
+SIDES = ("left", *_LEFT, "right", *reversed(_RIGHT), "midline", "both sides")
 _TRANSVERSE = {
     "frontal pole": "F7-FP1 FP1-FP2 FP2-F8",
     "frontal": "F7-F3 F3-FZ FZ-F4 F4-F8",
     "central": "A1-T3 T3-C3 C3-CZ CZ-C4 C4-T4 T4-A2",
     "parietal": "T5-P3 P3-PZ PZ-P4 P4-T6",
     "occipital": "T5-O1 O1-O2 O2-T6",
-}
-_ELECTRODES = {
-    _LEFT_TEMPORAL: "F7 T3 T5",
-    _LEFT: "FP1 F3 C3 P3 O1",
-    _MIDLINE: "FZ CZ PZ",
-    _RIGHT: "FP2 F4 C4 P4 O2",
-    _RIGHT_TEMPORAL: "F8 T4 T6",
 }
 NAMES = {
     "longitudinal": "Longitudinal bipolar",

@@ -25,12 +25,12 @@ _FINEST = 0.001  # µV per integer
 class PageRequest:
     """What the browser asks for."""
 
-    start: float  # s
-    seconds: float
-    high_pass: float  # Hz; 0 for none
-    low_pass: float
-    notch: float
-    width: int  # pixels
+    start: float = 0.0  # s
+    seconds: float = 10.0
+    high_pass: float = 0.0  # Hz; 0 for none
+    low_pass: float = 0.0
+    notch: float = 0.0
+    width: float = 1600.0  # pixels
 
     def __post_init__(self) -> None:
         numbers = (self.start, self.seconds, self.high_pass, self.low_pass, self.notch)

@@ -45,14 +45,6 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-_DEFAULTS = {
-    "seconds": "10",
-    "montage": "longitudinal",
-    "high_pass": "0",
-    "low_pass": "0",
-    "notch": "0",
-    "width": "1600",
-}
 
 
 @dataclass(eq=False)
@@ -259,14 +251,14 @@ class _Strip(_Handler):
 class _Page(_Handler):
     async def get(self, name: str) -> None:
         case = self.case(name)
-        given = {key: self.get_query_argument(key, default) for key, default in _DEFAULTS.items()}
+        given = {key: self.get_query_argument(key) for key in self.request.query_arguments}
+        montage = given.pop("montage", "longitudinal")
         try:
-            numbers = {key: float(given[key]) for key in ("seconds", "high_pass", "low_pass", "notch")}
-            asked = PageRequest(float(self.get_query_argument("start", "0")), width=int(given["width"]), **numbers)
-        except ValueError as error:
+            asked = PageRequest(**{key: float(value) for key, value in given.items()})
+        except (ValueError, TypeError) as error:
             raise UsageError("page", "a number cannot be read", "seconds, hertz and pixels") from error
         self.set_header("Content-Type", "application/octet-stream")
-        self.finish(await self.server.work(case.page, given["montage"], asked))
+        self.finish(await self.server.work(case.page, montage, asked))
 
 
 class _Verdicts(_Handler):

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from restcli.detect.region import place_in_words
 from restcli.detect.result import Trend
 from restcli.detect.rule import evidence
-from restcli.events import FloatArray, Scores
+from restcli.events import Scores
 from restcli.io.recording import Recording
 from restcli.review.stored import StoredResult
+from restcli.signal.columns import Columns
 from restcli.signal.features import SPECTRUM_BINS, FeatureConfig, analysis_rate
 from restcli.signal.montage import Montage
 from restcli.signal.quality import Quality, summarise
@@ -71,9 +72,9 @@ def strip_of(result: StoredResult, scores: Scores, trend: Trend, *, blind: bool)
     probability = None
     if not blind:
         smooth = evidence(scores.probability, result.rule, scores.step)
-        probability = _rounded(_highest(scores.time, smooth, edges), 4)
+        probability = _rounded(Columns(edges, scores.time, scores.step).highest(smooth), 4)
     rows = max(1, min(_MOST_POINTS, len(trend.time)))
-    power = _means(trend.time, trend.spectrum[:, 1 : _BINS + 1], np.linspace(0.0, edges[-1], rows + 1))
+    power = Columns(np.linspace(0.0, edges[-1], rows + 1), trend.time, 1.0).means(trend.spectrum[:, 1 : _BINS + 1])
     data = base64.b64encode(_as_bytes(power)).decode("ascii")
     events = [] if blind else list(enumerate(result.found, start=1))
     places = {f"e{number}": place_in_words(scores, event, result.rule.release) for number, event in events}
@@ -81,31 +82,9 @@ def strip_of(result: StoredResult, scores: Scores, trend: Trend, *, blind: bool)
         "places": places,
         "time": np.round((edges[:-1] + edges[1:]) / 2, 3).tolist(),
         "probability": probability,
-        "amplitude": _rounded(_means(trend.time, trend.amplitude[:, None], edges)[:, 0], 2),
+        "amplitude": _rounded(Columns(edges, trend.time, 1.0).means(trend.amplitude), 2),
         "spectrum": {"rows": rows, "bins": _BINS, "low": 1, "high": _BINS, "data": data},
     }
-
-
-def _columns(time: FloatArray, edges: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the column of each instant."""
-    return np.clip(np.searchsorted(edges, time, side="right") - 1, 0, len(edges) - 2)
-
-
-def _highest(time: FloatArray, values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.full(len(edges) - 1, np.nan)
-    np.fmax.at(out, _columns(time, edges), values)
-    return out
-
-
-def _means(time: NDArray[np.float64], values: NDArray[np.floating], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average (T, K) in each column, leaving out NaN; NaN where nothing is known."""
-    place = _columns(time, edges)
-    known = np.isfinite(values).all(axis=1)
-    total = np.zeros((len(edges) - 1, values.shape[1]))
-    count = np.zeros(len(edges) - 1)
-    np.add.at(total, place[known], values[known])
-    np.add.at(count, place[known], 1)
-    return np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], np.nan)
 
 
 def _as_bytes(power: NDArray[np.float64]) -> bytes:

@@ -15,7 +15,7 @@ from restcli.review.apply import Applied
 
 def enter_applied(applied: Iterable[Applied]) -> None:
     """Enter verdicts that were applied; results outside of archives have no trail."""
-    changed = set()
+    changed = set[Path]()
     for each in applied:
         path, review = each.written.files[-1].resolve(), each.written.report["review"]
         out = next((folder for folder in path.parents if any(folder.glob(LEDGER_PATTERN))), None)
@@ -25,8 +25,4 @@ def enter_applied(applied: Iterable[Applied]) -> None:
             Trail(out / trail_name()).append(now(), entry)
             changed.add(out)
     for out in changed:
-        _write_index(out)
-
-
-def _write_index(out: Path) -> None:
-    Trail(out / trail_name()).append(now(), {"what": "index", "index": sha256_of(write_index(out))})
+        Trail(out / trail_name()).append(now(), {"what": "index", "index": sha256_of(write_index(out))})

@@ -16,11 +16,16 @@ from restcli.signal.contacts import contact_families, is_contact
 # The electrodes of the REST and DCRNN papers, in their published order.
 ELECTRODES_19 = tuple("FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 FZ CZ PZ".split())
 
-# The longitudinal bipolar montage ("double banana"), 18 derivations, left to right as a clinician pages it.
-DOUBLE_BANANA = tuple(
-    "FP1-F7 F7-T3 T3-T5 T5-O1 FP1-F3 F3-C3 C3-P3 P3-O1 FZ-CZ CZ-PZ "
-    "FP2-F4 F4-C4 C4-P4 P4-O2 FP2-F8 F8-T4 T4-T6 T6-O2".split()
-)
+# Derivations and electrodes of each chain, left to right and front to back, as pages are read.
+CHAINS = {
+    "left temporal": ("FP1-F7 F7-T3 T3-T5 T5-O1", "F7 T3 T5"),
+    "left parasagittal": ("FP1-F3 F3-C3 C3-P3 P3-O1", "FP1 F3 C3 P3 O1"),
+    "midline": ("FZ-CZ CZ-PZ", "FZ CZ PZ"),
+    "right parasagittal": ("FP2-F4 F4-C4 C4-P4 P4-O2", "FP2 F4 C4 P4 O2"),
+    "right temporal": ("FP2-F8 F8-T4 T4-T6 T6-O2", "F8 T4 T6"),
+}
+# The longitudinal bipolar montage ("double banana"), 18 derivations.
+DOUBLE_BANANA = tuple(node for derivations, _ in CHAINS.values() for node in derivations.split())
 
 # The 10-10 names of 10-20 positions, mastoids for ears, and common slips of the pen.
 ALIASES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6", "M1": "A1", "M2": "A2", "TP9": "A1", "TP10": "A2"}

@@ -17,7 +17,7 @@ from restcli.detect.region import place_in_words
 from restcli.detect.rule import evidence
 from restcli.events import Event, EventRule, Scores
 from restcli.output.plots import style
-from restcli.output.plots.columns import Columns, draw_steps, hatch_columns
+from restcli.output.plots.columns import draw_steps, hatch_columns
 from restcli.output.plots.eeg import (
     PAPER_SPEED,
     TRACE_BOTTOM,
@@ -35,6 +35,7 @@ from restcli.output.plots.head import draw_empty_head, fill_head, involvement
 from restcli.output.plots.style import PAGE, add_panel, beside, time_ticks, wrap, write
 from restcli.output.plots.traces import ECG_ROW, Traces, read_traces, with_ecg
 from restcli.output.shown import ADDED, REJECTED, Shown
+from restcli.signal.columns import Columns
 from restcli.text import duration_in_words, elapsed
 
 if TYPE_CHECKING:

@@ -14,16 +14,8 @@ from matplotlib.patches import Circle, Ellipse, Polygon
 
 from restcli.events import Event, Scores
 from restcli.output.plots.style import FAINT, FONT_SMALL, GREY, INK, PROBABILITY_COLOURS
-from restcli.signal.montage import DOUBLE_BANANA, ELECTRODES_19, electrode_position
+from restcli.signal.montage import CHAINS, DOUBLE_BANANA, ELECTRODES_19, electrode_position
 
-# Derivations and electrodes of each chain, left to right and front to back, as pages are read.
-_CHAINS = {
-    "Left temporal": ("FP1-F7 F7-T3 T3-T5 T5-O1", "F7 T3 T5"),
-    "Left parasagittal": ("FP1-F3 F3-C3 C3-P3 P3-O1", "FP1 F3 C3 P3 O1"),
-    "Midline": ("FZ-CZ CZ-PZ", "FZ CZ PZ"),
-    "Right parasagittal": ("FP2-F4 F4-C4 C4-P4 P4-O2", "FP2 F4 C4 P4 O2"),
-    "Right temporal": ("FP2-F8 F8-T4 T4-T6 T6-O2", "F8 T4 T6"),
-}
 _RADIUS, _DISC = 1.2, 0.135
 
 
@@ -34,7 +26,7 @@ def head_order(nodes: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     ('Midline', ('FZ', 'CZ', 'PZ'))
     """
     column = 0 if any("-" in node for node in nodes) or not nodes else 1
-    groups = tuple((name, tuple(members[column].split())) for name, members in _CHAINS.items())
+    groups = tuple((name.capitalize(), tuple(members[column].split())) for name, members in CHAINS.items())
     known = {node for _, members in groups for node in members}
     if nodes and known.isdisjoint(nodes):
         return (("", tuple(nodes)),)

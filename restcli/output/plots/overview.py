@@ -19,11 +19,12 @@ from restcli.detect.rule import evidence, smooth_scores
 from restcli.events import Event, EventRule, Events, FloatArray, Scores
 from restcli.output.burden import burden_of
 from restcli.output.plots import style
-from restcli.output.plots.columns import Columns, draw_steps, event_bar, hatch_columns
+from restcli.output.plots.columns import draw_steps, event_bar, hatch_columns
 from restcli.output.plots.head import head_order
 from restcli.output.plots.style import DPI, PAGE, beside, margin_label, say, time_ticks, wrap, write
 from restcli.output.shown import Shown, count_in_words
 from restcli.output.text import unscored_reasons
+from restcli.signal.columns import Columns
 from restcli.signal.sequences import true_runs
 from restcli.text import count, duration_in_words, elapsed
 
