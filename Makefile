@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Tests run side by side, those of a file in one process.
 SIDE_BY_SIDE ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-slow weights evaluation bench docs pictures fuzz lock clean
+.PHONY: demo test test-slow weights evaluation bench docs pictures fuzz lock licences sbom clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/restcli demo
@@ -55,6 +55,15 @@ lock: $(VENV)/.installed
 	mkdir -p build && $(BIN)/uv pip compile pyproject.toml --constraint constraints.txt --generate-hashes --universal --python-version 3.11 \
 		--no-header --no-annotate --quiet --output-file build/lock
 	{ head -2 requirements.lock; cat build/lock; } > build/requirements.lock && mv build/requirements.lock requirements.lock
+
+# The page of licences, from what the installed packages say of themselves.
+licences: $(VENV)/.installed-dev
+	$(BIN)/python docs/licences.py
+
+# What restcli needs to run, with versions and hashes, as a CycloneDX bill of materials.
+sbom: | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt cyclonedx-bom==7.5.0
+	mkdir -p build && $(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/rest-eeg.cdx.json
 
 clean:
 	rm -rf $(VENV) demo build dist

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -122,8 +124,21 @@ def test_lock_file_pins_what_constraints_pin_with_hashes() -> None:
         assert re.sub(r"[-_.]+", "-", re.split(r"[<>=\[]", requirement)[0]).lower() in lock
     entries = re.split(r"^(?=[\w.-]+==)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)[1:]
     assert all("--hash=sha256:" in entry for entry in entries)
-    licences = (ROOT / "docs" / "licences.md").read_text()
-    assert not [name for name in {**constraints, **lock} if f"| {name} |" not in licences]
+
+
+def test_the_page_of_licences_says_what_the_packages_say() -> None:
+    spec = spec_from_file_location("licences", ROOT / "docs" / "licences.py")
+    assert spec is not None and spec.loader is not None
+    licences = module_from_spec(spec)
+    spec.loader.exec_module(licences)
+    known = licences.known_rows()
+    pinned = licences.pinned("constraints.txt")
+    assert known.keys() == pinned.keys() | licences.pinned("requirements.lock").keys()
+    assert not [name for name, licence in known.items() if licence == "not known"]
+    here = {name: version(name) for name in pinned if licences.licence_of(name) and name not in licences.BY_HAND}
+    compared = [name for name in pinned if here.get(name) == pinned[name]]
+    assert len(compared) > 40
+    assert {name: known[name] for name in compared} == {name: licences.licence_of(name) for name in compared}
 
 
 def test_wheel_is_reproducible_and_runs_nothing_when_it_is_installed(wheels: dict[str, Path], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from restcli import __version__
 from restcli.archive.walk import LEDGER_PATTERN
 from restcli.errors import UsageError
 from restcli.files import make_folder, write_atomically
+from restcli.marks.hed import HED_VERSION
 from restcli.marks.szcore import COLUMNS
 
 _README = f"""Seizures found automatically by restcli {__version__}.
@@ -62,6 +63,7 @@ def describe_derivatives(folder: str | Path) -> None:
         "Name": "Seizures found by restcli",
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
+        "HEDVersion": HED_VERSION,
         "GeneratedBy": [{"Name": "restcli", "Version": __version__, "Description": "Automatic; not a medical device"}],
     }
     write_atomically(root / "dataset_description.json", json.dumps(description, indent=1) + "\n")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from restcli.errors import AnnotationError
 from restcli.events import Event, Events, Span, merge_events
+from restcli.marks.hed import HED_TAGS
 from restcli.marks.table import (
     Format,
     Head,
@@ -22,10 +24,13 @@ from restcli.marks.table import (
 )
 from restcli.marks.types import BACKGROUND, resembles_seizure
 
-COLUMNS = {
+COLUMNS: dict[str, dict[str, Any]] = {
     "onset": {"Description": "Start of the event, from the start of the recording", "Units": "s"},
     "duration": {"Description": "Length of the event", "Units": "s"},
-    "eventType": {"Description": "SzCORE event type; bckg: no seizure found in what was scored, see the run report"},
+    "eventType": {
+        "Description": "SzCORE event type; bckg: no seizure found in what was scored, see the run report",
+        "HED": HED_TAGS,
+    },
     "confidence": {"Description": "Highest seizure probability in the event after smoothing, 0 to 1"},
     "channels": {"Description": "Nodes that take part, most involved first; all: more than two thirds of them"},
     "dateTime": {"Description": "Clock time of the start of the recording"},
@@ -34,7 +39,10 @@ COLUMNS = {
 """Columns of a table of detected events in order, as a BIDS dictionary (``events.json``) describes them."""
 
 SIMULATED_COLUMNS = COLUMNS | {
-    "eventType": {"Description": "SzCORE event type of the simulated seizure; bckg: the recording holds none"},
+    "eventType": {
+        "Description": "SzCORE event type of the simulated seizure; bckg: the recording holds none",
+        "HED": HED_TAGS,
+    },
     "confidence": {"Description": "n/a: the seizures are known"},
     "channels": {"Description": "Electrodes with at least half of the peak field at onset, strongest first; all: most"},
 }

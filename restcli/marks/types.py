@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 
+from restcli.marks.hed import HED_TAGS
+
 BACKGROUND = "bckg"
 OTHER = "other"  # a row about something else than seizures
 SZCORE_TYPE = re.compile(r"sz(_[A-Za-z0-9]+)*")
 
-_MOTOR = "tonicClonic clonic tonic myoTC myoAtonic atonic spasms"
-_OFFICIAL = {
-    name.lower(): name
-    for name in (
-        "sz sz_foc sz_foc_a sz_foc_ia sz_foc_ua sz_foc_f2b sz_gen sz_gen_m sz_gen_nm sz_uo".split()
-        + [f"sz_foc_{aware}_{motor}" for aware in ("a", "ia", "ua") for motor in ("m", "nm")]
-        + [f"sz_gen_m_{name}" for name in _MOTOR.split()]
-        + [f"sz_gen_nm_{name}" for name in "typical atypical myoclonic eyelidMyio".split()]
-        + [f"sz_uo_{name}" for name in "m m_tonicClonic m_spasms nm nm_behavior".split()]
-    )
-}
+_OFFICIAL = {name.lower(): name for name in HED_TAGS}
 # Mapping of epilepsy2bids 0.0.7 (load_annotations/tuh.py). NEDC's own binary tables count nesz as seiz.
 TUSZ_TYPES = {
     "seiz": "sz",

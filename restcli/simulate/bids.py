@@ -17,6 +17,7 @@ from scipy.signal import resample_poly
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event, Events
 from restcli.files import make_empty_folder, replacing, write_atomically
+from restcli.marks.hed import HED_VERSION
 from restcli.marks.registry import write_events
 from restcli.marks.szcore import SIMULATED_COLUMNS
 from restcli.signal.montage import DOUBLE_BANANA
@@ -254,7 +255,7 @@ def _write_description(root: Path, settings: DatasetSettings) -> None:
             "Name": f"Simulated EEG with seizures, profile {settings.profile.name}, seed {settings.seed}",
             "BIDSVersion": "1.8.0",
             "DatasetType": "raw",
-            "HEDVersion": "score_1.1.0",
+            "HEDVersion": HED_VERSION,
             "License": "CC0",
             "GeneratedBy": [{"Name": "restcli simulate", "Version": str(VERSION)}],
         },
