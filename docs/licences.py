@@ -1,4 +1,4 @@
-"""Writes docs/licences.md from what installed packages say of themselves: python docs/licences.py (see `make licences`)."""
+"""Writes docs/licences.md from what the installed packages say of themselves: `make licences`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ BY_HAND = {
 HEAD = """# Licences of what restcli uses
 
 What the packages say of themselves (`make licences` asks them). *Needed*: to run restcli (`requirements.lock`), or by
-`constraints.txt` for an optional part, tests and building alone. None is shipped in restcli's wheel. CUDA packages come with
-PyTorch on Linux and are not needed on a CPU.
+`constraints.txt` for an optional part, tests and building alone. None is shipped in restcli's wheel. CUDA packages come
+with PyTorch on Linux and are not needed on a CPU.
 
-Each release has a software bill of materials (SBOM, CycloneDX) with the version and the hashes of everything that restcli needs
-to run; `make sbom` writes it to `build/rest-eeg.cdx.json`.
+Each release has a software bill of materials (SBOM, CycloneDX) with the version and the hashes of everything that
+restcli needs to run; `make sbom` writes it to `build/rest-eeg.cdx.json`.
 
 | package | licence | needed |
 |---|---|---|
@@ -45,7 +45,7 @@ def rows(known: dict[str, str]) -> list[str]:
 
 def known_rows() -> dict[str, str]:
     """Return the licence of each package on the page."""
-    return dict(re.findall(r"^\| ([a-z0-9-]+) \| (.+?) \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    return dict(re.findall(r"^\| (\S+) \| (.+?) \| (?!needed)", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
 def pinned(name: str) -> dict[str, str]:
