@@ -49,7 +49,7 @@ def test_untouched_outputs_verify_and_the_trail_says_what_was_done(out: Path) ->
     assert found.n_outputs == 4
     entries = read_trail(out / TRAIL).entries
     assert [entry["what"] for entry in entries][0::3] == ["begin", "end"]
-    assert sorted(entry["what"] for entry in entries[1:3]) == ["done", "quarantined"]
+    assert sorted(entry["what"] for entry in entries[1:3]) == ["done", "failed"]
     done = next(entry for entry in entries if entry["what"] == "done")
     assert all(len(done[name]) == 64 for name in ("input", "weights", "settings", "result", "ledger"))
     assert all(entry["who"].startswith("op-") for entry in entries)
@@ -90,13 +90,13 @@ def without_lines(first: int, stop: int) -> Callable[[Path], None]:
         (text(INDEX, "broken.edf", "other.edf"), "index.html: is missing or was changed"),
         (sql("UPDATE events SET onset = onset + 1"), "'a.edf' was changed (ledger)"),
         (sql("DELETE FROM events"), "'a.edf' was changed (ledger)"),
-        (sql("UPDATE recordings SET error = 'other' WHERE state = 'quarantined'"), "'broken.edf' was changed (ledger)"),
-        (sql("UPDATE recordings SET acknowledged = 'x' WHERE state = 'quarantined'"), "'broken.edf' is acknowledged"),
+        (sql("UPDATE recordings SET error = 'other' WHERE state = 'failed'"), "'broken.edf' was changed (ledger)"),
+        (sql("UPDATE recordings SET acknowledged = 'x' WHERE state = 'failed'"), "'broken.edf' is acknowledged"),
         (sql("UPDATE recordings SET hash = 'x' WHERE state = 'done'"), "'a.edf' was changed (input)"),
         (sql("UPDATE recordings SET weights = 'x' WHERE state = 'done'"), "'a.edf' was changed (weights)"),
         (sql("UPDATE outputs SET hash = 'x' WHERE name = 'a_run.json'"), "'a.edf' was changed (result)"),
         (sql("UPDATE outputs SET hash = 'x' WHERE name = 'a_events.tsv'"), "a_events.tsv: was changed"),
-        (text(TRAIL, '"what": "done"', '"what": "quarantined"'), "audit.jsonl, line"),
+        (text(TRAIL, '"what": "done"', '"what": "failed"'), "audit.jsonl, line"),
         (text(TRAIL, '"who": "op-', '"who": "xx-'), "audit.jsonl, line 1: was changed"),
         (without_lines(0, 1), "audit.jsonl, line 1: does not follow"),
         (without_lines(1, 2), "audit.jsonl, line 2: does not follow"),

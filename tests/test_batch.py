@@ -336,7 +336,7 @@ def test_messy_archive(batch: Callable[..., Summary], recordings: list[Path], tm
     finished: list[dict[str, Any]] = []
     summary = batch(archive, out, on_update=lambda progress: finished.extend(progress.finished))
     told = sorted((facts["state"], facts.get("reason", "")) for facts in finished)
-    assert [state for state, _ in told] == ["done", "done", "done", "quarantined"] and "bytes" in told[-1][1]
+    assert [state for state, _ in told] == ["done", "done", "done", "failed"] and "bytes" in told[-1][1]
     assert not any(name in str(finished) for name in ("bad.edf", "ward 1", "日本", "two\\n"))
     assert {facts["recording"] for facts in finished} <= {row["id"] for row in rows(out).values()}
     assert states(out) == {
@@ -344,7 +344,7 @@ def test_messy_archive(batch: Callable[..., Summary], recordings: list[Path], tm
         names[1]: "done",
         names[2]: "done",
         names[3]: "same",
-        "bad.edf": "quarantined",
+        "bad.edf": "failed",
     }
     assert not summary.complete and summary.n_now == 4
     assert rows(out)[names[3]]["same_as_path"] == "a.edf"
@@ -394,7 +394,7 @@ def test_what_an_earlier_content_gave_does_not_outlive_a_failure(
     shutil.copy(archive / "2.edf", archive / "1.edf")
     assert not batch(archive, out).complete
     assert {name: row["state"] for name, row in rows(out).items()} == {
-        "0.edf": "quarantined",
+        "0.edf": "failed",
         "1.edf": "same",
         "2.edf": "done",
     }
@@ -605,7 +605,7 @@ def test_recording_that_changes_while_it_is_read(
         writer.kill()
         writer.wait()
     row = rows(out)["growing.edf"]
-    assert row["state"] == "quarantined" and "changed while it was read" in row["error"]
+    assert row["state"] == "failed" and "changed while it was read" in row["error"]
     assert not list(out.glob("growing*")) and not list((out / ".restcli").rglob("*.safetensors"))
     assert batch(archive, out).complete  # it rests now, and its time is another
 
@@ -634,7 +634,7 @@ def test_full_disk_stops_the_batch_and_space_lets_it_go_on(
         for report in whole:  # what is there is whole
             for name, digest in json.loads(report.read_text())["outputs"].items():
                 assert hashlib.sha256((report.parent / name).read_bytes()).hexdigest() == digest
-        assert 0 < len(whole) < 6 and "quarantined" not in states(out).values()
+        assert 0 < len(whole) < 6 and "failed" not in states(out).values()
         subprocess.run(["mount", "-o", "remount,size=20m", small], check=True)
         assert batch(archive, out).complete
     finally:
@@ -708,13 +708,13 @@ def poisoned(recordings: list[Path], toy_weights: Path, tmp_path_factory: pytest
 
 
 @pytest.mark.slow
-def test_poison_is_quarantined_and_the_others_are_done(poisoned: tuple[Path, str]) -> None:
+def test_poison_fails_and_the_others_are_done(poisoned: tuple[Path, str]) -> None:
     out, errors = poisoned
     assert states(out) == {
-        "bug.edf": "quarantined",
-        "hang.edf": "quarantined",
-        "kill.edf": "quarantined",
-        "memory.edf": "quarantined",
+        "bug.edf": "failed",
+        "hang.edf": "failed",
+        "kill.edf": "failed",
+        "memory.edf": "failed",
         "good 1.edf": "done",
         "good 2.edf": "done",
         "good 3.edf": "done",
@@ -817,7 +817,7 @@ def test_ctrl_c(recordings: list[Path], toy_weights: Path, tmp_path: Path, times
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     found = list(states(out).values())
-    assert "running" not in found and "quarantined" not in found and "pending" in found
+    assert "running" not in found and "failed" not in found and "pending" in found
     if times == 1:
         assert "done" in found
     else:
@@ -1064,7 +1064,7 @@ def test_panel_fits_its_terminal_and_tells_everything(width: int) -> None:
 
     names = tuple((f"ward {n}/日本\n[red]{'lang ' * 40}.edf", 3.0 + n) for n in range(11))
     news = tuple(f"failed: 'bad {n}.edf': holds only {n} bytes {'and more ' * 12}(end {n})" for n in range(9))
-    counts = {"done": 7, "same": 2, "quarantined": 9, "running": 11, "pending": 1}
+    counts = {"done": 7, "same": 2, "failed": 9, "running": 11, "pending": 1}
     lines = shown(Progress("annotating", counts, names, 100.0, 360.0, 5000.0, news), width=width)
     assert all(cell_len(line) <= width for line in lines)
     assert lines[1].startswith("annotating: 9 of 30 done (2 copies)")
@@ -1086,7 +1086,7 @@ def test_log_is_a_line_now_and_then_and_one_for_each_failure(
     clock = [0.0]
     monkeypatch.setattr(cli_batch.time, "monotonic", lambda: clock[0])
     log = cli_batch._Log()
-    progress = Progress("annotating", {"done": 7, "same": 0, "quarantined": 1}, (("a.edf", 1.0),), 2.0, 60.0, 45.0)
+    progress = Progress("annotating", {"done": 7, "same": 0, "failed": 1}, (("a.edf", 1.0),), 2.0, 60.0, 45.0)
     for clock[0] in (1.0, 29.0, 31.0, 32.0):
         log(progress)
     log(replace(progress, news=("failed: 'two\\nlines.edf': is empty",)))

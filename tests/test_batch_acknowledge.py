@@ -35,7 +35,7 @@ def test_an_acknowledged_failure_is_shown_and_does_not_make_exit_1(out: Path) ->
     assert done.returncode == 0, done.stderr
     status = restcli("batch", "status", out)
     assert status.returncode == 0
-    assert "acknowledged ward/bad.edf: is bad (cable broke)" in status.stdout and "1 quarantined" in status.stdout
+    assert "acknowledged ward/bad.edf: is bad (cable broke)" in status.stdout and "1 failed" in status.stdout
     assert "is bad; acknowledged: cable broke" in write_index(out).read_text(encoding="utf-8")
     tables = {
         path.name: path.read_text(encoding="utf-8") for path in export_tables(out, out / "t") if path.suffix == ".csv"

@@ -65,7 +65,7 @@ def out(tmp_path: Path) -> Path:
 
 def test_survey_sums_up(out: Path) -> None:
     facts = survey(out)
-    assert facts["counts"] == {"done": 2, "quarantined": 2, "same": 1, "running": 0, "pending": 0}
+    assert facts["counts"] == {"done": 2, "failed": 2, "same": 1, "running": 0, "pending": 0}
     assert facts["eeg_hours"] == 1.5 and facts["scored_hours"] == pytest.approx((3600 + 1808) * 0.9 / 3600)
     assert facts["n_events"] == 2 and facts["n_with_events"] == 1 and facts["other_files"] == {"": 2, ".txt": 5}
     assert [(entry["reason"], entry["n"]) for entry in facts["failures"]] == [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from restcli.archive.ledger import DONE, PENDING, QUARANTINED, SAME, Keys, Ledger, find_ledgers, ledger_name
+from restcli.archive.ledger import DONE, FAILED, PENDING, SAME, Keys, Ledger, find_ledgers, ledger_name
 from restcli.archive.walk import Found, Skipped
 from restcli.errors import OutputError
 
@@ -94,11 +94,11 @@ def test_another_place_for_outputs_makes_it_again(ledger: Ledger) -> None:
 
 def test_what_failed_is_left_alone_until_asked_for_or_changed(ledger: Ledger) -> None:
     do_all(ledger, begin(ledger, found("a.edf"), found("b.edf")), fail=("a.edf",))
-    assert ledger.counts()[QUARANTINED] == 1
+    assert ledger.counts()[FAILED] == 1
     assert do_all(ledger, begin(ledger, found("a.edf"), found("b.edf"))) == []
     assert do_all(ledger, begin(ledger, found("a.edf"), found("b.edf"), retry=True), fail=("a.edf",)) == ["a.edf"]
     assert do_all(ledger, begin(ledger, found("a.edf", 12), found("b.edf"))) == ["a.edf"]
-    assert ledger.counts() == {DONE: 2, QUARANTINED: 0, SAME: 0, "running": 0, PENDING: 0}
+    assert ledger.counts() == {DONE: 2, FAILED: 0, SAME: 0, "running": 0, PENDING: 0}
 
 
 def test_unfinished_recordings_wait_again(ledger: Ledger) -> None:

@@ -99,7 +99,7 @@ def test_nothing_of_a_batch_knows_the_names(toy_weights: Path, tmp_path: Path) -
     told = [entry for line in log.read_text().splitlines() if (entry := json.loads(line))["event"] == "recording"]
     scored = next(entry for entry in told if entry.get("pseudonym") == "p017.edf")
     assert scored["n_events"] > 0 and sum(scored["not_scored"].values()) == pytest.approx(4, abs=1)
-    assert len([entry for entry in told if entry["state"] == "quarantined" and "header" in entry["reason"]]) == 2
+    assert len([entry for entry in told if entry["state"] == "failed" and "header" in entry["reason"]]) == 2
     assert len([entry for entry in told if entry["state"] == "not read"]) == 1
     said = log.read_text() + "".join(answer.stdout + answer.stderr for answer in (done, applied, *answers))
     assert names["Doequist_Jane/Doequist_John.edf"] in said and not leaks(said), said

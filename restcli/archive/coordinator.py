@@ -29,7 +29,7 @@ from restcli.archive.job import (
     remove_outputs,
     unpack,
 )
-from restcli.archive.ledger import DONE, QUARANTINED, Keys, Ledger, Row, is_complete, ledger_name, now
+from restcli.archive.ledger import DONE, FAILED, Keys, Ledger, Row, is_complete, ledger_name, now
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
 from restcli.archive.pseudonyms import Pseudonyms
 from restcli.archive.resources import PoolOptions
@@ -367,7 +367,7 @@ class _Coordinator:
     def _finish(self, row: Row, outcome: dict[str, Any]) -> None:
         self.n_now += 1
         self.bytes_now += row.size
-        state = DONE if outcome.get("error") is None else QUARANTINED
+        state = DONE if outcome.get("error") is None else FAILED
         made = outcome.get("outputs", {}).get(f"{row.stem}{REPORT_END}")
         known = {"path": row.path, "state": state, "hash": row.hash, "notes": "", **outcome}
         known |= {"weights": self.keys.weights, "settings": self.keys.settings}

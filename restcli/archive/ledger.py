@@ -18,8 +18,8 @@ from restcli.archive.walk import LEDGER_PATTERN, Found, Skipped, is_inside, is_o
 from restcli.errors import OutputError
 from restcli.output.run_report import REPORT_END
 
-PENDING, RUNNING, DONE, SAME, QUARANTINED = "pending", "running", "done", "same", "quarantined"
-STATES = (DONE, QUARANTINED, SAME, RUNNING, PENDING)
+PENDING, RUNNING, DONE, SAME, FAILED = "pending", "running", "done", "same", "failed"
+STATES = (DONE, FAILED, SAME, RUNNING, PENDING)
 
 _ROW = "id, path, size, mtime_ns, hash, stem"
 _EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")
@@ -256,7 +256,7 @@ class Ledger:
             self._do(
                 "UPDATE recordings SET state = 'pending', same_as = NULL WHERE seen = :run AND ("
                 f"(state = 'done' AND ({other} OR made_stem IS NOT stem)) OR (state = 'same' AND {gone}) "
-                f"OR (state = 'quarantined' AND (:retry OR {other})))",
+                f"OR (state = 'failed' AND (:retry OR {other})))",
                 values,
             )
             self._do("UPDATE recordings SET attempts = 0 WHERE seen = ? AND state = 'pending'", (run,))
@@ -297,7 +297,7 @@ class Ledger:
             "UPDATE recordings SET state = 'same', same_as = ranked.first, error = NULL, error_class = NULL, "
             "acknowledged = NULL "
             "FROM ranked WHERE ranked.id = recordings.id AND ranked.first != ranked.id "
-            "AND recordings.state IN ('pending', 'same', 'quarantined')",
+            "AND recordings.state IN ('pending', 'same', 'failed')",
             (run,),
         )
 
@@ -334,11 +334,11 @@ class Ledger:
         self._do("UPDATE recordings SET state = 'pending' WHERE state = 'running'")
 
     def finish(self, row_id: int, keys: Keys, outcome: Mapping[str, Any]) -> None:
-        """Enter the outcome of `restcli.archive.job.annotate_one`: quarantined if it holds an ``error``, else done."""
+        """Enter the outcome of `restcli.archive.job.annotate_one`: failed if it holds an ``error``, else done."""
         known = {name: outcome[name] for name in ("hash", "size", "mtime_ns") if name in outcome}
         facts = {name: outcome.get(name) for name in _FACTS} | known | vars(keys) | {"finished": now()}
         facts["notes"] = outcome.get("notes", "")
-        facts["state"] = DONE if facts["error"] is None else QUARANTINED
+        facts["state"] = DONE if facts["error"] is None else FAILED
         columns = ", ".join(f"{name} = :{name}" for name in facts)
         with self._together():
             self._do(
@@ -361,12 +361,12 @@ class Ledger:
 
     def acknowledge(self, path: str, reason: str) -> bool:
         """Accept that a recording failed, until its file or its error changes; False if it has not failed."""
-        sql = "UPDATE recordings SET acknowledged = ? WHERE path = ? AND state = 'quarantined' RETURNING id"
+        sql = "UPDATE recordings SET acknowledged = ? WHERE path = ? AND state = 'failed' RETURNING id"
         return bool(self._do(sql, (reason, path)))
 
     def n_acknowledged(self) -> int:
         """Return how many failures of the last walk somebody has acknowledged."""
-        sql = "SELECT COUNT(*) FROM recordings WHERE seen = (SELECT MAX(id) FROM runs) AND state = 'quarantined' "
+        sql = "SELECT COUNT(*) FROM recordings WHERE seen = (SELECT MAX(id) FROM runs) AND state = 'failed' "
         return int(self._do(f"{sql} AND acknowledged IS NOT NULL")[0][0])
 
     def last_run(self) -> dict[str, Any]:

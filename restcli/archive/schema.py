@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 
-VERSION = 6
+VERSION = 7
 APPLICATION = 0x52455354  # "REST"
 
 # Types and ranges are part of the schema, and the schema of a ledger is compared with this one when it is opened.
@@ -19,11 +19,11 @@ CREATE TABLE runs (
 CREATE TABLE recordings (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL CHECK (size >= 0),
     mtime_ns INTEGER NOT NULL, fingerprint TEXT, hash TEXT, stem TEXT NOT NULL, seen INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'same', 'quarantined')),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'done', 'same', 'failed')),
     same_as INTEGER REFERENCES recordings(id) CHECK ((same_as IS NULL) = (state != 'same')),
     attempts INTEGER NOT NULL DEFAULT 0, worker TEXT, started TEXT, finished TEXT,
     seconds REAL CHECK (seconds >= 0), stages TEXT CHECK (json_type(stages) = 'object'),
-    error_class TEXT, error TEXT CHECK (error IS NOT NULL OR state != 'quarantined'),
+    error_class TEXT, error TEXT CHECK (error IS NOT NULL OR state != 'failed'),
     acknowledged TEXT CHECK (acknowledged IS NULL OR error IS NOT NULL), -- why somebody accepts this error
     clock TEXT CHECK (length(clock) < 40), -- of the first sample, where times after it are known
     duration REAL CHECK (duration BETWEEN 0 AND 1e10), scored REAL CHECK (scored BETWEEN 0 AND 1),

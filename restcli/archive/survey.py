@@ -11,7 +11,7 @@ from typing import Any
 
 from restcli import __version__
 from restcli.archive.audit import ACKNOWLEDGED, Trail, trail_name
-from restcli.archive.ledger import DONE, QUARANTINED, STATES, Ledger, find_ledgers, is_complete, now
+from restcli.archive.ledger import DONE, FAILED, STATES, Ledger, find_ledgers, is_complete, now
 from restcli.errors import OutputError, UsageError
 
 
@@ -111,7 +111,7 @@ def sum_up(book: Book) -> dict[str, Any]:
             n_with_events += row["n_events"] > 0
             for text in row["notes"].splitlines():
                 _count(notes, _without_numbers(text), row["path"])
-        elif row["state"] == QUARANTINED:
+        elif row["state"] == FAILED:
             if row["acknowledged"] is None:
                 _count(failures, plain_reason(row), row["path"])
             else:

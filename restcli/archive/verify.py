@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.archive.audit import ACKNOWLEDGED, PATTERN, Reading, facts_of, read_trail, trail_name
-from restcli.archive.ledger import DONE, QUARANTINED, Ledger, find_ledgers
+from restcli.archive.ledger import DONE, FAILED, Ledger, find_ledgers
 from restcli.archive.walk import is_inside, outputs_folder
 from restcli.errors import OutputError
 from restcli.files import read_json, resolve_output, sha256_of
@@ -56,7 +56,7 @@ def verify(out: Path, heads: Collection[str] = ()) -> Verified:
 def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
     """Compare what a ledger says of each recording with the last word of the trail on it."""
     name, outputs = ledger.path.name, ledger.all_outputs()
-    last = {str(entry.get("path")): entry for entry in reading.entries if entry["what"] in (DONE, QUARANTINED)}
+    last = {str(entry.get("path")): entry for entry in reading.entries if entry["what"] in (DONE, FAILED)}
     reasons = {
         str(entry.get("path")): entry.get("reason") for entry in reading.entries if entry["what"] == ACKNOWLEDGED
     }
@@ -64,7 +64,7 @@ def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
     for event in ledger.events():
         events.setdefault(event["path"], []).append(event)
     for row in ledger.recordings():
-        if row["state"] not in (DONE, QUARANTINED):
+        if row["state"] not in (DONE, FAILED):
             continue
         entry = last.get(row["path"])
         if entry is None:

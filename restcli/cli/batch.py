@@ -175,7 +175,7 @@ def _progress_parts(progress: Progress) -> tuple[str, ...]:
     copies = f" ({counts['same']} copies)" if counts["same"] else ""
     return (
         f"{counts['done'] + counts['same']} of {sum(counts.values())} done{copies}",
-        f"{counts['quarantined']} failed",
+        f"{counts['failed']} failed",
         f"{len(progress.running)} running",
         f"{pace:,.0f} h of EEG an hour",
         f"time left {'unknown' if progress.left != progress.left else duration_in_words(progress.left)}",
@@ -200,7 +200,7 @@ class _Panel:
 
         self.failures.extendleft(progress.news)
         counts = progress.counts
-        finished = counts["done"] + counts["same"] + counts["quarantined"]
+        finished = counts["done"] + counts["same"] + counts["failed"]
         bar = ProgressBar(total=max(1, sum(counts.values())), completed=finished)
         lines: list[RenderableType] = [Padding(bar, 0)]  # the bar alone would not end its line
         first, *others = _progress_parts(progress)
@@ -217,7 +217,7 @@ def _summary_text(summary: Summary, out: Path) -> str:
     counts = summary.counts
     text = (
         f"restcli: {counts['done']} of {sum(counts.values())} recordings scored, {counts['same']} copies of them, "
-        f"{counts['quarantined']} failed, {counts['pending']} to go; {summary.n_now} in this run; see {out}/index.html"
+        f"{counts['failed']} failed, {counts['pending']} to go; {summary.n_now} in this run; see {out}/index.html"
     )
     if summary.n_acknowledged:
         text += f"; {summary.n_acknowledged} of the failures are acknowledged"
