@@ -99,10 +99,12 @@ def _with_files(name: str, write: Callable[[Path], tuple[Path, Any]]) -> Target:
     """Make a target of a format of several files, one of which is broken."""
     with _made() as folder:
         main = write(folder)[0].name
-        good = {path.name: path.read_bytes() for path in folder.iterdir()}
+        found = [path for path in folder.rglob("*") if path.is_file()]
+        good = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
     def read(folder: Path, drawn: tuple[str, bytes]) -> None:
         for file, content in (good | dict([drawn])).items():
+            (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_bytes(content)
         _read_recording(folder / main)
 
@@ -314,6 +316,7 @@ def targets() -> list[Target]:
         _with_files("EEGLAB", foreign_files.write_eeglab),
         _with_files("Neuroscan", foreign_files.write_neuroscan),
         _with_files("EGI simple binary", foreign_files.write_egi),
+        _with_files("EGI MFF", lambda folder: foreign_files.write_mff(folder, pauses=(0, 10))),
         _with_files("Nihon Kohden", lambda folder: foreign_files.write_nihon(folder, names=names)),
         _marks(),
         _weights(),

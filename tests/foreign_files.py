@@ -305,3 +305,77 @@ def write_micromed(
         [2 * high / (top + 1) * {0: 1.0, 1: 1e3, -1: 1e-3}[unit] for high, unit in zip(most, units, strict=True)]
     )
     return folder / "m.trc", (values.astype(float) - zero) * scale[:, None]
+
+
+def write_mff(
+    folder: Path,
+    *,
+    net: str = "HydroCel GSN 32 1.0",
+    pauses: Sequence[float] = (0.0,),
+    nano: bool = False,
+    reference: bool = True,
+    changes: Mapping[str, tuple[str, str]] | None = None,
+) -> tuple[Path, np.ndarray]:
+    """Write epochs of 2 s at 250 Hz, each after its pause, of 32 sensors and the reference at the vertex.
+
+    After the tables in mffpy's modules `header_block` and `xml_files`; `changes` are of texts in files. In microvolts.
+    """
+    root = folder / "a.mff"
+    root.mkdir(exist_ok=True)
+    n_channels, n_samples = 33, 500 * len(pauses)
+    values = np.random.default_rng(1).normal(0, 30, size=(n_channels, n_samples)).astype("<f4")
+    values[-1] *= not reference
+    raw, blocks, shape = b"", [100, 100, 300], 0
+    for number in range(3 * len(pauses)):
+        begin = 500 * (number // 3) + sum(blocks[: number % 3])
+        count = blocks[number % 3]
+        if count == shape:  # as the block before
+            raw += struct.pack("<i", 0)
+        else:
+            optional = struct.pack("<ii2qi", 24, 1, len(blocks), n_samples, n_channels) if not number else bytes(4)
+            length = 16 + 8 * n_channels + len(optional)
+            raw += struct.pack("<4i", 1, length, 4 * count * n_channels, n_channels)
+            raw += (4 * count * np.arange(n_channels, dtype="<i4")).tobytes()
+            raw += np.full(n_channels, (250 << 8) + 32, "<i4").tobytes() + optional
+        raw += values[:, begin : begin + count].tobytes()
+        shape = count
+    (root / "signal1.bin").write_bytes(raw)
+    (root / "signal2.bin").write_bytes(b"polygraphy")
+    gains = np.linspace(0.5, 1.5, n_channels)
+    second, times, at = 10**9 if nano else 10**6, "", 0.0
+    for number, pause in enumerate(pauses):
+        at += pause
+        begin, end = (f"<{name}Time>{round(t * second)}</{name}Time>" for name, t in (("begin", at), ("end", at + 2)))
+        first, last = 3 * number + 1, 3 * number + 3
+        times += f"<epoch>{begin}{end}<firstBlock>{first}</firstBlock><lastBlock>{last}</lastBlock></epoch>"
+        at += 2
+    sensor = "<sensor><name>{}</name><number>{}</number><type>{}</type><x>0</x><y>0</y><z>0</z></sensor>"
+    rows = [sensor.format("", k, 0) for k in range(1, 33)] + [sensor.format("VREF", 33, 1), sensor.format("COM", 34, 2)]
+    channels = "".join(f'<ch n="{k + 1}">{gain!r}</ch>' for k, gain in enumerate(gains.tolist()))
+    start = "2021-03-15T14:15:16.250000" + ("000" if nano else "") + "+01:00"
+    texts = {
+        "info.xml": ("info_mff", "fileInfo", f"<mffVersion>3</mffVersion><recordTime>{start}</recordTime>"),
+        "info1.xml": (
+            "info_n_mff",
+            "dataInfo",
+            "<generalInformation><fileDataType><EEG><sensorLayoutName>x</sensorLayoutName></EEG></fileDataType>"
+            "</generalInformation><calibrations><calibration><beginTime>0</beginTime><type>GCAL</type><channels>"
+            f"{channels}</channels></calibration></calibrations>",
+        ),
+        "info2.xml": (
+            "info_n_mff",
+            "dataInfo",
+            "<generalInformation><fileDataType><PNSData/></fileDataType></generalInformation>",
+        ),
+        "epochs.xml": ("epochs_mff", "epochs", times),
+        "sensorLayout.xml": (
+            "sensorLayout_mff",
+            "sensorLayout",
+            f"<name>{net}</name><sensors>{''.join(rows)}</sensors>",
+        ),
+        "subject.xml": ("subject_mff", "patient", "<fields><field><name>Erika Schmidt</name></field></fields>"),
+    }
+    for name, (space, tag, content) in texts.items():
+        text = f'<?xml version="1.0" encoding="UTF-8"?><{tag} xmlns="http://www.egi.com/{space}">{content}</{tag}>'
+        (root / name).write_text(text.replace(*(changes or {}).get(name, ("\n", ""))), encoding="utf-8")
+    return root, values * gains[:, None]

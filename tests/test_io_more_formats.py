@@ -107,11 +107,6 @@ def test_recordings_of_other_makers_are_named(tmp_path: Path) -> None:
         path.write_bytes(head + bytes(300))
         refused(path, f"in the format {words}, which is not read")
         assert not is_recording(path) and words in why_no_recording(path)
-    signal = tmp_path / "b.mff" / "signal1.bin"
-    signal.parent.mkdir()
-    signal.write_bytes(bytes(300))
-    refused(signal.parent, "in the format EGI MFF, which is not read.* Export it from Net Station")
-    assert not is_recording(signal) and "EGI MFF" in why_no_recording(signal)
 
 
 def test_nicolet(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io.registry import ENDINGS, NO_SIGNALS, is_recording, stamp_of, why_no_recording
+from restcli.io.registry import ENDINGS, NO_SIGNALS, is_folder_of_one, is_recording, stamp_of, why_no_recording
 
 LEDGER_PATTERN = "ledger*.sqlite"
 DERIVATIVES = ("derivatives", "restcli")
@@ -132,7 +132,7 @@ def _identity(path: str | Path) -> tuple[int, int] | None:
 class _Contents:
     """The entries of one folder by kind."""
 
-    files: list[str] = field(default_factory=list)  # names
+    files: list[str] = field(default_factory=list)  # names, also of folders that are recordings
     folders: list[str] = field(default_factory=list)  # paths relative to the archive, as in the others
     links: list[str] = field(default_factory=list)  # to folders
     skipped: list[Skipped] = field(default_factory=list)
@@ -145,7 +145,8 @@ def _sort(folder: str, entries: Sequence[os.DirEntry[str]], *, is_bids_root: boo
         if entry.name.startswith(".") or (is_bids_root and entry.name in _NOT_RAW):
             continue
         try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
+            is_folder = entry.is_dir() and not is_folder_of_one(Path(entry.path))
+            is_file = entry.is_file() or (entry.is_dir() and not is_folder)
             if not _is_utf8(entry.name):
                 reason = "its name is not valid UTF-8; rename it" if is_folder or _has_ending(entry.name) else ""
             elif is_folder:

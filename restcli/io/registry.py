@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io import curry, edf, micromed, mne_formats, nihon, persyst, research, vendor
+from restcli.io import curry, edf, mff, micromed, mne_formats, nihon, persyst, research, vendor
 from restcli.io.companions import ANY_FORMAT, check_regular, find_file, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
@@ -44,6 +44,8 @@ class Reader:
         What the reader was tried on.
     by_content : bool
         Whether files are recognised by `probe` alone, because others have these endings too.
+    is_folder : bool
+        Whether a folder stands for a recording, instead of one of its files.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Reader:
     package: str = ""
     tried: str = "made files"
     by_content: bool = False
+    is_folder: bool = False
 
 
 _EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf, tried="recordings of many systems")
@@ -102,6 +105,7 @@ READERS = (
         tried=_UNTRIED,
         by_content=True,
     ),
+    Reader("EGI MFF", (mff.ENDING,), mff.open_mff, mff.mff_files, tried=_UNTRIED, is_folder=True),
     Reader(
         "Nicolet",
         (".e",),
@@ -130,6 +134,7 @@ READERS = (
     ),
 )
 
+_FOLDERS = next(reader for reader in READERS if reader.is_folder)
 ENDINGS = frozenset(ending for reader in READERS if not reader.by_content for ending in reader.endings)
 """Endings that only recordings have."""
 ALL_ENDINGS = frozenset(ending for kind in (*READERS, *UNREAD) for ending in kind.endings) | {".edf+", ".bdf+"}
@@ -153,6 +158,8 @@ def is_recording(path: Path) -> bool:
     Where its ending does not say what it is, its first bytes do.
     """
     ending = path.suffix.lower()
+    if is_folder_of_one(path):
+        return True
     if path.name.startswith(".") or ending in _OTHERS | _COMPRESSED or _main_file(path) != path:
         return False
     if ending in ENDINGS:
@@ -168,6 +175,11 @@ def is_recording(path: Path) -> bool:
     return is_whole_edf(head) and not edf.is_annotations_only(path)
 
 
+def is_folder_of_one(path: Path) -> bool:
+    """Tell whether a folder stands for a recording, so that its files are not looked into one by one."""
+    return not path.name.startswith(".") and path.suffix.lower() in _FOLDERS.endings and path.is_dir()
+
+
 def why_no_recording(path: Path) -> str:
     """Say why a file that looks like a recording is passed over; empty for other files."""
     ending = path.suffix.lower()
@@ -179,7 +191,7 @@ def why_no_recording(path: Path) -> str:
         return ""
     try:
         with open_regular(path) as file:
-            unread = why_unread(path, file.read(256))
+            unread = why_unread(file.read(256))
     except RecordingError:
         return ""
     return unread or (NO_SIGNALS if edf.is_annotations_only(path) else "")
@@ -187,6 +199,8 @@ def why_no_recording(path: Path) -> str:
 
 def _main_file(path: Path) -> Path:
     """Return the header beside a file of samples, the samples of a Curry header, or the file itself."""
+    if is_folder_of_one(path.parent):
+        return path.parent
     if path.suffix.lower() in curry.HEADERS:
         return find_file(path.with_suffix("")) or path
     for reader in READERS:
@@ -199,9 +213,10 @@ def _main_file(path: Path) -> Path:
 
 def _find_reader(path: Path) -> tuple[Reader, Path]:
     """Return the reader of a recording and the file that stands for it; content counts before the ending."""
+    if is_folder_of_one(path) or is_folder_of_one(path.parent):
+        return _FOLDERS, path if is_folder_of_one(path) else path.parent
     if path.suffix.lower() in _EDF.endings:
         return _EDF, path
-    refuse_unread(path)
     path = _main_file(path) if path.suffix.lower() in curry.HEADERS else path
     with open_regular(path) as file:
         head = file.read(256)
@@ -212,7 +227,7 @@ def _find_reader(path: Path) -> tuple[Reader, Path]:
     path = _main_file(path)
     ending = path.suffix.lower()
     for reader in READERS:
-        if ending in reader.endings and not reader.by_content:
+        if ending in reader.endings and not (reader.by_content or reader.is_folder):
             return reader, path
     if any(ending in reader.samples for reader in READERS):
         raise RecordingError(str(path), "its header file is not beside it", ANY_FORMAT)
@@ -222,7 +237,7 @@ def _find_reader(path: Path) -> tuple[Reader, Path]:
 def _files_and_reader(path: str | os.PathLike[str]) -> tuple[tuple[Path, ...], Reader]:
     try:
         reader, main = _find_reader(Path(path))
-        files = (main, *reader.companions(main))
+        files = reader.companions(main) if reader.is_folder else (main, *reader.companions(main))
         for file in files:
             check_regular(file)
         return files, reader
@@ -285,7 +300,7 @@ def fingerprint_of(files: Sequence[Path]) -> str:
 
 
 def files_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return the files that reading a recording opens, all regular: the one that stands for it, then its companions."""
+    """Return the files of a recording, all regular: the one that stands for it, then its companions."""
     return _files_and_reader(path)[0]
 
 

@@ -20,12 +20,6 @@ class Unread:
     probe: Callable[[bytes], bool] = lambda _: False  # tells it from the first bytes of a file
 
 
-_MFF = Unread(
-    "EGI MFF",
-    (".mff",),
-    "a folder of many files, whose reader needs more packages than are checked with restcli",
-    "Export it from Net Station as simple binary (.raw), or as EDF",
-)
 UNREAD = (
     Unread(
         "ANT Neuro",
@@ -34,7 +28,6 @@ UNREAD = (
         "Export it as EDF from the EEG system",
         lambda raw: raw[:4] in (b"RIFF", b"RF64") and raw[8:12] == b"CNT ",
     ),
-    _MFF,
     Unread(
         "XDF",
         (".xdf", ".xdfz"),
@@ -52,18 +45,15 @@ UNREAD = (
 )
 
 
-def refuse_unread(path: Path, head: bytes = b"") -> None:
-    """Refuse a file by its first bytes, or a folder, in a format that is not read."""
+def refuse_unread(path: Path, head: bytes) -> None:
+    """Refuse a file by its first bytes in a format that is not read."""
     found = next((kind for kind in UNREAD if kind.probe(head)), None)
-    if path.suffix.lower() in _MFF.endings and path.is_dir():
-        found = _MFF
     if found is not None:
         what = f"this is a recording in the format {found.name}, which is not read ({found.why})"
         raise RecordingError(str(path), what, remedy=found.remedy)
 
 
-def why_unread(path: Path, head: bytes) -> str:
-    """Say that a file, or the folder that it belongs to, is a recording that is not read; empty for others."""
-    inside = path.parent.suffix.lower() in _MFF.endings and path.name.lower() == "signal1.bin"
-    found = _MFF if inside else next((kind for kind in UNREAD if kind.probe(head)), None)
+def why_unread(head: bytes) -> str:
+    """Say that a file is a recording that is not read, by its first bytes; empty for others."""
+    found = next((kind for kind in UNREAD if kind.probe(head)), None)
     return f"is a recording in the format {found.name}, which is not read" if found is not None else ""

@@ -14,7 +14,7 @@ from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
 from restcli.io.companions import ANY_FORMAT
 from restcli.io.recording import Recording
-from restcli.io.registry import NO_SIGNALS, is_recording, open_recording, why_no_recording
+from restcli.io.registry import NO_SIGNALS, is_folder_of_one, is_recording, open_recording, why_no_recording
 from restcli.marks.chbmit import read_summary
 from restcli.marks.registry import ENDINGS, may_hold_events, read_events
 from restcli.marks.reviewed import find_reviewed, read_claims
@@ -103,7 +103,7 @@ def look_for_items(path: str | Path) -> dict[Path, Item | None]:
         raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings")
     if reviewed := find_reviewed(root):
         return {recording: _reviewed(recording, report, root) for recording, report in reviewed.items()}
-    recordings = [root] if root.is_file() else list(_walk(root))
+    recordings = [root] if root.is_file() or is_folder_of_one(root) else list(_walk(root))
     if not recordings:
         raise RecordingError(str(root), "holds no recordings", ANY_FORMAT)
     return {recording: _find(recording, root) for recording in recordings}
@@ -121,8 +121,11 @@ def _walk(root: Path) -> Iterator[Path]:
 
 def _files(root: Path) -> Iterator[Path]:
     for folder, inside, names in os.walk(root):
-        inside[:] = sorted(name for name in inside if not name.startswith(".") and name != "derivatives")
-        yield from (Path(folder, name) for name in sorted(names))
+        ones = [name for name in inside if is_folder_of_one(Path(folder, name))]
+        inside[:] = sorted(
+            name for name in inside if not name.startswith(".") and name != "derivatives" and name not in ones
+        )
+        yield from (Path(folder, name) for name in sorted(names + ones))
 
 
 def _find(recording: Path, root: Path) -> Item | None:
@@ -144,7 +147,7 @@ def _reviewed(recording: Path, report: Path, root: Path) -> Item:
 
 def _place(path: Path, root: Path) -> Path:
     """Return where a file lies in a data folder."""
-    return path.relative_to(root) if root.is_dir() else Path(path.name)
+    return path.relative_to(root) if root.is_dir() and root != path else Path(path.name)
 
 
 def _beside(recording: Path) -> Path | None:

@@ -25,7 +25,7 @@ def find_reviewed(root: Path) -> dict[Path, Path]:
     for report in sorted(root.rglob(f"*{REPORT_END}")) if root.is_dir() else []:
         source = Path(read_reviewed(report)["recording"]["path"])
         recording = source if source.is_absolute() or source.exists() else report.parent / source
-        if not recording.is_file():
+        if not recording.exists():
             remedy = "Bring it back, or remove this report"
             raise AnnotationError(str(report), f"the recording {source.name} is not there", remedy=remedy)
         found[recording] = report

@@ -1,0 +1,339 @@
+"""EGI recordings (.mff): a folder with blocks of floats, one channel after the other, and headers in XML.
+
+MNE reads them through mffpy, which drops what its blocks do not fit, and takes memory for pauses as for signal.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.errors import RecordingError
+from restcli.io.companions import check_regular, open_regular, read_header, unreadable
+from restcli.io.edf_header import check_length, length_notes, names
+from restcli.io.mff_nets import electrodes_of
+from restcli.io.mne_formats import at_joins
+from restcli.io.mne_reader import stamps_of
+from restcli.io.recording import Channel, Recording, Segment, to_samples
+from restcli.io.xml import parse_xml, text_of
+from restcli.signal.montage import parse_label
+from restcli.signal.resampling import Signal
+
+ENDING = ".mff"
+_FORMAT = "an EGI recording: a folder (.mff) with signal1.bin, info1.xml, epochs.xml and sensorLayout.xml"
+_EXPORT = "Export it from Net Station as simple binary (.raw), or as EDF"
+_MOST_CHANNELS = 1024
+_MOST_BLOCKS = 10**7
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d:?\d\d|Z)?")
+# Epochs give times in microseconds, or in nanoseconds since version 3 of the format.
+_UNITS = (Fraction(1, 10**6), Fraction(1, 10**9))
+_SAME = 0.01  # relative difference of lengths of epochs by their times and by their samples
+_SHORTEST_PAUSE = 0.02  # s; epochs that follow each other closer are one stretch
+_IN_HEAD, _REFERENCE = "0", "1"  # types of sensors that have a signal
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Where the blocks of a file of samples lie."""
+
+    n_channels: int
+    rate: int  # Hz
+    starts: NDArray[np.int64]  # byte of the first sample of each block
+    edges: NDArray[np.int64]  # first sample of each block, and the number of all samples
+    cut: bool  # whether the file ends inside a block
+
+
+def is_mff(path: Path) -> bool:
+    """Tell whether a folder is an EGI recording."""
+    return path.suffix.lower() == ENDING and path.is_dir()
+
+
+def mff_files(path: Path) -> tuple[Path, ...]:
+    """Return the samples and headers in the folder, in order; films may lie there, too."""
+    found = (file for file in path.iterdir() if file.suffix.lower() in {".bin", ".xml"} and file.name[:1] != ".")
+    files = tuple(sorted(found))
+    if not files:
+        raise RecordingError(str(path), "the folder holds no samples (signal1.bin)", _FORMAT, "Copy the whole folder")
+    return files
+
+
+@dataclass(frozen=True)
+class MffSource:
+    """Reads the file of samples."""
+
+    path: Path
+    blocks: _Blocks = field(repr=False)
+    stamp: tuple[tuple[int, int], ...]
+    gains: tuple[float, ...]
+
+    @property
+    def rates(self) -> tuple[Fraction, ...]:
+        """Exact sampling rate of each channel."""
+        return (Fraction(self.blocks.rate),) * self.blocks.n_channels
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Bytes of all signals in a second."""
+        return float(4 * self.blocks.n_channels * self.blocks.rate)
+
+    @contextmanager
+    def open(self) -> Iterator[MffHandle]:
+        """Open the file for reading."""
+        try:
+            with open_regular(self.path) as file:
+                yield MffHandle(self, file)
+        except OSError as error:
+            raise unreadable(self.path, error) from None
+
+
+@dataclass(frozen=True)
+class MffHandle:
+    """An open file of blocks."""
+
+    source: MffSource
+    file: BinaryIO
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
+        """Return stored samples in microvolts; digital limits are unknown."""
+        source, blocks = self.source, self.source.blocks
+        if stamps_of((source.path,)) != source.stamp:
+            what = "the file changed while it was read"
+            raise RecordingError(str(source.path), what, remedy="Try again when it is closed")
+        data = np.empty((len(channels), stop - start), dtype="<f4")
+        done, block = 0, int(np.searchsorted(blocks.edges, start, side="right")) - 1
+        while done < stop - start:
+            begin, end = blocks.edges[block : block + 2].tolist()
+            inside, count = start + done - begin, min(end, stop) - start - done
+            for row, channel in enumerate(channels):
+                self.file.seek(int(blocks.starts[block]) + 4 * (channel * (end - begin) + inside))
+                data[row, done : done + count] = np.frombuffer(self._bytes(4 * count), "<f4")
+            done, block = done + count, block + 1
+        with np.errstate(over="ignore", invalid="ignore"):
+            return to_samples(data * np.array(source.gains)[list(channels), None]), None
+
+    def _bytes(self, count: int) -> bytes:
+        raw = self.file.read(count)
+        if len(raw) != count:
+            what = "the file ended before its last block"
+            raise RecordingError(str(self.source.path), what, remedy="Copy it again")
+        return raw
+
+
+def open_mff(files: tuple[Path, ...]) -> Recording:
+    """Open an EGI folder; its epochs say where the recording was paused."""
+    path, where = files[0].parent, str(files[0].parent)
+    here = {file.name.lower(): file for file in files}
+    if "categories.xml" in here:
+        what = "it holds epochs or averages, not a continuous recording"
+        raise RecordingError(where, what, remedy="Export the recording without segmentation")
+    data, info = _signal_files(here, where)
+    with open_regular(data) as file:
+        blocks = _blocks(file, data.stat().st_size, where)
+    sfreq, n_samples = blocks.rate, int(blocks.edges[-1])
+    check_length(n_samples / sfreq, where)
+    labels, reference, notes = _labels(here, blocks.n_channels, where)
+    gains, problems, doubts = _gains(info, labels, where)
+    source = MffSource(data, blocks, stamps_of((data,)), gains)
+    labels = _against_reference(source, labels, reference)
+    notes += doubts + (("the file is cut off in its last block; what is left of it is not read",) if blocks.cut else ())
+    channels = tuple(
+        Channel(label, "µV", float(sfreq), n_samples, *(float("nan"),) * 2, problem)
+        for label, problem in zip(labels, problems, strict=True)
+    )
+    segment = Segment(0.0, n_samples / sfreq, 0.0)
+    recording = Recording(path, "EGI MFF", channels, None, n_samples / sfreq, (segment,), notes, source)
+    return _at_epochs(recording, here, blocks)
+
+
+def _read(here: dict[str, Path], name: str, where: str) -> bytes:
+    if name not in here:
+        raise RecordingError(where, f"its file {name} is missing", _FORMAT, "Copy the whole folder")
+    return read_header(here[name])
+
+
+def _signal_files(here: dict[str, Path], where: str) -> tuple[Path, bytes]:
+    """Return the file of EEG samples and its header: others hold polygraphic signals."""
+    for name, file in here.items():
+        found = re.fullmatch(r"signal(\d+)\.bin", name)
+        if found and f"info{found[1]}.xml" in here:
+            raw = _read(here, f"info{found[1]}.xml", where)
+            if parse_xml(raw, where, _FORMAT).find("generalInformation/fileDataType/EEG") is not None:
+                return file, raw
+    raise RecordingError(where, "it holds no signals of the type EEG", _FORMAT, _EXPORT)
+
+
+def _blocks(file: BinaryIO, size: int, where: str) -> _Blocks:
+    """Find the blocks: each has a header, or the number 0 where that of the one before holds."""
+    starts, counts, at, step, cut = list[int](), list[int](), 0, 0, False
+    shape: tuple[int, int] | None = None
+    while at < size:
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 4 or (head[:4] == b"\1\0\0\0" and len(head) < 16):
+            cut = True
+            break
+        length = 4
+        if head[:4] != b"\0\0\0\0":
+            length, step, found = _block_header(file, head, where)
+            if shape not in (None, found):
+                what = "its blocks have different numbers of channels or sampling rates"
+                raise RecordingError(where, what, _FORMAT, _EXPORT)
+            shape = found
+        if shape is None or len(starts) > _MOST_BLOCKS:
+            raise _damaged(where)
+        cut = at + length + step > size
+        if cut:
+            break
+        starts.append(at + length)
+        counts.append(step // (4 * shape[0]))
+        at += length + step
+    if not starts or shape is None:
+        raise RecordingError(where, "its file of samples holds no complete block", _FORMAT, "Copy it again")
+    return _Blocks(*shape, np.array(starts), np.concatenate([[0], np.cumsum(counts)]), cut)
+
+
+def _block_header(file: BinaryIO, head: bytes, where: str) -> tuple[int, int, tuple[int, int]]:
+    """Return the bytes of a block's header and of its samples, and its number of channels and rate."""
+    flag, length, step, n_channels = struct.unpack("<4i", head)
+    if flag != 1 or not 0 < n_channels <= _MOST_CHANNELS or not 16 + 8 * n_channels <= length <= 2**20:
+        raise _damaged(where)
+    tables = np.frombuffer(file.read(8 * n_channels).ljust(8 * n_channels, b"\0"), "<u4").reshape(2, -1)
+    forms = set(tables[1].tolist())
+    if step <= 0 or step % (4 * n_channels) or (tables[0] != np.arange(n_channels) * (step // n_channels)).any():
+        raise _damaged(where)
+    if len(forms) != 1 or (form := forms.pop()) & 0xFF != 32 or not form >> 8:
+        what = "its samples are not floats of 32 bits, all at one sampling rate"
+        raise RecordingError(where, what, _FORMAT, _EXPORT)
+    return length, step, (n_channels, form >> 8)
+
+
+def _damaged(where: str) -> RecordingError:
+    return RecordingError(where, "the headers of its blocks of samples make no sense", _FORMAT, "Copy it again")
+
+
+def _labels(here: dict[str, Path], n_channels: int, where: str) -> tuple[list[str], int | None, tuple[str, ...]]:
+    """Name the channels by their sensors, or, in a known net, by the 10-20 system; return the reference's place."""
+    layout = parse_xml(_read(here, "sensorlayout.xml", where), where, _FORMAT)
+    sensors = [s for s in layout.iter("sensor") if text_of(s, "type") in (_SHORTEST_PAUSE = 0.02  # s; epochs that follow each other closer are one stretch
+_IN_HEAD, _REFERENCE)]
+    if len(sensors) != n_channels:
+        what = f"its layout has {len(sensors)} sensors and its samples {n_channels} channels"
+        raise RecordingError(where, what, _FORMAT, _EXPORT)
+    electrodes = electrodes_of(text_of(layout, "name"))
+    labels, reference = [], None
+    for place, sensor in enumerate(sensors):
+        number, name = text_of(sensor, "number"), text_of(sensor, "name")
+        labels.append(electrodes.get(number) or ("" if electrodes else name) or f"E{number}")
+        if text_of(sensor, "type") == _REFERENCE:
+            reference = place
+    note = "electrodes of a HydroCel net are named by the places of the 10-20 system next to them (table of EGI)"
+    return labels, reference, (note,) if electrodes else ()
+
+
+def _against_reference(source: MffSource, labels: Sequence[str], reference: int | None) -> list[str]:
+    """Name channels against the reference if its own channel holds zeros alone: else they are against another."""
+    if reference is None or parse_label(labels[reference]) is None:
+        return list(labels)
+    n_samples, length = int(source.blocks.edges[-1]), min(int(source.blocks.edges[-1]), source.blocks.rate)
+    with source.open() as handle:
+        for start in (0, (n_samples - length) // 2, n_samples - length):
+            if handle.read([reference], start, start + length)[0].any():
+                return list(labels)
+    name = labels[reference]
+    named = [f"{label}-{name}" if parse_label(label) is not None else label for label in labels]
+    return [*named[:reference], "VREF", *named[reference + 1 :]]
+
+
+def _gains(raw: bytes, labels: Sequence[str], where: str) -> tuple[tuple[float, ...], list[str], tuple[str, ...]]:
+    """Return the measured gain of each channel, which samples are to be multiplied by."""
+    gains = np.ones(len(labels))
+    kinds = [c for c in parse_xml(raw, where, _FORMAT).iter("calibration") if text_of(c, "type") == "GCAL"]
+    if len(kinds) > 1:
+        what = "its gains were measured more than once, so that amplitudes are in doubt"
+        raise RecordingError(where, what, _FORMAT, _EXPORT)
+    for entry in (entry for kind in kinds for entry in kind.iter("ch")):
+        try:
+            place, value = int(entry.get("n", "")) - 1, float(entry.text or "nan")
+        except ValueError:
+            place, value = -1, float("nan")
+        if 0 <= place < len(gains):
+            gains[place] = value
+    wrong = ~(np.isfinite(gains) & (gains > 0))
+    bad = "its gain is not a positive number"
+    problems = [bad if failed else "" for failed in wrong.tolist()]
+    found = [label for label, failed in zip(labels, problems, strict=True) if failed]
+    return tuple(gains.tolist()), problems, (f"{names(found)}: {bad}; left out",) if found else ()
+
+
+def _at_epochs(recording: Recording, here: dict[str, Path], blocks: _Blocks) -> Recording:
+    """Put the stretches without a pause to where epochs.xml says, and find the clock time of the first."""
+    where = str(recording.path)
+    epochs = _epochs(here, where)
+    if [first for _, _, first, _ in epochs] != [1, *(last + 1 for *_, last in epochs[:-1])]:
+        raise RecordingError(where, "its epochs leave out blocks of samples, or are not in order", _FORMAT, _EXPORT)
+    n_blocks = len(blocks.starts)
+    held = [epoch for epoch in epochs if epoch[2] <= n_blocks]
+    joins = np.array([blocks.edges[first - 1] for _, _, first, _ in held]) / blocks.rate
+    lengths = np.diff(joins, append=recording.duration)
+    unit = _unit_of([epoch for epoch in held if epoch[3] <= n_blocks], lengths)
+    if unit is None:
+        what = "the times of its epochs contradict its number of samples and its sampling rate"
+        raise RecordingError(where, what, _FORMAT, _EXPORT)
+    begins = np.array([float(begin * unit) for begin, *_ in held])
+    announced = sum(float((end - begin) * unit) for begin, end, *_ in epochs)
+    missing = max(0.0, announced - recording.duration) if epochs[-1][3] > n_blocks else 0.0
+    if epochs[-1][3] != n_blocks and not missing:
+        raise RecordingError(where, "its epochs and its blocks of samples contradict each other", _FORMAT, _EXPORT)
+    notes = length_notes(recording.duration, recording.duration + round(missing, 3)) if missing else ()
+    start, doubts = _start(here, begins[0], where)
+    repairs = (*recording.repairs, *notes, *doubts)
+    lag, kept = begins - joins, [0]
+    kept += [place for place in range(1, len(lag)) if abs(lag[place] - lag[place - 1]) > _SHORTEST_PAUSE]
+    recording = replace(recording, start=start, repairs=repairs, missing=missing)
+    return at_joins(recording, joins[kept], lag[kept])
+
+
+def _epochs(here: dict[str, Path], where: str) -> list[tuple[int, int, int, int]]:
+    """Return begin, end, first and last block of each epoch."""
+    root, found = parse_xml(_read(here, "epochs.xml", where), where, _FORMAT), list[tuple[int, int, int, int]]()
+    for epoch in root.iter("epoch"):
+        texts = [text_of(epoch, name) for name in ("beginTime", "endTime", "firstBlock", "lastBlock")]
+        if not all(re.fullmatch(r"\d{1,18}", text, re.ASCII) for text in texts):
+            found = []
+            break
+        begin, end, first, last = map(int, texts)
+        found.append((begin, end, first, last))
+    if not found or not all(begin < end and 0 < first <= last for begin, end, first, last in found):
+        raise RecordingError(where, "its epochs cannot be read", _FORMAT, "Copy the whole folder again")
+    return found
+
+
+def _unit_of(epochs: Sequence[tuple[int, int, int, int]], lengths: NDArray[np.float64]) -> Fraction | None:
+    """Return the unit of times, seconds, in which epochs last as long as their samples; None if neither fits."""
+    if not epochs:
+        return _UNITS[0]
+    stored = float(lengths[: len(epochs)].sum())
+    said = sum(end - begin for begin, end, *_ in epochs)
+    return next((unit for unit in _UNITS if abs(float(said * unit) - stored) <= max(0.1, _SAME * stored)), None)
+
+
+def _start(here: dict[str, Path], begin: float, where: str) -> tuple[datetime | None, tuple[str, ...]]:
+    """Return the clock time of the first sample; nothing else of info.xml is used."""
+    try:
+        found = _TIME.fullmatch(text_of(parse_xml(_read(here, "info.xml", where), where, _FORMAT), "recordTime"))
+        if found is not None:
+            start = datetime.fromisoformat(found[1]) + timedelta(seconds=float(found[2] or 0))
+            return start + timedelta(seconds=begin), ()
+    except (ValueError, OverflowError, RecordingError):
+        pass
+    return None, ("the start date or time is missing or unreadable; clock times are unknown",)
