@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import check_regular, open_regular, read_header, unreadable
+from restcli.io.companions import open_regular, read_header, unreadable
 from restcli.io.edf_header import check_length, length_notes, names
 from restcli.io.mff_nets import electrodes_of
 from restcli.io.mne_formats import at_joins
@@ -224,8 +224,7 @@ def _damaged(where: str) -> RecordingError:
 def _labels(here: dict[str, Path], n_channels: int, where: str) -> tuple[list[str], int | None, tuple[str, ...]]:
     """Name the channels by their sensors, or, in a known net, by the 10-20 system; return the reference's place."""
     layout = parse_xml(_read(here, "sensorlayout.xml", where), where, _FORMAT)
-    sensors = [s for s in layout.iter("sensor") if text_of(s, "type") in (_SHORTEST_PAUSE = 0.02  # s; epochs that follow each other closer are one stretch
-_IN_HEAD, _REFERENCE)]
+    sensors = [s for s in layout.iter("sensor") if text_of(s, "type") in (_IN_HEAD, _REFERENCE)]
     if len(sensors) != n_channels:
         what = f"its layout has {len(sensors)} sensors and its samples {n_channels} channels"
         raise RecordingError(where, what, _FORMAT, _EXPORT)
