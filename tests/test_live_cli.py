@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,24 @@ def test_the_tables_are_those_of_annotate(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert [lines[0]["kind"], lines[-1]["kind"]] == ["start", "end"]
     assert lines[-1]["scored_s"] == 177
     assert lines[-1]["not_scored"][-1]["reason"].startswith("past the end")
+
+
+def test_a_replayed_recording_has_its_pseudonym_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(example, tmp_path / "DoeJane.edf")
+    (tmp_path / "names.toml").write_text('"DoeJane.edf" = "p017"')
+    out = tmp_path / "out"
+    words = ("--speed", 0, "--out", out, "--pseudonyms", tmp_path / "names.toml")
+    assert live(monkeypatch, "--replay", tmp_path / "DoeJane.edf", *words) == 0
+    assert {path.name for path in out.iterdir()} == {
+        f"p017_{end}" for end in ("events.tsv", "scores.csv", "live.jsonl")
+    }
+    said = capsys.readouterr()
+    texts = [said.out, said.err, *(path.read_text() for path in out.iterdir())]
+    assert not any("DoeJane" in text for text in texts)
+    assert live(monkeypatch, "--stdin", *words) == 2
+    assert "--pseudonyms: there is no recording" in capsys.readouterr().err
 
 
 def test_existing_files_are_not_replaced(

@@ -43,13 +43,7 @@ def annotate(
         bool,
         typer.Option("--overwrite", help="Replace files that no earlier run wrote.", rich_help_panel=options.OUTPUTS),
     ] = False,
-    pseudonyms: Annotated[
-        Path | None,
-        typer.Option(
-            help='TOML file, one line for each recording: "name.edf" = "p017". Outputs have the pseudonym alone.',
-            rich_help_panel=options.OUTPUTS,
-        ),
-    ] = None,
+    pseudonyms: options.Pseudonyms = None,
     as_json: options.Json = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time spent in each stage.")] = False,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -61,6 +61,7 @@ class OutputOptions:
 
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the growing tables.")] = Path()
     name: Annotated[str, typer.Option(help="What their names begin with; that of a replayed file by default.")] = ""
+    pseudonyms: options.Pseudonyms = None
     overwrite: options.Overwrite = False
     as_json: options.Json = False
     hook: Annotated[str, typer.Option("--exec", help="Command for each alarm; it reads JSON on standard input.")] = ""
@@ -85,24 +86,31 @@ def live(*, source: SourceOptions, settings: SettingOptions, output: OutputOptio
     from restcli.nn.weights import load_weights
 
     chosen = options.read_settings(**vars(settings))
-    if output.marks is not None and source.replay is None:
-        raise UsageError("--marks", "there is no recording that they belong to", "--replay FILE")
-    opened = _open(source)
+    for name, given in (("--marks", output.marks), ("--pseudonyms", output.pseudonyms)):
+        if given is not None and source.replay is None:
+            raise UsageError(name, "there is no recording that it is about", "--replay FILE")
+    opened = _open(source, output.pseudonyms)
     with threadpool_limits(1, "blas"):
         monitor = Monitor(Detector(load_weights(chosen.weights), "cpu"), opened, chosen)
-        alarms = _watch(monitor, output, output.name or (source.replay.stem if source.replay else "live"))
+        replayed = None if source.replay is None else opened.recording.path.stem
+        alarms = _watch(monitor, output, output.name or replayed or "live")
     if output.marks is not None:
         _report(output.marks, monitor, alarms)
 
 
-def _open(wanted: SourceOptions) -> Source:
+def _open(wanted: SourceOptions, pseudonyms: Path | None) -> Source:
     if sum((wanted.lsl is not None, wanted.replay is not None, wanted.stdin)) != 1:
         raise UsageError("restcli live", "needs one source", "one of --lsl, --replay and --stdin")
     if wanted.replay is not None:
+        from restcli.archive.pseudonyms import called, read_pseudonyms
         from restcli.io.registry import open_recording
         from restcli.live.replay import Replay
 
-        return Replay(open_recording(wanted.replay), wanted.speed)
+        named = read_pseudonyms(pseudonyms, [wanted.replay])
+        recording = open_recording(wanted.replay)
+        if named:
+            recording = replace(recording, path=Path(called(wanted.replay.name, named[wanted.replay.name])))
+        return Replay(recording, wanted.speed)
     if wanted.lsl is not None:
         from restcli.live.lsl import LslSource, StreamFacts
 

@@ -49,6 +49,13 @@ Format = Annotated[
 ]
 _PLOT_HELP = f"Format of the pictures: {'; '.join(PICTURES.values())}."
 Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help=_PLOT_HELP, rich_help_panel=OUTPUTS)]
+Pseudonyms = Annotated[
+    Path | None,
+    typer.Option(
+        help='TOML file, one line for each recording: "name.edf" = "p017". Outputs have the pseudonym alone.',
+        rich_help_panel=OUTPUTS,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=OUTPUTS)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.", rich_help_panel=OUTPUTS)]
 
