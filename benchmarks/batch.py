@@ -115,10 +115,11 @@ def pace(out: Path) -> float:
 
 def finished_ledger(folder: Path, n_recordings: int) -> tuple[Path, Path]:
     """Make an archive of empty files and the ledger that a batch over it would have left."""
-    from restcli.archive.coordinator import Request, keys_of, pack
+    from restcli.archive.coordinator import Request, keys_of
     from restcli.archive.ledger import Ledger, ledger_name
     from restcli.archive.walk import walk_archive
     from restcli.detect.settings import Settings
+    from restcli.nn.weights import load_weights
 
     archive, out = folder / "archive", folder / "out"
     for number in range(n_recordings):
@@ -128,7 +129,7 @@ def finished_ledger(folder: Path, n_recordings: int) -> tuple[Path, Path]:
             file.truncate(number + 1)  # of no two the same size, so that none looks like a copy
     out.mkdir(parents=True)
     request = Request(archive, out, Settings())
-    keys = keys_of(request, pack(request.settings.weights))
+    keys = keys_of(request, load_weights(request.settings.weights))
     with Ledger(out / ledger_name(), write=True) as ledger:
         run, _ = ledger.begin_run(str(archive), keys, "{}")
         for listing in walk_archive(archive, out):

@@ -13,7 +13,6 @@ from edf_writer import noise, write_edf
 
 import restcli
 from restcli.archive import cache, gpu, job
-from restcli.archive.coordinator import pack
 from restcli.archive.ledger import Row
 from restcli.detect.settings import Settings
 from restcli.nn.weights import load_weights
@@ -28,9 +27,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_plan(out: Path, weights: Path, key: str | None = None) -> job.Plan:
     out.mkdir(exist_ok=True)
     (out / "ledger.sqlite").touch()
-    packed, settings = pack(str(weights)), Settings(threshold=0.3)
-    scores = cache.ScoreCache(str(out / "scores"), key or cache.scoring_digest(job.unpack(packed), settings))
-    return job.Plan("/", str(out), str(out / "ledger.sqlite"), scores, packed, settings, (), "none")
+    loaded, settings = load_weights(str(weights)), Settings(threshold=0.3)
+    scores = cache.ScoreCache(str(out / "scores"), key or cache.scoring_digest(loaded, settings))
+    return job.Plan("/", str(out), str(out / "ledger.sqlite"), scores, loaded, settings, (), "none")
 
 
 # ---- the key of cached scores
@@ -121,7 +120,7 @@ def test_foreign_file_is_not_overwritten(recording: Path, toy_weights: Path, tmp
 
 def test_pipe_in_place_of_a_recording_is_an_error_at_once(toy_weights: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.edf")
-    assert job.hash_many([str(tmp_path / "a.edf")]) == job.glimpse_many([str(tmp_path / "a.edf")]) == [None]
+    assert all(job.hash_many([str(tmp_path / "a.edf")], column) == [None] for column in ("fingerprint", "hash"))
     outcome = job.annotate_one(Row(1, str(tmp_path / "a.edf"), 1, 1, "a"), make_plan(tmp_path / "out", toy_weights))
     assert outcome["error_class"] == "RecordingError" and "regular file" in outcome["error"]
 

@@ -29,7 +29,7 @@ from edf_writer import noise, write_edf
 
 from restcli.archive import pool, resources
 from restcli.archive.audit import Trail
-from restcli.archive.coordinator import FINISHING, GOING, Progress, Request, Summary, pack, run_batch
+from restcli.archive.coordinator import FINISHING, GOING, Progress, Request, Summary, run_batch
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.ledger import Ledger, Row, ledger_name
 from restcli.archive.resources import PoolOptions
@@ -39,6 +39,7 @@ from restcli.archive.walk import output_stems, shard_of, walk_archive
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError, UsageError
 from restcli.io.registry import open_recording
+from restcli.nn.weights import load_weights
 
 HERE = Path(__file__).resolve().parent
 MAIN = "from restcli.cli.app import main; main()"
@@ -530,7 +531,7 @@ def test_worker_that_sees_another_disk_is_told(
         str(tmp_path),
         str(tmp_path / "ledger.sqlite"),
         ScoreCache(str(tmp_path), "s"),
-        pack(str(toy_weights)),
+        load_weights(str(toy_weights)),
         Settings(),
         (),
         "none",
@@ -984,8 +985,8 @@ def test_only_scoring_takes_the_gpu(
         return False
 
     monkeypatch.setattr(gpu, "LOCK_FOLDER", tmp_path / "locks")
-    packed, settings = pack(str(toy_weights)), Settings(threshold=0.3)
-    detector = job._detector(packed, "cpu")
+    loaded, settings = load_weights(str(toy_weights)), Settings(threshold=0.3)
+    detector = job._detector(loaded, "cpu")
     monkeypatch.setattr(job, "_detector", lambda *_: OnGpu())
     from restcli.output.bundle import Written
 
@@ -993,8 +994,8 @@ def test_only_scoring_takes_the_gpu(
         "restcli.output.bundle.Bundle.write", lambda *_, **__: held.append(is_held()) or Written((), {}, ())
     )
     (tmp_path / "ledger.sqlite").touch()
-    cache = job.ScoreCache(str(tmp_path), job.scoring_digest(job.unpack(packed), settings))
-    plan = job.Plan("/", str(tmp_path), str(tmp_path / "ledger.sqlite"), cache, packed, settings, (), "none")
+    cache = job.ScoreCache(str(tmp_path), job.scoring_digest(loaded, settings))
+    plan = job.Plan("/", str(tmp_path), str(tmp_path / "ledger.sqlite"), cache, loaded, settings, (), "none")
     outcome = job.annotate_one(Row(1, str(recordings[0]), 1, 1, "a"), plan)
     assert held == [True, False] and "gpu_wait" in outcome["stages"], outcome
 

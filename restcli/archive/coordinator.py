@@ -19,16 +19,7 @@ from restcli.archive.cache import ScoreCache, scoring_digest
 from restcli.archive.derivatives import check_ours, describe_derivatives
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.index import write_index
-from restcli.archive.job import (
-    PackedWeights,
-    Plan,
-    annotate_one,
-    finish_leftovers,
-    glimpse_many,
-    hash_many,
-    remove_outputs,
-    unpack,
-)
+from restcli.archive.job import Plan, annotate_one, finish_leftovers, hash_many, remove_outputs
 from restcli.archive.ledger import DONE, FAILED, Keys, Ledger, Row, is_complete, ledger_name, now
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
 from restcli.archive.pseudonyms import Pseudonyms
@@ -37,14 +28,14 @@ from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_o
 from restcli.detect.settings import Settings, check_settings
 from restcli.errors import OutputError, RestError, UsageError
 from restcli.files import make_folder, resolve_output, sha256_of
-from restcli.nn.weights import find_weights, read_content
+from restcli.nn.weights import Weights, load_weights
 from restcli.output.run_report import REPORT_END
 from restcli.text import without_names
 
 GOING, FINISHING, STOPPING = 0, 1, 2
 
-# What finds copies, and for how many recordings at once: one slow file must not make the others late.
-_COPY_FINDERS = (("fingerprint", glimpse_many, 64), ("hash", hash_many, 1))
+# What tells copies, and of how many recordings a worker reads it: one slow file must not make the others late.
+_COPY_FINDERS = {"fingerprint": 64, "hash": 1}
 
 
 @dataclass(frozen=True)
@@ -104,8 +95,8 @@ def run_batch(
 
     `on_update` and `wish` (`GOING`, `FINISHING` what runs, or `STOPPING` now) are called about twice a second.
     """
-    weights = pack(request.settings.weights)
-    check_settings(unpack(weights), request.settings)  # before anything is done
+    weights = load_weights(request.settings.weights)
+    check_settings(weights, request.settings)  # before anything is done
     check_archive(request.archive, request.out)
     check_ours(request.out, outputs_folder(request.archive, request.out) if is_bids(request.archive) else None)
     _check_pseudonyms(request)
@@ -131,28 +122,18 @@ def _check_pseudonyms(request: Request) -> None:
         raise UsageError(str(request.out), what, remedy="Do the same again, or choose another folder for outputs")
 
 
-def pack(weights: str) -> PackedWeights:
-    """Read a weights file to send it to workers."""
-    path = find_weights(weights)
-    content = read_content(path)
-    return PackedWeights(path.stem, hashlib.sha256(content).hexdigest(), content)
-
-
-def keys_of(request: Request, weights: PackedWeights) -> Keys:
+def keys_of(request: Request, weights: Weights) -> Keys:
     """Return what, beside its content, the result of a recording depends on."""
     settings = request.settings
     rendering = json.dumps([settings.threshold, settings.sensitivity, sorted(set(request.formats)), request.plot])
-    return Keys(
-        weights.sha256,
-        scoring_digest(unpack(weights), settings),
-        hashlib.sha256(rendering.encode()).hexdigest(),
-    )
+    digest = hashlib.sha256(rendering.encode()).hexdigest()
+    return Keys(weights.sha256, scoring_digest(weights, settings), digest)
 
 
 class _Coordinator:
     """Alone writes the ledger, alone decides; holds no more in memory than what is running."""
 
-    def __init__(self, request: Request, options: PoolOptions, ledger: Ledger, weights: PackedWeights) -> None:
+    def __init__(self, request: Request, options: PoolOptions, ledger: Ledger, weights: Weights) -> None:
         self.request, self.ledger = request, ledger
         self.trail = Trail(request.out / trail_name(ledger.path.name))
         self.on_update: Callable[[Progress], None] = lambda _: None
@@ -256,7 +237,7 @@ class _Coordinator:
 
     def _find_copies(self) -> None:
         """Hash what may be the same recording twice: first a glimpse of files of one size, then whole files."""
-        for column, function, at_once in _COPY_FINDERS:
+        for column, at_once in _COPY_FINDERS.items():
             twins = self.ledger.twins(self.run_id, column)
             waiting = deque(twins[i : i + at_once] for i in range(0, len(twins), at_once))
             running: dict[RunningTask, list[tuple[int, str]]] = {}
@@ -265,7 +246,7 @@ class _Coordinator:
                     self.pool.abandon()  # hashing may take minutes, and nothing of it would be lost
                     return
                 try:
-                    self._hash(column, function, waiting, running)
+                    self._hash(column, waiting, running)
                 except SchedulerLost:
                     waiting.extend(running.values())
                     running.clear()
@@ -277,14 +258,13 @@ class _Coordinator:
     def _hash(
         self,
         column: str,
-        function: Callable[..., list[str | None]],
         waiting: deque[list[tuple[int, str]]],
         running: dict[RunningTask, list[tuple[int, str]]],
     ) -> None:
         """Give chunks to free workers, and note what they found; after a failure a recording has no copy."""
         for address in self.pool.free()[: len(waiting)]:
             places = [str(self.archive / (self._source(path) or path)) for _, path in waiting[0]]
-            task = self.pool.submit(address, function, places)
+            task = self.pool.submit(address, hash_many, places, column)
             running[task] = waiting.popleft()
         for task, hashes in self.pool.ended():
             ids = [row_id for row_id, _ in running.pop(task)]

@@ -7,11 +7,9 @@ import json
 import math
 import os
 import socket
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +21,7 @@ from restcli.errors import OutputError, RecordingError, RestError, as_rest_error
 from restcli.files import resolve_output, sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import files_of, fingerprint_of, open_recording, recording_hash, stamp_of
-from restcli.nn.weights import Weights, load_weights
+from restcli.nn.weights import Weights
 from restcli.profiling import StageClock
 from restcli.text import without_names
 
@@ -32,15 +30,7 @@ if TYPE_CHECKING:
     from restcli.detect.result import Result
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
-
-
-@dataclass(frozen=True)
-class PackedWeights:
-    """Weights on their way to a worker: with their bytes, so that no worker needs the file."""
-
-    name: str  # file name without suffix
-    sha256: str
-    content: bytes
+_detectors: dict[tuple[str, str], Detector] = {}  # of this process, by SHA-256 of weights and device
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ class Plan:
     folder: str  # of outputs
     ledger: str  # a worker that does not see it has another disk in that place
     cache: ScoreCache
-    weights: PackedWeights
+    weights: Weights  # sent along, so that no worker needs the file
     settings: Settings  # its `weights` is a name for people
     formats: tuple[str, ...]
     plot: str
@@ -149,11 +139,11 @@ def _restored(recording: Recording, plan: Plan, content: str, clock: StageClock)
     if not plan.cache.place(content).exists():
         return None
     with clock("restore"):
-        return plan.cache.restore(content, recording, unpack(plan.weights), plan.settings)
+        return plan.cache.restore(content, recording, plan.weights, plan.settings)
 
 
 def _scored(recording: Recording, plan: Plan, clock: StageClock) -> Result:
-    if plan.cache.key != scoring_digest(unpack(plan.weights), plan.settings):
+    if plan.cache.key != scoring_digest(plan.weights, plan.settings):
         remedy = "Install the same restcli on every worker, and start the workers again"
         raise UnfitWorkerError("workers", "they run another version of restcli than the coordinator", remedy=remedy)
     with clock("weights"):
@@ -165,23 +155,15 @@ def _scored(recording: Recording, plan: Plan, clock: StageClock) -> Result:
         return replace(detector.annotate(recording, settings, clock=clock), settings=plan.settings)
 
 
-@lru_cache(maxsize=4)
-def unpack(packed: PackedWeights) -> Weights:
-    """Return the weights, once for each process."""
-    with tempfile.TemporaryDirectory(prefix="restcli-") as folder:
-        path = Path(folder) / f"{packed.name}.safetensors"
-        path.write_bytes(packed.content)
-        return load_weights(path)
-
-
-@lru_cache(maxsize=2)
-def _detector(packed: PackedWeights, device: str) -> Detector:
+def _detector(weights: Weights, device: str) -> Detector:
     """Build the network once for each process, and try the GPU when it is this process's turn."""
     from restcli.detect.backends import gpu_in_sight
     from restcli.detect.detector import Detector
 
-    with turn_at("cuda" if device != "cpu" and gpu_in_sight() else "cpu", StageClock()):
-        return Detector(unpack(packed), device)
+    if (weights.sha256, device) not in _detectors:
+        with turn_at("cuda" if device != "cpu" and gpu_in_sight() else "cpu", StageClock()):
+            _detectors[weights.sha256, device] = Detector(weights, device)
+    return _detectors[weights.sha256, device]
 
 
 def _stamp(source: str) -> tuple[int, int]:
@@ -226,9 +208,6 @@ def _events(result: Result, outputs: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-# ---- outputs of earlier runs
-
-
 def remove_outputs(folder: str | Path, outputs: Mapping[str, str]) -> None:
     """Remove outputs that no longer say anything true, as long as nobody has changed them."""
     for name, digest in outputs.items():
@@ -247,21 +226,12 @@ def finish_leftovers(folder: str | Path, stem: str) -> None:
         clear_leftovers(place.parent, place.name)
 
 
-# ---- copies
-
-
-def glimpse_many(paths: Sequence[str]) -> list[str | None]:
-    """Hash parts of recordings: copies have equal glimpses. None where one cannot be read."""
-    return [_unless_unreadable(lambda path: fingerprint_of(files_of(path)), path) for path in paths]
-
-
-def hash_many(paths: Sequence[str]) -> list[str | None]:
-    """Hash whole recordings; None where one cannot be read."""
-    return [_unless_unreadable(recording_hash, path) for path in paths]
-
-
-def _unless_unreadable(function: Callable[[str], str], path: str) -> str | None:
-    try:
-        return function(path)
-    except (OSError, RestError):
-        return None
+def hash_many(paths: Sequence[str], column: str) -> list[str | None]:
+    """Return the ``hash`` of whole recordings or the ``fingerprint`` of parts; None where one cannot be read."""
+    found: list[str | None] = []
+    for path in paths:
+        try:
+            found.append(recording_hash(path) if column == "hash" else fingerprint_of(files_of(path)))
+        except (OSError, RestError):
+            found.append(None)
+    return found
