@@ -100,7 +100,7 @@ def without_lines(first: int, stop: int) -> Callable[[Path], None]:
         (text(TRAIL, '"who": "op-', '"who": "xx-'), "audit.jsonl, line 1: was changed"),
         (without_lines(0, 1), "audit.jsonl, line 1: does not follow"),
         (without_lines(1, 2), "audit.jsonl, line 2: does not follow"),
-        (without_lines(1, 4), "of which the trail says nothing"),
+        (without_lines(1, 4), "but the trail does not mention it"),
         (lambda out: (out / TRAIL).unlink(), "audit.jsonl: is missing"),
     ],
 )

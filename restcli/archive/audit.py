@@ -86,7 +86,7 @@ def _sealed(entry: Mapping[str, Any], previous: str) -> dict[str, Any]:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return an entry whatever it says, or None where a line is none."""
+    """Return the entry on a line, whatever it says; None if the line holds none."""
     try:
         entry = json.loads(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):

@@ -34,7 +34,7 @@ from restcli.text import without_names
 
 GOING, FINISHING, STOPPING = 0, 1, 2
 
-# What tells copies, and of how many recordings a worker reads it: one slow file must not make the others late.
+# What identifies copies, and for how many recordings a task finds it: one slow file must not delay the others.
 _COPY_FINDERS = {"fingerprint": 64, "hash": 1}
 
 
@@ -246,7 +246,14 @@ class _Coordinator:
                     self.pool.abandon()  # hashing may take minutes, and nothing of it would be lost
                     return
                 try:
-                    self._hash(column, waiting, running)
+                    for address in self.pool.free()[: len(waiting)]:
+                        places = [str(self.archive / (self._source(path) or path)) for _, path in waiting[0]]
+                        task = self.pool.submit(address, hash_many, places, column)
+                        running[task] = waiting.popleft()
+                    for task, hashes in self.pool.ended():
+                        ids = [row_id for row_id, _ in running.pop(task)]
+                        if not isinstance(hashes, Failure):  # after a failure a recording has no copy
+                            self.ledger.note(column, dict(zip(ids, hashes, strict=True)))
                 except SchedulerLost:
                     waiting.extend(running.values())
                     running.clear()
@@ -254,22 +261,6 @@ class _Coordinator:
                 self._report("looking for copies")
         self.ledger.pair(self.run_id)
         remove_outputs(self.folder, self.ledger.outputs_of_copies(self.run_id))
-
-    def _hash(
-        self,
-        column: str,
-        waiting: deque[list[tuple[int, str]]],
-        running: dict[RunningTask, list[tuple[int, str]]],
-    ) -> None:
-        """Give chunks to free workers, and note what they found; after a failure a recording has no copy."""
-        for address in self.pool.free()[: len(waiting)]:
-            places = [str(self.archive / (self._source(path) or path)) for _, path in waiting[0]]
-            task = self.pool.submit(address, hash_many, places, column)
-            running[task] = waiting.popleft()
-        for task, hashes in self.pool.ended():
-            ids = [row_id for row_id, _ in running.pop(task)]
-            if not isinstance(hashes, Failure):
-                self.ledger.note(column, dict(zip(ids, hashes, strict=True)))
 
     # ---- recordings
 

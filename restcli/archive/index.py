@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -24,18 +23,13 @@ from restcli.text import duration_in_words, elapsed, visible
 MOST_ROWS = 10_000
 
 
-@dataclass(frozen=True)
-class _Table:
-    name: str
-    title: str
-    headings: tuple[str, ...]
-    rows: Iterable[tuple[Any, ...]]
-    n_rows: int
-
-    @property
-    def shown(self) -> Iterator[tuple[Any, ...]]:
-        """Rows that the page has room for."""
-        return islice(self.rows, MOST_ROWS)
+_FEW = {
+    "failures": ("Failures by reason", {"count": "n", "reason": "reason", "example": "example"}),
+    "notes": ("Repairs and doubts", {"count": "n", "what": "reason", "example": "example"}),
+    "skipped": ("Not walked", {"path": "path", "reason": "reason"}),
+}  # tables that are left out when they are empty: titles, and keys of rows by headings
+_EVENTS = "recording,#,onset s,elapsed,clock,duration s,type,confidence,where,page,verdict".split(",")
+_RECORDINGS = "recording,state,duration s,scored %,events,overview,files,review,note".split(",")
 
 
 def write_index(out: str | Path) -> Path:
@@ -62,36 +56,20 @@ def write_index(out: str | Path) -> Path:
     return page
 
 
-def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[_Table]:
-    failures, notes = (
-        [(entry["n"], entry["reason"], entry["example"]) for entry in facts[kind]] for kind in ("failures", "notes")
-    )
-    skipped = [(item["path"], item["reason"]) for item in facts["skipped"]]
-    if failures:
-        yield _Table("failures", "Failures by reason", ("count", "reason", "example"), failures, len(failures))
-    if notes:
-        yield _Table("notes", "Repairs and doubts", ("count", "what", "example"), notes, len(notes))
-    if skipped:
-        yield _Table("skipped", "Not walked", ("path", "reason"), skipped, len(skipped))
+def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[dict[str, Any]]:
+    """Yield the tables of the page, without the rows that it has no room for."""
+    for name, (title, keys) in _FEW.items():
+        if facts[name]:
+            rows = [[entry[key] for key in keys.values()] for entry in facts[name]]
+            yield {"name": name, "title": title, "headings": keys, "rows": rows[:MOST_ROWS], "n_rows": len(rows)}
     reviews = Reviews.of(book)
-    headings: tuple[str, ...] = (
-        "recording",
-        "#",
-        "onset s",
-        "elapsed",
-        "clock",
-        "duration s",
-        "type",
-        "confidence",
-        "where",
-        "page",
-        "verdict",
+    events = (_event_cells(row | reviews.verdict(row), place) for row in islice(book.events(), MOST_ROWS))
+    yield {"name": "events", "title": "Events", "headings": _EVENTS, "rows": events, "n_rows": facts["n_events"]}
+    recordings = (
+        _recording_cells(row | reviews.columns(row), reviews, place) for row in islice(book.recordings(), MOST_ROWS)
     )
-    events = (_event_cells(row | reviews.verdict(row), place) for row in book.events())
-    yield _Table("events", "Events", headings, events, facts["n_events"])
-    headings = ("recording", "state", "duration s", "scored %", "events", "overview", "files", "review", "note")
-    recordings = (_recording_cells(row | reviews.columns(row), reviews, place) for row in book.recordings())
-    yield _Table("recordings", "Recordings", headings, recordings, sum(facts["counts"].values()))
+    n_rows = sum(facts["counts"].values())
+    yield {"name": "recordings", "title": "Recordings", "headings": _RECORDINGS, "rows": recordings, "n_rows": n_rows}
 
 
 def _event_cells(row: Mapping[str, Any], place: str) -> tuple[Any, ...]:
@@ -120,7 +98,7 @@ def _time_of_day(start: str, onset: float) -> str:
 
 def _recording_cells(row: Mapping[str, Any], reviews: Reviews, place: str) -> tuple[Any, ...]:
     if row["state"] != DONE:
-        error = str(row["error"] or "")  # begins with the recording's place, which the first cell tells
+        error = str(row["error"] or "")  # begins with the recording's place, which the first cell shows
         same = f"same content as {row['same_as_path']}" if row["same_as_path"] else ""
         note = error.partition(f"{Path(row['path']).name}: ")[2] or error or same
         accepted = f"; acknowledged: {row['acknowledged']}" if row["acknowledged"] else ""

@@ -58,7 +58,7 @@ def is_complete(counts: Mapping[str, int], hidden: bool, n_acknowledged: int = 0
 
 
 def now() -> str:
-    """Return the present as text for people; nothing is ever decided by it, so that clocks may go backwards."""
+    """Return the current time as text for people; no decision depends on it, so that clocks may go backwards."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -150,7 +150,7 @@ class Ledger:
         self.close()
 
     def _damaged(self, why: str) -> OutputError:
-        what = f"is damaged or was changed by something else than restcli ({why})"
+        what = f"is damaged or was changed by something other than restcli ({why})"
         return OutputError(str(self.path), what, remedy=_REMEDY)
 
     @contextmanager

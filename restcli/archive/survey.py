@@ -96,19 +96,19 @@ def acknowledge(out: str | Path, recording: str, reason: str) -> None:
 def sum_up(book: Book) -> dict[str, Any]:
     """Sum up an open book, as plain values."""
     counts = dict.fromkeys(STATES, 0)
-    seconds, scored, missing, n_incomplete, n_events, n_with_events = 0.0, 0.0, 0.0, 0, 0, 0
-    failures: dict[str, dict[str, Any]] = {}
+    sums: dict[str, float] = dict.fromkeys(("eeg_hours", "scored_hours", "missing_hours"), 0.0)
+    sums |= dict.fromkeys(("n_incomplete", "n_events", "n_with_events"), 0)
+    failures, notes = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
     acknowledged: list[dict[str, str]] = []
-    notes: dict[str, dict[str, Any]] = {}
     for row in book.recordings():
         counts[row["state"]] += 1
         if row["state"] == DONE:
-            seconds += row["duration"]
-            scored += (row["duration"] + row["missing"]) * row["scored"]
-            missing += row["missing"]
-            n_incomplete += row["missing"] > 0
-            n_events += row["n_events"]
-            n_with_events += row["n_events"] > 0
+            sums["eeg_hours"] += row["duration"] / 3600
+            sums["scored_hours"] += (row["duration"] + row["missing"]) * row["scored"] / 3600
+            sums["missing_hours"] += row["missing"] / 3600
+            sums["n_incomplete"] += row["missing"] > 0
+            sums["n_events"] += row["n_events"]
+            sums["n_with_events"] += row["n_events"] > 0
             for text in row["notes"].splitlines():
                 _count(notes, _without_numbers(text), row["path"])
         elif row["state"] == FAILED:
@@ -125,12 +125,7 @@ def sum_up(book: Book) -> dict[str, Any]:
         "settings": book.settings(),
         "other_files": dict(sorted(json.loads(book.run.get("others", "{}")).items())),
         "counts": counts,
-        "eeg_hours": seconds / 3600,
-        "scored_hours": scored / 3600,
-        "missing_hours": missing / 3600,
-        "n_incomplete": n_incomplete,
-        "n_events": n_events,
-        "n_with_events": n_with_events,
+        **sums,
         "failures": sorted(failures.values(), key=lambda entry: -entry["n"]),
         "acknowledged": acknowledged,
         "notes": sorted(notes.values(), key=lambda entry: -entry["n"]),

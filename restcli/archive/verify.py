@@ -68,11 +68,11 @@ def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
             continue
         entry = last.get(row["path"])
         if entry is None:
-            yield f"{name}: {row['path']!r} is {row['state']}, of which the trail says nothing"
+            yield f"{name}: {row['path']!r} is {row['state']}, but the trail does not mention it"
             continue
         accepted = row["acknowledged"]
         if accepted is not None and accepted != reasons.get(row["path"]):
-            yield f"{name}: {row['path']!r} is acknowledged, and the trail says otherwise"
+            yield f"{name}: {row['path']!r} is acknowledged, but the trail does not say so"
         report = f"{row['made_stem']}{REPORT_END}"
         said = facts_of(row, events.get(row["path"], ()), outputs.get(report) if row["state"] == DONE else None)
         if changed := [key for key, value in said.items() if entry.get(key) != value]:
@@ -94,7 +94,7 @@ def _reviewed(out: Path, readings: Mapping[str, Reading]) -> tuple[dict[str, str
             listed = dict(read_json(path)["outputs"])
             found |= {Path(name).with_name(output).as_posix(): str(value) for output, value in listed.items()}
         except (OSError, ValueError, KeyError, TypeError):
-            faults.append(f"{name}: lists something else than outputs beside it")
+            faults.append(f"{name}: lists something other than outputs beside it")
     return found, faults
 
 

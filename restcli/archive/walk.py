@@ -120,7 +120,7 @@ def walk_archive(archive: str | Path, out: str | Path) -> Iterator[Listing]:
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:
-    """Return what two names of one folder have in common; None for one that is not there."""
+    """Return what identifies a folder under any of its names; None if it does not exist."""
     try:
         status = Path(path).stat()
     except OSError:

@@ -23,7 +23,6 @@ from restcli.signal.features import (
     REFERENCE_RATE,
     REFERENCE_RMS,
     RELATIVE_RANGE,
-    SPECTRUM_BINS,
     Float32Array,
 )
 from restcli.signal.open_inputs import WINDOW
@@ -121,7 +120,7 @@ def _tables(weights: Weights, *, int8: bool) -> str:
         _MATRIX,
         f"static const uint8_t bands[BANDS][2] = {{{', '.join(f'{{{a}, {b}}}' for a, b in features.bands)}}};",
         _array("float", "cosine", np.cos(turn)),
-        *_mean_log(relative),
+        *([_array("float", "share", _shares())] if relative else []),
         *_graph(Network.of(weights).adjacency),
         *(_matrix(name, members, key, int8=int8) for name, key in MATRICES.items()),
         *(_array("float", name, _stacked(members, key)) for name, key in _BIASES.items()),
@@ -131,14 +130,12 @@ def _tables(weights: Weights, *, int8: bool) -> str:
     return "\n\n".join(parts)
 
 
-def _mean_log(relative: bool) -> Iterable[str]:
-    """Write the shares that bins have in the mean log amplitude, and how the usual one follows it."""
-    if not relative:
-        return
-    shares = np.zeros(SPECTRUM_BINS)
+def _shares() -> NDArray[np.float64]:
+    """Return the shares that bins have in the mean log amplitude."""
+    shares = np.zeros(BANDS[-1][1] + 1)
     for low, high in BANDS:
         shares[low : high + 1] = 1 / (len(BANDS) * (high - low + 1))
-    yield _array("float", "share", shares[: BANDS[-1][1] + 1])
+    return shares
 
 
 def _graph(adjacency: Float32Array) -> Iterable[str]:

@@ -6,10 +6,11 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -174,7 +175,9 @@ class Hook:
             self.note(f"--exec: {self.command[0]} could not be started ({error.strerror})")
             return
         self._running.append(process)
-        self._feed(process.stdin, json.dumps(message).encode() + b"\n")
+        assert process.stdin is not None
+        with suppress(OSError), process.stdin as pipe:  # a command need not read it
+            pipe.write(json.dumps(message).encode() + b"\n")  # fits into the pipe, so that no command can hold it up
 
     def close(self, seconds: float = 5.0) -> None:
         """Give what still runs a little time."""
@@ -184,14 +187,6 @@ class Hook:
             except subprocess.TimeoutExpired:
                 self.note(f"--exec: {self.command[0]} is still running")
         self._reap()
-
-    def _feed(self, stdin: IO[bytes] | None, message: bytes) -> None:
-        try:
-            if stdin is not None:
-                stdin.write(message)  # shorter than the buffer of a pipe, so that no command can hold it up
-                stdin.close()
-        except OSError:
-            pass  # a command need not read it
 
     def _reap(self) -> None:
         for process in [process for process in self._running if process.poll() is not None]:

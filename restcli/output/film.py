@@ -36,7 +36,9 @@ def check_film(path: Path) -> None:
     if path.suffix not in (".mp4", ".gif"):
         raise UsageError("--out", f"films cannot be written as '{path.suffix}'", ".mp4 or .gif")
     if path.suffix == ".mp4" and not shutil.which("ffmpeg"):
-        raise OutputError(str(path), "an MP4 needs ffmpeg, which is not here", remedy="Install ffmpeg, or write a .gif")
+        raise OutputError(
+            str(path), "an MP4 needs ffmpeg, which is not installed", remedy="Install it, or write a .gif"
+        )
 
 
 def write_film(result: Result, number: int, path: Path) -> Path:

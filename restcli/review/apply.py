@@ -24,8 +24,7 @@ from restcli.review.agreement import Counts, Pair, compare_reviewers, count_verd
 from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
-from restcli.review.report import read_features
-from restcli.review.stored import StoredResult
+from restcli.review.stored import StoredResult, read_features
 from restcli.review.strip import sample_trend
 from restcli.review.verdicts import PENDING, Item, Review, named_events, review_of, reviewed_events
 from restcli.signal.features import SPECTRUM_BINS
@@ -65,7 +64,7 @@ class Verdicts:
         return named_events(self.result.found) | control_stretches(self.result)
 
     def check(self) -> None:
-        """Refuse to apply verdicts that there are not, or that speak of other events."""
+        """Refuse when there are no verdicts, or only verdicts on other events."""
         path = str(journal_of(self.result.path))
         if not self.entries and self.n_foreign:
             what = f"its {count(self.n_foreign, 'verdict')} are on other events or weights than the result beside it"

@@ -275,6 +275,8 @@ def _card(new: Weights, old: Weights, facts: dict[str, Any], notes: Sequence[str
         *(f"- {note}" for note in notes),
         f"- events: {new.rule.describe()}",
         f"## The card of {old.name}",
-        card_text(old) if "training" in old.provenance else "They were not made by restcli train, and have none.",
+        card_text(old)
+        if "training" in old.provenance
+        else "These weights have no card: restcli train did not make them.",
     ]
     return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:-2]) + "\n\n" + "\n\n".join(lines[-2:])

@@ -56,19 +56,16 @@ class Server:
     token: str = field(default_factory=partial(secrets.token_urlsafe, 24))
 
     def __post_init__(self) -> None:
-        self._sockets = self._bind()
+        try:
+            self._sockets = bind_sockets(self.port, _ADDRESS)
+        except OSError as error:
+            what = f"port {self.port} cannot be used ({error.strerror or error})"
+            raise OutputError(_ADDRESS, what, "a free port", "Leave --port out to take any") from error
         self.port = self._sockets[0].getsockname()[1]
         self._workers = ThreadPoolExecutor(4, thread_name_prefix="restcli-review")
         self._strips = ThreadPoolExecutor(1, thread_name_prefix="restcli-strip")  # one at a time: they take long
         self._turns = Turns()
         self._end, self._loop = asyncio.Event(), asyncio.new_event_loop()
-
-    def _bind(self) -> list[Any]:
-        try:
-            return bind_sockets(self.port, _ADDRESS)
-        except OSError as error:
-            what = f"port {self.port} cannot be used ({error.strerror or error})"
-            raise OutputError(_ADDRESS, what, "a free port", "Leave --port out to take any") from error
 
     @property
     def address(self) -> str:
@@ -170,7 +167,7 @@ class _Handler(RequestHandler):
         except (ValueError, RecursionError) as error:
             raise UsageError("request", "is not valid JSON", "an object") from error
         if not isinstance(content, dict):
-            raise UsageError("request", "holds something else than an object", "an object")
+            raise UsageError("request", "does not hold an object", "an object")
         return content
 
     def send(self, value: Any) -> None:
@@ -183,7 +180,7 @@ class _Handler(RequestHandler):
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, Exception) and not hasattr(error, "status_code"):
             problem = as_rest_error("review", error)
-            self.set_status(_status_of(problem))
+            self.set_status(next((status for kind, status in _STATUS.items() if isinstance(problem, kind)), 500))
             self.finish(json.dumps({"error": str(problem)}, ensure_ascii=False))
         else:
             self.finish({"error": str(RestError("request", f"cannot be answered ({status_code})"))})
@@ -196,9 +193,7 @@ class _NoSuchError(RestError):
     """An address that does not exist."""
 
 
-def _status_of(problem: RestError) -> int:
-    kinds = {_NoSuchError: 404, ConflictError: 409, UsageError: 400, AnnotationError: 400}
-    return next((status for kind, status in kinds.items() if isinstance(problem, kind)), 500)
+_STATUS = {_NoSuchError: 404, ConflictError: 409, UsageError: 400, AnnotationError: 400}
 
 
 class _Unknown(_Handler):
@@ -214,17 +209,12 @@ class _Static(_Handler):
     needs_token = False
 
     def get(self, name: str = "index.html") -> None:
-        path = _page_files().get(name)
-        if path is None:
+        folder = Path(str(files("restcli.review"))) / "page"
+        path = folder / name
+        if path not in folder.iterdir() or not path.is_file():
             raise _NoSuchError("page", "there is no such file")
         self.set_header("Content-Type", f"{mimetypes.guess_type(path.name)[0] or 'text/plain'}; charset=UTF-8")
         self.finish(path.read_bytes())
-
-
-def _page_files() -> dict[str, Path]:
-    """Return the files of the page by their names."""
-    folder = Path(str(files("restcli.review"))) / "page"
-    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
 class _Session(_Handler):

@@ -20,13 +20,35 @@ from restcli.events import Event, EventRule, Events, Scores, Span
 from restcli.files import read_json, sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
+from restcli.marks.json import row_of, span_of
+from restcli.nn.checks import read_value
 from restcli.output.run_report import REPORT_END
-from restcli.review.report import check_report
+from restcli.signal.features import FeatureConfig
 from restcli.signal.montage import Montage, derive
 
 _WHOLE = "the outputs of one run of restcli, unchanged"
 _ROWS = 4096  # of scores that are read together
 _AGAIN = "Annotate the recording again"
+# What a run report holds, by place.
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "restcli": str,
+    "disclaimer": str,
+    "device": str,
+    "quality": dict,
+    "outputs": dict,
+    "recording.path": str,
+    "recording.fingerprint": str,
+    "recording.duration_s": (int, float),
+    "recording.n_channels": int,
+    "recording.segments": list,
+    "weights.name": str,
+    "weights.sha256": str,
+    "settings.weights": str,
+    "settings.step": (int, float),
+    "settings.threshold": (int, float, type(None)),
+    "settings.plot": str,
+}
+_LONGEST = 1e10  # s
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +179,7 @@ def read_result(path: Path, sources: Mapping[str, Path] | None = None) -> Stored
     """Read a run report, ``X_run.json``; what it describes is read when it is asked for."""
     try:
         report = read_json(path)
-        check_report(report, path.name)
+        _check_report(report, path.name)
         result = StoredResult(path.parent, path.name.removesuffix(REPORT_END), report, sources or {})
         names = [Path(name).name == name for name in report["outputs"]]
         events = result.found
@@ -172,14 +194,43 @@ def read_result(path: Path, sources: Mapping[str, Path] | None = None) -> Stored
     return result
 
 
+def _check_report(report: Mapping[str, Any], where: str) -> None:
+    """Check all that a review uses of a run report, which may have been changed by hand; raises various errors."""
+    for place, kind in _KINDS.items():
+        value: Any = report
+        for name in place.split("."):
+            value = value[name]
+        _expect(isinstance(value, kind) and not isinstance(value, bool), place)
+    settings, outputs = report["settings"], report["outputs"]
+    pairs = [(theirs, ours) for theirs, ours in settings["channel_map"]]
+    texts = [*settings["formats"], *report["montage"]["nodes"], *outputs.values(), *(t for pair in pairs for t in pair)]
+    _expect(all(isinstance(text, str) for text in texts), "texts")
+    _expect(0 <= report["recording"]["duration_s"] <= _LONGEST, "recording.duration_s")
+    _expect(settings["step"] >= 1 and float(settings["step"]).is_integer(), "settings.step")
+    rule = read_value(EventRule, report["rule"], "rule")
+    _expect(all(math.isfinite(value) for value in vars(rule).values()) and 0 < rule.threshold <= 1, "rule")
+    read_features(report)
+    for item in report["events"]:
+        row_of(item, where)
+    for item in report["scored"]["not_scored"]:
+        span_of(item, where)
+
+
+def read_features(report: Mapping[str, Any]) -> FeatureConfig:
+    """Return what the network saw of a second."""
+    features: FeatureConfig = read_value(FeatureConfig, report["weights"]["features"], "features")
+    return features
+
+
+def _expect(fine: bool, place: str) -> None:
+    if not fine:
+        raise ValueError(place)
+
+
 def find_results(place: Path) -> tuple[Path, ...]:
     """Return the run reports in a folder and below it, in order of their names."""
-    found = (path for path in place.rglob(f"*{REPORT_END}") if not _is_hidden(path.relative_to(place)))
-    return tuple(sorted(path for path in found if path.is_file() and not path.is_symlink()))
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+    found = (path for path in place.rglob(f"*{REPORT_END}") if path.is_file() and not path.is_symlink())
+    return tuple(sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(place).parts)))
 
 
 def _event(item: Mapping[str, Any]) -> Event:
