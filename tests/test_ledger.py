@@ -275,7 +275,7 @@ def test_a_whole_ledger_serves_everything(tmp_path: Path) -> None:
 def test_a_tampered_ledger_is_one_clear_error(tmp_path: Path, statement: str) -> None:
     path = finished(tmp_path)
     tamper(path, statement)
-    with pytest.raises(OutputError, match=r"is damaged or was changed by something else"):
+    with pytest.raises(OutputError, match=r"is damaged or was changed by something other"):
         use_everything(path)
 
 
