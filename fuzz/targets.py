@@ -316,6 +316,10 @@ def targets() -> list[Target]:
         _with_files("EEGLAB", foreign_files.write_eeglab),
         _with_files("Neuroscan", foreign_files.write_neuroscan),
         _with_files("EGI simple binary", foreign_files.write_egi),
+        _with_files("GDF", foreign_files.write_gdf),
+        _with_files(
+            "GDF of version 1", lambda folder: foreign_files.write_gdf(folder, version="1.25", segments=(1, 251))
+        ),
         _with_files("EGI MFF", lambda folder: foreign_files.write_mff(folder, pauses=(0, 10))),
         _with_files("Nihon Kohden", lambda folder: foreign_files.write_nihon(folder, names=names)),
         _marks(),

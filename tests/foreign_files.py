@@ -379,3 +379,62 @@ def write_mff(
         text = f'<?xml version="1.0" encoding="UTF-8"?><{tag} xmlns="http://www.egi.com/{space}">{content}</{tag}>'
         (root / name).write_text(text.replace(*(changes or {}).get(name, ("\n", ""))), encoding="utf-8")
     return root, values * gains[:, None]
+
+
+def write_gdf(
+    folder: Path,
+    *,
+    version: str = "2.20",
+    kind: int = 3,
+    unit: str = "uV",
+    segments: Sequence[int] = (),
+    n_records: int | None = None,
+) -> tuple[Path, np.ndarray]:
+    """Write 8 records of half a second of three channels at 250 Hz and one at 50 Hz; in microvolts.
+
+    `segments` are samples, from 1, at which segments begin. After https://arxiv.org/abs/cs/0608052, tables 3 to 7.
+    """
+    number, form = float(version), {1: "<i1", 3: "<i2", 5: "<i4", 16: "<f4", 17: "<f8", 279: "<i4"}[kind]
+    top = {1: 120}.get(kind, 30_000)
+    values = np.random.default_rng(1).integers(-top, top, size=(3, 1000))
+    slow = np.zeros(200, dtype=int)
+    names, counts = ("Fp1", "Fp2", "Cz", "ECG"), (125, 125, 125, 25)
+    old = number < 1.9
+    columns = [[name.encode().ljust(16, b"\0") for name in names], [b"Ag/AgCl".ljust(80)] * 4]
+    codes = {"uV": 4275, "mV": 4274, "V": 4256, "nV": 4276, "": 0, "mmHg": 3872}
+    if not old:
+        columns.append([bytes(6)] * 4)
+    columns.append([unit.encode().ljust(8, b"\0") if old else struct.pack("<H", codes[unit])] * 4)
+    low, high = (-75.0, -75.0, -50.0, -75.0), (25.0, 75.0, 50.0, 75.0)
+    columns += [[struct.pack("<d", value) for value in limits] for limits in (low, high)]
+    columns += [[struct.pack("<q" if old else "<d", sign * top)] * 4 for sign in (-1, 1)]
+    columns.append([bytes(80)] * 4)  # filters
+    columns.append([struct.pack("<I", count) for count in counts])
+    columns += [[struct.pack("<I", kind)] * 4, [bytes(32)] * 4]
+    head = bytearray(256)
+    head[:8] = f"GDF {version}".encode()
+    head[8:30] = b"P 01 Erika_Schmidt".ljust(22)
+    if old:
+        head[168:184] = b"2021031514151625"
+        struct.pack_into("<q", head, 184, 5 * 256)
+        struct.pack_into("<I", head, 252, 4)
+    else:
+        days = 738_230 + (14 * 3600 + 15 * 60 + 16.25) / 86_400
+        struct.pack_into("<QQHxx", head, 168, round(days * 2**32), 723_000 << 32, 5)
+        struct.pack_into("<H", head, 252, 4)
+    struct.pack_into("<q", head, 236, 8 if n_records is None else n_records)
+    struct.pack_into("<d", head, 244, 0.5) if number >= 2.21 else struct.pack_into("<II", head, 244, 1, 2)
+    raw = bytes(head) + b"".join(b"".join(column) for column in columns)
+    for record in range(8):
+        parts = [*values[:, 125 * record : 125 * (record + 1)], slow[:25]]
+        for part in parts:
+            stored = part.astype(form).tobytes()
+            raw += stored if kind != 279 else b"".join(stored[k : k + 3] for k in range(0, len(stored), 4))
+    n_events = len(segments) + 1
+    size = struct.pack("<I", n_events)
+    raw += b"\1" + ((250).to_bytes(3, "little") + size if number < 1.94 else size[:3] + struct.pack("<f", 250))
+    raw += struct.pack(f"<{n_events}I", *segments, 77) + struct.pack(f"<{n_events}H", *[0x7FFE] * (n_events - 1), 0x300)
+    (folder / "g.gdf").write_bytes(raw)
+    factor = {"uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3, "": 1.0, "mmHg": 1.0}[unit]
+    scale = np.array([h - w for w, h in zip(low, high, strict=True)])[:3, None] / (2 * top)
+    return folder / "g.gdf", ((values + top) * scale + np.array(low)[:3, None]) * factor

@@ -113,12 +113,14 @@ class RecordHandle:
     def _long_records(self, signal: EdfSignal, start: int, stop: int) -> Samples:
         """Return stored samples of one signal, (1, n), without reading the others' or more of its records."""
         header, size, done = self.source.header, self.source.header.sample_bytes, 0
-        out = np.empty((1, stop - start), dtype=np.int16 if size == 2 else np.int32)
+        out = np.empty((1, stop - start), dtype=header.form or (np.int16 if size == 2 else np.int32))
         while done < out.size:
             record, inside = divmod(start + done, signal.n_samples)
             count = min(out.size - done, signal.n_samples - inside)
             place = header.data_start + record * header.record_bytes + (signal.first + inside) * size
-            out[0, done : done + count] = _numbers(self._bytes(place, count * size).reshape(1, count, size))[0]
+            out[0, done : done + count] = _numbers(
+                self._bytes(place, count * size).reshape(1, count, size), header.form
+            )[0]
             done += count
         return out
 

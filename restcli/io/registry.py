@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io import curry, edf, mff, micromed, mne_formats, nihon, persyst, research, vendor
+from restcli.io import curry, edf, gdf, mff, micromed, mne_formats, nihon, persyst, research, vendor
 from restcli.io.companions import ANY_FORMAT, check_regular, find_file, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
@@ -105,6 +105,7 @@ READERS = (
         tried=_UNTRIED,
         by_content=True,
     ),
+    Reader("GDF", (".gdf",), gdf.open_gdf, probe=gdf.is_gdf, tried=_UNTRIED),
     Reader("EGI MFF", (mff.ENDING,), mff.open_mff, mff.mff_files, tried=_UNTRIED, is_folder=True),
     Reader(
         "Nicolet",

@@ -35,13 +35,6 @@ UNREAD = (
         "Convert its EEG stream to EDF",
         lambda raw: raw.startswith(b"XDF:"),
     ),
-    Unread(
-        "GDF",
-        (".gdf",),
-        "MNE reads it",
-        "Convert it to EDF, or pass MNE's Raw object to restcli.annotate",
-        lambda raw: raw.startswith(b"GDF "),
-    ),
 )
 
 
