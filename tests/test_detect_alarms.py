@@ -116,6 +116,6 @@ def test_the_past_is_forgotten() -> None:
     for second in range(6000):
         probability = 0.9 if second % 700 < 20 else 0.2
         alarms.advance(second + 0.5, probability, np.zeros(3, np.float32), at=second + 4.0)
-        longest = max(longest, alarms._recent.n_rows)
+        longest = max(longest, len(alarms._recent))
     assert longest <= 1260
     assert len(alarms.ended) == 9

@@ -116,29 +116,30 @@ class AlarmRule:
 
     def _whole(self, event: Event) -> Event:
         """Return an event with its channels, as the scores so far tell."""
-        return _same(event, to_events(self._recent.scores(self.nodes, after=None), self.rule))
+        whole = replace(self._recent.scores(), by_node=self._recent.by_node, nodes=self.nodes)
+        return _same(event, to_events(whole, self.rule))
 
     def _spans(self, to_come: float | None) -> Events:
         """Apply the rule to the scores so far, followed by zeros, by ones, or by nothing; nodes are not looked at."""
-        return to_events(self._recent.scores((), after=to_come), self.rule)
+        return to_events(self._recent.scores(after=to_come), self.rule)
 
     def _forget(self) -> None:
         """Drop scores that no event to come can depend on, once there are many."""
         recent = self._recent
-        if recent.n_rows < 2 * _KEPT or recent.n_rows % _FORGET:
+        if len(recent) < 2 * _KEPT or len(recent) % _FORGET:
             return
-        start = recent.start_of(recent.n_rows - _KEPT)
+        start = float(recent.time[-_KEPT]) - 0.5
         if any(running.event.onset < start for running in self._running):
             return
         for after in (0.0, 1.0):
             found = []
             for before in (0.0, 1.0):
-                scores = recent.scores((), after=after, before=before)
+                scores = recent.scores(after=after, before=before)
                 spans = [(event.onset, event.stop) for event in to_events(scores, self.rule)]
                 found.append([span for span in spans if span[0] >= start])
             if found[0] != found[1]:
                 return  # what came before matters
-        recent.drop(recent.n_rows - _KEPT)
+        recent.drop(len(recent) - _KEPT)
 
 
 def _overlap(one: Event, other: Event) -> bool:
@@ -167,9 +168,7 @@ def _certain_at(scores: Scores, rule: EventRule, event: Event) -> float:
     def stands(n_known: int) -> bool:
         probability = np.concatenate([scores.probability[first:n_known], np.zeros(_REACH)])
         time = np.concatenate([scores.time[first:n_known], scores.time[n_known - 1] + np.arange(1, _REACH + 1)])
-        nothing = np.zeros((len(time), 0), dtype=np.float32)
-        found = to_events(Scores(time, probability, nothing, (), 1.0, float(time[-1]) + 0.5), rule)
-        return any(_overlap(other, event) for other in found)
+        return any(_overlap(other, event) for other in to_events(_plain_scores(time, probability), rule))
 
     low, high = onset, last  # more is known, more stands; at the end of the scores an event needs no more
     while high - low > 1:
@@ -179,56 +178,37 @@ def _certain_at(scores: Scores, rule: EventRule, event: Event) -> float:
 
 
 class _Recent:
-    """The last scores, in arrays that have room for what may follow."""
+    """The last scores, one a second."""
 
     def __init__(self, n_nodes: int) -> None:
-        self.n_rows = 0
-        self._make(2 * _KEPT, n_nodes)
+        self.time, self.probability = np.zeros(0), np.zeros(0)
+        self.by_node = np.zeros((0, n_nodes), dtype=np.float32)
 
-    def _make(self, size: int, n_nodes: int) -> None:
-        self._time = np.zeros(size)
-        self._probability = np.zeros(size)
-        self._by_node = np.full((size, n_nodes), np.nan, dtype=np.float32)
+    def __len__(self) -> int:
+        return len(self.time)
 
     def append(self, time: float, probability: float, by_node: NDArray[np.float32]) -> None:
         """Add a score."""
-        if self.n_rows + _REACH >= len(self._time):
-            self._move(0, 2 * len(self._time))
-        row = self.n_rows
-        self._time[row], self._probability[row], self._by_node[row] = time, probability, by_node
-        self.n_rows += 1
+        self.time, self.probability = np.append(self.time, time), np.append(self.probability, probability)
+        self.by_node = np.concatenate([self.by_node, by_node[None]])
 
     def drop(self, first: int) -> None:
         """Forget the scores before the first."""
-        self._move(first, len(self._time))
+        self.time, self.probability, self.by_node = self.time[first:], self.probability[first:], self.by_node[first:]
 
-    def _move(self, first: int, size: int) -> None:
-        time, probability, by_node = self._time, self._probability, self._by_node
-        kept, n_rows = slice(first, self.n_rows), self.n_rows - first
-        self._make(size, by_node.shape[1])
-        self._time[:n_rows], self._probability[:n_rows] = time[kept], probability[kept]
-        self._by_node[:n_rows] = by_node[kept]
-        self.n_rows = n_rows
-
-    def start_of(self, row: int) -> float:
-        """Return when a second begins."""
-        return float(self._time[row]) - 0.5
-
-    def scores(self, nodes: tuple[str, ...], *, after: float | None, before: float | None = None) -> Scores:
+    def scores(self, *, after: float | None = None, before: float | None = None) -> Scores:
         """Return the scores so far, followed by the value `after`; with `before`, only what is kept, behind it."""
-        n_rows, stop = self.n_rows, self.n_rows + (0 if after is None else _REACH)
-        self._probability[n_rows:stop] = 0.0 if after is None else after
-        self._time[n_rows:stop] = self._time[n_rows - 1] + np.arange(1, stop - n_rows + 1)
-        first, probability = 0, self._probability[:stop]
+        n_more = 0 if after is None else _REACH
+        time = np.append(self.time, self.time[-1] + np.arange(1, n_more + 1))
+        probability = np.append(self.probability, np.full(n_more, after or 0.0))
         if before is not None:
-            first = n_rows - _KEPT - _REACH
-            probability = probability[first:].copy()
+            first = len(self) - _KEPT - _REACH
+            time, probability = time[first:], probability[first:]
             probability[:_REACH] = before
-        return Scores(
-            time=self._time[first:stop],
-            probability=probability,
-            by_node=self._by_node[first:stop, : len(nodes)],
-            nodes=nodes,
-            step=1.0,
-            duration=float(self._time[stop - 1]) + 0.5,
-        )
+        return _plain_scores(time, probability)
+
+
+def _plain_scores(time: NDArray[np.float64], probability: NDArray[np.float64]) -> Scores:
+    """Return scores, one a second, of which only the probability is known."""
+    nothing = np.zeros((len(time), 0), dtype=np.float32)
+    return Scores(time, probability, nothing, (), 1.0, float(time[-1]) + 0.5)

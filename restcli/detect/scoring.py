@@ -37,29 +37,8 @@ _GATE_SECONDS = 600
 class SecondBySecond:
     """What the seconds of a segment hand on from one to the next, up to the network's inputs.
 
-    Parameters
-    ----------
-    features : FeatureConfig
-        Which inputs are computed.
-    n_nodes : int
-        Nodes of the graph.
-
-    Notes
-    -----
-    This is the definition of a score; ``docs/definition.md`` explains it. For each whole second of a segment:
-
-    1. The nodes' signals are derived and their spectra taken, one bin a hertz, at the recording's own rate.
-    2. A node is *present* when nothing is wrong with it in this second (`restcli.signal.quality`) and the 11 s that end
-       with it do not sound like an open input (`restcli.signal.open_inputs`).
-    3. Its inputs are the z-scored log spectrum, its log amplitude, and that amplitude relative to its usual one, which
-       the seconds before have shown, also those before a gap (`restcli.signal.usual`). An absent node has zeros and
-       leaves the graph.
-    4. The state goes on by one update (`restcli.nn.network.Recurrence`). It begins with the segment.
-    5. The readout after second t judges second ``t - look_ahead``; both must have enough good nodes.
-
-    Everything is known at second t from that second and those before, so that a stream gives the same scores. The state
-    forgets: started ``weights.memory`` seconds earlier, it gives the same logits to 1e-5. Recordings are therefore
-    scored in stretches, side by side.
+    This is the definition of a score, which ``docs/definition.md`` explains step by step: all that is known at a second
+    follows from it and those before, so that a file, cut anywhere, and a stream give the same scores.
     """
 
     def __init__(self, features: FeatureConfig, n_nodes: int) -> None:
@@ -145,7 +124,9 @@ class Scorer:
         # One thread each: threads that share a small product wait for each other longer than they compute.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_workers, "restcli") as pool:
             try:
-                for block in self._blocks():
+                for block in self.recording.blocks(
+                    self.montage.channels, sfreq=self.sfreq, seconds=self.block_seconds, clock=self.clock
+                ):
                     rows = self._rows(block)
                     while groups and groups[0][0].begin < rows.stop:
                         open_groups.append(_Group.of(groups.popleft(), *self._width()))
@@ -173,11 +154,6 @@ class Scorer:
             done = running.popleft().result()
             if self.on_progress is not None and done:
                 self.on_progress(done, self.recording.duration)
-
-    def _blocks(self) -> Iterator[Block]:
-        return self.recording.blocks(
-            self.montage.channels, sfreq=self.sfreq, seconds=self.block_seconds, clock=self.clock
-        )
 
     def _rows(self, block: Block) -> slice:
         start = int(np.searchsorted(self.timeline.time, block.start))

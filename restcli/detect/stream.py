@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,15 @@ from numpy.typing import NDArray
 from restcli.detect.detector import Detector
 from restcli.detect.scoring import SecondBySecond
 from restcli.detect.settings import Settings, needed_nodes
-from restcli.detect.timeline import calibrate, few_nodes, most_frequent_fault, past_end, unusable_ahead
+from restcli.detect.timeline import (
+    calibrate,
+    few_nodes,
+    final_codes,
+    most_frequent_fault,
+    past_end,
+    unusable_ahead,
+)
 from restcli.nn.network import Recurrence, mean_over_nodes
-from restcli.signal.open_inputs import spread_back
 from restcli.signal.quality import Quality, summarise
 
 Float32Array = NDArray[np.float32]
@@ -41,7 +46,6 @@ class Stream:
         self.detector, self.columns, self.matrix = detector, columns, matrix
         self._needed = needed_nodes(detector.weights, settings or Settings())
         self._ahead = detector.weights.look_ahead
-        self._recent: deque[_Second] = deque(maxlen=self._ahead + 1)
         self._so_far = SecondBySecond(detector.weights.features, len(detector.weights.nodes))
         self.restart()
 
@@ -49,8 +53,9 @@ class Stream:
         """Begin anew after a gap."""
         self._so_far.begin()
         self._recurrence = Recurrence(self.detector.engine.network)
-        self._recent.clear()
-        self._begun = False
+        n_nodes = len(self.detector.weights.nodes)
+        self._codes = np.zeros((0, n_nodes), dtype=np.uint8)  # of the last seconds, as far as the network looks ahead
+        self._present = np.zeros((0, n_nodes), dtype=bool)
 
     def push(self, second: Float32Array, saturated: Float32Array) -> LiveScore | None:
         """Take one second of the montage's channels, (C, n) in µV, and the fraction of it at the limits, (C,).
@@ -65,57 +70,35 @@ class Stream:
         self._recurrence.advance(
             network.project(features)[0][:, None],
             present=present[0].astype(np.float32)[:, None, None],
-            begins=None if self._begun else slice(None),
+            begins=None if len(self._codes) else slice(None),
         )
-        self._begun = True
-        self._recent.append(_Second(summary.codes[0], present[0]))
-        return self._score(self._recurrence.read_out()[:, 0, 0]) if len(self._recent) > self._ahead else None
+        self._codes = np.concatenate([self._codes, summary.codes])[-self._ahead - 1 :]
+        self._present = np.concatenate([self._present, present])[-self._ahead - 1 :]
+        return self._score(self._recurrence.read_out()[:, 0, 0]) if len(self._codes) > self._ahead else None
 
     def finish(self) -> list[LiveScore]:
         """Judge the seconds of a segment that has ended whose scores the network cannot look ahead for."""
-        left = list(self._recent)[-self._ahead :] if self._ahead else []
-        ends = []
-        for first in range(len(left)):
-            codes = self._codes(left[first:])
-            ends.append(self._unscored(codes, self._few_good(codes) or past_end(self._ahead)))
-        return ends
+        stop = len(self._codes)
+        return [self._unscored(first, past_end(self._ahead)) for first in range(max(0, stop - self._ahead), stop)]
 
     def _score(self, logits: Float32Array) -> LiveScore:
         """Judge the second `look_ahead` before the newest one, given the newest logits, (N,)."""
-        recent, calibration = list(self._recent), self.detector.weights.calibration
-        codes, present = self._codes(recent), recent[-1].present
-        reason = self._few_good(codes)
-        if not reason and np.count_nonzero(present) < self._needed:
-            reason = unusable_ahead(self._ahead)
-        if reason:
-            return self._unscored(codes, reason)
-        silent = (codes == Quality.NO_EEG) & (recent[0].codes == Quality.GOOD)
-        read = present & ~silent
+        codes, present, calibration = self._known(0), self._present[-1], self.detector.weights.calibration
+        if min(np.count_nonzero(codes == Quality.GOOD), np.count_nonzero(present)) < self._needed:
+            return self._unscored(0, unusable_ahead(self._ahead))
+        read = present & ~((codes == Quality.NO_EEG) & (self._codes[0] == Quality.GOOD))
         mean = mean_over_nodes(np.where(read, logits, np.float32(0)), read, 0)
         by_node = calibrate(np.where(read & (codes == Quality.GOOD), logits, np.float32(np.nan)), calibration)
         return LiveScore(float(calibrate(mean, calibration)), by_node, "", codes)
 
-    def _codes(self, seconds: list[_Second]) -> NDArray[np.uint8]:
-        """Return what is wrong with each node in the first of some seconds, (N,), as the later ones tell."""
-        present = np.stack([second.present for second in seconds])
-        good = np.stack([second.codes == Quality.GOOD for second in seconds])
-        codes = seconds[0].codes.copy()
-        codes[spread_back(good & ~present, self._ahead)[0] & good[0]] = Quality.NO_EEG
+    def _known(self, first: int) -> NDArray[np.uint8]:
+        """Return what is wrong with each node in one of the last seconds, (N,), as the later ones tell."""
+        codes: NDArray[np.uint8] = final_codes(self._codes[first:], self._present[first:], self._ahead)[0]
         return codes
 
-    def _few_good(self, codes: NDArray[np.uint8]) -> str:
-        """Say that too few nodes are good; empty when there are enough."""
-        if np.count_nonzero(codes == Quality.GOOD) >= self._needed:
-            return ""
-        return few_nodes(self._needed, most_frequent_fault(codes[None])[0])
-
-    def _unscored(self, codes: NDArray[np.uint8], reason: str) -> LiveScore:
+    def _unscored(self, first: int, reason: str) -> LiveScore:
+        """Judge one of the last seconds as not scored, by too few good nodes if that is so, else for a reason."""
+        codes = self._known(first)
+        if np.count_nonzero(codes == Quality.GOOD) < self._needed:
+            reason = few_nodes(self._needed, most_frequent_fault(codes[None])[0])
         return LiveScore(float("nan"), np.full(len(codes), np.nan, dtype=np.float32), reason, codes)
-
-
-@dataclass(frozen=True, eq=False)
-class _Second:
-    """What later seconds need of an earlier one."""
-
-    codes: NDArray[np.uint8]  # (N,)
-    present: NDArray[np.bool_]  # (N,)

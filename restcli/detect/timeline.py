@@ -83,20 +83,26 @@ class Timeline:
 
     def leave_out_open_inputs(self, look_ahead: int) -> None:
         """Name nodes that held no EEG as the readout knew it, and drop what was scored of them."""
-        silent = spread_back((self.codes == Quality.GOOD) & ~self.present, look_ahead) & (self.codes == Quality.GOOD)
-        self.codes[silent] = Quality.NO_EEG
-        self.logits[silent] = np.nan
+        codes = final_codes(self.codes, self.present, look_ahead)
+        self.logits[codes != self.codes] = np.nan
+        self.codes[:] = codes
         self.spectrum[~(self.codes == Quality.GOOD).any(axis=1)] = np.nan
 
     def amplitude(self) -> Float32Array:
         """Median RMS over the good nodes, µV, shape (T,); NaN where no node was good."""
-        return _nan_median(np.where(self.codes == Quality.GOOD, self.rms, np.nan))
+        return nan_median(np.where(self.codes == Quality.GOOD, self.rms, np.nan))
 
     def whole(self) -> Float32Array:
         """Mean logit over the nodes read out, shape (T,); NaN where there was none."""
         known = np.isfinite(self.logits)
         mean = mean_over_nodes(np.where(known, self.logits, 0.0), known, 1)
         return np.where(known.any(axis=1), mean, np.nan).astype(np.float32)
+
+
+def final_codes(codes: NDArray[np.uint8], present: NDArray[np.bool_], look_ahead: int) -> NDArray[np.uint8]:
+    """Return codes (T, N) in which nodes held no EEG, as the seconds that the readout had seen by then tell."""
+    good = codes == Quality.GOOD
+    return np.where(spread_back(good & ~present, look_ahead) & good, np.uint8(Quality.NO_EEG), codes)
 
 
 def _stretches(recording: Recording) -> Iterator[tuple[float, int, bool]]:
@@ -156,7 +162,7 @@ def spread_around(passes: Float32Array, whole: Float32Array) -> Float32Array:
     return np.asarray(passes - np.median(passes, axis=1, keepdims=True) + whole[:, None], dtype=np.float32)
 
 
-def _nan_median(values: Float32Array) -> Float32Array:
+def nan_median(values: Float32Array) -> Float32Array:
     """Median along the last axis ignoring NaN, NaN where all are; numpy's own warns and is slow for many rows."""
     ordered = np.sort(values, axis=-1)  # NaN last
     count = np.isfinite(values).sum(axis=-1)

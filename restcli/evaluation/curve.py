@@ -46,10 +46,8 @@ class OperatingCurve:
 
 
 def operating_curve(cases: Sequence[Case], rule: EventRule, *, baseline: str = "") -> OperatingCurve:
-    """Move the threshold over the scores of the cases, or over one of their baselines, and count events at each.
-
-    Baselines are replaced by their rank among all windows, so that one threshold serves all recordings.
-    """
+    """Move the threshold over the scores of the cases, or over one of their baselines, and count events at each."""
+    # Baselines are replaced by their rank among all windows, so that one threshold serves all recordings.
     used = [case for case in cases if case.scores is not None]
     if not used:
         raise UsageError("operating curve", "no recording has scores", "detections made here, not tables alone")

@@ -28,12 +28,10 @@ _NAMES_OF_ANIMALS = re.compile(r"\b(ECOG|LFP|RAT|MOUSE|MICE|HIPPOCAMPUS|HPC|CORT
 
 
 def contact_families(labels: Sequence[str]) -> dict[str, list[int]]:
-    """Return the families of labels that number contacts instead of scalp positions, with their numbers.
-
-    A family is what stands before the number: A in A1 to A12, LA in LA1 to LA10. It numbers contacts if it has
-    numbers that no scalp position has, or runs from 1 without a gap where the rest of the recording shows that it is
-    no cap. All families are contacts if several are and there is neither a midline electrode nor FP1 with FP2.
-    """
+    """Return the families of labels that number contacts instead of scalp positions, with their numbers."""
+    # A family is what stands before the number: A in A1 to A12, LA in LA1 to LA10. It numbers contacts if it has
+    # numbers that no scalp position has, or runs from 1 without a gap where the rest of the recording shows that it is
+    # no cap. All families are contacts if several are and there is neither a midline electrode nor FP1 with FP2.
     families: dict[str, set[int]] = {}
     names = set()
     for label in labels:

@@ -70,10 +70,8 @@ def transform(seconds: Float32Array) -> NDArray[np.complex64]:
 
 @cache
 def _rfft() -> Callable[[Float32Array], NDArray[np.complex64]]:
-    """Return scipy's rFFT, three times as fast as numpy's, without the import of `scipy.fft` where that is possible.
-
-    The import brings half of numpy and scipy with it, which takes longer than scoring half an hour.
-    """
+    """Return scipy's rFFT, three times as fast as numpy's, without the import of `scipy.fft` where that is possible."""
+    # The import brings half of numpy and scipy with it, which takes longer than scoring half an hour.
     scipy = find_spec("scipy")
     folder = Path(scipy.origin).parent / "fft" if scipy is not None and scipy.origin else Path()
     compiled = PathFinder.find_spec("pypocketfft", [str(folder / "_pocketfft")])

@@ -39,11 +39,9 @@ ABOUT_WHITE_RATIO = 6.0
 
 
 def band_levels(seconds: Float32Array, transformed: NDArray[np.complex64], power: Float32Array) -> Float32Array:
-    """Return the levels of seconds, (..., n) to (..., 5): mean power density by band in µV²/Hz, then hum in µV².
-
-    `transformed` and `power` are their spectra. Where the levels may matter they are those of tapered seconds: the Hann
-    taper keeps hum of 49.9 Hz out of the bands, and slow wander where its slope is removed as well.
-    """
+    """Return the levels of seconds, (..., n) to (..., 5): mean power density by band in µV²/Hz, then hum in µV²."""
+    # `transformed` and `power` are their spectra. Where the levels may matter they are those of tapered seconds: the
+    # Hann taper keeps hum of 49.9 Hz out of the bands, and slow wander where its slope is removed as well.
     levels = _levels(power, np.float32(2 / REFERENCE_RATE**2))
     high = sum(levels[..., k] * np.float32(BANDS[k][1] - BANDS[k][0]) for k in range(1, len(BANDS)))
     near = (high < SMALL_POWER) | ((high < LARGE_POWER) & (levels[..., 2] < 2 * levels[..., 3]))
@@ -124,10 +122,8 @@ def quietest_levels(
 
 
 def spread_and_quiet(seconds: Float32Array) -> tuple[Float32Array, NDArray[np.bool_]]:
-    """Return the standard deviation of every fourth sample, (..., n) to (...), and where it may be an open input's.
-
-    There it is small, and every fourth sample nearly as far from the one before as from any other.
-    """
+    """Return the standard deviation of every fourth sample, (..., n) to (...), and where it may be an open input's."""
+    # There it is small, and every fourth sample nearly as far from the one before as from any other.
     some = seconds[..., ::4] - seconds[..., :1]
     mean = np.einsum("...n->...", some) / np.float32(some.shape[-1])
     square = np.einsum("...n,...n->...", some, some) / np.float32(some.shape[-1])

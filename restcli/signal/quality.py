@@ -172,12 +172,10 @@ def _mains_drowned(power: Float32Array) -> NDArray[np.bool_]:
 
 
 def upper_band_limit(power: NDArray[np.float64]) -> int | None:
-    """Return the frequency, 15 to 90 Hz, above which a low-pass filter has left nearly nothing; None when none has.
-
-    `power` is the median over the recording of each 1-Hz bin, 0 to 100 Hz. Above 20 Hz EEG falls by about 1/f^2 in
-    power or slower (muscle flattens it). A filter falls faster: by 4 dB more than that within 16 Hz, and by 6 dB more
-    up to the end of the spectrum; below 30 Hz, where rhythms make slopes of their own, only a cliff of 12 dB counts.
-    """
+    """Return the frequency, 15 to 90 Hz, above which a low-pass filter has left nearly nothing; None when none has."""
+    # `power` is the median over the recording of each 1-Hz bin, 0 to 100 Hz. Above 20 Hz EEG falls by about 1/f^2 in
+    # power or slower (muscle flattens it). A filter falls faster: by 4 dB more than that within 16 Hz, and by 6 dB more
+    # up to the end of the spectrum; below 30 Hz, where rhythms make slopes of their own, only a cliff of 12 dB counts.
     level = 10 * np.log10(np.maximum(power, 1e-12))
     smooth = np.array([np.median(level[max(0, k - 3) : k + 4]) for k in range(len(level))])  # bridges mains lines
     centres = np.arange(10, len(level) - 8)

@@ -51,11 +51,9 @@ def support(span: tuple[int, int], ratio: Fraction) -> tuple[int, int]:
 
 @lru_cache(maxsize=16)
 def _kernel(ratio: Fraction) -> Signal:
-    """Low-pass of `scipy.signal.resample_poly` (20 lobes, Kaiser 5), each phase scaled to pass a constant unchanged.
-
-    Without the scaling a DC offset of millivolts, usual in DC-coupled amplifiers, leaves a ripple of microvolts. The
-    window is written out because importing scipy.signal takes longer than resampling half an hour.
-    """
+    """Low-pass of `scipy.signal.resample_poly` (20 lobes, Kaiser 5), each phase scaled to pass a constant unchanged."""
+    # Without the scaling a DC offset of millivolts, usual in DC-coupled amplifiers, leaves a ripple of microvolts. The
+    # window is written out because importing scipy.signal takes longer than resampling half an hour.
     widest = max(ratio.numerator, ratio.denominator)
     half = 10 * widest
     taps = np.sinc(np.arange(-half, half + 1) / widest) * np.kaiser(2 * half + 1, 5.0)
@@ -86,11 +84,9 @@ def resample(stored: Signal, first: int, span: tuple[int, int], ratio: Fraction)
 
 @lru_cache(maxsize=16)
 def bank(ratio: Fraction) -> tuple[Signal, int, int]:
-    """Return the kernel as a matrix (taps, outputs), the stored samples between its rows, and the rows of a tile.
-
-    One product gives some 32 neighbouring outputs: a matrix product is several times faster than
-    `scipy.signal.upfirdn`, which makes them one by one.
-    """
+    """Return the kernel as a matrix (taps, outputs), the stored samples between its rows, and the rows of a tile."""
+    # One product gives some 32 neighbouring outputs: a matrix product is several times faster than
+    # `scipy.signal.upfirdn`, which makes them one by one.
     up, down = ratio.numerator, ratio.denominator
     kernel = _kernel(ratio)
     periods = max(1, round(32 / up))
@@ -111,11 +107,9 @@ def widen(span: tuple[int, int], ratio: Fraction) -> tuple[int, int]:
 
 
 def _sparse(stored: Signal, first: int, span: tuple[int, int], ratio: Fraction) -> Signal:
-    """Resample by a ratio of large terms, such as 200 to 199.98 Hz, whose matrix would fill the memory.
-
-    `scipy.signal.upfirdn` counts from the chunk's first sample; the kernel is shifted by up to one step to meet the
-    grid of the segment.
-    """
+    """Resample by a ratio of large terms, such as 200 to 199.98 Hz, whose matrix would fill the memory."""
+    # `scipy.signal.upfirdn` counts from the chunk's first sample; the kernel is shifted by up to one step to meet the
+    # grid of the segment.
     from scipy.signal import upfirdn
 
     up, down = ratio.numerator, ratio.denominator

@@ -153,11 +153,9 @@ def recruit(
     latest: float = 0.0,
     across: float = 0.0,
 ) -> tuple[Float32Array, Float32Array]:
-    """Draw fields (21, 19) and waves (19, n) of cortex that joins: less, and up to `latest` s later, far away.
-
-    The centre drives the others, which follow after 5-40 ms for each head radius and add waves of their own. A fraction
-    `across` of the strength is reached on the other side, in the second half of the time.
-    """
+    """Draw fields (21, 19) and waves (19, n) of cortex that joins: less, and up to `latest` s later, far away."""
+    # The centre drives the others, which follow after 5-40 ms for each head radius and add waves of their own. A
+    # fraction `across` of the strength is reached on the other side, in the second half of the time.
     # A scalp rhythm needs about 10 cm2 of synchronous cortex to be visible: more than a few dipoles.
     n = len(discharge.course)
     maps, distance, beyond = patch_maps(rng, centre, fall, across=across)

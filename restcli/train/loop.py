@@ -73,10 +73,8 @@ def batch_loss(
 
 
 def _type_loss(types: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the type on ictal seconds of known type, each type with the same weight; else zero.
-
-    Focal seizures are half of all seizures: without the balance the readout would call nearly everything focal.
-    """
+    """Cross-entropy of the type on ictal seconds of known type, each type with the same weight; else zero."""
+    # Focal seizures are half of all seizures: without the balance the readout would call nearly everything focal.
     typed = (labels > SEIZURE).flatten()
     mean = (types * weight[..., None]).sum(dim=-2).flatten(0, 1)  # (B T', C)
     target = (labels - SEIZURE - 1).clamp(min=0).flatten()
@@ -145,11 +143,9 @@ def fit(
     checkpoint: Path | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[Rest, list[Row]]:
-    """Train one member; return it with the parameters that were best on validation, and the log.
-
-    AdamW (decay 1e-4), one-cycle rate, gradients clipped to norm 1. Chunks, masks and first parameters depend on seed
-    and step alone, so that a training that was interrupted ends with the same parameters.
-    """
+    """Train one member; return it with the parameters that were best on validation, and the log."""
+    # AdamW (decay 1e-4), one-cycle rate, gradients clipped to norm 1. Chunks, masks and first parameters depend on seed
+    # and step alone, so that a training that was interrupted ends with the same parameters.
     with one_thread():  # sums in one order only, so that two runs give the same bytes
         adjacency = adjacency_of(settings)
         network = build_network(settings).to(settings.device)

@@ -76,10 +76,8 @@ class Chosen:
 def choose_points(
     samples: Sequence[Sample], per_day: float, rule: EventRule, parent: Sequence[OperatingPoint] = ()
 ) -> Chosen:
-    """Choose a threshold for each point: the strictest that one of the samples that are long enough asks for.
-
-    Where none is long enough the threshold is that of the weights that the training started from.
-    """
+    """Choose a threshold for each point: the strictest that one of the samples that are long enough asks for."""
+    # Where none is long enough the threshold is that of the weights that the training started from.
     before = {point.name: point for point in parent}
     points, warnings = [], []
     for name, factor in _RATES.items():

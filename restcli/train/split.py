@@ -16,10 +16,8 @@ _OFFICIAL: dict[str, Side] = {"train": "train", "dev": "validation", "eval": "ne
 
 
 def sides_of(tasks: Sequence[Task], settings: TrainSettings) -> dict[str, Side]:
-    """Return the side of each patient; those of an official evaluation set are on neither.
-
-    Patients are assigned to folds by a hash of their name, or by the split that the data set comes with.
-    """
+    """Return the side of each patient; those of an official evaluation set are on neither."""
+    # Patients are assigned to folds by a hash of their name, or by the split that the data set comes with.
     if settings.split == "official":
         return _official_sides(tasks)
     held_out = {task.patient for task in tasks if task.split == "eval"}

@@ -19,11 +19,9 @@ _SHRINK = 1e-3  # of the squared parameters: the states of one network are nearl
 
 
 def fit_types(networks: Sequence[Rest], reader: Reader, examples: Examples) -> None:
-    """Fit the type readout of all members together, in place, by multinomial logistic regression.
-
-    `reader` has the members joined. In training the loss of the type is kept small, so that it does not bend the states
-    that find seizures. Each type has the same weight, and within it each recording.
-    """
+    """Fit the type readout of all members together, in place, by multinomial logistic regression."""
+    # `reader` has the members joined. In training the loss of the type is kept small, so that it does not bend the
+    # states that find seizures. Each type has the same weight, and within it each recording.
     states, kinds, owners = _typed_states(reader, examples)
     if len(np.unique(kinds)) < 2:
         return

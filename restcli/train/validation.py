@@ -33,10 +33,8 @@ def probabilities(traces: Sequence[Trace], calibration: Calibration) -> list[Flo
 
 
 def fit_calibration(traces: Sequence[Trace]) -> Calibration:
-    """Fit scale and bias so that probabilities mean what they say on these traces.
-
-    Seizures are far commoner in training data than in a ward: the probability is that on data like these.
-    """
+    """Fit scale and bias so that probabilities mean what they say on these traces."""
+    # Seizures are far commoner in training data than in a ward: the probability is that on data like these.
     logits, targets = [], []
     for trace in traces:
         known = np.isfinite(trace.logit) & (trace.labels != UNKNOWN)
@@ -47,10 +45,8 @@ def fit_calibration(traces: Sequence[Trace]) -> Calibration:
 
 
 def count_events(traces: Sequence[Trace], found: Sequence[Float32Array], rule: EventRule) -> Tally:
-    """Apply a rule to probabilities and count seizures and false alarms as `restcli evaluate` does.
-
-    Each stretch is counted by itself: alarms on both sides of a gap are not joined.
-    """
+    """Apply a rule to probabilities and count seizures and false alarms as `restcli evaluate` does."""
+    # Each stretch is counted by itself: alarms on both sides of a gap are not joined.
     return total(
         score_events(_marks(trace), to_events(as_scores(probability), rule))
         for trace, probability in zip(traces, found, strict=True)
