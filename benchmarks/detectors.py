@@ -67,7 +67,7 @@ def _rivals() -> list[tuple[str, int, int, float]]:
     transformer = SeizureTransformer().eval()
     n_windows = _MEASURED * transformer.sfreq // transformer.n_samples
     raw = torch.randn(n_windows, N_NODES, transformer.n_samples)
-    dcrnn = Dcrnn(torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency)).eval()
+    dcrnn = Dcrnn(torch.from_numpy(electrode_graph(ELECTRODES_19))).eval()
     spectra = torch.randn(_MEASURED, N_NODES, N_BINS)
 
     def clips(step: int) -> torch.Tensor:

@@ -107,7 +107,7 @@ class Form:
 
 def forms() -> dict[str, Form]:
     """Return the rivals and the variants of REST in their paper's size, with weights from a seed."""
-    adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency)
+    adjacency = torch.from_numpy(electrode_graph(ELECTRODES_19))
     found = {}
     for name, rival in rivals(adjacency).items():
         if isinstance(rival, Recurrent):

@@ -23,7 +23,7 @@ def mean_logits(
 def _logits(
     weights: Weights, tensors: Tensors, x: FloatArray, present: FloatArray, gate: FloatArray | None
 ) -> FloatArray:
-    network, adjacency = Rest(weights.config).eval(), torch.from_numpy(electrode_graph(weights.nodes).adjacency)
+    network, adjacency = Rest(weights.config).eval(), torch.from_numpy(electrode_graph(weights.nodes))
     network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in tensors.items()})
     inputs, here = torch.from_numpy(x)[None], torch.from_numpy(present)[None]
     if gate is None:

@@ -40,7 +40,7 @@ def test_pages_of_a_review_are_timed_in_a_browser(tmp_path: Path, monkeypatch: p
 
 
 def test_rivals_have_the_published_sizes_and_judge_each_window_alone() -> None:
-    built = rivals(torch.from_numpy(electrode_graph(ELECTRODES_19).adjacency))
+    built = rivals(torch.from_numpy(electrode_graph(ELECTRODES_19)))
     x = torch.randn(2, N_SECONDS, N_NODES, N_BINS)
     for name, network in built.items():
         assert n_parameters(network) == pytest.approx(PUBLISHED[name][0], rel=0.05), name

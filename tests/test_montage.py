@@ -140,17 +140,17 @@ def test_channel_map_renames_and_leaves_out() -> None:
 
 def test_paper_graph_has_its_published_edges() -> None:
     graph = electrode_graph(ELECTRODES_19)
-    degree = (graph.adjacency > 0).sum(axis=0)
+    degree = (graph > 0).sum(axis=0)
     assert int(degree.sum()) == 72
     assert (degree.min(), degree.max()) == (3, 5)
-    np.testing.assert_array_equal(graph.adjacency, graph.adjacency.T)
-    assert np.all(np.diag(graph.adjacency) == 0)
+    np.testing.assert_array_equal(graph, graph.T)
+    assert np.all(np.diag(graph) == 0)
     # exp(-(d / .5192)^2) for FP1 and F7, 36 degrees apart on the equator.
     chord = 2 * np.sin(np.radians(18))
-    weight = graph.adjacency[ELECTRODES_19.index("FP1"), ELECTRODES_19.index("F7")]
+    weight = graph[ELECTRODES_19.index("FP1"), ELECTRODES_19.index("F7")]
     assert abs(weight - np.exp(-((chord / 0.5192) ** 2))) < 4e-4
 
 
 def test_derivations_sit_at_projected_midpoints() -> None:
     np.testing.assert_allclose(node_position("C3-C4"), [0, 0, 1], atol=1e-9)
-    assert int((electrode_graph(DOUBLE_BANANA).adjacency > 0).sum()) == 66
+    assert int((electrode_graph(DOUBLE_BANANA) > 0).sum()) == 66

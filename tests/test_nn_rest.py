@@ -23,7 +23,7 @@ def _network(config: RestConfig, seed: int = 0) -> Rest:
 
 
 def _adjacency(nodes: tuple[str, ...]) -> torch.Tensor:
-    return torch.from_numpy(electrode_graph(nodes).adjacency)
+    return torch.from_numpy(electrode_graph(nodes))
 
 
 def _paper_form(
@@ -86,8 +86,8 @@ def test_missing_node_equals_smaller_graph() -> None:
     x = torch.randn(1, 8, 18, 5)
     present = torch.zeros(1, 8, 18)
     present[:, :, index] = 1
-    whole = network(x, torch.from_numpy(graph.adjacency), present=present, masked=False)[0][..., index]
-    part = network(x[:, :, index], torch.from_numpy(graph.adjacency[np.ix_(index, index)]), masked=False)[0]
+    whole = network(x, torch.from_numpy(graph), present=present, masked=False)[0][..., index]
+    part = network(x[:, :, index], torch.from_numpy(graph[np.ix_(index, index)]), masked=False)[0]
     np.testing.assert_allclose(whole.detach(), part.detach(), atol=1e-6)
 
 

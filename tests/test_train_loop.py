@@ -101,7 +101,7 @@ def test_variants_and_losses_train(variant: str, loss: str) -> None:
 def test_output_after_second_t_is_compared_with_the_label_look_ahead_before() -> None:
     settings = replace(TINY, look_ahead=3, type_weight=0.0)
     network = build_network(settings)
-    adjacency = torch.from_numpy(electrode_graph(NODES).adjacency)
+    adjacency = torch.from_numpy(electrode_graph(NODES))
     batch = Sampler(made_examples(), settings).batch(0)
     labels = torch.full_like(batch.labels, UNKNOWN)
     labels[:, 4] = SEIZURE
@@ -116,7 +116,7 @@ def test_output_after_second_t_is_compared_with_the_label_look_ahead_before() ->
 def test_the_papers_loss_looks_at_the_last_second_alone() -> None:
     settings = replace(TINY, loss="mse", every_second=False, look_ahead=0, type_weight=0.0)
     network = build_network(settings).eval()
-    adjacency = torch.from_numpy(electrode_graph(NODES).adjacency)
+    adjacency = torch.from_numpy(electrode_graph(NODES))
     batch = Sampler(made_examples(), settings).batch(0)
     logits = network(batch.x, adjacency, present=batch.present)[0]
     mean = (logits * batch.present).sum(dim=-1) / batch.present.sum(dim=-1)
@@ -128,7 +128,7 @@ def test_the_papers_loss_looks_at_the_last_second_alone() -> None:
 def test_absent_nodes_and_padding_change_nothing() -> None:
     settings = replace(TINY, steps=1)
     network = build_network(settings).eval()
-    adjacency = torch.from_numpy(electrode_graph(NODES).adjacency)
+    adjacency = torch.from_numpy(electrode_graph(NODES))
     batch = Sampler(made_examples(), settings).batch(0)
     present = torch.ones_like(batch.present)
     present[..., 3] = 0

@@ -76,6 +76,6 @@ def test_without_enough_background_the_thresholds_before_are_kept() -> None:
     ],
 )
 def test_thresholds_that_mislead_are_doubted(rule: EventRule, tally: Tally, words: str) -> None:
-    (line,) = doubts(rule, tally)
+    (line,) = doubts(rule, tally, 60)
     assert words in line
-    assert doubts(RULE, Tally(10, 9, 0, 3600.0)) == () == doubts(RULE, Tally(0, 0, 0, 3600.0))
+    assert doubts(RULE, Tally(10, 9, 0, 3600.0), 60) == () == doubts(RULE, Tally(0, 0, 0, 3600.0), 60)

@@ -32,7 +32,7 @@ def test_mirror_swaps_hemispheres_and_is_its_own_inverse() -> None:
     for nodes in (DOUBLE_BANANA, ELECTRODES_19):
         order = mirror_order(nodes)
         assert np.array_equal(order[order], np.arange(len(nodes)))
-        weights = electrode_graph(nodes).adjacency
+        weights = electrode_graph(nodes)
         np.testing.assert_allclose(weights[np.ix_(order, order)], weights, atol=1e-6)
     assert DOUBLE_BANANA[mirror_order(DOUBLE_BANANA)[0]] == "FP2-F8"
 

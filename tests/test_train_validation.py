@@ -112,7 +112,7 @@ def test_a_trace_says_what_the_definition_says() -> None:
     stretches[2].present[:, 5] = 0
     network = build_network(TINY).eval()
     traces = reader_of([network], TINY).traces(stretches)
-    adjacency = torch.from_numpy(electrode_graph(TINY.nodes).adjacency)
+    adjacency = torch.from_numpy(electrode_graph(TINY.nodes))
     for stretch, trace in zip(stretches, traces, strict=True):
         logs, here = stretch.spectra.astype(np.float32), stretch.present.astype(np.float32)
         x = log_features(logs, rms_of_logs(logs, TINY.features), stretch.relative, TINY.features) * here[..., None]

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.detect.rule import to_events
+from restcli.detect.rule import plain_scores, to_events
 from restcli.events import Event, EventRule, Events, Scores
 
 State = Literal["begin", "update", "end", "joined"]
@@ -168,7 +168,7 @@ def _certain_at(scores: Scores, rule: EventRule, event: Event) -> float:
     def stands(n_known: int) -> bool:
         probability = np.concatenate([scores.probability[first:n_known], np.zeros(_REACH)])
         time = np.concatenate([scores.time[first:n_known], scores.time[n_known - 1] + np.arange(1, _REACH + 1)])
-        return any(_overlap(other, event) for other in to_events(_plain_scores(time, probability), rule))
+        return any(_overlap(other, event) for other in to_events(plain_scores(time, probability), rule))
 
     low, high = onset, last  # more is known, more stands; at the end of the scores an event needs no more
     while high - low > 1:
@@ -205,10 +205,4 @@ class _Recent:
             first = len(self) - _KEPT - _REACH
             time, probability = time[first:], probability[first:]
             probability[:_REACH] = before
-        return _plain_scores(time, probability)
-
-
-def _plain_scores(time: NDArray[np.float64], probability: NDArray[np.float64]) -> Scores:
-    """Return scores, one a second, of which only the probability is known."""
-    nothing = np.zeros((len(time), 0), dtype=np.float32)
-    return Scores(time, probability, nothing, (), 1.0, float(time[-1]) + 0.5)
+        return plain_scores(time, probability)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from restcli.detect.rule import log_odds
 from restcli.events import Event, Scores
-from restcli.signal.montage import DOUBLE_BANANA
+from restcli.signal.montage import DOUBLE_BANANA, opposite
 from restcli.signal.sequences import running_mean, true_runs
 
 _ONSET = 10.0  # seconds in which an event begins
 _LATERAL = 0.5  # log odds by which one side must exceed the other to be named: 5 bilateral simulated events stay below
 _SMOOTH, _LASTING = 3, 3  # scores: that a node is averaged over, and that a side takes part for
 _AT_ONCE = 2.0  # seconds within which both sides begin together
-# Nodes that see each region on the left; those on the right have the even numbers.
+# Nodes that see each region on the left; those on the right are their opposites.
 _REGIONS = {
     "frontal": ("FP1-F7", "FP1-F3", "F3-C3"),
     "temporal": ("F7-T3", "T3-T5"),
@@ -26,7 +26,6 @@ _REGIONS = {
     "parietal": ("C3-P3", "P3-O1"),
     "occipital": ("P3-O1", "T5-O1"),
 }
-_TO_RIGHT = str.maketrans("13579", "24680")
 _SIDES = {
     "left": tuple(node for node in DOUBLE_BANANA if "1" in node or "3" in node),
     "right": tuple(node for node in DOUBLE_BANANA if "2" in node or "4" in node),
@@ -61,7 +60,7 @@ def place_in_words(scores: Scores, event: Event, level: float) -> str:
 
 def _strongest_region(odds: dict[str, float], sides: Sequence[str]) -> str:
     def strength(region: str) -> float:
-        names = [n if side == "left" else n.translate(_TO_RIGHT) for side in sides for n in _REGIONS[region]]
+        names = [n if side == "left" else opposite(n) for side in sides for n in _REGIONS[region]]
         mean = _mean([odds.get(name, math.nan) for name in names])
         return mean if math.isfinite(mean) else -math.inf
 

@@ -75,6 +75,12 @@ def to_events(scores: Scores, rule: EventRule, start: datetime | None = None) ->
     return Events(tuple(events), scores.duration, start, scores.unscored)
 
 
+def plain_scores(time: FloatArray, probability: FloatArray) -> Scores:
+    """Return scores, one a second, of which only the probability is known."""
+    nothing = np.zeros((len(time), 0), dtype=np.float32)
+    return Scores(time, probability, nothing, (), 1.0, float(time[-1]) + 0.5)
+
+
 def _hysteresis(short: NDArray[np.float64], highest: NDArray[np.float64], rule: EventRule) -> list[tuple[int, int]]:
     """Find runs at or above the release whose evidence reaches the threshold: index of their first and last score."""
     above = np.nan_to_num(short, nan=-1.0) >= min(rule.release, rule.threshold)

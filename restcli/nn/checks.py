@@ -195,7 +195,7 @@ def _can_reach(weights: Weights, logit: float) -> bool:
     largest += [max(map(abs, AMPLITUDE_RANGE))] * features.amplitude + [
         max(map(abs, RELATIVE_RANGE))
     ] * features.relative
-    reach = float(electrode_graph(weights.nodes).adjacency.sum(axis=1).max())
+    reach = float(electrode_graph(weights.nodes).sum(axis=1).max())
     members = weights.by_member()
     sizes = [{name: np.abs(value.astype(np.float64)) for name, value in member.items()} for member in members]
     states = [np.zeros(weights.config.hidden) for _ in members]

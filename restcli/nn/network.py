@@ -61,7 +61,7 @@ class Network:
             return np.concatenate([member[name] for member in members], dtype=np.float32)
 
         return cls(
-            adjacency=electrode_graph(nodes).adjacency,
+            adjacency=electrode_graph(nodes),
             projection=np.ascontiguousarray(side_by_side("l1.weight").T),
             carry=_blocks(members, "l2.weight"),
             carry_bias=side_by_side("l2.bias"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
@@ -73,6 +73,7 @@ _MANY = 6
 _COMPUTED = frozenset("CSD LAP LAPL LAPLACE LAPLACIAN HJORTH SL".split())
 
 _KERNEL_CUTOFF = 0.9
+_OTHER_SIDE = str.maketrans("12345678", "21436587")
 
 
 @cache
@@ -85,6 +86,11 @@ def electrode_position(name: str) -> tuple[float, float, float]:
     inclination, azimuth = np.radians(_ANGLES[name])
     x, y, z = np.sin(inclination) * np.sin(azimuth), np.sin(inclination) * np.cos(azimuth), np.cos(inclination)
     return float(x), float(y), float(z)
+
+
+def opposite(node: str) -> str:
+    """Return the node on the other side of the head: of the numbers 1 to 8 odd ones are left, even ones right."""
+    return node.translate(_OTHER_SIDE)
 
 
 def parse_label(label: str) -> tuple[str, str] | None:
@@ -148,30 +154,20 @@ def _electrode(token: str) -> str | None:
     return name if name in _ANGLES or name in _OTHER_ELECTRODES else None
 
 
-@dataclass(frozen=True, eq=False)
-class ElectrodeGraph:
-    """Nodes on the unit sphere and how strongly they are joined."""
-
-    nodes: tuple[str, ...]  # N electrodes ("C3") or derivations ("F3-C3")
-    positions: NDArray[np.float64]  # (N, 3), x right, y front, z up
-    adjacency: NDArray[np.float32]  # (N, N), symmetric weights with zero diagonal
-
-
-def electrode_graph(nodes: Sequence[str]) -> ElectrodeGraph:
-    """Build the graph of the REST and DCRNN papers on electrodes or on derivations.
+def electrode_graph(nodes: Sequence[str]) -> NDArray[np.float32]:
+    """Return the weights of the graph of the REST and DCRNN papers on electrodes or derivations, (N, N), symmetric.
 
     Nodes up to 0.9 apart are joined by ``exp(-(distance / width) ** 2)``, where the width is the standard deviation of
     all 19 x 19 distances between the electrodes, also for derivations (Tang et al., *Self-supervised graph neural
     networks for improved electroencephalographic seizure analysis*, ICLR 2022; Afzal et al., ICML 2024).
 
-    >>> int((electrode_graph(ELECTRODES_19).adjacency > 0).sum() // 2)
+    >>> int((electrode_graph(ELECTRODES_19) > 0).sum() // 2)
     36
     """
-    positions = np.array([node_position(node) for node in nodes])
-    distance = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    distance = _distances(nodes)
     near = (distance <= _KERNEL_CUTOFF) & ~np.eye(len(nodes), dtype=bool)
-    adjacency = np.where(near, np.exp(-((distance / _kernel_width()) ** 2)), 0.0).astype(np.float32)
-    return ElectrodeGraph(tuple(nodes), positions, adjacency)
+    width = _distances(ELECTRODES_19).std()
+    return np.where(near, np.exp(-((distance / width) ** 2)), 0.0).astype(np.float32)
 
 
 def node_position(node: str) -> NDArray[np.float64]:
@@ -180,10 +176,9 @@ def node_position(node: str) -> NDArray[np.float64]:
     return np.asarray(point / np.linalg.norm(point), dtype=np.float64)
 
 
-@cache
-def _kernel_width() -> float:
-    points = np.array([electrode_position(name) for name in ELECTRODES_19])
-    return float(np.linalg.norm(points[:, None] - points[None], axis=-1).std())
+def _distances(nodes: Sequence[str]) -> NDArray[np.float64]:
+    positions = np.array([node_position(node) for node in nodes])
+    return np.asarray(np.linalg.norm(positions[:, None] - positions[None], axis=-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,18 +261,13 @@ def _channel_edges(labels: Sequence[str], channel_map: Mapping[str, str]) -> tup
     return edges, tuple(duplicates)
 
 
-def _neighbours(edges: Sequence[Edge]) -> dict[str, list[tuple[str, int, float]]]:
-    """For each end: (other end, channel, sign), where sign * channel = potential here minus potential there."""
-    table: dict[str, list[tuple[str, int, float]]] = {}
-    for first, second, index in edges:
-        table.setdefault(first, []).append((second, index, 1.0))
-        table.setdefault(second, []).append((first, index, -1.0))
-    return table
-
-
 def _paths_from(edges: Sequence[Edge], origin: str) -> dict[str, dict[int, float]]:
     """Shortest signed sums of channels giving ``V(origin) - V(end)`` for every reachable end (breadth first)."""
-    table = _neighbours(edges)
+    # For each end: (other end, channel, sign), where sign * channel = potential here minus potential there.
+    table: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
+    for first, second, index in edges:
+        table[first].append((second, index, 1.0))
+        table[second].append((first, index, -1.0))
     if origin not in table:
         return {}
     paths: dict[str, dict[int, float]] = {origin: {}}

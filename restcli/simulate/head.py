@@ -7,14 +7,13 @@ from typing import cast
 
 import numpy as np
 
-from restcli.signal.montage import ELECTRODES_19, electrode_position
+from restcli.signal.montage import ELECTRODES_19, electrode_position, opposite
 from restcli.simulate.waves import BoolArray, Float32Array, FloatArray, WaveGenerator
 
 ELECTRODES_21 = (*ELECTRODES_19, "A1", "A2")
 INDEX = {name: i for i, name in enumerate(ELECTRODES_21)}
-_OTHER_SIDE = str.maketrans("12345678", "21436587")
 # A field seen from the other half of the head is ``field[MIRROR]``.
-MIRROR = np.array([INDEX[name.translate(_OTHER_SIDE)] for name in ELECTRODES_21])
+MIRROR = np.array([INDEX[opposite(name)] for name in ELECTRODES_21])
 
 
 @cache

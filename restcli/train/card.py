@@ -8,7 +8,7 @@ from typing import Any
 
 from restcli.nn.network import NEVER
 from restcli.nn.weights import Weights
-from restcli.signal.features import REFERENCE_RMS, FeatureConfig
+from restcli.signal.features import REFERENCE_RMS
 from restcli.text import markdown_table
 
 _LIMITS = (
@@ -29,7 +29,7 @@ def card_text(weights: Weights) -> str:
         "## Data and split",
         _data(provenance),
         "## What it reaches on validation",
-        _metrics(weights),
+        markdown_table(["measure", "value"], [[k.replace("_", " "), v] for k, v in metrics["validation"].items()]),
         _types(metrics["types"]) if "types" in metrics else "",
         _reliability(weights),
         _uncertainty(metrics["intervals"]) if "intervals" in metrics else "",
@@ -48,17 +48,14 @@ def _what(weights: Weights) -> str:
     config, features = weights.config, weights.features
     bands = ", ".join(f"{low}-{high} Hz" for low, high in features.bands)
     shape = f"{config.members} of width {config.hidden}, logits averaged, " if config.members > 1 else ""
+    amplitudes = f", and ln(RMS / {REFERENCE_RMS:g} µV)" if features.amplitude else ""
+    amplitudes += ", and the amplitude relative to the node's usual one" if features.relative else ""
     return (
         f"REST ({config.variant}; {shape}{weights.n_parameters} parameters) on {len(weights.nodes)} nodes "
         f"({weights.nodes[0]} ... {weights.nodes[-1]}). Inputs of a node and second: log spectrum {bands}, each band "
-        f"z-scored apart{_amplitudes(features)}. Random update mask in training "
+        f"z-scored apart{amplitudes}. Random update mask in training "
         f"(p = {config.fire_rate}, per {config.mask_per}); the full update, without a mask, in use."
     )
-
-
-def _amplitudes(features: FeatureConfig) -> str:
-    absolute = f", and ln(RMS / {REFERENCE_RMS:g} µV)" if features.amplitude else ""
-    return absolute + (", and the amplitude relative to the node's usual one" if features.relative else "")
 
 
 def _data(provenance: Mapping[str, Any]) -> str:
@@ -76,12 +73,6 @@ def _data(provenance: Mapping[str, Any]) -> str:
         "Parameters, scale and bias come from these data alone, thresholds from what is named with them below; the "
         "event rule and the number of false alarms asked for are settings."
     )
-
-
-def _metrics(weights: Weights) -> str:
-    """Table what was measured on validation."""
-    rows = [[name.replace("_", " "), value] for name, value in weights.metrics["validation"].items()]
-    return markdown_table(["measure", "value"], rows)
 
 
 def _types(types: Mapping[str, Any]) -> str:

@@ -97,7 +97,7 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
 
 def adjacency_of(settings: TrainSettings) -> Tensor:
     """Return the graph's weights, (N, N), on the device of a training."""
-    return torch.from_numpy(electrode_graph(settings.nodes).adjacency).to(settings.device)
+    return torch.from_numpy(electrode_graph(settings.nodes)).to(settings.device)
 
 
 def build_network(settings: TrainSettings) -> Rest:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from restcli.detect.rule import logistic
 from restcli.evaluation.measures import lowest_safe
 from restcli.evaluation.scoring import Tally
 from restcli.events import EventRule
+from restcli.nn.network import NEVER
 from restcli.nn.weights import BALANCED, SENSITIVITIES, OperatingPoint
 from restcli.train.store import Float32Array
 from restcli.train.traces import Trace
@@ -34,6 +34,7 @@ class Sample:
     traces: Sequence[Trace]
     found: Sequence[Float32Array]  # probability of each second of each
     rule: EventRule
+    tallies: dict[float, Tally] = field(default_factory=dict)  # counted so far, by threshold
 
     @property
     def hours(self) -> float:
@@ -49,15 +50,11 @@ class Sample:
         """Whether it is long enough to tell rates about `per_day` apart."""
         return self.hours / 24 * per_day >= _ENOUGH
 
-    @cached_property
-    def _tallies(self) -> dict[float, Tally]:
-        return {}
-
     def count(self, threshold: float) -> Tally:
         """Count seizures and false alarms at a threshold."""
-        if threshold not in self._tallies:
-            self._tallies[threshold] = count_events(self.traces, self.found, self.rule.with_threshold(threshold))
-        return self._tallies[threshold]
+        if threshold not in self.tallies:
+            self.tallies[threshold] = count_events(self.traces, self.found, self.rule.with_threshold(threshold))
+        return self.tallies[threshold]
 
     def threshold(self, per_day: float) -> float:
         """Return the lowest threshold that, as all higher ones, keeps to `per_day`; the strictest when none does."""
@@ -94,7 +91,8 @@ def choose_points(
     points = [point for point in points if math.isfinite(point.threshold)]
     for point in points:
         if point.name == BALANCED:
-            rule = _rounded(rule.with_threshold(point.threshold))
+            rule = rule.with_threshold(point.threshold)
+            rule = replace(rule, release=min(round(rule.release, 4), rule.threshold))
     return Chosen(rule, tuple(points), tuple(warnings))
 
 
@@ -105,12 +103,8 @@ def _point(name: str, usable: Sequence[Sample], asked: float) -> OperatingPoint:
     return OperatingPoint(name, threshold, tally.sensitivity, tally.false_per_day, asked)
 
 
-def _rounded(rule: EventRule) -> EventRule:
-    return replace(rule, release=min(round(rule.release, 4), rule.threshold))
-
-
-def doubts(rule: EventRule, validation: Tally) -> tuple[str, ...]:
-    """Say what speaks against a threshold."""
+def doubts(rule: EventRule, validation: Tally, memory: int) -> tuple[str, ...]:
+    """Say what speaks against a threshold, and against a network."""
     found = []
     if validation.expert and validation.sensitivity < _FEW:
         found.append(
@@ -119,4 +113,7 @@ def doubts(rule: EventRule, validation: Tally) -> tuple[str, ...]:
         )
     if rule.threshold < _LOW:
         found.append(f"the threshold {rule.threshold:g} is so low that nearly anything can become an event")
+    if memory >= NEVER:
+        what = "the network does not forget: in long recordings, scores depend on where stretches begin"
+        found.append(f"{what}; train it longer")
     return tuple(found)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restcli.signal.features import log_features, rms_of_logs
+from restcli.signal.montage import opposite
 from restcli.train.settings import TrainSettings
 from restcli.train.store import UNKNOWN, Examples, Float32Array, Stretch
 
@@ -110,12 +111,4 @@ def mirror_order(nodes: Sequence[str]) -> NDArray[np.int64]:
     >>> mirror_order(("FP1-F3", "FZ-CZ", "FP2-F4")).tolist()
     [2, 1, 0]
     """
-    mirrored = ["-".join(_opposite(electrode) for electrode in node.split("-")) for node in nodes]
-    return np.array([nodes.index(b if b in nodes else a) for a, b in zip(nodes, mirrored, strict=True)])
-
-
-def _opposite(electrode: str) -> str:
-    """Return the electrode on the other side: odd numbers are left, even ones right."""
-    name = electrode.rstrip("0123456789")
-    number = electrode.removeprefix(name)
-    return f"{name}{int(number) + (1 if int(number) % 2 else -1)}" if number else electrode
+    return np.array([nodes.index(other if (other := opposite(node)) in nodes else node) for node in nodes])

@@ -20,17 +20,7 @@ TWO_BANDS = FeatureConfig(bands=((1, 13), (14, 40)))
 # Two time scales, see docs/training-log.md; the release lies .7 of log odds below the threshold.
 BASE_RULE = EventRule(threshold=0.5, release=0.3318, smooth=5.0, long=21.0, lift=0.8)
 # They change neither the parameters nor what they are trained on.
-_NOT_TRAINED = {
-    "resume",
-    "overwrite",
-    "workers",
-    "cache",
-    "device",
-    "false_alarms_per_day",
-    "rule",
-    "ward",
-    "name",
-}
+_NOT_TRAINED = set("resume overwrite workers cache device false_alarms_per_day rule ward name".split())
 
 
 @dataclass(frozen=True)
@@ -127,17 +117,7 @@ def adopt(settings: TrainSettings) -> TrainSettings:
     for name in ("members", "hidden", "n_features"):
         asked, given = getattr(config, name), getattr(own, name)
         if asked != given:
-            raise WeightsError(
-                weights.name,
-                f"{name} is {given} in these weights and {asked} in the network asked for",
-                "the same shape",
-                f"Leave out --{name}",
-            )
-    return replace(
-        settings,
-        features=weights.features,
-        nodes=weights.nodes,
-        config=config,
-        look_ahead=weights.look_ahead,
-        rule=weights.rule,
-    )
+            what = f"{name} is {given} in these weights and {asked} in the network asked for"
+            raise WeightsError(weights.name, what, "the same shape", f"Leave out --{name}")
+    taken = {name: getattr(weights, name) for name in ("features", "nodes", "look_ahead", "rule")}
+    return replace(settings, config=config, **taken)

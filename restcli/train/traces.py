@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from restcli.detect.timeline import nan_median
 from restcli.nn.baselines import band_powers
 from restcli.nn.network import Lanes, Network, mean_over_nodes, scan, shares
 from restcli.signal.features import REFERENCE_RATE, FeatureConfig, log_features, rms_of_logs
@@ -92,7 +93,9 @@ class Reader:
             types = _shifted(shares(mean_over_nodes(logits[..., 1:], present[..., None], 1)), self.look_ahead)
         return Trace(
             logit=judged(logits[..., 0]),
-            amplitude=median_amplitude(_logs(stretch, self.features), stretch.present, self.features),
+            amplitude=nan_median(
+                np.where(present > 0, rms_of_logs(_logs(stretch, self.features), self.features), np.nan)
+            ),
             types=types,
             labels=np.where(usable, stretch.labels, UNKNOWN).astype(np.int8),
             marks=stretch.ictal,
@@ -120,15 +123,6 @@ def _shifted(values: Float32Array, ahead: int) -> Float32Array:
     moved = np.full_like(values, np.nan)
     moved[: max(0, len(values) - ahead)] = values[ahead:]
     return moved
-
-
-def median_amplitude(logs: Float32Array, present: NDArray[np.uint8], features: FeatureConfig) -> Float32Array:
-    """Return the median RMS over the good nodes, µV, (T,); NaN where no node is good."""
-    amplitude = np.where(present > 0, rms_of_logs(logs, features), np.nan)
-    result = np.full(len(logs), np.nan, dtype=np.float32)
-    known = (present > 0).any(axis=1)
-    result[known] = np.nanmedian(amplitude[known], axis=1)
-    return result
 
 
 def stretch_bands(stretch: Stretch) -> NDArray[np.float64]:

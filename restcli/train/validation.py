@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.detect.rule import to_events
+from restcli.detect.rule import plain_scores, to_events
 from restcli.detect.timeline import INTERVAL, calibrate, spread_around
 from restcli.evaluation import measures
 from restcli.evaluation.scoring import Tally, score_events, total
-from restcli.events import Event, EventRule, Events, Scores
+from restcli.events import Event, EventRule, Events
 from restcli.nn.baselines import BandPowerBaseline, amplitude_baseline, fit_band_power
 from restcli.nn.weights import Calibration
 from restcli.signal.sequences import true_runs
@@ -48,7 +48,7 @@ def count_events(traces: Sequence[Trace], found: Sequence[Float32Array], rule: E
     """Apply a rule to probabilities and count seizures and false alarms as `restcli evaluate` does."""
     # Each stretch is counted by itself: alarms on both sides of a gap are not joined.
     return total(
-        score_events(_marks(trace), to_events(as_scores(probability), rule))
+        score_events(_marks(trace), to_events(plain_scores(np.arange(len(probability)) + 0.5, probability), rule))
         for trace, probability in zip(traces, found, strict=True)
     )
 
@@ -56,19 +56,6 @@ def count_events(traces: Sequence[Trace], found: Sequence[Float32Array], rule: E
 def _marks(trace: Trace) -> Events:
     seizures = tuple(Event(float(first), float(stop - first)) for first, stop in true_runs(trace.marks))
     return Events(seizures, float(len(trace.marks)))
-
-
-def as_scores(probability: Float32Array) -> Scores:
-    """Give probabilities, one a second, the clock that `to_events` needs."""
-    n_seconds = len(probability)
-    return Scores(
-        time=np.arange(n_seconds) + 0.5,
-        probability=probability,
-        by_node=np.zeros((n_seconds, 0), dtype=np.float32),
-        nodes=(),
-        step=1.0,
-        duration=float(n_seconds),
-    )
 
 
 def measure(
