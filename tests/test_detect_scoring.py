@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from threadpoolctl import threadpool_info
 
+from restcli.detect import detector as detector_module
 from restcli.detect import scoring
 from restcli.detect.detector import Detector
 from restcli.detect.scoring import Scorer
@@ -163,11 +165,7 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `Detector` read blocks of 5 s."""
-    monkeypatch.setattr(
-        Scorer,
-        "_blocks",
-        lambda self: self.recording.blocks(self.montage.channels, sfreq=self.sfreq, seconds=5, clock=self.clock),
-    )
+    monkeypatch.setattr(detector_module, "Scorer", partial(Scorer, block_seconds=5))
 
 
 @pytest.fixture(autouse=True)
