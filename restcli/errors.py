@@ -25,12 +25,9 @@ class RestError(Exception):
         super().__init__(where, what, expected, remedy)
 
     def __str__(self) -> str:
-        parts = [self.what, f"Expected {self.expected}" if self.expected else "", _capitalised(self.remedy)]
+        remedy = self.remedy[:1].upper() + self.remedy[1:]
+        parts = [self.what, f"Expected {self.expected}" if self.expected else "", remedy]
         return f"{self.where}: " + " ".join(f"{part.rstrip('.')}." for part in parts if part)
-
-
-def _capitalised(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
 
 
 class UsageError(RestError):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from train_examples import TINY, made_examples
 
-from restcli.detect.rule import to_events
+from restcli.detect.rule import plain_scores, to_events
 from restcli.evaluation.files import evaluate
 from restcli.evaluation.scoring import Tally
 from restcli.events import Event, EventRule, Events
@@ -21,7 +21,6 @@ from restcli.train.loop import build_network
 from restcli.train.store import BACKGROUND, SEIZURE, UNKNOWN
 from restcli.train.traces import Trace
 from restcli.train.validation import (
-    as_scores,
     count_events,
     fit_calibration,
     measure_intervals,
@@ -62,7 +61,7 @@ def test_alarms_are_counted_as_evaluation_counts_them() -> None:
     rule = EventRule()
     counts = count_events([trace], [probability], rule)
     expert = Events((Event(3000.0, 30.0),), 3600.0)
-    report = evaluate(expert, to_events(as_scores(probability), rule))
+    report = evaluate(expert, to_events(plain_scores(np.arange(len(probability)) + 0.5, probability), rule))
     assert counts == report.patients[0].event == Tally(1, 1, 2, 3600.0)
     assert counts.false_per_day == report.value("false alarms a day", "event+pooled") == 48.0
 

@@ -118,9 +118,10 @@ class Evaluation:
 
     def measure_table(self) -> Table:
         """Return every measure with its interval, rule and counts."""
-        rows: list[tuple[str, ...]] = [
-            (m.name, m.of, _number(m.value), _interval(m), m.rule, m.counts) for m in self.measures
-        ]
+        rows: list[tuple[str, ...]] = []
+        for m in self.measures:
+            interval = "" if math.isnan(m.low) else f"{_number(m.low)} to {_number(m.high)}"
+            rows.append((m.name, m.of, _number(m.value), interval, m.rule, m.counts))
         return ("measure", "of", "value", "95 % over patients", "rule", "counts"), rows
 
     def patient_table(self) -> Table:
@@ -196,7 +197,3 @@ def _number(value: float) -> str:
     if math.isnan(value):
         return "undefined"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _interval(measure: Measure) -> str:
-    return "" if math.isnan(measure.low) else f"{_number(measure.low)} to {_number(measure.high)}"

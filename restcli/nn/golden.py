@@ -12,14 +12,15 @@ from restcli.signal.features import REFERENCE_RATE
 from restcli.signal.usual import first_inputs
 
 GOLDEN_TOLERANCE = 1e-3
+_SECONDS = 20
 
 
-def golden_signal(n_nodes: int, sfreq: float, n_seconds: int = 20) -> NDArray[np.float32]:
+def golden_signal(n_nodes: int, sfreq: float) -> NDArray[np.float32]:
     """Make the fixed test signal: a different chirp with a 3-Hz train at each node, µV, shape (N, n)."""
-    clock = np.arange(int(n_seconds * sfreq)) / sfreq
+    clock = np.arange(int(_SECONDS * sfreq)) / sfreq
     node = np.arange(n_nodes)[:, None]
     chirp = 20.0 * np.sin(2 * np.pi * (2.0 + 0.3 * node + 0.4 * clock) * clock)
-    train = 30.0 * np.maximum(np.sin(2 * np.pi * 3.0 * clock + node), 0.0) ** 4 * (clock > n_seconds / 2)
+    train = 30.0 * np.maximum(np.sin(2 * np.pi * 3.0 * clock + node), 0.0) ** 4 * (clock > _SECONDS / 2)
     ripple = 3.0 * np.sin(2 * np.pi * (17.3 + node) * clock + node)
     return np.asarray(chirp + train + ripple, dtype=np.float32)
 

@@ -130,7 +130,8 @@ def log_features(
         part *= (np.float32(1) / (spread + np.float32(1e-10)))[..., None]
         column += width
     if config.amplitude:
-        features[..., column] = log_amplitude(amplitude)
+        ratio = np.maximum(amplitude, np.float32(1e-6)) / np.float32(REFERENCE_RMS)
+        features[..., column] = np.clip(np.log(ratio), *AMPLITUDE_RANGE)
         column += 1
     if config.relative:
         features[..., column] = relative
@@ -173,9 +174,3 @@ def mean_log_power(logs: Float32Array, good: NDArray[np.bool_]) -> Float32Array:
     mean = whole[known] / count[known, None] - np.float32(np.log(REFERENCE_RATE / 2))
     table[known] = np.float32(2 / np.log(10)) * mean
     return table
-
-
-def log_amplitude(amplitude: Float32Array) -> Float32Array:
-    """Return ``ln(amplitude / 15 µV)`` clipped to [-3, 4]."""
-    ratio = np.maximum(amplitude, np.float32(1e-6)) / np.float32(REFERENCE_RMS)
-    return np.asarray(np.clip(np.log(ratio), *AMPLITUDE_RANGE), dtype=np.float32)

@@ -21,7 +21,7 @@ from restcli.signal.features import (
     rms,
     transform,
 )
-from restcli.signal.open_inputs import band_levels, quietest_levels, spread_and_quiet
+from restcli.signal.open_inputs import HUM_BINS, band_levels, quietest_levels, spread_and_quiet
 
 
 class Quality(IntEnum):
@@ -53,9 +53,7 @@ ABSURD_PEAK_TO_PEAK = 4000.0
 MAINS_RMS = 100.0
 MAINS_RATIO = 1.0
 SATURATED_FRACTION = 0.05
-# Bins, Hz, that are compared: 50 and 60 Hz with their neighbours against the EEG; the last bin is left out.
-MAINS_BINS = ((48, 53), (58, 63))
-EEG_BINS = (1, 41)
+EEG_BINS = (1, 41)  # Hz, that mains hum is compared with; the last bin is left out
 
 # Gains: over a minute or more the median RMS of a node is 0.28 to 2.34 times that of the usual node in 37 recordings of
 # adults, and within a second the nodes differ by 25 % or more.
@@ -95,7 +93,7 @@ def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array,
     transformed = transform(seconds)
     power = power_spectrum(transformed, seconds.shape[-1])
     spread, quiet = spread_and_quiet(data)
-    codes = node_quality(seconds, transformed, power, node_faults(matrix, channel_faults(spread, saturated)))
+    codes = node_quality(seconds, transformed, power, inherited_faults(matrix, spread, saturated))
     levels = quietest_levels(data, quiet, band_levels(seconds, transformed, power), matrix)
     logs = log_magnitude(power, config)
     spectrum = mean_log_power(logs, codes == Quality.GOOD)
@@ -118,15 +116,10 @@ def derive_seconds(data: Float32Array, matrix: Float32Array) -> Float32Array:
     return seconds
 
 
-def channel_faults(spread: Float32Array, saturated: Float32Array) -> NDArray[np.uint8]:
-    """Judge each second of each channel, (C, T), before derivation: a dead electrode hides in the difference of two."""
-    codes = np.where(saturated >= SATURATED_FRACTION, Quality.SATURATED, Quality.GOOD).astype(np.uint8)
-    codes[spread < FLAT_STD] = Quality.FLAT
-    return codes
-
-
-def node_faults(matrix: Float32Array, faults: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give each node, (T, N), the fault of its worst channel."""
+def inherited_faults(matrix: Float32Array, spread: Float32Array, saturated: Float32Array) -> NDArray[np.uint8]:
+    """Give each node, (T, N), the fault of its worst channel: a dead electrode hides in the difference of two."""
+    faults = np.where(saturated >= SATURATED_FRACTION, Quality.SATURATED, Quality.GOOD).astype(np.uint8)  # (C, T)
+    faults[spread < FLAT_STD] = Quality.FLAT
     if not faults.any():
         return np.zeros((faults.shape[1], len(matrix)), dtype=np.uint8)
     return np.stack([faults[row].max(axis=0) for row in matrix != 0], axis=1)
@@ -166,7 +159,7 @@ def _spread(transformed: NDArray[np.complex64], length: int) -> Float32Array:
 def _mains_drowned(power: Float32Array) -> NDArray[np.bool_]:
     """Tell where mains hum is both large and far above the EEG, (K, 101) to (K,)."""
     scale = np.float32(2.0 / REFERENCE_RATE**2)
-    hum = np.maximum(*(band_sum(power, *bins) for bins in MAINS_BINS)) * scale
+    hum = np.maximum(*(band_sum(power, *bins) for bins in HUM_BINS)) * scale
     eeg = band_sum(power, *EEG_BINS) * scale
     return np.asarray((hum > MAINS_RMS**2) & (hum > MAINS_RATIO**2 * eeg))
 

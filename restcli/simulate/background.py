@@ -30,6 +30,13 @@ _NEXT = {
 }
 # Factor on the amplitude of the background: sleep is larger than wakefulness.
 _STATE_GAIN = {"awake": 1.0, "drowsy": 1.05, "n2": 1.4, "n3": 1.9, "encephalopathic": 1.3}
+# Frontal and temporal theta and posterior slow waves of youth: share of people, sites, Hz, width in Hz, how it waxes,
+# spread of the dipoles, and size in units of the background.
+_WAKING = (
+    (0.35, ("FZ",), (4.5, 7.5), 0.6, (0.7, 4), 0.1, (0.2, 0.9)),
+    (0.3, ("T3", "T4"), (4, 7.5), 0.8, (0.9, 3), 0.1, (0.1, 0.8)),
+    (0.25, ("O1+O2",), (2.5, 4.5), 0.7, (0.8, 3), 0.2, (0.2, 1.2)),
+)
 _STATE_SLOPE = {"n2": 0.3, "n3": 0.6}
 
 
@@ -193,16 +200,11 @@ def _add_waking_rhythms(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
         frequency, size = centre * np.exp(rng.normal(0, 0.12)), most * rng.uniform(0.3, 0.8)
         wave = rng.rhythm(n, frequency, rng.uniform(1.5, 5))
         scene.add(dipole_map(rng, direction(place), spread=0.3), 0, wave, base * size)
-    if rng.random() < 0.35:
-        wave = rng.rhythm(n, rng.uniform(4.5, 7.5), 0.6) * rng.slow_curve(n, 0.7, 4)
-        scene.add(dipole_map(rng, direction("FZ"), spread=0.1), 0, wave, base * rng.uniform(0.2, 0.9))
-    if rng.random() < 0.3:
-        for side in ("T3", "T4"):
-            wave = rng.rhythm(n, rng.uniform(4, 7.5), 0.8) * rng.slow_curve(n, 0.9, 3)
-            scene.add(dipole_map(rng, direction(side), spread=0.1), 0, wave, base * rng.uniform(0.1, 0.8))
-    if rng.random() < 0.25:
-        wave = rng.rhythm(n, rng.uniform(2.5, 4.5), 0.7) * rng.slow_curve(n, 0.8, 3)
-        scene.add(dipole_map(rng, direction("O1+O2"), spread=0.2), 0, wave, base * rng.uniform(0.2, 1.2))
+    for chance, sites, hertz, width, waxing, spread, sizes in _WAKING:
+        if rng.random() < chance:
+            for site in sites:
+                wave = rng.rhythm(n, rng.uniform(*hertz), width) * rng.slow_curve(n, *waxing)
+                scene.add(dipole_map(rng, direction(site), spread=spread), 0, wave, base * rng.uniform(*sizes))
 
 
 def _add_drowsiness(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:

@@ -29,7 +29,7 @@ def add_mimics(
             for _ in range(rng.poisson(rates[name] * hours)):
                 add(scene, brain, rng)
     if focus is not None and rng.random() < 0.5:
-        _add_spikes_at(scene, brain, rng, focus)
+        _add_spikes(scene, brain, rng, focus)
 
 
 def _span(scene: Scene, rng: WaveGenerator, shortest: float, longest: float) -> tuple[float, int]:
@@ -111,13 +111,9 @@ def _add_rhythmic_delta(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
     _mark(scene, "GRDA" if generalised else "LRDA", onset, n, frequency=frequency, **size)
 
 
-def _add_spikes(scene: Scene, brain: Brain, rng: WaveGenerator) -> None:
-    """Add isolated interictal spikes from one focus anywhere."""
-    _add_spikes_at(scene, brain, rng, random_direction(rng, -0.1))
-
-
-def _add_spikes_at(scene: Scene, brain: Brain, rng: WaveGenerator, place: FloatArray) -> None:
+def _add_spikes(scene: Scene, brain: Brain, rng: WaveGenerator, place: FloatArray | None = None) -> None:
     """Add isolated interictal spikes of a focus, in a quarter of its mirror too: 1-40 a minute, 1.5-8 x base."""
+    place = random_direction(rng, -0.1) if place is None else place
     onset, n = _span(scene, rng, 60, 600)
     rate = rng.log_uniform(1, 40) / 60
     amplitude = brain.base * rng.log_uniform(1.5, 8)

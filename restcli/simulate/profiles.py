@@ -126,22 +126,11 @@ class Profile:
 
 
 def _profile(name: str, column: int) -> Profile:
-    def read(table: _Columns, column: int = column) -> dict[str, float]:
-        return {key: row[column] for key, row in table.items()}
-
-    return Profile(
-        name,
-        ages=read(_AGES),
-        sick=read(_SICK),
-        vigilance=read(_VIGILANCE),
-        seizures=read(_SEIZURES),
-        traits=read(_TRAITS),
-        spells=read(_SPELLS),
-        mimics=read(_MIMICS),
-        mimics_of_sick=read(_MIMICS, 2 * column),  # the diet makes no difference
-        machine=read(_MACHINE),
-        breach=_BREACH[column],
-    )
+    tables = {"ages": _AGES, "sick": _SICK, "vigilance": _VIGILANCE, "seizures": _SEIZURES, "traits": _TRAITS}
+    tables |= {"spells": _SPELLS, "mimics": _MIMICS, "machine": _MACHINE}
+    shares = {field: {key: row[column] for key, row in table.items()} for field, table in tables.items()}
+    mimics_of_sick = {key: row[2 * column] for key, row in _MIMICS.items()}  # the diet makes no difference
+    return Profile(name, breach=_BREACH[column], mimics_of_sick=mimics_of_sick, **shares)
 
 
 TRAINING, WARD = _profile("training", 0), _profile("ward", 1)

@@ -147,11 +147,10 @@ def simulated_windows(seeds: Sequence[int], options: SimulateOptions) -> Iterato
 
 def describe(data: Float32Array, montage: Montage, ictal: BoolArray, known: BoolArray) -> Windows | None:
     """Describe windows that lie wholly inside or wholly outside of seizures; None without any."""
-    starts = [
-        start
-        for mask in (ictal & known, ~ictal & known)
-        for start in _thinned([s for a, b in true_runs(mask) for s in range(a, b - WINDOW + 1, WINDOW)])
-    ]
+    starts: list[int] = []
+    for mask in (ictal & known, ~ictal & known):
+        found = [s for a, b in true_runs(mask) for s in range(a, b - WINDOW + 1, WINDOW)]
+        starts += found[:: max(1, -(-len(found) // _MOST))]
     if not starts:
         return None
     wide = signal.sosfiltfilt(_WIDE, montage.matrix @ data, axis=1)
@@ -167,10 +166,6 @@ def describe(data: Float32Array, montage: Montage, ictal: BoolArray, known: Bool
     features = {**_shape(x, power), **_rhythm(y, power), **_space(x, y, montage.nodes), **_envelope(x)}
     spectra = np.median(lines, axis=1).astype(np.float32)
     return Windows("", "", ictal[np.array(starts)[fine]], spectra, features)
-
-
-def _thinned(starts: list[int]) -> list[int]:
-    return starts[:: max(1, -(-len(starts) // _MOST))]
 
 
 def _shape(x: FloatArray, power: FloatArray) -> dict[str, FloatArray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,22 +86,22 @@ class Inventory:
         }
 
 
-def take_inventory(folder: str | Path, nodes: Sequence[str] = DOUBLE_BANANA) -> Inventory:
+def take_inventory(folder: str | Path) -> Inventory:
     """Read all headers and marks of a folder; a problem with one recording does not hide those of the next."""
     inventory = Inventory(Path(folder), left_out=list(passed_over(folder)))
     for path, item in look_for_items(folder).items():
         try:
-            inventory.found.append(_examine(path, item, tuple(nodes)))
+            inventory.found.append(_examine(path, item))
         except RestError as error:
             inventory.problems.append(str(error))
     return inventory
 
 
-def _examine(path: Path, item: Item | None, nodes: tuple[str, ...]) -> Found:
+def _examine(path: Path, item: Item | None) -> Found:
     if item is None:
         raise AnnotationError(str(path), "has no marks", f"{path.stem}_events.tsv beside it, or a known layout")
     recording = open_recording(path)
-    montage_of(recording, nodes)
+    montage_of(recording, DOUBLE_BANANA)
     events = item.marks.read(recording)
     return Found(
         path,

@@ -81,7 +81,10 @@ def choose_points(
         asked = factor * per_day
         usable = [sample for sample in samples if sample.hours and sample.enough(asked)]
         if usable:
-            points.append(_point(name, usable, asked))
+            # What to expect of a threshold is told by the first sample.
+            threshold = max(sample.threshold(asked) for sample in usable)
+            tally = usable[0].count(threshold)
+            points.append(OperatingPoint(name, threshold, tally.sensitivity, tally.false_per_day, asked))
         else:
             hours = _ENOUGH * 24 / asked if asked else math.inf
             kept = f"that of the weights before ({before[name].threshold:g})" if name in before else "not chosen"
@@ -94,13 +97,6 @@ def choose_points(
             rule = rule.with_threshold(point.threshold)
             rule = replace(rule, release=min(round(rule.release, 4), rule.threshold))
     return Chosen(rule, tuple(points), tuple(warnings))
-
-
-def _point(name: str, usable: Sequence[Sample], asked: float) -> OperatingPoint:
-    """Choose one threshold; what to expect of it is told by the first sample."""
-    threshold = max(sample.threshold(asked) for sample in usable)
-    tally = usable[0].count(threshold)
-    return OperatingPoint(name, threshold, tally.sensitivity, tally.false_per_day, asked)
 
 
 def doubts(rule: EventRule, validation: Tally, memory: int) -> tuple[str, ...]:
