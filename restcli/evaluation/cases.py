@@ -226,12 +226,10 @@ def _curve_measures(of: str, curve: OperatingCurve, interval: Interval) -> list[
 
 
 def _by_type(cases: Sequence[Case], found: Sequence[Bool]) -> dict[str, tuple[int, int]]:
-    counts: dict[str, tuple[int, int]] = {}
-    for case, hits in zip(cases, found, strict=True):
-        for event, hit in zip(case.expert, hits, strict=True):
-            n, k = counts.get(event.label, (0, 0))
-            counts[event.label] = (n + 1, k + int(hit))
-    return dict(sorted(counts.items()))
+    """Count the expert's events of each type, and those found."""
+    labels = np.array([event.label for case in cases for event in case.expert], dtype=object)
+    hits = np.concatenate(found)
+    return {kind: (int((labels == kind).sum()), int(hits[labels == kind].sum())) for kind in sorted(set(labels))}
 
 
 def _notes(cases: Sequence[Case]) -> list[str]:

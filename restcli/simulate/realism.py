@@ -269,22 +269,20 @@ def _distinguish(table: FloatArray, side: NDArray[Any], group: NDArray[Any], see
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     people = min(len(set(group[side == i])) for i in (0, 1))
     folds = StratifiedGroupKFold(n_splits=min(4, people), shuffle=True, random_state=seed)
-    score = np.zeros(len(side))
-    for train, test in folds.split(table, side, group):
-        model: Any = (
-            HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, class_weight="balanced", random_state=seed)
-            if trees
-            else LogisticRegression(C=0.2, max_iter=1000, class_weight="balanced")
-        )
-        scaler = StandardScaler().fit(table[train])
-        model.fit(scaler.transform(table[train]), side[train])
-        score[test] = model.predict_proba(scaler.transform(table[test]))[:, 1]
-    return float(roc_auc_score(side, score))
+    model = (
+        HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, class_weight="balanced", random_state=seed)
+        if trees
+        else LogisticRegression(C=0.2, max_iter=1000, class_weight="balanced")
+    )
+    whole = make_pipeline(StandardScaler(), model)
+    score = cross_val_predict(whole, table, side, groups=group, cv=folds, method="predict_proba")
+    return float(roc_auc_score(side, score[:, 1]))
 
 
 def _median_spectra(windows: Sequence[Windows]) -> dict[str, list[float]]:
