@@ -8,10 +8,9 @@ import pytest
 from restcli.evaluation.scoring import Tally
 from restcli.events import EventRule
 from restcli.nn.weights import BALANCED, Calibration, OperatingPoint
-from restcli.train.points import Sample, choose_points, doubts
 from restcli.train.store import SEIZURE
 from restcli.train.traces import Trace
-from restcli.train.validation import probabilities
+from restcli.train.validation import Sample, choose_points, doubts, probabilities
 
 RULE = EventRule(threshold=0.5, release=0.35, smooth=3.0)
 PARENT = tuple(OperatingPoint(name, 0.7, 0.8, 3.0, 12.0) for name in ("sensitive", BALANCED, "specific"))

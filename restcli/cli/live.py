@@ -175,7 +175,7 @@ def _display(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[News], No
 
 def _report(marks: Path, monitor: Monitor, alarms: list[Alarm]) -> None:
     """Compare alarms with expert marks, as `restcli evaluate` does."""
-    from restcli.evaluation.alarms import compare_alarms
+    from restcli.evaluation.scoring import compare_alarms
     from restcli.marks.registry import read_events
 
     expert = read_events(marks, duration=monitor.until, start=monitor.source.recording.clock)

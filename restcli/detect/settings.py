@@ -18,6 +18,7 @@ from restcli.signal.contacts import contact_families, families_in_words, other_k
 from restcli.signal.montage import Montage, derive, parse_label, parse_labels
 
 _LONGEST_STEP = 14  # s
+_NAME_SCALP = "Name scalp electrodes with --channel-map if it has any"
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,8 @@ def check_settings(weights: Weights, settings: Settings) -> None:
     if settings.step > _LONGEST_STEP:
         raise UsageError("--step", f"{settings.step} s would pass over short seizures", f"at most {_LONGEST_STEP} s")
     if settings.passes and not weights.config.has_intervals:
-        raise UsageError(
-            "--passes",
-            f"weights {weights.name} were not trained with a rescaled mask for each node",
-            "weights such as rest-default",
-        )
+        what = f"weights {weights.name} were not trained with a rescaled mask for each node"
+        raise UsageError("--passes", what, "weights such as rest-default")
     if settings.types and not weights.types:
         raise UsageError("--types", f"weights {weights.name} read out no types", "weights that were trained with types")
     rule_in_force(weights, settings)
@@ -133,12 +131,8 @@ def rule_in_force(weights: Weights, settings: Settings) -> EventRule:
     for point in weights.points:
         if point.name == settings.sensitivity:
             return weights.rule.with_threshold(point.threshold)
-    raise UsageError(
-        "--sensitivity",
-        f"weights {weights.name} have no operating point {settings.sensitivity!r}",
-        "weights with operating points",
-        "Choose a probability with --threshold",
-    )
+    what = f"weights {weights.name} have no operating point {settings.sensitivity!r}"
+    raise UsageError("--sensitivity", what, "weights with operating points", "Choose a probability with --threshold")
 
 
 def usable_labels(recording: Recording, highest: float = 0.0, mapped: Container[str] = ()) -> list[str]:
@@ -169,12 +163,8 @@ def fit_montage(recording: Recording, weights: Weights, settings: Settings) -> M
     labels = [channel.label for channel in recording.channels]
     unknown = [theirs for theirs, _ in settings.channel_map if theirs not in labels]
     if unknown:
-        raise UsageError(
-            "--channel-map",
-            f"{recording.path.name} has no channel {unknown[0]!r}",
-            "labels that the recording has",
-            "Run restcli info to list them",
-        )
+        what, remedy = f"{recording.path.name} has no channel {unknown[0]!r}", "Run restcli info to list them"
+        raise UsageError("--channel-map", what, "labels that the recording has", remedy)
     highest = float(weights.features.range[1])
     channel_map = dict(settings.channel_map)
     montage = derive(usable_labels(recording, highest, channel_map), weights.nodes, channel_map=channel_map)
@@ -182,11 +172,8 @@ def fit_montage(recording: Recording, weights: Weights, settings: Settings) -> M
     _refuse_intracranial(recording, settings)
     longest = max((segment.stop - segment.start for segment in recording.segments), default=0.0)
     if longest < least:
-        raise RecordingError(
-            str(recording.path),
-            f"is too short for any event: its longest stretch without a gap lasts {longest:.1f} s",
-            f"at least {least:g} s",
-        )
+        what = f"is too short for any event: its longest stretch without a gap lasts {longest:.1f} s"
+        raise RecordingError(str(recording.path), what, f"at least {least:g} s")
     needed = needed_nodes(weights, settings)
     if len(montage.nodes) < needed:
         raise RecordingError(
@@ -201,12 +188,8 @@ def fit_montage(recording: Recording, weights: Weights, settings: Settings) -> M
 def _refuse_intracranial(recording: Recording, settings: Settings) -> None:
     """Refuse a file that BIDS calls intracranial, unless the user names its channels."""
     if recording.path.name.lower().split(".")[0].endswith("_ieeg") and not settings.channel_map:
-        raise RecordingError(
-            str(recording.path),
-            "is intracranial EEG by its BIDS name (_ieeg)",
-            "EEG from the scalp",
-            "Name scalp electrodes with --channel-map if it has any",
-        )
+        what, remedy = "is intracranial EEG by its BIDS name (_ieeg)", _NAME_SCALP
+        raise RecordingError(str(recording.path), what, "EEG from the scalp", remedy)
 
 
 def _why_too_few(recording: Recording, montage: Montage, n_nodes: int, highest: float) -> str:
@@ -239,7 +222,7 @@ def _remedy(recording: Recording, montage: Montage, settings: Settings, highest:
     """Say what may help: a map if a usable channel has no known name, fewer nodes if there are any."""
     mapped = dict(settings.channel_map)
     if any(channel.inside for channel in recording.channels):
-        return "Name scalp electrodes with --channel-map if it has any"
+        return _NAME_SCALP
     labels = usable_labels(recording, highest)
     read = zip(labels, parse_labels([mapped.get(label, label) for label in labels]), strict=True)
     unnamed = any(label and ends is None for label, ends in read)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import UsageError
-from restcli.evaluation.alarms import alarm_events
 from restcli.evaluation.curve import OperatingCurve, operating_curve
 from restcli.evaluation.measures import (
     Statistic,
@@ -24,7 +23,17 @@ from restcli.evaluation.measures import (
     reliability,
 )
 from restcli.evaluation.report import Evaluation, Measure, PatientResult
-from restcli.evaluation.scoring import Bool, Case, Float, Tally, match_events, score_events, score_samples, total
+from restcli.evaluation.scoring import (
+    Bool,
+    Case,
+    Float,
+    Tally,
+    alarm_events,
+    match_events,
+    score_events,
+    score_samples,
+    total,
+)
 from restcli.events import Event, EventRule, Scores
 
 Interval = Callable[[Statistic, int], tuple[float, float]]  # of a statistic over so many patients

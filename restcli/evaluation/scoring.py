@@ -1,9 +1,9 @@
-"""Count seizures found and false alarms under named rules."""
+"""Count seizures found and false alarms under named rules; how late alarms are."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import AnnotationError, UsageError
-from restcli.events import Events, FloatArray, Scores
+from restcli.events import Event, Events, FloatArray, Scores
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -181,3 +181,26 @@ def match_events(expert: Events, detected: Events) -> tuple[Bool, Float]:
         if starts:
             delay[index] = min(starts) - event.onset
     return np.isfinite(delay), delay
+
+
+def alarm_events(alarms: Sequence[tuple[float, Event]], duration: float) -> Events:
+    """Return the events of alarms as a ward has them: from the moment of the alarm on."""
+    starts = [min(at, duration) for at, _ in alarms]
+    ends = [*starts, duration][1:]
+    shown = [
+        Event(start, max(0.0, min(max(event.stop, start), end) - start), event.label, event.confidence)
+        for start, end, (_, event) in zip(starts, ends, alarms, strict=True)
+    ]
+    return Events(tuple(shown), duration)
+
+
+def compare_alarms(expert: Events, detected: Events, alarms: Sequence[tuple[float, Event]]) -> list[str]:
+    """Say in words how late alarms (when, event) were, beside false alarms a day; by the rules of `evaluate`."""
+    found, delays = match_events(expert, alarm_events(alarms, detected.duration))
+    tally = score_events(expert, detected)
+    lines = [f"alarms: {int(found.sum())} of {len(expert)} expert events (-30/+60 s, any overlap)"]
+    if found.any():
+        median, late = np.percentile(delays[found], [50, 90])
+        lines.append(f"latency from the expert's onset: median {median:.1f} s, 90 % within {late:.1f} s")
+    lines.append(f"false alarms: {tally.false} (SzCORE events), {tally.false_per_day:.2f} a day")
+    return lines

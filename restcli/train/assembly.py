@@ -11,13 +11,15 @@ from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.network import Network, memory_of
 from restcli.nn.rest import Rest
 from restcli.nn.weights import Tensors, Weights, load_weights
-from restcli.train.points import Sample, choose_points, doubts
 from restcli.train.settings import TrainSettings
 from restcli.train.store import TYPES, Examples
 from restcli.train.traces import Reader
 from restcli.train.validation import (
+    Sample,
+    choose_points,
     confusion_of_types,
     count_events,
+    doubts,
     fit_calibration,
     measure,
     measure_intervals,

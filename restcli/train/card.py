@@ -20,7 +20,7 @@ def card_text(weights: Weights) -> str:
 
     environment = Environment(loader=PackageLoader("restcli.train", "."), trim_blocks=True, lstrip_blocks=True)
     environment.globals["table"] = markdown_table
-    environment.filters["line"] = lambda text: " ".join(text.split())
+    environment.filters["line"] = lambda text: " ".join(text.split()) + "\n"
     provenance, metrics = weights.provenance, weights.metrics
     types = metrics.get("types", {"names": [], "seizures": []})
     text = environment.get_template("card.md.j2").render(

@@ -101,12 +101,9 @@ def montage_of(recording: Recording, nodes: tuple[str, ...]) -> Montage:
     """Return the montage of a real recording; refuse one with too few nodes to learn from."""
     montage = derive(usable_labels(recording), nodes)
     if len(montage.nodes) < MIN_NODES:
-        raise RecordingError(
-            str(recording.path),
-            f"only {len(montage.nodes)} of {len(nodes)} nodes can be derived",
-            f"at least {MIN_NODES}",
-            "Leave the recording out, or rename its channels",
-        )
+        what = f"only {len(montage.nodes)} of {len(nodes)} nodes can be derived"
+        remedy = "Leave the recording out, or rename its channels"
+        raise RecordingError(str(recording.path), what, f"at least {MIN_NODES}", remedy)
     return montage
 
 
