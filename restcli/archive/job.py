@@ -22,6 +22,7 @@ from restcli.files import resolve_output, sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import files_of, fingerprint_of, open_recording, recording_hash, stamp_of
 from restcli.nn.weights import Weights
+from restcli.output.text import quality_warnings, unscored_reasons
 from restcli.profiling import StageClock
 from restcli.text import without_names
 
@@ -109,9 +110,9 @@ def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
         "duration": result.scores.announced,
         "scored": result.scores.scored,
         "missing": result.recording.missing,
-        "not_scored": _not_scored(result),
+        "not_scored": {reason: round(seconds, 3) for reason, seconds in unscored_reasons(result.scores).items()},
         "n_events": len(result.events),
-        "notes": "\n".join(_notes(result)),
+        "notes": "\n".join([*(f"repaired: {it}" for it in result.recording.repairs), *quality_warnings(result)]),
         "outputs": outputs,
         "events": _events(result, list(outputs)),
     }
@@ -176,21 +177,6 @@ def _stamp(source: str) -> tuple[int, int]:
 def _check_unchanged(source: str, before: tuple[int, int]) -> None:
     if _stamp(source) != before:
         raise RecordingError(source, "changed while it was read", remedy="Run the batch again when it is closed")
-
-
-def _notes(result: Result) -> list[str]:
-    """Return what was repaired and what makes the result doubtful, in words."""
-    from restcli.output.text import quality_warnings
-
-    return [*(f"repaired: {repair}" for repair in result.recording.repairs), *quality_warnings(result)]
-
-
-def _not_scored(result: Result) -> dict[str, float]:
-    """Return the seconds that were not scored, by reason."""
-    seconds: dict[str, float] = {}
-    for span in result.scores.unscored:
-        seconds[span.reason] = round(seconds.get(span.reason, 0.0) + span.stop - span.start, 3)
-    return seconds
 
 
 def _events(result: Result, outputs: Sequence[str]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ DERIVATIVES = ("derivatives", "restcli")
 _NOT_RAW = frozenset({"derivatives", "sourcedata", "code", "stimuli"})
 # Longest name in bytes that leaves room for "_event01.png" and a random suffix in 255.
 _LONGEST_STEM = 180
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of a name that Python could not decode
 _REMEDY = "Move ledger*.sqlite*, index.html and .restcli out of it, and choose another folder for outputs"
 
 
@@ -147,7 +148,7 @@ def _sort(folder: str, entries: Sequence[os.DirEntry[str]], *, is_bids_root: boo
         try:
             is_folder = entry.is_dir() and not is_folder_of_one(Path(entry.path))
             is_file = entry.is_file() or (entry.is_dir() and not is_folder)
-            if not _is_utf8(entry.name):
+            if _NOT_UTF8.search(entry.name):
                 reason = "its name is not valid UTF-8; rename it" if is_folder or _has_ending(entry.name) else ""
             elif is_folder:
                 (contents.links if entry.is_symlink() else contents.folders).append(path)
@@ -192,14 +193,6 @@ def _skip_outputs(folder: str, entries: Sequence[os.DirEntry[str]], *, is_out: b
     if is_out or not recordings:
         return Skipped(folder, "holds outputs of restcli", may_hide=False)
     return Skipped(folder, f"holds recordings beside the ledger of a batch; {_REMEDY.lower()}", may_hide=True)
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _printable(path: str) -> str:

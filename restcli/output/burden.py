@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.events import Events
-from restcli.text import duration_in_words
 
 HOUR, FIVE_MINUTES = 3600.0, 300.0
 _WORDS = ((0.9, "continuous"), (0.5, "abundant"), (0.1, "frequent"), (0.01, "occasional"), (0.0, "rare"))
@@ -75,14 +74,6 @@ class Burden:
                 numbers = (each.start, each.stop, length, each.seizure, each.unscored)
                 lines.append("\t".join([*(f"{number:.2f}" for number in numbers), each.word]))
         return "\n".join(lines) + "\n"
-
-    def in_words(self) -> str:
-        """Return one line for people."""
-        whole = self.whole
-        missing = f", {duration_in_words(whole.unscored)} not scored" if whole.unscored >= 1 else ""
-        seizures = f"seizures {whole.word} (ACNS; {duration_in_words(whole.seizure)}{missing})"
-        longest = f"; longest {duration_in_words(self.longest)}" if self.longest else ""
-        return f"{seizures}{longest}; electrographic status: {self.status}"
 
 
 def burden_of(events: Events, announced: float) -> Burden:

@@ -49,7 +49,6 @@ def write_film(result: Result, number: int, path: Path) -> Path:
     if not 1 <= number <= len(result.events):
         found = count(len(result.events), "event")
         raise UsageError("--event", f"{number}, but {found} found in {result.recording.path.name}", "an event's number")
-    check_film(path)
     event = result.events.events[number - 1]
     channel_map = dict(result.settings.channel_map)
     start = float(np.floor(max(0.0, event.onset - BEFORE)))

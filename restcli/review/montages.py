@@ -59,7 +59,6 @@ class Trace:
 class View:
     """A montage of traces."""
 
-    id: str
     traces: tuple[Trace, ...]
 
     @property
@@ -98,9 +97,9 @@ def views_of(recording: Recording, nodes: Sequence[str], channel_map: Mapping[st
         traces = _derived(recording, groups, channel_map, set(nodes), referential=name in {"average", "cz", "ears"})
         n_wanted = sum(len(names.split()) for names in groups.values())
         if len(traces) > (n_wanted / 2 if name != "longitudinal" else 0):  # two traces against Cz are not a montage
-            views[name] = View(name, (*traces, *below))
+            views[name] = View((*traces, *below))
     order = {kind: place for place, kind in enumerate(("eeg", *_KINDS, "other"))}
-    return views | {"recorded": View("recorded", tuple(sorted(own, key=lambda trace: order[trace.kind])))}
+    return views | {"recorded": View(tuple(sorted(own, key=lambda trace: order[trace.kind])))}
 
 
 def _against(names: str, reference: str) -> str:

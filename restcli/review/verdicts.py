@@ -23,7 +23,6 @@ class Item:
     event: Event  # as corrected
     state: str = PENDING
     side: str = ""
-    comment: str = ""
     reviewer: str = ""  # who judged last
     edited: bool = False
 
@@ -96,7 +95,6 @@ def _changed(item: Item, entry: Entry) -> Item:
         event=event,
         state=_STATES.get(entry.action, item.state),
         side=entry.side or item.side,
-        comment=entry.comment or item.comment,
         reviewer=entry.reviewer,
         edited=item.edited or event != item.event,
     )

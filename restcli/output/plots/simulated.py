@@ -40,8 +40,7 @@ def _starts(recording: Recording) -> list[float]:
 
 def _save(recording: Recording, start: float, path: Path) -> Path:
     traces = read_traces(recording, start, start + _WIDTH)
-    if traces is None:
-        raise ValueError(recording.path)
+    assert traces is not None  # simulated recordings have all electrodes
     footer = f"Simulated; {traces.filters}"
     events = [event for event in _events_of(recording) if event.stop > start and event.onset < start + _WIDTH]
     return save_figure(plot_traces(traces, events, title=recording.path.name, footer=footer), path)
