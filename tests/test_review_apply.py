@@ -16,7 +16,6 @@ from restcli.files import sha256_of
 from restcli.marks.registry import read_events
 from restcli.output.plots.event import EventPages, pictured_events
 from restcli.review.apply import Verdicts, apply_verdicts, shown_events
-from restcli.review.controls import control_stretches
 from restcli.review.journal import Journal
 from restcli.review.stored import read_result
 
@@ -158,7 +157,7 @@ def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy
 
 
 def test_pictures_name_each_verdict_with_who_gave_it_and_what_was_edited(report: Path) -> None:
-    control = next(iter(control_stretches(read_result(report))))
+    control = next(iter(read_result(report).controls))
     judge(report, ACCEPT | {"onset": 41.0, "stop": 62.0}, REJECT, ADD)
     judge(report, {"action": "unsure", "event": "e3"}, {"action": "accept", "event": control}, reviewer="r2")
     result = read_result(report)

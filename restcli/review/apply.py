@@ -21,7 +21,6 @@ from restcli.output.bundle import Bundle, Reviewed, Written
 from restcli.output.burden import burden_of
 from restcli.output.shown import ACCEPTED, ADDED, NOT_JUDGED, REVIEWED, Shown
 from restcli.review.agreement import Counts, Pair, compare_reviewers, count_verdicts
-from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
 from restcli.review.stored import StoredResult, read_features
@@ -52,16 +51,14 @@ class Verdicts:
 
     def review(self, reviewer: str | None = None) -> Review:
         """Return what the verdicts, or those of one reviewer, amount to."""
-        return review_of(self.entries, self._shown, reviewer=reviewer)
+        shown = named_events(self.result.found) | self.result.controls
+        return review_of(self.entries, shown, reviewer=reviewer)
 
     @cached_property
     def pairs(self) -> dict[tuple[str, str], Pair]:
         """How each two reviewers agree."""
-        return compare_reviewers(self.entries, self._shown, self.result.events)
-
-    @cached_property
-    def _shown(self) -> dict[str, Event]:
-        return named_events(self.result.found) | control_stretches(self.result)
+        shown = named_events(self.result.found) | self.result.controls
+        return compare_reviewers(self.entries, shown, self.result.events)
 
     def check(self) -> None:
         """Refuse when there are no verdicts, or only verdicts on other events."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from restcli import __version__
 from restcli.errors import OutputError, UsageError
 from restcli.events import Event
-from restcli.review.controls import control_stretches
 from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
 from restcli.review.montages import NAMES, SIDES, View, region_of, views_of
@@ -64,14 +63,10 @@ class Case:
         """The journal beside the outputs."""
         return Journal(journal_of(self.result.path))
 
-    @cached_property
-    def _controls(self) -> dict[str, Event]:
-        return control_stretches(self.result)
-
     def _shown(self, entries: Sequence[Entry] = ()) -> dict[str, Event]:
         """Return the events that verdicts may speak of, by id; control stretches, which take time, if any does."""
-        events = named_events(self.result.found)
-        return events | self._controls if self.blind or any(entry.event[:1] == "c" for entry in entries) else events
+        has_controls = self.blind or any(entry.event[:1] == "c" for entry in entries)
+        return named_events(self.result.found) | (self.result.controls if has_controls else {})
 
     @cached_property
     def _aliases(self) -> dict[str, str]:

@@ -28,6 +28,7 @@ from restcli.signal.montage import Montage, derive
 
 _WHOLE = "the outputs of one run of restcli, unchanged"
 _ROWS = 4096  # of scores that are read together
+_APART, _TRIES = 30.0, 200  # s between a control stretch and the nearest event or unscored stretch; places tried
 _AGAIN = "Annotate the recording again"
 # What a run report holds, by place.
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
@@ -114,6 +115,26 @@ class StoredResult:
     def found(self) -> tuple[Event, ...]:
         """The events that were detected, without opening the recording."""
         return tuple(_event(item) for item in self.report["events"])
+
+    @cached_property
+    def controls(self) -> dict[str, Event]:
+        """Control stretches of a blind reading by id: as many and as long as the events, at random, away from them."""
+        step = float(self.report["settings"]["step"])
+        generator = np.random.default_rng(int(self.digest[:16], 16))  # the same stretches for the same events
+        detected = [(event.onset, event.stop) for event in self.found]
+        taken = np.array(detected + [(span.start, span.stop) for span in self.unscored], dtype=float).reshape(-1, 2)
+        chosen: list[Event] = []
+        for onset, stop in detected:
+            length = stop - onset
+            # Whole steps away from the event: an onset between the scores would tell a control stretch from an event.
+            lowest, highest = np.ceil(-onset / step), max(0.0, np.floor((self.duration - length - onset) / step))
+            starts = np.round(onset + step * generator.integers(int(lowest), int(highest) + 1, _TRIES), 6)
+            apart = (starts[:, None] + length + _APART < taken[:, 0]) | (starts[:, None] - _APART > taken[:, 1])
+            free = starts[apart.all(axis=1)]
+            if len(free):
+                taken = np.vstack([taken, (free[0], free[0] + length)])
+                chosen.append(Event(float(free[0]), length))
+        return {f"c{number}": event for number, event in enumerate(sorted(chosen), start=1)}
 
     @property
     def events(self) -> Events:
