@@ -81,9 +81,7 @@ def test_the_queue_lists_all_and_draws_from_those_without_events(out: Path, monk
     reports = {path.relative_to(out).as_posix().removesuffix(REPORT_END): path for path in find_results(out)}
     assert set(reports) == {"a", "c", "ward/b"}
     with monkeypatch.context() as patch:
-        patch.delattr(
-            "restcli.review.stored.StoredResult.controls"
-        )  # slow for thousands, and not needed here
+        patch.delattr("restcli.review.stored.StoredResult.controls")  # slow for thousands, and not needed here
         assert len(open_desk(reports, reviewer="r1", blind=False).session()["recordings"]) == 3
     judge(out / "a_run.json", ACCEPT)
     judge(out / "c_run.json", {"action": "read"}, reviewer="r2")

@@ -27,6 +27,10 @@ _LOG_EVERY = 30.0  # s
 _MOST_RUNNING = 8  # lines of the display
 _INDENT = 13  # of what a report says, behind the word for it
 _NOTED = 10  # kinds of repairs and doubts in the status
+_PSEUDONYMS = (
+    'TOML file of lines "ward/name.edf" = "p017", outside OUT; missing lines are added to it. Outputs contain '
+    "only the pseudonyms."
+)
 
 
 app = typer.Typer(
@@ -62,6 +66,18 @@ def parse_memory(text: str | int) -> int:
 
 
 @dataclass
+class Choices:
+    """Options that are fields of `Request`."""
+
+    shard: Annotated[Any, typer.Option(parser=parse_shard, metavar="K/N", help="Do part K of N.")] = "1/1"
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a recording is given up.")] = 3600.0
+    retry: Annotated[Literal["failed"] | None, typer.Option(help="Try recordings that failed again.")] = None
+    formats: options.Format = "tsv"
+    plot: options.Plot = "png"
+    pseudonyms: Annotated[Path | None, typer.Option(help=_PSEUDONYMS, rich_help_panel=options.OUTPUTS)] = None
+
+
+@dataclass
 class Workers:
     """Options that are fields of `PoolOptions`."""
 
@@ -76,24 +92,12 @@ class Workers:
 
 
 @app.command(epilog="Example: restcli batch /archive /results --workers 8")
-@options.takes(pool=Workers, settings=options.Annotation)
+@options.takes(chosen=Choices, pool=Workers, settings=options.Annotation)
 def run(
     archive: Annotated[Path, typer.Argument(help="Folder of recordings, searched recursively.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder for outputs, ledger and index.", show_default=False)],
-    shard: Annotated[Any, typer.Option(parser=parse_shard, metavar="K/N", help="Do part K of N.")] = "1/1",
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a recording is given up.")] = 3600.0,
-    retry: Annotated[Literal["failed"] | None, typer.Option(help="Try recordings that failed again.")] = None,
-    formats: options.Format = "tsv",
-    plot: options.Plot = "png",
-    pseudonyms: Annotated[
-        Path | None,
-        typer.Option(
-            help='TOML file of lines "ward/name.edf" = "p017", outside OUT; what it lacks is added to it. Outputs have '
-            "the pseudonyms alone.",
-            rich_help_panel=options.OUTPUTS,
-        ),
-    ] = None,
     *,
+    chosen: Choices,
     pool: Workers,
     settings: options.Annotation,
 ) -> None:
@@ -106,23 +110,14 @@ def run(
     """
     from restcli.output.bundle import check_formats
 
-    kinds = options.split_list(formats)
-    check_formats(kinds, plot)
+    kinds = options.split_list(chosen.formats)
+    check_formats(kinds, chosen.plot)
     asked = options.read_settings(**vars(settings))
     from restcli.archive.coordinator import Request, run_batch
     from restcli.archive.resources import PoolOptions
 
-    request = Request(
-        archive,
-        out,
-        asked,
-        formats=kinds,
-        plot=plot,
-        shard=shard,
-        retry=retry is not None,
-        timeout=timeout,
-        pseudonyms=pseudonyms,
-    )
+    given = vars(chosen) | {"formats": kinds, "retry": chosen.retry is not None}
+    request = Request(archive, out, asked, **given)
     received: list[int] = []  # requests to stop: Ctrl-C, or what batch systems send before they kill
     with stop_signals(lambda number, _frame: received.append(number)), _display() as show:
 
@@ -134,7 +129,7 @@ def run(
         summary = run_batch(request, PoolOptions(**vars(pool)), on_update=update, wish=lambda: min(len(received), 2))
     (common.inform if summary.complete else note)(_summary_text(summary, out))
     if summary.n_named:
-        common.inform(f"restcli: {summary.n_named} pseudonyms were added to {pseudonyms}; keep it where OUT is not")
+        common.inform(f"restcli: {summary.n_named} pseudonyms were added to {chosen.pseudonyms}; keep it away from OUT")
     common.log("finished", **summary.counts, complete=summary.complete)
     if summary.stopped:
         raise typer.Exit(Stopped(received[0]).exit_code)

@@ -22,12 +22,8 @@ app = typer.Typer()
 @options.takes(detection=options.Detection)
 def evaluate(
     expert: Annotated[Path, typer.Argument(help="Expert marks (file or folder); with --weights, a folder of data.")],
-    detected: Annotated[
-        Path | None, typer.Argument(help="Detected events: a file, or a folder of the same structure.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", "-w", help="Detect with these weights instead of reading DETECTED.")
-    ] = None,
+    detected: Annotated[Path | None, typer.Argument(help="Detected events: a file, or a folder like EXPERT.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", "-w", help="Detect with these, without DETECTED.")] = None,
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out recordings without detected events.")
     ] = False,
