@@ -52,7 +52,7 @@ Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help=_PLOT_HELP, ri
 Pseudonyms = Annotated[
     Path | None,
     typer.Option(
-        help='TOML file, one line for each recording: "name.edf" = "p017". Outputs have the pseudonym alone.',
+        help='TOML file, one line for each recording: "name.edf" = "p017". Outputs contain only the pseudonym.',
         rich_help_panel=OUTPUTS,
     ),
 ]

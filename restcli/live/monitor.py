@@ -16,7 +16,7 @@ from restcli.detect.stream import LiveScore, Stream
 from restcli.detect.timeline import GAP, PART
 from restcli.events import Events, Span
 from restcli.live.input import InputWatch, Trouble
-from restcli.live.intake import Intake, Second, SegmentEnd
+from restcli.live.intake import Intake, Second
 from restcli.live.source import Chunk, Silence, Source
 from restcli.live.status import Status, StatusWatch
 from restcli.signal.features import analysis_rate
@@ -85,7 +85,12 @@ class Monitor:
             yield from self._input.silent(self.intake.now + piece.seconds, piece)
             return
         for found in self.intake.take(piece):
-            yield from self._second(found) if isinstance(found, Second) else self._break(found)
+            if isinstance(found, Second):
+                yield from self._second(found)
+            else:
+                self._resumed = found.resumes
+                yield from self._input.broken(found)
+                yield from self._end_segment()
 
     def finish(self, *, stopped: bool = False) -> Iterator[News]:
         """End: judge what waited, and end all alarms; where a user `stopped` it, the source had more to give."""
@@ -114,11 +119,6 @@ class Monitor:
         score = self._stream.push(second.data, second.saturated)
         if score is not None:
             yield from self._row(self._times.pop(0), score)
-
-    def _break(self, end: SegmentEnd) -> Iterator[News]:
-        self._resumed = end.resumes
-        yield from self._input.broken(end)
-        yield from self._end_segment()
 
     def _end_segment(self) -> Iterator[News]:
         waiting = list(self._stream.finish())
@@ -154,13 +154,7 @@ class Monitor:
 
     def _unscored(self, time: float, reason: str) -> None:
         """Join neighbouring seconds with the same reason."""
-        last = self.unscored[-1] if self.unscored else None
-        if (
-            last is not None
-            and last.reason == reason
-            and time - 0.5 - last.stop < 1.0
-            and abs(self._last - (last.stop - 0.5)) < 1e-6
-        ):
-            self.unscored[-1] = Span(last.start, time + 0.5, reason)
-        else:
-            self.unscored.append(Span(time - 0.5, time + 0.5, reason))
+        start, last = time - 0.5, self.unscored[-1] if self.unscored else Span(0.0, 0.0, "")
+        follows = start - last.stop < 1.0 and abs(self._last - (last.stop - 0.5)) < 1e-6
+        joined = last.reason == reason and follows
+        self.unscored[len(self.unscored) - joined :] = [Span(last.start if joined else start, time + 0.5, reason)]

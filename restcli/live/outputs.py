@@ -41,9 +41,8 @@ def message_of(news: News, monitor: Monitor) -> Message:
     """Describe news in plain values for JSON; times are seconds from the start of the recording."""
     if isinstance(news, Row):
         score = news.score
-        return _plain(
-            {"kind": "score", "time": news.time, "probability": score.probability, "not_scored": score.reason or None}
-        )
+        told = {"time": news.time, "probability": score.probability, "not_scored": score.reason or None}
+        return _plain({"kind": "score", **told})
     start = monitor.source.recording.clock
     clock = None if start is None else (start + timedelta(seconds=news.at)).isoformat(timespec="seconds")
     if isinstance(news, Alarm):
@@ -73,16 +72,9 @@ def opening(monitor: Monitor) -> Message:
 
 def closing(monitor: Monitor) -> Message:
     """Say what was found and what was not scored."""
-    spans = [asdict(span) for span in monitor.unscored]
-    return _plain(
-        {
-            "kind": "end",
-            "duration": monitor.until,
-            "scored_s": monitor.scored,
-            "events": [event_to_dict(event) for event in monitor.alarms.events],
-            "not_scored": spans,
-        }
-    )
+    end = {"kind": "end", "duration": monitor.until, "scored_s": monitor.scored}
+    found = {"events": [event_to_dict(event) for event in monitor.alarms.events]}
+    return _plain(end | found | {"not_scored": [asdict(span) for span in monitor.unscored]})
 
 
 class Tables:
@@ -129,16 +121,9 @@ class Tables:
         self._lines.close()
 
     def _score(self, row: Row, monitor: Monitor) -> None:
-        weights, score = monitor.detector.weights, row.score
-        table = Scores(
-            time=np.array([row.time]),
-            probability=np.array([score.probability]),
-            by_node=score.by_node[None],
-            nodes=weights.nodes,
-            step=1.0,
-            duration=row.time + 0.5,
-        )
-        head, line = scores_csv(table)
+        nodes, probability = monitor.detector.weights.nodes, np.array([row.score.probability])
+        by_node = row.score.by_node[None]
+        head, line = scores_csv(Scores(np.array([row.time]), probability, by_node, nodes, 1.0, row.time + 0.5))
         self._scores.write((line if self._begun else head + line).encode())  # a line at a time, never a part of one
         self._begun = True
 

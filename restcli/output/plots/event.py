@@ -152,8 +152,7 @@ class EventSheet:
         """Draw a page of an event in place of the page before; returns the one figure."""
         figure = self.figure
         for place, shared in self.shared.items():
-            for artist in set(place.get_children()).difference(shared):
-                artist.remove()
+            style.clear(place, shared)
         event, traces = pages.event, pages.traces[index]
         page = (traces.limits[0], traces.limits[0] + _PAGE)
         coloured = involved_traces(traces.names, event)

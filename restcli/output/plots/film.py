@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
@@ -57,8 +56,7 @@ class Film:
         draw_empty_head(self.head, "REST, node by node", "probability")
         self._draw_strip()
         self._frame_panel()
-        words = "Not a medical device."
-        write(self.figure, 0.08, 0.05, words, fontsize=5.5, color=style.GREY, va="bottom")
+        write(self.figure, 0.08, 0.05, "Not a medical device.", fontsize=5.5, color=style.GREY, va="bottom")
         self._shared = {place: place.get_children() for place in (self.figure, self.head, self.panel)}
 
     def frames(self) -> Iterator[Pixels]:
@@ -81,7 +79,7 @@ class Film:
     @style.styled()
     def _turn(self, page: int) -> None:
         """Show the next traces."""
-        _clear(self.panel, self._shared[self.panel])
+        style.clear(self.panel, self._shared[self.panel])
         first = self.start + page * _PAGE
         limits = (first, first + _PAGE)
         self.panel.set_xlim(*limits)
@@ -100,7 +98,7 @@ class Film:
     def _draw_second(self, now: float) -> None:
         """Show what the nodes say of a second."""
         for place in (self.figure, self.head):
-            _clear(place, self._shared[place])
+            style.clear(place, self._shared[place])
         scores = self.result.scores
         row = int(np.clip(np.searchsorted(scores.time + scores.step / 2, now + 1e-6), 0, len(scores.time) - 1))
         by_node, probability = scores.by_node[row], float(self._smooth[row])
@@ -154,16 +152,9 @@ def colours() -> list[int]:
     return chosen
 
 
-def _clear(place: Axes | Figure, shared: Sequence[Artist]) -> None:
-    for artist in set(place.get_children()).difference(shared):
-        artist.remove()
-
-
 def _draw_cursor(frame: Pixels, axes: Axes, now: float) -> None:
     """Draw an upright line over a panel."""
-    (x, _), (_, low), (_, high) = axes.transData.transform(
-        [(now, 0), (now, axes.get_ylim()[0]), (now, axes.get_ylim()[1])]
-    )
+    (x, low), (_, high) = axes.transData.transform([(now, edge) for edge in axes.get_ylim()])
     column, height = round(float(x)), len(frame)
     rows = slice(height - round(float(max(low, high))), height - round(float(min(low, high))))
     frame[rows, max(0, column - 1) : column + 1] = (0xC4, 0x4A, 0x00)

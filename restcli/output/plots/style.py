@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from anyascii import anyascii
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -104,6 +105,12 @@ def add_panel(figure: Figure, left: float, bottom: float, width: float, height: 
     return axes
 
 
+def clear(place: Axes | Figure, shared: Sequence[Artist]) -> None:
+    """Remove what was drawn beside what all pages share."""
+    for artist in set(place.get_children()).difference(shared):
+        artist.remove()
+
+
 def beside(
     axes: Axes,
     text: str,
@@ -120,13 +127,8 @@ def beside(
 
 def margin_label(axes: Axes, text: str, *, at: tuple[float, float] = (0, 0.5), **look: Any) -> None:
     """Write a name in the left margin, usually level with the panel's middle."""
-    beside(
-        axes,
-        text,
-        at,
-        (-0.55 * 72, 0.0),
-        **({"ha": "right", "fontsize": FONT_TEXT, "weight": "bold", "linespacing": 1.25} | look),
-    )
+    look = {"ha": "right", "fontsize": FONT_TEXT, "weight": "bold", "linespacing": 1.25} | look
+    beside(axes, text, at, (-0.55 * 72, 0.0), **look)
 
 
 def say(axes: Axes, text: str) -> None:
@@ -208,9 +210,8 @@ def time_ticks(begin: float, end: float, *, start: datetime | None, most: int) -
     """
     days = math.ceil((end - begin) / most / _DAY) * _DAY
     step = next((step for step in _TICK_STEPS if (end - begin) / step <= most), days)
-    offset = (
-        0.0 if start is None else (start - start.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
-    )
+    midnight = None if start is None else start.replace(hour=0, minute=0, second=0, microsecond=0)
+    offset = 0.0 if start is None or midnight is None else (start - midnight).total_seconds()
     ticks, labels = [], []
     day_before = 0 if begin <= 0 else int((offset + begin) // _DAY)
     for index in range(math.ceil((offset + begin) / step - 1e-9), math.floor((offset + end) / step + 1e-9) + 1):
