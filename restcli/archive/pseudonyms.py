@@ -41,6 +41,11 @@ def read_pseudonyms(path: Path | None, recordings: Sequence[Path]) -> Mapping[st
     return table
 
 
+def shown_path(path: Path, table: Mapping[str, str]) -> Path:
+    """Return what outputs call a recording: its path, or with a table its pseudonym without a folder."""
+    return Path(called(path.name, table[path.name])) if table else path
+
+
 class Pseudonyms:
     """The table of an archive, by paths in it; what it lacks is added, and on the disk before it is used."""
 

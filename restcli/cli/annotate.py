@@ -53,32 +53,26 @@ def annotate(
 
     Exit code: 0 done; 1 some of several recordings failed; 2 wrong usage; 3 the recording cannot be used.
     """
-    from restcli.archive.pseudonyms import read_pseudonyms
+    from restcli.archive.pseudonyms import read_pseudonyms, shown_path
     from restcli.output.bundle import check_formats
 
     kinds = options.split_list(formats)
     check_formats(kinds, plot)
     check_stdout()
     named = read_pseudonyms(pseudonyms, recordings)
-    _check_names(recordings, out, kinds, named)
+    shown = {path: shown_path(path, named) for path in recordings}
+    _check_names(recordings, shown, out, kinds)
     writing = {"formats": kinds, "plot": plot, "overwrite": overwrite}
-    job = Job(options.read_settings(**vars(settings)), out, writing, as_json=as_json, profile=profile, named=named)
+    job = Job(options.read_settings(**vars(settings)), out, writing, as_json=as_json, profile=profile, shown=shown)
     raise typer.Exit(job.run(recordings))
 
 
-def _called(path: Path, named: Mapping[str, str]) -> Path:
-    """Return the path that outputs tell of a recording: its own, or the pseudonym without a folder."""
-    from restcli.archive.pseudonyms import called
-
-    return Path(called(path.name, named[path.name])) if named else path
-
-
-def _check_names(recordings: list[Path], out: Path, kinds: tuple[str, ...], named: Mapping[str, str]) -> None:
+def _check_names(recordings: list[Path], shown: Mapping[Path, Path], out: Path, kinds: tuple[str, ...]) -> None:
     """Refuse outputs that would have the same names or be written over a recording, before anything is done."""
     seen: dict[str, Path] = {}
     inputs = {path.absolute() for path in recordings}
     for path in recordings:
-        stem = _called(path, named).stem
+        stem = shown[path].stem
         places = {out.absolute() / f"{stem}_events.{kind}" for kind in kinds}
         for place in places & inputs:
             what = f"is one of the recordings, and the events of {path} would be written over it"
@@ -98,7 +92,7 @@ class Job:
     writing: dict[str, Any]  # keyword arguments of `Bundle`
     as_json: bool
     profile: bool
-    named: Mapping[str, str] = field(default_factory=dict)  # pseudonyms by names of files; empty without any
+    shown: Mapping[Path, Path] = field(default_factory=dict)  # what outputs call a recording
     detector: Detector | None = None
 
     def run(self, recordings: list[Path]) -> int:
@@ -139,7 +133,7 @@ class Job:
                 from restcli.detect.detector import Detector
                 from restcli.output.bundle import Bundle
                 from restcli.output.pictures import expect_pictures
-            called = _called(path, self.named)
+            called = self.shown.get(path, path)
             bundle = Bundle(self.out, called.stem, **self.writing)
             bundle.check()
             if self.detector is None:
@@ -148,7 +142,7 @@ class Job:
             wait_for_plots = expect_pictures(self.writing["plot"])
             result = self.detector.annotate(recording, self.settings, clock=clock, on_progress=on_progress)
         wait_for_plots()
-        if self.named:
+        if called is not path:
             result = replace(result, recording=replace(recording, path=called))
         return result, bundle.write(result, clock=clock), clock
 
@@ -160,7 +154,7 @@ class Job:
         problem = as_rest_error(str(path), error)
         what = without_names(problem.what, str(path))
         common.log("failed", recording=number, error=type(problem).__name__, reason=what)
-        called = _called(path, self.named)
+        called = self.shown.get(path, path)
         with suppress(OSError):  # a name too long to be there
             if (self.out / f"{called.stem}{REPORT_END}").exists():
                 note(f"restcli: the files {called.stem}_* in {self.out} are from an earlier run and were not updated")

@@ -102,14 +102,14 @@ def _open(wanted: SourceOptions, pseudonyms: Path | None) -> Source:
     if sum((wanted.lsl is not None, wanted.replay is not None, wanted.stdin)) != 1:
         raise UsageError("restcli live", "needs one source", "one of --lsl, --replay and --stdin")
     if wanted.replay is not None:
-        from restcli.archive.pseudonyms import called, read_pseudonyms
+        from restcli.archive.pseudonyms import read_pseudonyms, shown_path
         from restcli.io.registry import open_recording
         from restcli.live.replay import Replay
 
         named = read_pseudonyms(pseudonyms, [wanted.replay])
         recording = open_recording(wanted.replay)
         if named:
-            recording = replace(recording, path=Path(called(wanted.replay.name, named[wanted.replay.name])))
+            recording = replace(recording, path=shown_path(wanted.replay, named))
         return Replay(recording, wanted.speed)
     if wanted.lsl is not None:
         from restcli.live.lsl import LslSource, StreamFacts
