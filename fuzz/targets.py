@@ -320,6 +320,7 @@ def targets() -> list[Target]:
         _with_files(
             "GDF of version 1", lambda folder: foreign_files.write_gdf(folder, version="1.25", segments=(1, 251))
         ),
+        _with_files("XDF", lambda folder: foreign_files.write_xdf(folder, stamped="some", offsets=[(0, 1), (5, 1)])),
         _with_files("EGI MFF", lambda folder: foreign_files.write_mff(folder, pauses=(0, 10))),
         _with_files("Nihon Kohden", lambda folder: foreign_files.write_nihon(folder, names=names)),
         _marks(),

@@ -438,3 +438,56 @@ def write_gdf(
     factor = {"uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3, "": 1.0, "mmHg": 1.0}[unit]
     scale = np.array([h - w for w, h in zip(low, high, strict=True)])[:3, None] / (2 * top)
     return folder / "g.gdf", ((values + top) * scale + np.array(low)[:3, None]) * factor
+
+
+def _chunk(kind: int, content: bytes, width: int = 4) -> bytes:
+    return bytes([width]) + (len(content) + 2).to_bytes(width, "little") + struct.pack("<H", kind) + content
+
+
+def write_xdf(
+    folder: Path,
+    *,
+    unit: str = "microvolts",
+    form: str = "float32",
+    stamped: str = "first",
+    times: np.ndarray | None = None,
+    offsets: Sequence[tuple[float, float]] = (),
+    changes: tuple[str, str] = ("\n", ""),
+    streams: int = 1,
+) -> tuple[Path, np.ndarray]:
+    """Write 4 s, or as many samples as there are times, of two channels at 250 Hz in chunks of 100, beside markers.
+
+    `stamped` tells which samples of a chunk have their time: all, first, some or none. After
+    https://github.com/sccn/xdf/wiki/Specifications; in `unit`.
+    """
+    times = 5000 + np.arange(1000) / 250 if times is None else times
+    dtype = {"float32": "<f4", "double64": "<f8", "int16": "<i2"}[form]
+    values = np.random.default_rng(1).integers(-3000, 3000, size=(len(times), 2)).astype(dtype)
+    channel = f"<channel><label>{{}}</label><unit>{unit}</unit><type>EEG</type></channel>"
+    header = (
+        "<?xml version='1.0'?><info><name>Erika Schmidt</name><type>EEG</type><channel_count>2</channel_count>"
+        f"<nominal_srate>250</nominal_srate><channel_format>{form}</channel_format><desc><channels>"
+        f"{channel.format('Fp1')}{channel.format('Fp2')}</channels></desc></info>"
+    ).replace(*changes)
+    marks = header.replace("<type>EEG</type><channel_c", "<type>Markers</type><channel_c").replace(form, "string")
+    raw = b"XDF:" + _chunk(
+        1, b"<?xml version='1.0'?><info><version>1.0</version><datetime>2021-03-15T14:15:16+0100</datetime></info>", 1
+    )
+    for number in range(streams):
+        raw += _chunk(2, struct.pack("<I", 7 + number) + header.encode())
+    raw += _chunk(2, struct.pack("<I", 3) + marks.encode()) + _chunk(5, bytes(16), 8)
+    for when, offset in offsets:
+        raw += _chunk(4, struct.pack("<Idd", 7, when, offset))
+    for begin in range(0, len(times), 100):
+        part = b""
+        for sample in range(begin, min(begin + 100, len(times))):
+            has = {"all": True, "none": False, "first": sample == begin, "some": sample % 3 == 0}[stamped]
+            part += struct.pack("<Bd", 8, times[sample]) if has else b"\0"
+            part += values[sample].tobytes()
+        size = min(100, len(times) - begin)
+        for number in range(streams):
+            raw += _chunk(3, struct.pack("<IBB", 7 + number, 1, size) + part)
+        raw += _chunk(3, struct.pack("<IBB", 3, 1, 1) + struct.pack("<BdBB", 8, times[begin], 1, 5) + b"Erika")
+    raw += _chunk(6, struct.pack("<I", 7) + b"<info><sample_count>1000</sample_count></info>")
+    (folder / "x.xdf").write_bytes(raw)
+    return folder / "x.xdf", values.T.astype(float)

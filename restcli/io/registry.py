@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io import curry, edf, gdf, mff, micromed, mne_formats, nihon, persyst, research, vendor
+from restcli.io import curry, edf, gdf, mff, micromed, mne_formats, nihon, persyst, research, vendor, xdf
 from restcli.io.companions import ANY_FORMAT, check_regular, find_file, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
@@ -106,6 +106,7 @@ READERS = (
         by_content=True,
     ),
     Reader("GDF", (".gdf",), gdf.open_gdf, probe=gdf.is_gdf, tried=_UNTRIED),
+    Reader("XDF", (".xdf",), xdf.open_xdf, probe=xdf.is_xdf, tried=_UNTRIED),
     Reader("EGI MFF", (mff.ENDING,), mff.open_mff, mff.mff_files, tried=_UNTRIED, is_folder=True),
     Reader(
         "Nicolet",
@@ -144,6 +145,7 @@ ALL_ENDINGS = frozenset(ending for kind in (*READERS, *UNREAD) for ending in kin
 COMPRESSED = "is compressed; unpack it first"
 NO_SIGNALS = "holds annotations only, no signals"
 _COMPRESSED = frozenset({".gz", ".zip", ".bz2", ".xz", ".7z", ".zst", ".rar", ".z"})
+_PACKED = {".xdfz": ".xdf", ".mfz": ".mff"}  # compressed recordings with endings of their own
 # Endings of files that lie beside recordings and are none, so that they need not be looked into.
 _OTHERS = frozenset(
     ".txt .md .rst .log .csv .tsv .csv_bi .tse .tse_bi .lbl .lbl_bi .seizures .json .xml .yaml .yml .toml .ini .html "
@@ -161,7 +163,7 @@ def is_recording(path: Path) -> bool:
     ending = path.suffix.lower()
     if is_folder_of_one(path):
         return True
-    if path.name.startswith(".") or ending in _OTHERS | _COMPRESSED or _main_file(path) != path:
+    if path.name.startswith(".") or ending in _OTHERS | _COMPRESSED | _PACKED.keys() or _main_file(path) != path:
         return False
     if ending in ENDINGS:
         return not edf.is_annotations_only(path)
@@ -186,6 +188,8 @@ def why_no_recording(path: Path) -> str:
     ending = path.suffix.lower()
     if path.name.startswith("."):
         return ""
+    if ending in _PACKED and path.is_file():
+        return "" if path.with_suffix(_PACKED[ending]).exists() else COMPRESSED
     if ending in _COMPRESSED and path.with_suffix("").suffix.lower() in ALL_ENDINGS:
         return "" if path.with_suffix("").exists() else COMPRESSED
     if ending in _OTHERS:

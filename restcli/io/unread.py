@@ -28,13 +28,6 @@ UNREAD = (
         "Export it as EDF from the EEG system",
         lambda raw: raw[:4] in (b"RIFF", b"RF64") and raw[8:12] == b"CNT ",
     ),
-    Unread(
-        "XDF",
-        (".xdf", ".xdfz"),
-        "it holds several streams, each with a clock of its own that has to be fitted to the others",
-        "Convert its EEG stream to EDF",
-        lambda raw: raw.startswith(b"XDF:"),
-    ),
 )
 
 

@@ -11,7 +11,7 @@ from restcli.errors import RecordingError
 def parse_xml(raw: bytes, where: str, expected: str) -> ET.Element:
     """Return the root of a document, with the names of its elements as they are without namespaces."""
     try:
-        if re.search(rb"<!(ENTITY|DOCTYPE)", raw, re.IGNORECASE) or b"\0" in raw[:200].replace(b"<\0", b"<"):
+        if re.search(rb"<!(ENTITY|DOCTYPE)", raw, re.IGNORECASE) or b"\0" in raw[:200]:
             raise ValueError("it defines entities, or is not written in one byte a character")
         root = ET.fromstring(raw)
     except (ET.ParseError, ValueError, LookupError) as error:

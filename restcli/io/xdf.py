@@ -1,0 +1,241 @@
+"""XDF recordings of LabRecorder: the stream of EEG among the streams of a file, at the times of its samples."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.errors import RecordingError
+from restcli.io.companions import open_regular
+from restcli.io.edf_header import check_length, known_unit, microvolts, names
+from restcli.io.edf_times import Timeline, place
+from restcli.io.mne_reader import stamps_of
+from restcli.io.recording import Channel, Recording, Segment
+from restcli.io.xdf_chunks import FORMAT, MAGIC, Contents, Form, XdfSource, list_chunks, split
+from restcli.io.xml import parse_xml, text_of
+from restcli.signal import resampling
+from restcli.text import count
+
+_CONVERT = "Convert its stream of EEG to EDF, or pass it to restcli.annotate as an array"
+_MOST_CHANNELS = 1024
+_TYPES = {"float32": "<f4", "double64": "<f8", "int8": "<i1", "int16": "<i2", "int32": "<i4", "int64": "<i8"}
+# Where the time of a sample differs by more, seconds, from what the one before lets expect, there may be a gap.
+_JUMP = 0.02
+_MOST_STAMPS = 4.0  # used in a second of signal
+_RESET = 1.0  # s, by which the offset of a clock changes between two measurements if it was set
+_CLOCK_NOTE = "clock times follow the date in the file's header, which may differ from the first sample by seconds"
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """What the header of a stream says."""
+
+    number: int
+    rate: Fraction  # Hz
+    form: Form
+    labels: tuple[str, ...]
+    units: tuple[str, ...]
+
+
+def is_xdf(raw: bytes) -> bool:
+    """Tell from its first bytes whether a file is an XDF recording."""
+    return raw.startswith(MAGIC)
+
+
+def open_xdf(files: tuple[Path, ...]) -> Recording:
+    """Open the only stream of EEG of a file; its time stamps tell the gaps."""
+    path, where = files[0], str(files[0])
+    with open_regular(path) as file:
+        if not is_xdf(file.read(4)):
+            raise RecordingError(where, "this is not an XDF file", FORMAT)
+        stamp = stamps_of(files)
+        contents = list_chunks(file, os.fstat(file.fileno()).st_size)
+        stream = _stream_of_eeg(contents, where)
+        chunks, times = _read_times(file, contents, stream)
+    n_samples = len(times)
+    if not n_samples:
+        raise RecordingError(where, "its stream of EEG holds no samples", FORMAT)
+    check_length(float(n_samples / stream.rate), where)
+    edges = np.concatenate([[0], np.cumsum(chunks[:, 2])])
+    factors = tuple(microvolts(unit or "uV") or 1.0 for unit in stream.units)
+    source = XdfSource(path, stream.form, stream.rate, factors, chunks[:, :2], edges, stamp)
+    channels = tuple(
+        Channel(label, known_unit(unit or "uV"), float(stream.rate), n_samples, math.nan, math.nan)
+        for label, unit in zip(stream.labels, stream.units, strict=True)
+    )
+    start = _start(contents, where)
+    repairs = _notes(contents, stream) + ((_CLOCK_NOTE,) if start else ())
+    recording = Recording(path, "XDF", channels, start, n_samples / float(stream.rate), (), repairs, source)
+    offsets = contents.clocks.get(stream.number, [])
+    return _placed(recording, _synchronized(times, offsets, where), stream.rate)
+
+
+def _stream_of_eeg(contents: Contents, where: str) -> _Stream:
+    """Return the only stream of EEG that holds samples."""
+    headers = {number: parse_xml(raw, where, FORMAT) for number, raw in contents.streams.items()}
+    eeg = [number for number, root in headers.items() if text_of(root, "type").lower() == "eeg"]
+    full = [number for number in eeg if contents.samples.get(number)]
+    what = ""
+    if not headers:
+        what = "it holds no streams"
+    elif not eeg:
+        what = f"none of its {count(len(headers), 'stream')} is of the type EEG"
+    elif not full:
+        what = "its stream of EEG holds no samples"
+    elif len(full) > 1:
+        what = f"it holds {len(full)} streams of EEG, each with channels and a clock of its own"
+    if what:
+        raise RecordingError(where, what, FORMAT, _CONVERT if len(full) > 1 else "")
+    return _stream(full[0], headers[full[0]], where)
+
+
+def _stream(number: int, root: ET.Element, where: str) -> _Stream:
+    """Read the header of a stream."""
+    texts = [text_of(root, name) for name in ("channel_count", "nominal_srate", "channel_format")]
+    n_channels = int(texts[0]) if re.fullmatch(r"\d{1,4}", texts[0], re.ASCII) else 0
+    rate = float(texts[1]) if re.fullmatch(r"\d{1,9}(\.\d*)?([eE][+-]?\d{1,2})?", texts[1], re.ASCII) else math.nan
+    what = ""
+    if not 0 < n_channels <= _MOST_CHANNELS:
+        what = "its stream of EEG gives an impossible number of channels"
+    elif rate == 0:
+        what = "its stream of EEG has no regular sampling rate"
+    elif not 0.01 <= rate <= 1e6:
+        what = "its stream of EEG gives an impossible sampling rate"
+    elif texts[2] not in _TYPES:
+        what = "the samples of its stream of EEG are not numbers"
+    if what:
+        raise RecordingError(where, what, FORMAT, _CONVERT)
+    listed = root.findall("desc/channels/channel")
+    if len(listed) != n_channels:
+        what = f"its stream of EEG has {n_channels} channels and names {len(listed)}"
+        raise RecordingError(where, what, "a label for each channel", _CONVERT)
+    labels, units = (tuple(text_of(channel, name) for channel in listed) for name in ("label", "unit"))
+    return _Stream(number, resampling.exact_rate(rate), Form(_TYPES[texts[2]], n_channels), labels, units)
+
+
+def _read_times(file: BinaryIO, contents: Contents, stream: _Stream) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return place, length and samples of each chunk of a stream, and the time of each sample."""
+    chunks, times = [], []
+    for at, length in contents.samples[stream.number]:
+        file.seek(at)
+        found = split(file.read(length), stream.form)
+        if found is None:
+            contents.damaged = True
+            break
+        if len(found[0]):
+            chunks.append((at, length, len(found[0])))
+            times.append(found[0])
+    return np.array(chunks, dtype=np.int64).reshape(-1, 3), _filled(np.concatenate([[], *times]), stream.rate)
+
+
+def _filled(times: NDArray[np.float64], rate: Fraction) -> NDArray[np.float64]:
+    """Give samples without a time that of the one before and an interval more; the first ones count back."""
+    known = np.isfinite(times)
+    if not len(times) or not known.any():
+        return np.arange(len(times)) / float(rate)
+    nearest = np.maximum.accumulate(np.where(known, np.arange(len(times)), int(np.argmax(known))))
+    filled: NDArray[np.float64] = times[nearest] + (np.arange(len(times)) - nearest) / float(rate)
+    return filled
+
+
+def _synchronized(
+    times: NDArray[np.float64], offsets: Sequence[tuple[float, float]], where: str
+) -> NDArray[np.float64]:
+    """Turn times of the stream's clock into those of the recorder's, by a line through the offsets measured."""
+    measured = np.array([pair for pair in offsets if all(map(math.isfinite, pair))]).reshape(-1, 2)
+    if len(measured) < 2:
+        return times
+    when, offset = measured.T
+    if (np.abs(np.diff(offset)) > _RESET).any() or (np.diff(when) <= 0).any():
+        what = "the clock of its stream of EEG was set, or its computer started again, during the recording"
+        raise RecordingError(where, what, "one clock from beginning to end", _CONVERT)
+    centre = when.mean()
+    near = np.abs(offset - np.median(offset)) <= 5 * np.median(np.abs(offset - np.median(offset))) + 1e-3
+    if near.sum() < 2:
+        return times
+    slope, level = np.polyfit(when[near] - centre, offset[near], 1)
+    synchronized: NDArray[np.float64] = times + level + slope * (times - centre)
+    return synchronized
+
+
+def _placed(recording: Recording, times: NDArray[np.float64], rate: Fraction) -> Recording:
+    """Cut a stream at its gaps; one stamp stands for some samples, for single ones come early or late."""
+    first = _anchors(times, float(rate))
+    places = first / float(rate)
+    lag = times - np.arange(len(times)) / float(rate)
+    bounds = np.append(first, len(times)).tolist()
+    usual = np.array([np.median(lag[low:high]) for low, high in pairwise(bounds)])
+    usual -= usual[0]
+    found = place(places, places + usual, sampled=True, where=str(recording.path))
+    return _segmented(recording, found, first, len(times))
+
+
+def _anchors(times: NDArray[np.float64], rate: float) -> NDArray[np.int64]:
+    """Return the samples from which times are taken: one a second, and where the time of a sample jumps."""
+    n_samples = len(times)
+    regular = np.arange(0, n_samples, max(1, math.ceil(rate)))
+    jumps, least = np.abs(np.diff(times) - 1 / rate), _JUMP
+    most = max(16, int(_MOST_STAMPS * n_samples / rate))
+    while (jumps > least).sum() > most:
+        least *= 2
+    return np.unique(np.concatenate([regular, np.flatnonzero(jumps > least) + 1])).astype(np.int64)
+
+
+def _segmented(recording: Recording, found: Timeline, anchors: NDArray[np.int64], n_samples: int) -> Recording:
+    """Make the segments of a recording of the runs of its stamps."""
+    source = recording.source
+    assert isinstance(source, XdfSource)
+    rate = source.rate / found.pace
+    begins = [int(anchors[place]) for place in found.first]
+    segments = tuple(
+        Segment(start, min(start + float((after - first) / rate), following), float(first / rate))
+        for start, following, first, after in zip(
+            found.start, (*found.start[1:], math.inf), begins, [*begins[1:], n_samples], strict=True
+        )
+    )
+    check_length(segments[-1].stop, str(recording.path))
+    return replace(
+        recording,
+        channels=tuple(replace(channel, sfreq=float(rate)) for channel in recording.channels),
+        duration=segments[-1].stop,
+        segments=segments,
+        repairs=recording.repairs + found.repairs,
+        source=replace(source, rate=rate),
+    )
+
+
+def _notes(contents: Contents, stream: _Stream) -> tuple[str, ...]:
+    """Report a damaged file, and channels whose unit is unknown or assumed."""
+    assumed = [label for label, unit in zip(stream.labels, stream.units, strict=True) if not unit]
+    unknown = [
+        label for label, unit in zip(stream.labels, stream.units, strict=True) if known_unit(unit or "uV") == "unknown"
+    ]
+    notes: tuple[str, ...] = (
+        ("the file is damaged or cut off; what follows in it is not read",) if contents.damaged else ()
+    )
+    notes += (f"{names(assumed)}: no unit in the header; microvolts assumed",) if assumed else ()
+    return (*notes, f"{names(unknown)}: unit unknown; left out") if unknown else notes
+
+
+def _start(contents: Contents, where: str) -> datetime | None:
+    """Read the date in the file's header; nothing else of it is used."""
+    if not contents.header:
+        return None
+    text = text_of(parse_xml(contents.header, where, FORMAT), "datetime")
+    found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
+    try:
+        return datetime.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
