@@ -43,7 +43,6 @@ class _Ward:
         quiet = np.tile(data[:, : _QUIET * _SFREQ], (3600 - 180) // _QUIET + 1)[:, : (3600 - 180) * _SFREQ]
         self._hour, self._n = np.concatenate([quiet, data], axis=1), round(hours * 3600 * _CHUNKS)
         self.recording = describe("ward", [(labels[k], "uV", _SFREQ) for k in picks], kind="benchmark")
-        self._picks = picks
 
     def chunks(self, groups: Sequence[Sequence[int]]) -> Iterator[Chunk | Silence]:
         """Yield the day without waiting."""

@@ -17,7 +17,7 @@ SFREQ, N_CHANNELS = 256, 23
 _LABELS = (*(f"EEG {name}-REF" for name in ELECTRODES_19), "EEG A1-REF", "EEG A2-REF", "ECG", "RESP")
 _LIMIT = 3200
 _SECONDS = 120
-_CHAIN = Chain(
+CHAIN = Chain(
     reference="ears",
     high_pass=0.3,
     high_order=1,
@@ -63,7 +63,7 @@ def _hour(folder: Path) -> NDArray[np.int16]:
     parts = []
     for seed in range(3600 // _SECONDS):
         share = 1.0 if seed == 10 else 0.0
-        one = draw(seed, seconds=_SECONDS, options=SimulateOptions(share, chain=_CHAIN))
+        one = draw(seed, seconds=_SECONDS, options=SimulateOptions(share, chain=CHAIN))
         rows = [one.labels.index(name) for name in ELECTRODES_19]
         data = resample_poly(one.data[rows], SFREQ, 200, axis=1)[:, : _SECONDS * SFREQ]
         more = rng.standard_normal((N_CHANNELS - len(rows), data.shape[1])) * 20

@@ -13,7 +13,7 @@ import platform
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,30 +21,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.recordings import CHAIN
 from restcli.output.plots.simulated import save_pages
 from restcli.simulate.bids import DatasetSettings, write_dataset
-from restcli.simulate.chain import Chain
 from restcli.simulate.draw import SimulateOptions, draw
 from restcli.simulate.realism import Realism, measure
 
-_EEGMAT_CHAIN = Chain(
-    reference="ears",
-    high_pass=0.5,
-    high_order=2,
-    low_pass=42.0,
-    low_order=4,
-    notch=50.0,
-    notch_quality=10.0,
-    noise=0.3,
-    mains=0.0,
-    mains_frequency=50.0,
-    missing=(),
-    step=0.01,
-    limit=3200.0,
-    gain=1.0,
-    mismatch=0.05,
-    drift=1.0,
-)
+_EEGMAT_CHAIN = replace(CHAIN, high_pass=0.5, high_order=2, low_pass=42.0, noise=0.3, mains=0.0, step=0.01)
 
 
 def speed() -> dict[str, float]:

@@ -58,6 +58,12 @@ class InternalError(RestError):
     exit_code = 70
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its class."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def as_rest_error(where: str, error: Exception) -> RestError:
     """Return any exception as an error to print: kind and place, but not its text, which may quote a file."""
     if isinstance(error, RestError):

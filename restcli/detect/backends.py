@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from restcli.errors import UsageError
+from restcli.errors import UsageError, first_line
 from restcli.nn.golden import GOLDEN_TOLERANCE
 from restcli.nn.network import FloatArray, Lanes, Network, scan
 from restcli.nn.weights import Weights
@@ -84,9 +84,3 @@ def fault_of(engine: Engine) -> str:
     except Exception as error:  # drivers raise whatever the tools they call raise
         return first_line(error)
     return ""
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, or its class."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

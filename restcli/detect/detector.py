@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from restcli.detect.backends import Engine, choose_engine, first_line
+from restcli.detect.backends import Engine, choose_engine
 from restcli.detect.result import Result, Trend
 from restcli.detect.rule import to_events
 from restcli.detect.scoring import Progress, Scorer
 from restcli.detect.settings import Settings, check_settings, fit_montage, needed_nodes, rule_in_force
 from restcli.detect.timeline import Timeline, band_limit, count_bad, to_scores
-from restcli.errors import RecordingError, RestError, UsageError
+from restcli.errors import RecordingError, RestError, UsageError, first_line
 from restcli.events import Scores
 from restcli.io.memory import MemorySource
 from restcli.io.recording import Recording

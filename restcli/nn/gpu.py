@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from restcli.errors import first_line
 from restcli.nn.network import FloatArray, Lanes, Network
 from restcli.nn.weights import Weights
 
@@ -18,7 +19,7 @@ def find_gpu() -> tuple[torch.device | None, str]:
         one = torch.ones(16, 16, device="cuda")
         (one @ one).sum().item()
     except RuntimeError as error:  # a driver too old, a GPU too new or already full
-        return None, f"the GPU cannot be used: {str(error).strip().splitlines()[0]}"
+        return None, f"the GPU cannot be used: {first_line(error)}"
     return torch.device("cuda", torch.cuda.current_device()), ""
 
 

@@ -21,7 +21,6 @@ from restcli.evaluation.measures import auroc
 from restcli.files import check_free, make_folder, write_atomically
 from restcli.nn.config import RestConfig
 from restcli.nn.network import mean_over_nodes
-from restcli.nn.rest import Rest
 from restcli.signal.features import FeatureConfig, log_features, rms_of_logs
 from restcli.signal.montage import ELECTRODES_19
 from restcli.text import markdown_table
@@ -155,28 +154,24 @@ def _trial(train: Windows, test: Windows, settings: TrainSettings) -> float:
     with one_thread():
         network, adjacency = build_network(settings).to(settings.device), adjacency_of(settings)
         optimizer = torch.optim.Adam(network.parameters(), lr=_RATE)
+
+        def run(windows: Windows, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+            """Return logits after the last second, under the random mask, and targets."""
+            x, present, target = (each.to(settings.device) for each in windows.batch(rows))
+            by_node, _ = network(x, adjacency, present=present, masked=True, generator=generator)
+            return mean_over_nodes(by_node[:, -1], present[:, -1], -1), target
+
         for _ in range(EPOCHS):
             for part in _batches(rng.permutation(rows)):
-                x, present, target = (each.to(settings.device) for each in train.batch(part))
-                loss = ((torch.sigmoid(_logit(network, adjacency, (x, present), generator)) - target) ** 2).mean()
+                logits, target = run(train, part)
+                loss = ((torch.sigmoid(logits) - target) ** 2).mean()
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-        scores = []
         with torch.no_grad():
-            for part in _batches(np.arange(len(test.positive))):
-                x, present, _ = (each.to(settings.device) for each in test.batch(part))
-                scores.append(_logit(network, adjacency, (x, present), generator).cpu().numpy())
+            scores = [run(test, part)[0].cpu().numpy() for part in _batches(np.arange(len(test.positive)))]
     return auroc(np.concatenate(scores), test.positive)
 
 
 def _batches(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.array_split(rows, max(1, math.ceil(len(rows) / _BATCH)))
-
-
-def _logit(network: Rest, adjacency: Tensor, given: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
-    """Return the logit of each window after its last second, under the random mask."""
-    x, present = given
-    by_node, _ = network(x, adjacency, present=present, masked=True, generator=generator)
-    logit: Tensor = mean_over_nodes(by_node[:, -1], present[:, -1], -1)
-    return logit
