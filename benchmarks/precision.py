@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.tables import Rows, Tables
@@ -22,7 +21,6 @@ from restcli.nn.weights import Weights, load_weights
 
 _EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "absence.edf"
 _SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "eeg"
-Array = NDArray[np.float32]
 
 
 def measure(options: argparse.Namespace) -> Tables:

@@ -136,15 +136,12 @@ def rule_in_force(weights: Weights, settings: Settings) -> EventRule:
 
 
 def usable_labels(recording: Recording, highest: float = 0.0, mapped: Container[str] = ()) -> list[str]:
-    """Return the label of each channel, empty where it is unreadable, holds no voltage or not `highest` Hz.
-
-    A channel of a type that lies inside the head counts only if the user's map names it.
-    """
+    """Return the label of each channel, empty where it cannot be used, see `_unusable`."""
     return ["" if _unusable(channel, highest, mapped) else channel.label for channel in recording.channels]
 
 
 def _unusable(channel: Channel, highest: float, mapped: Container[str] = ()) -> str:
-    """Return why a channel cannot be used; empty when it can."""
+    """Return why a channel cannot be used: unit, type (unless the user's map names it) or rate; empty when it can."""
     if channel.problem:
         return channel.problem
     if channel.unit != "µV":

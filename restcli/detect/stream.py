@@ -35,10 +35,7 @@ class LiveScore:
 
 
 class Stream:
-    """Carries the state of REST through a signal that arrives second by second, as `annotate` does through a file.
-
-    The same seconds give the same scores: see `restcli.detect.scoring.SecondBySecond`.
-    """
+    """Carries the state of REST through seconds as they arrive; the same seconds give the same scores as in a file."""
 
     def __init__(
         self, detector: Detector, columns: list[int], matrix: Float32Array, settings: Settings | None = None

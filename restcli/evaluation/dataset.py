@@ -28,10 +28,7 @@ Progress = Callable[[float, float], None]
 def evaluate_dataset(
     data: str | Path, settings: Settings, *, seed: int = 0, on_progress: Progress | None = None
 ) -> Evaluation:
-    """Detect on every recording of a folder and compare with the experts.
-
-    Recordings that cannot be scored count nowhere and are named in the notes.
-    """
+    """Detect on every recording of a folder and compare with the experts; notes name what could not be scored."""
     detector = Detector(load_weights(settings.weights), settings.device)
     items = find_items(data)
     cases, failed = [], []

@@ -98,10 +98,7 @@ def describe_data(data: Sequence[str]) -> list[str]:
 
 
 def _recordings(tasks: Sequence[Task], settings: TrainSettings) -> list[str]:
-    """Return the beginning of the SHA-256 of every real recording that these weights or those before them learnt from.
-
-    `restcli evaluate` knows them by it.
-    """
+    """Return fingerprints, which ``evaluate`` looks for, of the recordings that these or older weights learnt from."""
     before = [] if settings.start_from is None else load_weights(settings.start_from).provenance.get("recordings", [])
     return sorted({*before, *(task.content[:FINGERPRINT] for task in tasks if task.content)})
 
