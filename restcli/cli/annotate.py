@@ -34,15 +34,10 @@ _MUCH = 0.95  # scored fraction below which the reasons are printed
 @options.takes(settings=options.Annotation)
 def annotate(
     recordings: Annotated[list[Path], typer.Argument(help="EDF, BDF or other EEG recordings.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the outputs.", rich_help_panel=options.OUTPUTS)
-    ] = Path(),
+    out: Annotated[Path, options.output("--out", "-o", help="Folder for the outputs.")] = Path(),
     formats: options.Format = "tsv",
     plot: options.Plot = "png",
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace files that no earlier run wrote.", rich_help_panel=options.OUTPUTS),
-    ] = False,
+    overwrite: Annotated[bool, options.output("--overwrite", help="Replace files that no earlier run wrote.")] = False,
     pseudonyms: options.Pseudonyms = None,
     as_json: options.Json = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time spent in each stage.")] = False,

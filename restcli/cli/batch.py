@@ -74,7 +74,7 @@ class Choices:
     retry: Annotated[Literal["failed"] | None, typer.Option(help="Try recordings that failed again.")] = None
     formats: options.Format = "tsv"
     plot: options.Plot = "png"
-    pseudonyms: Annotated[Path | None, typer.Option(help=_PSEUDONYMS, rich_help_panel=options.OUTPUTS)] = None
+    pseudonyms: Annotated[Path | None, options.output(help=_PSEUDONYMS)] = None
 
 
 @dataclass

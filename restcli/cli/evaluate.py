@@ -27,10 +27,7 @@ def evaluate(
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out recordings without detected events.")
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for JSON, Markdown and pictures.", rich_help_panel=options.OUTPUTS),
-    ] = None,
+    out: Annotated[Path | None, options.output("--out", "-o", help="Folder for JSON, Markdown and pictures.")] = None,
     overwrite: options.Overwrite = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap over patients.")] = 0,
     as_json: options.Json = False,

@@ -21,6 +21,12 @@ OUTPUTS = "Outputs"  # heading of options in --help
 DEFAULT_WEIGHTS = "rest-default"
 _OWN = "the weights' own"
 
+
+def output(*names: str, **look: Any) -> Any:
+    """Declare an option below the heading of outputs."""
+    return typer.Option(*names, rich_help_panel=OUTPUTS, **look)
+
+
 Weights = Annotated[str, typer.Option("--weights", "-w", help="Name of shipped weights, or path of a weights file.")]
 Step = Annotated[int, typer.Option(min=1, help="Seconds between scores.")]
 _THRESHOLD_HELP = "Probability that an event must reach, above 0 and at most 1."
@@ -38,26 +44,13 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to c
 Threads = Annotated[
     int, typer.Option(min=0, help="Threads to compute on; 0 for one each processor, four at most, one in each worker.")
 ]
-Format = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        "-f",
-        help="Event tables, comma-separated; restcli formats lists their names.",
-        rich_help_panel=OUTPUTS,
-    ),
-]
+Format = Annotated[str, output("--format", "-f", help="Event tables, comma-separated; see restcli formats.")]
 _PLOT_HELP = f"Format of the pictures: {'; '.join(PICTURES.values())}."
-Plot = Annotated[Literal["png", "pdf", "none"], typer.Option(help=_PLOT_HELP, rich_help_panel=OUTPUTS)]
-Pseudonyms = Annotated[
-    Path | None,
-    typer.Option(
-        help='TOML file, one line for each recording: "name.edf" = "p017". Outputs contain only the pseudonym.',
-        rich_help_panel=OUTPUTS,
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=OUTPUTS)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.", rich_help_panel=OUTPUTS)]
+Plot = Annotated[Literal["png", "pdf", "none"], output(help=_PLOT_HELP)]
+_PSEUDONYMS_HELP = 'TOML file, one line for each recording: "name.edf" = "p017". Outputs contain only the pseudonym.'
+Pseudonyms = Annotated[Path | None, output(help=_PSEUDONYMS_HELP)]
+Overwrite = Annotated[bool, output("--overwrite", help="Replace files that exist.")]
+Json = Annotated[bool, output("--json", help="Print JSON on stdout instead of a table.")]
 
 
 @dataclass

@@ -19,7 +19,6 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -58,18 +57,11 @@ class Frames:
             raise self._wrong("does not describe the channels", _HEADER) from None
         if not given or any(not 1 <= rate <= 1e6 for _, _, rate, _ in given):
             raise self._wrong("does not say how the channels are sampled", "channels of 1 Hz to 1 MHz")
-        recording = describe(name, [one[:3] for one in given], kind="frames", start=start)
         self._scale = [microvolts(unit) or 1.0 for _, unit, _, _ in given]
         self._limits = np.array([limits for *_, limits in given]) * np.array(self._scale)[:, None]
-        channels = [
-            replace(
-                channel,
-                minimum=low if math.isfinite(low) else math.nan,
-                maximum=high if math.isfinite(high) else math.nan,
-            )
-            for channel, (low, high) in zip(recording.channels, self._limits.tolist(), strict=True)
-        ]
-        self.recording = replace(recording, channels=tuple(channels))
+        known = np.where(np.isfinite(self._limits), self._limits, np.nan).tolist()
+        channels = [(*one[:3], *limits) for one, limits in zip(given, known, strict=True)]
+        self.recording = describe(name, channels, kind="frames", start=start)
 
     def chunks(self, groups: Sequence[Sequence[int]]) -> Iterator[Chunk | Silence]:
         """Yield the frames; between them, that nothing has come."""

@@ -61,7 +61,7 @@ class LslSource:
         self._layout = self._layout_of(info)
         labels, units, rate = self._layout
         self._scale = np.array([microvolts(unit) or 1.0 for unit in units])
-        channels = [(label, unit, rate) for label, unit in zip(labels, units, strict=True)]
+        channels = [(label, unit, rate, math.nan, math.nan) for label, unit in zip(labels, units, strict=True)]
         self.recording = describe(f"lsl {wanted}", channels, kind="LSL")
 
     def chunks(self, groups: Sequence[Sequence[int]]) -> Iterator[Chunk | Silence]:

@@ -62,19 +62,19 @@ class Rates:
 
 
 def describe(
-    name: str, channels: Sequence[tuple[str, str, float]], *, kind: str, start: datetime | None = None
+    name: str, channels: Sequence[tuple[str, str, float, float, float]], *, kind: str, start: datetime | None = None
 ) -> Recording:
-    """Describe a stream of channels (label, unit, rate in Hz) as a recording without an end."""
+    """Describe a stream of channels (label, unit, Hz, limits in µV or NaN) as a recording without an end."""
     return Recording(
         path=Path(name),
         format=kind,
         channels=tuple(
-            Channel(label, "µV" if microvolts(unit) else unit, rate, 0, math.nan, math.nan)
-            for label, unit, rate in channels
+            Channel(label, "µV" if microvolts(unit) else unit, rate, 0, low, high)
+            for label, unit, rate, low, high in channels
         ),
         start=start,
         duration=math.inf,
         segments=(Segment(0.0, math.inf, 0.0),),
         repairs=(),
-        source=Rates(tuple(exact_rate(rate) for _, _, rate in channels)),
+        source=Rates(tuple(exact_rate(rate) for _, _, rate, *_ in channels)),
     )

@@ -263,9 +263,9 @@ def _annotations(
     longest = max(map(len, own))
     waiting = [text.encode("utf-8") for text in left]
     room = max([0, *map(len, waiting)], default=0)
-    while not _place(own, waiting, longest + room):
+    while not (records := _place(own, waiting, longest + room)):
         room *= 2
-    return _place(own, waiting, longest + room)
+    return records
 
 
 def _place(own: Sequence[bytes], waiting: Sequence[bytes], size: int) -> list[bytes]:
