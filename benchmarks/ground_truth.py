@@ -31,7 +31,7 @@ TOLERANCE = 1e-6
 ROOT = Path(__file__).resolve().parents[1]
 _SUFFIXES = {".edf", ".bdf", ".eeg"}
 _SEEDS = (5, 8, 11)  # among the first dozen, the three that show the most kinds of seizures and mimics
-_SIMULATE = ("--recordings", "5", "--hours", "0.05", "--seizures-per-day", "1200")
+_SIMULATE = ("--recordings", "5", "--hours", "0.05", "--seizures", "1200")
 
 Facts = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]

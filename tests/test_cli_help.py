@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from test_cli import RESTCLI, check_refused, restcli
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from restcli.cli.app import app
 from restcli.cli.demo import program_name
@@ -86,3 +87,15 @@ def test_a_word_that_is_nearly_a_command_gets_a_hint() -> None:
 
 def test_a_folder_is_for_batch(tmp_path: Path) -> None:
     check_refused(restcli("annotate", tmp_path), 3, "this is a folder", "restcli batch FOLDER OUT")
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_name_of_an_option_is_cut_in_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", columns)
+    for words, command in leaves(get_command(app)):
+        shown = CliRunner().invoke(app, [*words, "--help"]).output
+        assert max(map(len, shown.splitlines())) <= columns
+        missing = [
+            each.opts[0] for each in command.params if each.opts[0].startswith("--") and each.opts[0] not in shown
+        ]
+        assert not missing and "\u2026" not in shown, (words, missing)

@@ -96,10 +96,10 @@ def test_too_few_verdicts_and_those_on_other_weights_are_refused(tmp_path: Path,
 def test_the_command_writes_weights_that_find_fewer_false_alarms(tmp_path: Path, toy_weights: Path) -> None:
     folder, run = ward(tmp_path / "out", toy_weights), CliRunner()
     options = ["recalibrate", str(toy_weights), str(folder), "--out", str(tmp_path), "--name", "w", "--json"]
-    done = run.invoke(app, [*options, "--false-alarms-per-day", "100"])
+    done = run.invoke(app, [*options, "--false-alarms", "100"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["weights"] == str(tmp_path / "w.safetensors")
-    quiet = [*options[:-1], "--quiet", "--overwrite", "--false-alarms-per-day", "100"]
+    quiet = [*options[:-1], "--quiet", "--overwrite", "--false-alarms", "100"]
     assert set(run.invoke(app, quiet).output.splitlines()) <= {
         str(tmp_path / "w.safetensors"),
         *json.loads(done.stdout)["notes"],

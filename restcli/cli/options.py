@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 import typer
 from typer.core import TyperGroup
@@ -83,10 +84,13 @@ def takes(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         parameters = [each for each in signature(command, eval_str=True).parameters.values() if each.name not in groups]
+        for parameter in parameters:
+            _call_numbers_n(parameter.annotation)
         for group in groups.values():
             hints = get_type_hints(group, include_extras=True)
             for each in fields(group):
                 option = hints[each.name].__metadata__[0]
+                _call_numbers_n(hints[each.name])
                 option.rich_help_panel = option.rich_help_panel or getattr(group, "panel", None)
             parameters += [
                 Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
@@ -103,6 +107,13 @@ def takes(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
         return run
 
     return decorate
+
+
+def _call_numbers_n(annotation: Any) -> None:
+    """Let --help say N instead of FLOAT RANGE, which leaves no room for names of options in a narrow terminal."""
+    kind, *described = get_args(annotation) or (annotation,)
+    if described and set(get_args(kind) or (kind,)) <= {int, float, NoneType}:
+        described[0].metavar = described[0].metavar or "N"
 
 
 def runs_by_default(command: str) -> type[TyperGroup]:

@@ -23,7 +23,7 @@ def recalibrate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new weights and their card.")] = Path(),
     name: Annotated[str | None, typer.Option(help="Name of the new weights.", show_default="WEIGHTS-ward")] = None,
     false_alarms_per_day: Annotated[
-        float, typer.Option(min=0.01, help="Most false alarms a day; sets the threshold.")
+        float, typer.Option("--false-alarms", min=0.01, help="Most false alarms a day; sets the threshold.")
     ] = 12.0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,

@@ -37,7 +37,7 @@ _START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
 
 @dataclass
 class Training:
-    """Options that are fields of `TrainSettings`, which takes too long to import for --help."""
+    """Options for `TrainSettings`, which takes too long to import for --help."""
 
     panel: ClassVar = "Training"
 
@@ -49,10 +49,10 @@ class Training:
     split: Annotated[Literal["patient", "official"], typer.Option(help=_SPLITS)] = "patient"
     folds: Annotated[int, typer.Option(min=2, help="Number of folds; one of them is for validation.")] = 5
     fold: Annotated[int, typer.Option(min=0, help="The fold for validation, counted from 0.")] = 0
-    false_alarms_per_day: Annotated[float, typer.Option(min=0, help=_FALSE_ALARMS)] = 80.0
+    false_alarms_per_day: Annotated[float, typer.Option("--false-alarms", min=0, help=_FALSE_ALARMS)] = 80.0
     ward: Annotated[int, typer.Option(min=0, help=_WARD)] = 60
     start_from: Annotated[str | None, typer.Option("--from", help=_START_FROM)] = None
-    resume: Annotated[bool, typer.Option("--resume/--restart", help="Continue a stopped training, or not.")] = True
+    restart: Annotated[bool, typer.Option("--restart", help="Begin a stopped training anew.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu"
     workers: Annotated[int, typer.Option(min=1, help="Processes that prepare examples and train members.")] = 1
@@ -90,9 +90,10 @@ def train(
     from restcli.train.sources import SIMULATED
     from restcli.train.training import train as run
 
-    settings = adopt(TrainSettings(**vars(chosen)))
-    if given := {name: value for name, value in vars(shape).items() if value is not None}:
-        settings = replace(settings, config=replace(settings.network, **given))
+    given = {name: value for name, value in vars(chosen).items() if name != "restart"}
+    settings = adopt(TrainSettings(**given, resume=not chosen.restart))
+    if wanted := {name: value for name, value in vars(shape).items() if value is not None}:
+        settings = replace(settings, config=replace(settings.network, **wanted))
     if recipe == "paper":
         from restcli.train.paper import reproduce
 
