@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import lfilter
+
+_KEPT = 0.9  # of each sample in the next: white noise is no EEG
 
 
 @dataclass
@@ -34,9 +37,8 @@ class EdfFile:
         """Stored integers of each ordinary signal, as one array each."""
         rng = np.random.default_rng(self.seed)
         scale = 2**18 if self.bdf else 3000
-        return [
-            np.clip(rng.normal(0, scale, self.n_records * n), -8 * scale, 8 * scale).astype(int) for n in self.counts
-        ]
+        white = [rng.normal(0, scale * np.sqrt(1 - _KEPT**2), self.n_records * n) for n in self.counts]
+        return [np.clip(lfilter([1.0], [1.0, -_KEPT], row), -8 * scale, 8 * scale).astype(int) for row in white]
 
     def microvolts(self, factor: float = 1.0) -> np.ndarray:
         """Expected values when all signals share rate and calibration."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import edfio
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from restcli.signal.montage import ELECTRODES_19
 
@@ -16,10 +17,10 @@ START = datetime.datetime(2024, 5, 6, 23, 59, 30)
 
 
 def noise(n_channels: int, seconds: float, sfreq: float, *, seed: int = 0, scale: float = 20.0) -> NDArray[np.float64]:
-    """Return smooth noise, µV, shape (n_channels, n)."""
-    generator = np.random.default_rng(seed)
-    white = generator.standard_normal((n_channels, round(seconds * sfreq)))
-    return scale * np.apply_along_axis(lambda row: np.convolve(row, np.ones(5) / np.sqrt(5), "same"), 1, white)
+    """Return noise whose spectrum falls from 3 Hz up as that of EEG does, µV, shape (n_channels, n)."""
+    white = np.random.default_rng(seed).standard_normal((n_channels, round(seconds * sfreq)))
+    kept = np.exp(-2 * np.pi * 3 / sfreq)
+    return scale * np.sqrt(1 - kept**2) * np.asarray(lfilter([1.0], [1.0, -kept], white))
 
 
 def write_edf(

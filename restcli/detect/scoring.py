@@ -21,7 +21,7 @@ from restcli.nn.network import Lanes, mean_over_nodes, shares
 from restcli.profiling import StageClock
 from restcli.signal.features import FeatureConfig, Float32Array, analysis_rate, log_features, mean_log
 from restcli.signal.montage import Montage
-from restcli.signal.open_inputs import Listener
+from restcli.signal.open_inputs import Listener, NoiseListener
 from restcli.signal.quality import Quality, Summary, summarise
 from restcli.signal.usual import UsualAmplitude
 
@@ -39,22 +39,25 @@ class SecondBySecond:
 
     This is the definition of a score, which ``docs/definition.md`` explains step by step: all that is known at a second
     follows from it and those before, so that a file, cut anywhere, and a stream give the same scores.
+    Simulated examples are not judged `together`: the shipped weights were trained without.
     """
 
-    def __init__(self, features: FeatureConfig, n_nodes: int) -> None:
-        self._features, self._n_nodes = features, n_nodes
+    def __init__(self, features: FeatureConfig, n_nodes: int, *, together: bool = True) -> None:
+        self._features, self._n_nodes, self._together = features, n_nodes, together
         self._usual = UsualAmplitude(n_nodes)
         self.begin()
 
     def begin(self) -> None:
         """Begin a segment; the usual amplitude is that of the segments before."""
         self._usual.settle()
-        self._listener = Listener(self._n_nodes)
+        self._listener, self._noise = Listener(self._n_nodes), NoiseListener(self._n_nodes)
 
     def advance(self, summary: Summary) -> tuple[Float32Array, NDArray[np.bool_], Float32Array]:
         """Take the next seconds of the segment; return inputs (T, N, F), presence and relative amplitude (T, N)."""
         good = summary.codes == Quality.GOOD
         present = good & ~self._listener.advance(summary.levels, good)
+        if self._together:
+            present &= ~self._noise.advance(summary.noise, good)
         relative = self._usual.advance(mean_log(summary.logs), present)
         features = log_features(summary.logs, summary.rms, relative, self._features)
         features[~present] = 0.0

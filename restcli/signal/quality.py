@@ -21,7 +21,7 @@ from restcli.signal.features import (
     rms,
     transform,
 )
-from restcli.signal.open_inputs import HUM_BINS, band_levels, quietest_levels, spread_and_quiet
+from restcli.signal.open_inputs import HUM_BINS, band_levels, noise_levels, quietest_levels, spread_and_quiet
 
 
 class Quality(IntEnum):
@@ -70,6 +70,7 @@ class Summary:
     rms: Float32Array  # (T, N), µV
     spectrum: Float32Array  # (T, 101), mean log10 power over good nodes
     levels: Float32Array  # (T, N, 5), what `restcli.signal.open_inputs` judges
+    noise: Float32Array  # (T, N, 6), NaN in seconds that are not white noise
     logs: Float32Array  # (T, N, 101), natural logarithm of the magnitudes
 
     def widened(self, columns: Sequence[int], n_nodes: int) -> Summary:
@@ -81,7 +82,8 @@ class Summary:
             return out
 
         codes = wide(self.codes, Quality.MISSING)
-        return Summary(codes, wide(self.rms, np.nan), self.spectrum, wide(self.levels, 0), wide(self.logs, 0))
+        levels, noise = wide(self.levels, 0), wide(self.noise, np.nan)
+        return Summary(codes, wide(self.rms, np.nan), self.spectrum, levels, noise, wide(self.logs, 0))
 
 
 def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array, config: FeatureConfig) -> Summary:
@@ -94,10 +96,12 @@ def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array,
     power = power_spectrum(transformed, seconds.shape[-1])
     spread, quiet = spread_and_quiet(data)
     codes = node_quality(seconds, transformed, power, inherited_faults(matrix, spread, saturated))
-    levels = quietest_levels(data, quiet, band_levels(seconds, transformed, power), matrix)
+    levels = band_levels(seconds, transformed, power)
+    noise = noise_levels(seconds, transformed, levels)
+    levels = quietest_levels(data, quiet, levels, matrix)
     logs = log_magnitude(power, config)
     spectrum = mean_log_power(logs, codes == Quality.GOOD)
-    return Summary(codes, rms(power, config), spectrum, levels, logs)
+    return Summary(codes, rms(power, config), spectrum, levels, noise, logs)
 
 
 def derive_seconds(data: Float32Array, matrix: Float32Array) -> Float32Array:

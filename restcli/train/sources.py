@@ -153,7 +153,7 @@ def _simulated_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
         montage = derive(drawn.labels, nodes)
         if len(montage.nodes) < MIN_NODES:
             return []
-        reading = reading or _Stretches(montage, nodes)
+        reading = reading or _Stretches(montage, nodes, together=False)
         data = drawn.data[list(montage.channels)]
         seconds = data[:, : data.shape[1] // REFERENCE_RATE * REFERENCE_RATE].reshape(len(data), -1, REFERENCE_RATE)
         labels = _second_labels(drawn.events, 0.0, seconds.shape[1])
@@ -204,10 +204,10 @@ def _recorded_stretches(task: Task, nodes: tuple[str, ...]) -> list[Stretch]:
 class _Stretches:
     """Turns the seconds of one stretch into examples, as detection sees them."""
 
-    def __init__(self, montage: Montage, nodes: tuple[str, ...]) -> None:
+    def __init__(self, montage: Montage, nodes: tuple[str, ...], *, together: bool = True) -> None:
         self._montage, self._nodes = montage, nodes
         self._columns = [nodes.index(name) for name in montage.nodes]
-        self._so_far = SecondBySecond(FeatureConfig(), len(nodes))
+        self._so_far = SecondBySecond(FeatureConfig(), len(nodes), together=together)
 
     def next(self, seconds: Float32Array, saturated: Float32Array, labels: Labels) -> Stretch:
         """Take the next seconds of the channels, (C, T, n)."""
