@@ -95,8 +95,8 @@ def _edf() -> Target:
     return Target("EDF headers and stamps", _any_of(_edf_seeds()), read)
 
 
-def _with_files(name: str, write: Callable[[Path], tuple[Path, Any]]) -> Target:
-    """Make a target of a format of several files, one of which is broken."""
+def _with_files(name: str, write: Callable[[Path], tuple[Path, Any]], *, samples: bool = False) -> Target:
+    """Make a target of a format of several files, one of which is broken: a header, or one with `samples`."""
     with _made() as folder:
         main = write(folder)[0].name
         found = [path for path in folder.rglob("*") if path.is_file()]
@@ -108,8 +108,8 @@ def _with_files(name: str, write: Callable[[Path], tuple[Path, Any]]) -> Target:
             (folder / file).write_bytes(content)
         _read_recording(folder / main)
 
-    headers = [(file, content) for file, content in good.items() if b"\0" not in content[:200]] or list(good.items())
-    return Target(name, _any_of(headers), read)
+    headers = [(file, content) for file, content in good.items() if b"\0" not in content[:200]]
+    return Target(name, _any_of(list(good.items()) if samples or not headers else headers), read)
 
 
 def _any_of(seeds: list[tuple[str, bytes]]) -> st.SearchStrategy[tuple[str, bytes]]:
@@ -321,7 +321,7 @@ def targets() -> list[Target]:
             "GDF of version 1", lambda folder: foreign_files.write_gdf(folder, version="1.25", segments=(1, 251))
         ),
         _with_files("XDF", lambda folder: foreign_files.write_xdf(folder, stamped="some", offsets=[(0, 1), (5, 1)])),
-        _with_files("EGI MFF", lambda folder: foreign_files.write_mff(folder, pauses=(0, 10))),
+        _with_files("EGI MFF", lambda folder: foreign_files.write_mff(folder, pauses=(0, 10)), samples=True),
         _with_files("Nihon Kohden", lambda folder: foreign_files.write_nihon(folder, names=names)),
         _marks(),
         _weights(),

@@ -33,7 +33,7 @@ ENDING = ".mff"
 _FORMAT = "an EGI recording: a folder (.mff) with signal1.bin, info1.xml, epochs.xml and sensorLayout.xml"
 _EXPORT = "Export it from Net Station as simple binary (.raw), or as EDF"
 _MOST_CHANNELS = 1024
-_MOST_BLOCKS = 10**7
+_MOST_BLOCKS = 2**22
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d:?\d\d|Z)?")
 # Epochs give times in microseconds, or in nanoseconds since version 3 of the format.
 _UNITS = (Fraction(1, 10**6), Fraction(1, 10**9))

@@ -24,7 +24,7 @@ UNREAD = (
     Unread(
         "ANT Neuro",
         (".cnt",),
-        "the only library that reads it crashes on some files, and takes restcli with it",
+        "the only library that reads it (antio) crashes on some damaged files, and takes restcli with it",
         "Export it as EDF from the EEG system",
         lambda raw: raw[:4] in (b"RIFF", b"RF64") and raw[8:12] == b"CNT ",
     ),

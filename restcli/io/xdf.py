@@ -79,7 +79,8 @@ def open_xdf(files: tuple[Path, ...]) -> Recording:
     repairs = _notes(contents, stream) + ((_CLOCK_NOTE,) if start else ())
     recording = Recording(path, "XDF", channels, start, n_samples / float(stream.rate), (), repairs, source)
     offsets = contents.clocks.get(stream.number, [])
-    return _placed(recording, _synchronized(times, offsets, where), stream.rate)
+    _synchronize(times, offsets, where)
+    return _placed(recording, times, stream.rate)
 
 
 def _stream_of_eeg(contents: Contents, where: str) -> _Stream:
@@ -127,7 +128,7 @@ def _stream(number: int, root: ET.Element, where: str) -> _Stream:
 
 def _read_times(file: BinaryIO, contents: Contents, stream: _Stream) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return place, length and samples of each chunk of a stream, and the time of each sample."""
-    chunks, times = [], []
+    chunks, times, following = [], [], math.nan
     for at, length in contents.samples[stream.number]:
         file.seek(at)
         found = split(file.read(length), stream.form)
@@ -136,27 +137,31 @@ def _read_times(file: BinaryIO, contents: Contents, stream: _Stream) -> tuple[ND
             break
         if len(found[0]):
             chunks.append((at, length, len(found[0])))
-            times.append(found[0])
-    return np.array(chunks, dtype=np.int64).reshape(-1, 3), _filled(np.concatenate([[], *times]), stream.rate)
+            times.append(_filled(found[0], following, float(stream.rate)))
+            following = float(times[-1][-1]) + 1 / float(stream.rate)
+    return np.array(chunks, dtype=np.int64).reshape(-1, 3), np.concatenate([[], *times])
 
 
-def _filled(times: NDArray[np.float64], rate: Fraction) -> NDArray[np.float64]:
-    """Give samples without a time that of the one before and an interval more; the first ones count back."""
+def _filled(times: NDArray[np.float64], following: float, rate: float) -> NDArray[np.float64]:
+    """Give samples without a time that of the one before and an interval more; `following` is due to the first."""
     known = np.isfinite(times)
-    if not len(times) or not known.any():
-        return np.arange(len(times)) / float(rate)
-    nearest = np.maximum.accumulate(np.where(known, np.arange(len(times)), int(np.argmax(known))))
-    filled: NDArray[np.float64] = times[nearest] + (np.arange(len(times)) - nearest) / float(rate)
+    if known.all():
+        return times
+    if not known[0]:
+        at = int(np.argmax(known)) if known.any() else 0
+        first = times[at] - at / rate if known.any() else 0.0
+        times[0] = following if math.isfinite(following) else first
+        known[0] = True
+    nearest = np.maximum.accumulate(np.where(known, np.arange(len(times)), 0))
+    filled: NDArray[np.float64] = times[nearest] + (np.arange(len(times)) - nearest) / rate
     return filled
 
 
-def _synchronized(
-    times: NDArray[np.float64], offsets: Sequence[tuple[float, float]], where: str
-) -> NDArray[np.float64]:
+def _synchronize(times: NDArray[np.float64], offsets: Sequence[tuple[float, float]], where: str) -> None:
     """Turn times of the stream's clock into those of the recorder's, by a line through the offsets measured."""
     measured = np.array([pair for pair in offsets if all(map(math.isfinite, pair))]).reshape(-1, 2)
     if len(measured) < 2:
-        return times
+        return
     when, offset = measured.T
     if (np.abs(np.diff(offset)) > _RESET).any() or (np.diff(when) <= 0).any():
         what = "the clock of its stream of EEG was set, or its computer started again, during the recording"
@@ -164,19 +169,20 @@ def _synchronized(
     centre = when.mean()
     near = np.abs(offset - np.median(offset)) <= 5 * np.median(np.abs(offset - np.median(offset))) + 1e-3
     if near.sum() < 2:
-        return times
+        return
     slope, level = np.polyfit(when[near] - centre, offset[near], 1)
-    synchronized: NDArray[np.float64] = times + level + slope * (times - centre)
-    return synchronized
+    times *= 1 + slope
+    times += level - slope * centre
 
 
 def _placed(recording: Recording, times: NDArray[np.float64], rate: Fraction) -> Recording:
     """Cut a stream at its gaps; one stamp stands for some samples, for single ones come early or late."""
     first = _anchors(times, float(rate))
     places = first / float(rate)
-    lag = times - np.arange(len(times)) / float(rate)
     bounds = np.append(first, len(times)).tolist()
-    usual = np.array([np.median(lag[low:high]) for low, high in pairwise(bounds)])
+    usual = np.array(
+        [np.median(times[low:high] - np.arange(low, high) / float(rate)) for low, high in pairwise(bounds)]
+    )
     usual -= usual[0]
     found = place(places, places + usual, sampled=True, where=str(recording.path))
     return _segmented(recording, found, first, len(times))
@@ -186,7 +192,9 @@ def _anchors(times: NDArray[np.float64], rate: float) -> NDArray[np.int64]:
     """Return the samples from which times are taken: one a second, and where the time of a sample jumps."""
     n_samples = len(times)
     regular = np.arange(0, n_samples, max(1, math.ceil(rate)))
-    jumps, least = np.abs(np.diff(times) - 1 / rate), _JUMP
+    jumps, least = np.diff(times), _JUMP
+    jumps -= 1 / rate
+    np.abs(jumps, out=jumps)
     most = max(16, int(_MOST_STAMPS * n_samples / rate))
     while (jumps > least).sum() > most:
         least *= 2

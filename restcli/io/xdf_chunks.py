@@ -27,7 +27,7 @@ MAGIC = b"XDF:"
 FORMAT = "an XDF recording with one stream of EEG at a regular sampling rate"
 _FILE, _STREAM, _SAMPLES, _CLOCK, _BOUNDARY, _FOOTER = range(1, 7)  # kinds of chunks
 _LARGEST_HEADER, _LARGEST_CHUNK = 2**24, 2**28
-_MOST_CHUNKS = 10**7
+_MOST_CHUNKS = 2**22
 
 
 @dataclass
