@@ -95,6 +95,14 @@ def test_streams_that_cannot_be_used_say_why(tmp_path: Path, old: str, new: str,
     refused(write_xdf(tmp_path, changes=(old, new))[0], words)
 
 
+def test_channels_without_names_are_numbered_for_a_map(tmp_path: Path) -> None:
+    path, values = write_xdf(tmp_path, changes=("desc>", "others>"))
+    recording = open_recording(path)
+    assert [(c.label, c.unit) for c in recording.channels] == [("Ch1", "µV"), ("Ch2", "µV")]
+    assert "microvolts assumed" in recording.repairs[0]
+    close(stored(recording), values)
+
+
 def test_several_streams_of_eeg_are_not_guessed(tmp_path: Path) -> None:
     refused(write_xdf(tmp_path, streams=2)[0], "2 streams of EEG.* Convert its stream of EEG to EDF")
 

@@ -119,10 +119,12 @@ def _stream(number: int, root: ET.Element, where: str) -> _Stream:
     if what:
         raise RecordingError(where, what, FORMAT, _CONVERT)
     listed = root.findall("desc/channels/channel")
-    if len(listed) != n_channels:
+    labels, units = (tuple(text_of(channel, name) for channel in listed) for name in ("label", "unit"))
+    if not listed:  # a map can name them
+        labels, units = tuple(f"Ch{place}" for place in range(1, n_channels + 1)), ("",) * n_channels
+    if len(labels) != n_channels:
         what = f"its stream of EEG has {n_channels} channels and names {len(listed)}"
         raise RecordingError(where, what, "a label for each channel", _CONVERT)
-    labels, units = (tuple(text_of(channel, name) for channel in listed) for name in ("label", "unit"))
     return _Stream(number, resampling.exact_rate(rate), Form(_TYPES[texts[2]], n_channels), labels, units)
 
 
