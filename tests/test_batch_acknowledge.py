@@ -36,7 +36,9 @@ def test_an_acknowledged_failure_is_shown_and_does_not_make_exit_1(out: Path) ->
     status = restcli("batch", "status", out)
     assert status.returncode == 0
     assert "acknowledged ward/bad.edf: is bad (cable broke)" in status.stdout and "1 failed" in status.stdout
-    assert "is bad; acknowledged: cable broke" in write_index(out).read_text(encoding="utf-8")
+    page = write_index(out).read_text(encoding="utf-8")
+    assert "is bad; acknowledged: cable broke" in page
+    assert "(not every recording was scored; 1 of the failures acknowledged)" in page
     tables = {
         path.name: path.read_text(encoding="utf-8") for path in export_tables(out, out / "t") if path.suffix == ".csv"
     }

@@ -101,8 +101,9 @@ def _recording_cells(row: Mapping[str, Any], reviews: Reviews, place: str) -> tu
         error = str(row["error"] or "")  # begins with the recording's place, which the first cell shows
         same = f"same content as {row['same_as_path']}" if row["same_as_path"] else ""
         note = error.partition(f"{Path(row['path']).name}: ")[2] or error or same
-        accepted = f"; acknowledged: {row['acknowledged']}" if row["acknowledged"] else ""
-        return (row["path"], row["state"], "", "", "", "", "", "", note + accepted)
+        if row["acknowledged"]:
+            note = f"{note.rstrip('.')}; acknowledged: {row['acknowledged']}"
+        return (row["path"], row["state"], "", "", "", "", "", "", note)
     missing = [f"incomplete: {duration_in_words(row['missing'])} are missing"] if row["missing"] > 0 else []
     names = [name for name in json.loads(row["outputs"]) if is_output_of(row["path"], name)]
     overview = next((name for name in names if Path(name).stem.endswith("_overview")), None)
