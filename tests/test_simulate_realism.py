@@ -55,4 +55,4 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, monkeypatch: pytest.M
     assert written["comparisons"].keys() == {"background", "seizure"}
     assert len(written["spectra"]["real"]["seizure"]) == 30 and sum(written["nearest"].values()) == 2
     one = tmp_path / "data" / "sub-001"
-    check_refused(restcli("simulate", tmp_path / "out", "--realism", one), 2, "too few people")
+    check_refused(restcli("simulate", tmp_path / "other", "--realism", one), 2, "too few people")
