@@ -183,6 +183,27 @@ def test_case_of_names_does_not_count(tmp_path: Path, kind_name: str, spell: Cal
     assert recording_hash(files[0]) == recording_hash(files[1])
 
 
+@pytest.mark.parametrize(("named", "taken"), [("P.DAT", "P.DAT"), ("P.dat", ""), ("p.dat", ""), ("gone.dat", "")])
+def test_of_files_whose_names_differ_in_case_alone_the_one_named_is_read(
+    tmp_path: Path, named: str, taken: str
+) -> None:
+    path, expected = write_persyst(tmp_path)
+    text = path.read_text("latin-1").replace("a.dat", named)
+    path.rename(tmp_path / "P.lay").write_text(text, "latin-1")
+    samples = (tmp_path / "a.dat").rename(tmp_path / "P.DAT").read_bytes()
+    (tmp_path / "p.dat").write_bytes(samples[::-1])
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system does not tell case apart")
+    if not taken:
+        with pytest.raises(RecordingError, match=r"in different case|other than the one"):
+            open_recording(tmp_path / "P.lay")
+        return
+    recording = open_recording(tmp_path / "P.lay")
+    order = [recording.channels[k].label for k in range(2)]
+    assert files_of(tmp_path / "P.lay") == (tmp_path / "P.lay", tmp_path / taken)
+    np.testing.assert_allclose(recording.read([0, 1], 0, 4), expected, rtol=1e-6, err_msg=str(order))
+
+
 def test_header_may_spell_its_files_in_another_case(tmp_path: Path) -> None:
     for write in (write_brainvision, write_persyst):
         path, _ = write(tmp_path)

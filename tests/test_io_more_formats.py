@@ -20,6 +20,7 @@ from foreign_files import (
 )
 from io_checks import close, refused, stored
 
+from restcli.errors import RecordingError
 from restcli.io.recording import Recording
 from restcli.io.registry import is_recording, open_recording, recording_hash, why_no_recording
 from restcli.signal.montage import DOUBLE_BANANA, derive
@@ -213,6 +214,13 @@ def test_micromed(tmp_path: Path, width: int) -> None:
     rate = recording.channels[0].sfreq
     np.testing.assert_allclose(stored(recording), values, atol=1e-3)
     np.testing.assert_allclose(recording.read([1], 101 / rate, 333 / rate), values[1:2, 101:333], atol=1e-3)
+
+
+@pytest.mark.parametrize("cuts", [[(0, 0), (100, 200)], [(100, 0), (50, 200)], [(0, 0), (400, 500), (500, 700)]])
+def test_micromed_parts_that_overlap_are_refused_for_what_they_are(tmp_path: Path, cuts: list[tuple[int, int]]) -> None:
+    path, _ = write_micromed(tmp_path, cuts=cuts)
+    with pytest.raises(RecordingError, match="table of cuts says that parts overlap"):
+        open_recording(path)
 
 
 def test_micromed_cuts_are_gaps(tmp_path: Path) -> None:

@@ -72,9 +72,8 @@ def sibling(path: Path, endings: Iterable[str]) -> Path | None:
 
 def find_file(path: Path) -> Path | None:
     """Return the file at a path, in whatever case its name is spelled there; None if there is none."""
-    for name in (path.name, path.stem + path.suffix.lower(), path.stem + path.suffix.upper()):
-        if path.with_name(name).exists():
-            return path.with_name(name)
+    if path.exists():
+        return path
     try:
         status = path.parent.stat()
         # A folder that changed just now may change again within the resolution of its time.
@@ -106,6 +105,8 @@ def named_beside(header: Path, name: str, *, endings: Iterable[str]) -> Path | N
         raise RecordingError(
             str(header), "it names a file with a folder", "the names of files that lie beside it", "Correct the header"
         )
+    if Path(name).stem == header.stem and header.with_name(name).exists():
+        return header.with_name(name)
     named, own = find_file(header.with_name(name)), sibling(header, endings)
     if named is None:
         return own

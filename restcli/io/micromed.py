@@ -6,6 +6,7 @@ The package eeg2edf reads the same layout in .vwr files, but takes every unit fo
 from __future__ import annotations
 
 import os
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -174,6 +175,9 @@ def _at_cuts(recording: Recording, cuts: NDArray[np.int64], sfreq: int) -> Recor
     if (np.diff(here) <= 0).any():
         what = "its table of cuts is not in order, so that times are unknown"
         raise RecordingError(str(recording.path), what, _FORMAT, _EXPORT)
+    if (np.diff(original - here, prepend=0 if here[0] else -math.inf) < 0).any():
+        what = "its table of cuts says that parts overlap, so that times are unknown"
+        raise RecordingError(str(recording.path), what, "parts that follow each other", _EXPORT)
     if here[0] == 0 and original[0] > 0:
         note = "it was cut out of a longer recording whose start its header may give; clock times are unknown"
         recording = replace(recording, start=None, repairs=(*recording.repairs, note))
