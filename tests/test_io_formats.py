@@ -366,3 +366,31 @@ def test_damaged_files_are_refused_or_read_but_never_break(tmp_path: Path) -> No
             with contextlib.suppress(RecordingError):
                 open_recording(main)
         path.write_bytes(raw)
+
+
+def test_persyst_sample_times_with_a_decimal_comma_give_gaps_and_unreadable_ones_are_reported(tmp_path: Path) -> None:
+    path, _ = write_persyst(tmp_path, times="500=51348,000\n")
+    recording = open_recording(path)
+    assert [(segment.start, segment.stop) for segment in recording.segments] == [(0, 2), (32, 34)]
+    assert recording.repairs == ()
+    path, _ = write_persyst(tmp_path, times="500=about noon\n")
+    assert "1 sample time cannot be read; pauses there are unknown" in open_recording(path).repairs
+
+
+@pytest.mark.parametrize(("date", "reported"), [("2021-03-02 14:15", True), ("2021030214151", True), ("0" * 20, False)])
+def test_brainvision_date_that_is_unreadable_is_reported(tmp_path: Path, date: str, reported: bool) -> None:
+    path, _ = write_brainvision(tmp_path)
+    markers = tmp_path / "a.vmrk"
+    markers.write_text(markers.read_text("utf-8").replace("20210302141516000000", date), "utf-8")
+    recording = open_recording(path)
+    assert recording.start is None
+    assert any("date of a segment is unreadable" in note for note in recording.repairs) == reported
+
+
+def test_brainvision_dates_without_fractions(tmp_path: Path) -> None:
+    path, _ = write_brainvision(tmp_path, markers="Mk2=New Segment,,201,1,0,20210302141617\n")
+    markers = tmp_path / "a.vmrk"
+    markers.write_text(markers.read_text("utf-8").replace("20210302141516000000", "20210302141516"), "utf-8")
+    recording = open_recording(path)
+    assert recording.start is not None and recording.start.isoformat() == "2021-03-02T14:15:16"
+    assert [segment.start for segment in recording.segments] == [0, 61]

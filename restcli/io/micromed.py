@@ -5,8 +5,8 @@ The package eeg2edf reads the same layout in .vwr files, but takes every unit fo
 
 from __future__ import annotations
 
-import os
 import math
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

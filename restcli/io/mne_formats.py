@@ -132,7 +132,9 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
     recording = _with_length(recording, n_held, header.n_samples or n_held, incomplete=rest > 0)
     if len(files) < 3:
         return recording
-    places, dates = _new_segments(decode(read_header(files[2])))
+    places, dates, doubts = _new_segments(decode(read_header(files[2])))
+    start = recording.start or next((date for place, date in zip(places, dates, strict=True) if place == 0), None)
+    recording = replace(recording, start=start, repairs=recording.repairs + doubts)
     edges = np.array(places) / recording.channels[0].sfreq
     known = [date for date in dates if date is not None]
     seconds = [math.nan if date is None else (date - known[0]).total_seconds() for date in dates]
@@ -159,19 +161,27 @@ def _naming_markers(header: bytes, name: str) -> bytes:
     )
 
 
-def _new_segments(text: str) -> tuple[list[int], list[datetime | None]]:
-    """Return where stretches begin, in samples from the first one, and when."""
+def _new_segments(text: str) -> tuple[list[int], list[datetime | None], tuple[str, ...]]:
+    """Return where stretches begin, in samples from the first one, when, and what cannot be read of that."""
     found: dict[int, datetime | None] = {}
+    doubts: tuple[str, ...] = ()
     for line in re.findall(r"^Mk\d+=New Segment,(.*)$", text, re.MULTILINE | re.IGNORECASE):
         fields = [part.strip() for part in line.split(",")]
         if len(fields) > 1 and fields[1].isdecimal() and int(fields[1]) > 0:
-            try:
-                date = datetime.strptime(fields[4], "%Y%m%d%H%M%S%f") if len(fields) > 4 else None
-            except ValueError:
-                date = None
-            found[int(fields[1]) - 1] = date
+            written = fields[4] if len(fields) > 4 else ""
+            date = found[int(fields[1]) - 1] = _date(written)
+            if date is None and written.strip("0"):  # 0 stands for an unknown date
+                doubts = ("the date of a segment is unreadable; clock times there are unknown",)
     places = sorted(found)
-    return places, [found[sample] for sample in places]
+    return places, [found[sample] for sample in places], doubts
+
+
+def _date(written: str) -> datetime | None:
+    """Read the date of a segment, which may lack fractions of a second."""
+    try:
+        return datetime.strptime(f"{written:0<20}", "%Y%m%d%H%M%S%f") if len(written) in (14, 20) else None
+    except ValueError:
+        return None
 
 
 def eeglab_files(path: Path) -> tuple[Path, ...]:

@@ -22,6 +22,7 @@ from restcli.io.edf_header import LONGEST, EdfHeader, EdfSignal, check_length, d
 from restcli.io.edf_times import Timeline, place
 from restcli.io.recording import Recording
 from restcli.io.records import RecordSource
+from restcli.text import count
 
 _WIDTHS = {"0": 2, "7": 4}
 _FORMAT = "a Persyst header (.lay) with [FileInfo] and [ChannelMap]"
@@ -105,14 +106,14 @@ def parse_lay(text: str, where: str) -> LayHeader:
     sections = _sections(text)
     info = {key.lower(): value for key, value in sections.get("fileinfo", [])}
     try:
-        count, width = int(info["waveformcount"]), _WIDTHS[info.get("datatype", "0")]
+        n_channels, width = int(info["waveformcount"]), _WIDTHS[info.get("datatype", "0")]
         rate, calibration = (float(info[key].replace(",", ".")) for key in ("samplingrate", "calibration"))
         data_start = int(info.get("headerlength") or 0)
         places = [(int(number.split(",")[0]), label) for label, number in sections["channelmap"]]
     except (KeyError, ValueError) as error:
         what = f"its header cannot be read ({type(error).__name__} in [FileInfo] or [ChannelMap])"
         raise RecordingError(where, what, _FORMAT, _REMEDY) from None
-    what = _contradiction(count, [place for place, _ in places])
+    what = _contradiction(n_channels, [place for place, _ in places])
     if not (0 < rate <= 10**6 and 0 < abs(calibration) < math.inf and 0 <= data_start < 2**63):
         what = "its header gives an impossible rate, scale or size"
     elif info.get("filetype", "interleaved").lower() != "interleaved":
@@ -120,11 +121,14 @@ def parse_lay(text: str, where: str) -> LayHeader:
     if what:
         raise RecordingError(where, what, _FORMAT, _REMEDY)
     start, repairs = _start({key.lower(): value for key, value in sections.get("patient", [])})
+    noted = sections.get("sampletimes", [])
     times = [
-        (int(sample), float(second))
-        for sample, second in sections.get("sampletimes", [])
-        if re.fullmatch(r"\d{1,15}", sample) and re.fullmatch(r"\d{1,9}(\.\d+)?", second)
+        (int(sample), float(second.replace(",", ".")))
+        for sample, second in noted
+        if re.fullmatch(r"\d{1,15}", sample) and re.fullmatch(r"\d{1,9}([.,]\d*)?", second)
     ]
+    if len(times) < len(noted):
+        repairs += (f"{count(len(noted) - len(times), 'sample time')} cannot be read; pauses there are unknown",)
     times = sorted(dict(times).items())
     start, differing = _agree(start, tuple(times), Fraction(rate).limit_denominator(10**6))
     return LayHeader(
