@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
@@ -16,7 +18,17 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     for mark, text in (("<!-- commands -->", commands_text), ("<!-- python -->", python_text)):
         if mark in markdown:
             markdown = markdown.replace(mark, text())
-    return markdown
+    return re.sub(r"<!-- (\S+\.md)(?:: (.+?))? -->", lambda found: file_text(*found.groups()), markdown)
+
+
+def file_text(name: str, section: str | None) -> str:
+    """Return a file of the source without its pictures, or the content of one of its sections."""
+    text = (Path(__file__).resolve().parent.parent / name).read_text(encoding="utf-8")
+    if section is not None:
+        text = re.split(r"^## ", text.partition(f"\n## {section}\n")[2], flags=re.MULTILINE)[0]
+    if name == "ARCHITECTURE.md":
+        text = text.partition("\n")[2]  # the page has a heading of its own
+    return re.sub(r"!\[[^]]*\]\([^)]*\)", "", text)
 
 
 def python_text() -> str:

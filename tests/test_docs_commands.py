@@ -140,6 +140,17 @@ def test_the_reference_names_every_command_and_option() -> None:
     assert not {name for name in names if f"`--{name}`" not in text}
 
 
+def test_pages_that_show_a_file_of_the_source_have_its_text() -> None:
+    for name, words in (
+        ("expectations.md", "| absences in a routine EEG, child |"),
+        ("evaluation.md", "| balanced"),
+        ("model-card.md", "rest-default"),
+        ("architecture.md", "-> signal"),
+    ):
+        text = made_page(name)
+        assert words in text and not re.search(r"<!-- \S+\.md|!\[", text) and len(text) > 1000, name
+
+
 def test_every_page_has_a_place_on_the_site() -> None:
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     placed = set(re.findall(r"[\w-]+\.md", settings))
