@@ -13,7 +13,7 @@ from definition import mean_logits
 from restcli.errors import WeightsError
 from restcli.nn.config import RestConfig
 from restcli.nn.gpu import scan_on
-from restcli.nn.network import NEVER, FloatArray, Lanes, Network, Recurrence, memory_of, scan
+from restcli.nn.network import NEVER, FloatArray, Lanes, Network, Recurrence, _test_signals, memory_of, scan
 from restcli.nn.rest import Rest
 from restcli.nn.weights import Weights
 from restcli.signal.features import FeatureConfig
@@ -158,3 +158,12 @@ def test_parameters_that_do_not_fit_are_refused(change: object) -> None:
     change(tensors)  # type: ignore[operator]
     with pytest.raises(WeightsError, match="do not fit"):
         Network.of(replace(weights, tensors=tensors))
+
+
+def test_memory_is_measured_on_low_passed_noise_against_the_average_too() -> None:
+    found = []
+    for seconds, _ in _test_signals(20, N):
+        power = (np.abs(np.fft.rfft(seconds, axis=-1)) ** 2).mean(axis=(0, 1))
+        averaged = np.abs(seconds.mean(axis=1)).max() < 1e-3
+        found.append(averaged and 5 < power[1:20].mean() / power[60:90].mean() < 1000)
+    assert sum(found) == 2  # with and without absent nodes

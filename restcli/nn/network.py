@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from restcli.errors import WeightsError
@@ -217,9 +218,9 @@ NEVER = 3600  # s, for a network that does not forget: the state goes on from th
 
 def memory_of(network: Network, features: FeatureConfig) -> int:
     """Return how many seconds of signal must come before a second so that nothing earlier moves its logits by 1e-5."""
-    # Measured on noise with and without slow waves, on one second repeated, which is forgotten most slowly, and with
-    # absent nodes. As other signals may be forgotten more slowly, it is the next larger of the numbers tried; `NEVER`
-    # when none is enough.
+    # Measured on noise of several colours and on one second repeated, with and without absent nodes, because the
+    # spectrum decides how slowly a network forgets. As other signals may be forgotten more slowly, it is the next larger
+    # of the numbers tried; `NEVER` when none is enough.
     longest, after = _MEMORIES[-1], 30
     begins = np.array([0, *(2 * longest - memory for memory in _MEMORIES)])
     worst = np.zeros(len(_MEMORIES))
@@ -238,8 +239,11 @@ def _test_signals(n_seconds: int, n_nodes: int) -> Iterator[tuple[FloatArray, ND
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((n_seconds, n_nodes, REFERENCE_RATE), dtype=np.float32)
     walk = np.cumsum(3 * noise, axis=-1)
+    low = sliding_window_view(20 * noise, 5, axis=-1).mean(axis=-1) * np.sqrt(5, dtype=np.float32)
+    low = np.pad(low, ((0, 0), (0, 0), (2, 2)), mode="edge")
+    averaged = low - low.mean(axis=1, keepdims=True)
     everywhere, some = np.ones((n_seconds, n_nodes), dtype=bool), np.ones((n_seconds, n_nodes), dtype=bool)
     some[:, ::7] = False
-    for signal in (15 * noise, walk, np.broadcast_to(walk[:1], walk.shape)):
+    for signal in (15 * noise, averaged, walk, np.broadcast_to(walk[:1], walk.shape)):
         for present in (everywhere, some):
             yield signal, present
