@@ -219,8 +219,8 @@ NEVER = 3600  # s, for a network that does not forget: the state goes on from th
 def memory_of(network: Network, features: FeatureConfig) -> int:
     """Return how many seconds of signal must come before a second so that nothing earlier moves its logits by 1e-5."""
     # Measured on noise of several colours and on one second repeated, with and without absent nodes, because the
-    # spectrum decides how slowly a network forgets. As other signals may be forgotten more slowly, it is the next larger
-    # of the numbers tried; `NEVER` when none is enough.
+    # spectrum decides how slowly a network forgets. As other signals may be forgotten more slowly, it is the next
+    # larger of the numbers tried; `NEVER` when none is enough.
     longest, after = _MEMORIES[-1], 30
     begins = np.array([0, *(2 * longest - memory for memory in _MEMORIES)])
     worst = np.zeros(len(_MEMORIES))
