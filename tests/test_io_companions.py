@@ -403,3 +403,10 @@ def test_no_waiting_for_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert not is_recording(tmp_path / "pipe") and not is_recording(tmp_path / "folder")
     assert not is_recording(tmp_path / "gone") and why_no_recording(tmp_path / "pipe") == ""
+
+
+def test_eeglab_samples_that_are_not_beside_the_header_are_named_as_the_cause(tmp_path: Path) -> None:
+    path, _ = write_eeglab(tmp_path)
+    (tmp_path / "a.fdt").unlink()
+    with pytest.raises(RecordingError, match=r"a file that its header names is not beside it.*Copy all files"):
+        open_recording(path)

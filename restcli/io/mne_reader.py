@@ -162,6 +162,9 @@ def foreign(where: str, what: str) -> Iterator[list[str]]:
                 yield repairs
     except RecordingError:
         raise
+    except FileNotFoundError:
+        what = "a file that its header names is not beside it"
+        raise RecordingError(where, what, WHOLE, "Copy all files") from None
     except Exception as error:
         known = (words for beginning, words in _ERRORS.items() if str(error).startswith(beginning))
         raise RecordingError(where, next(known, f"{what} ({type(error).__name__})"), WHOLE, _EXPORT) from None
