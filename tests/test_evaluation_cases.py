@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import restcli
 
 from restcli.detect.alarms import alarm_times
 from restcli.detect.rule import to_events
@@ -278,3 +280,14 @@ def test_json_has_no_nan() -> None:
     assert again["patients"][2]["event"]["sensitivity"] is None
     assert len(again["curves"]["scores"]["threshold"]) == len(result.curves["scores"].threshold)
     assert again["reliability"]["counts"] == [int(n) for n in result.reliability.counts] if result.reliability else True
+
+
+def test_the_command_begins_with_three_headlines(tmp_path: Path) -> None:
+    for folder in ("expert", "detected"):
+        (tmp_path / folder).mkdir()
+        rows = "onset\tduration\teventType\trecordingDuration\n50\t20\tsz\t180\n"
+        (tmp_path / folder / "a_events.tsv").write_text(rows)
+    first = restcli("evaluate", tmp_path / "expert", tmp_path / "detected").stdout.splitlines()[:3]
+    assert [line.partition(":")[0] for line in first] == ["sensitivity", "false alarms a day", "window AUROC"]
+    assert "1.000 (95 % over patients: " in first[0] and first[0].endswith("by the rule event+pooled")
+    assert "not known without scores" in first[2]

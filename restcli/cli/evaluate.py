@@ -9,13 +9,20 @@ import typer
 
 from restcli.cli import options
 from restcli.cli.display import print_json, print_table, progress_bar
-from restcli.cli.exits import note
+from restcli.cli.exits import note, say
 from restcli.errors import UsageError
 
 if TYPE_CHECKING:
     from restcli.evaluation.report import Evaluation
 
 app = typer.Typer()
+
+
+_HEADLINES = (
+    ("sensitivity", "detections", "event+pooled"),
+    ("false alarms a day", "detections", "event+pooled"),
+    ("window AUROC", "scores", "window"),
+)
 
 
 @app.command(epilog="Example: restcli evaluate expert.tsv patient_events.tsv")
@@ -65,7 +72,13 @@ def evaluate(
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
-    """Print every measure with its rule, counts and interval, then patients and types; notes go to stderr."""
+    """Print three headlines, every measure with rule, counts and interval, patients and types; notes on stderr."""
+    _, rows = evaluation.measure_table()
+    for name, of, rule in _HEADLINES:
+        cells = next((row for row in rows if (row[0], row[1], row[4]) == (name, of, rule)), None)
+        figure = "not known without scores" if cells is None else f"{cells[2]} (95 % over patients: {cells[3]})"
+        say(f"{name}: {figure}, by the rule {rule}", indent=2)
+    say("")
     print_table(*evaluation.measure_table())
     for title, (head, body) in (
         ("By patient", evaluation.patient_table()),
