@@ -16,6 +16,7 @@ from benchmarks.detectors import PUBLISHED_DETECTORS
 from benchmarks.device import least_multiply_adds
 from benchmarks.evaluation import MARKS, USED, Judge, compare, put_into, shared_recordings, within
 from benchmarks.forms import forms, to_onnx
+from benchmarks.hospitals import fine_tune, measure_on, write_hospital
 from benchmarks.network import PUBLISHED
 from benchmarks.recordings import N_CHANNELS, SFREQ, make_recording
 from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS, SeizureTransformer, rivals
@@ -192,3 +193,15 @@ def test_tables_go_between_their_marks(tmp_path: Path) -> None:
     path.write_text("no marks")
     with pytest.raises(SystemExit, match="no '<!-- tables"):
         put_into(path, "new")
+
+
+@pytest.mark.slow
+def test_fine_tuning_on_another_hospital_keeps_what_the_default_weights_find(tmp_path: Path) -> None:
+    test = write_hospital(tmp_path / "test", 40_000_000, seizures=10, quiet=3)
+    write_hospital(tmp_path / "train", 41_000_000, seizures=6, quiet=4)
+    tuned = fine_tune(tmp_path / "train", tmp_path / "out", steps=10)
+    before, after = measure_on("rest-default", test), measure_on(tuned, test)
+    assert before["found"] >= 2
+    assert after["found"] >= before["found"]
+    assert after["false alarms"] <= before["false alarms"] + 1
+    assert load_weights(tuned).points == load_weights("rest-default").points  # too little background for others
