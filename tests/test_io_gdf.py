@@ -59,6 +59,16 @@ def test_new_segments_are_pauses_of_unknown_length(tmp_path: Path, version: str)
     assert "2 joins between stretches of unknown distance" in recording.repairs[0]
 
 
+@pytest.mark.parametrize("version", ["1.21", "2.20"])
+def test_events_without_a_rate_are_at_that_of_the_signal(tmp_path: Path, version: str) -> None:
+    path, _ = write_gdf(tmp_path, version=version, segments=(1, 251))
+    raw, table = bytearray(path.read_bytes()), 1280 + 8 * 800
+    rate = slice(table + 1, table + 4) if version < "1.94" else slice(table + 4, table + 8)
+    raw[rate] = bytes(rate.stop - rate.start)
+    path.write_bytes(raw)
+    assert [s.offset for s in open_recording(path).segments] == [0, 1]
+
+
 def test_limits_of_integers_are_seen(tmp_path: Path) -> None:
     path, _ = write_gdf(tmp_path)
     raw = bytearray(path.read_bytes())

@@ -128,6 +128,21 @@ def test_file_that_is_cut_off_is_read_to_its_last_block(tmp_path: Path) -> None:
     assert [(s.start, s.stop) for s in recording.segments] == [(0, 0.8)] and recording.missing == pytest.approx(3.2)
 
 
+@pytest.mark.parametrize("nano", [False, True])
+def test_the_unit_of_times_is_known_without_a_whole_epoch(tmp_path: Path, nano: bool) -> None:
+    path, _ = write_mff(tmp_path, pauses=(1.0,), nano=nano)
+    (path / "signal1.bin").write_bytes((path / "signal1.bin").read_bytes()[:-100])
+    recording = open_recording(path)
+    assert (recording.duration, recording.missing) == (0.8, pytest.approx(1.2))
+    assert recording.start == NOON + timedelta(seconds=1)
+
+
+def test_headers_that_would_fill_the_memory_are_not_parsed(tmp_path: Path) -> None:
+    path, _ = write_mff(tmp_path)
+    (path / "epochs.xml").write_bytes(b"<epochs>" + b"<epoch/>" * 2**19 + b"</epochs>")
+    refused(path, "header is too large")
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import struct
 from datetime import datetime
 from pathlib import Path
 
@@ -76,6 +77,38 @@ def test_clock_that_drifts_is_followed_and_one_that_was_set_is_refused(tmp_path:
     )
     times[8000:] -= 15
     refused(write_xdf(tmp_path, times=times, stamped="all")[0], "clock was set back")
+
+
+def test_offsets_of_a_short_while_do_not_stretch_a_recording(tmp_path: Path) -> None:
+    """Two measurements close to each other differ by their own errors."""
+    times = np.arange(15_000) / 250
+    for offsets in ([(0.0, 0.0), (1.0, 0.002)], [(0.0, 0.0), (1e-6, 0.5)]):
+        recording = open_recording(write_xdf(tmp_path, times=times, offsets=offsets)[0])
+        assert recording.duration == 60 and len(recording.repairs) == 1
+
+
+@pytest.mark.parametrize("bad", [1e300, -1e308, np.inf, np.nan])
+def test_absurd_numbers_in_a_damaged_file_are_no_times_and_no_samples(tmp_path: Path, bad: float) -> None:
+    times = np.arange(15_000) / 250
+    times[[700, 701, 5000]] = bad
+    offsets = [(t, 40.0) for t in (0.0, 20.0, 40.0, 60.0)] + [(bad, 40.0), (2 * bad, bad)]
+    path, values = write_xdf(tmp_path, times=times, offsets=offsets, stamped="all")
+    raw = path.read_bytes()
+    signalling = values[0, 10:11].astype("<f4").tobytes() + values[1, 10:11].astype("<f4").tobytes()
+    assert raw.count(signalling) == 1
+    path.write_bytes(raw.replace(signalling, b"\1\0\xa0\x7f" * 2))
+    recording = open_recording(path)
+    assert recording.duration == pytest.approx(60, abs=0.01) and len(recording.segments) == 1
+    found = stored(recording)
+    assert np.isnan(found[:, 10]).all()
+    close(np.delete(found, 10, axis=1), np.delete(values, 10, axis=1))
+
+
+def test_headers_of_streams_that_would_fill_the_memory_are_not_read(tmp_path: Path) -> None:
+    path, _ = write_xdf(tmp_path)
+    first = b"\4" + struct.pack("<IHI", 6 + 2**22, 2, 50)
+    path.write_bytes(path.read_bytes()[:4] + first + b" " * 2**22 + path.read_bytes()[4:])
+    refused(path, "it holds no streams")
 
 
 @pytest.mark.parametrize(

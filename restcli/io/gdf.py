@@ -90,7 +90,9 @@ def open_gdf(files: tuple[Path, ...]) -> Recording:
         channels = _channels(raw, fields)
         signals, form, record_bytes = _signals(channels, fields, where)
         n_records, missing = _records(fields, status.st_size, record_bytes, where)
-        joins = _new_segments(file, fields, fields.data_start + n_records * record_bytes) if not missing else []
+        rate = float(math.lcm(*(c.n_samples for c in channels if c.n_samples)) / fields.duration)
+        table = fields.data_start + n_records * record_bytes
+        joins = _new_segments(file, fields.version, table, rate) if not missing else []
     held, announced = (float(n * fields.duration) for n in (n_records, n_records + missing))
     no_start = "the start date or time is missing or unreadable; clock times are unknown"
     header = EdfHeader(
@@ -256,18 +258,18 @@ def _records(fields: _Fields, size: int, record_bytes: int, where: str) -> tuple
     return n_records, max(0, announced - n_records)
 
 
-def _new_segments(file: BinaryIO, fields: _Fields, place: int) -> list[float]:
-    """Return when segments begin, seconds, by the table of events after the last record."""
+def _new_segments(file: BinaryIO, version: float, place: int, usual: float) -> list[float]:
+    """Return when segments begin, seconds, by the table of events after the last record, at its rate or the usual."""
     file.seek(place)
     head = file.read(8)
     if len(head) < 8 or head[0] not in (1, 3, 5, 7):
         return []
-    if fields.version < 1.94:
+    if version < 1.94:
         rate, n_events = float(int.from_bytes(head[1:4], "little")), int.from_bytes(head[4:], "little")
     else:
         n_events, (rate,) = int.from_bytes(head[1:4], "little"), struct.unpack("<f", head[4:])
     n_events = min(n_events, _MOST_EVENTS)
-    raw = file.read(6 * n_events)
+    raw, rate = file.read(6 * n_events), rate or usual  # versions before 1.25 have no rate there
     if len(raw) < 6 * n_events or not (math.isfinite(rate) and rate > 0):
         return []
     places, kinds = np.frombuffer(raw, "<u4", n_events), np.frombuffer(raw, "<u2", n_events, 4 * n_events)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -51,11 +51,6 @@ class _Blocks:
     starts: NDArray[np.int64]  # byte of the first sample of each block
     edges: NDArray[np.int64]  # first sample of each block, and the number of all samples
     cut: bool  # whether the file ends inside a block
-
-
-def is_mff(path: Path) -> bool:
-    """Tell whether a folder is an EGI recording."""
-    return path.suffix.lower() == ENDING and path.is_dir()
 
 
 def mff_files(path: Path) -> tuple[Path, ...]:
@@ -284,7 +279,8 @@ def _at_epochs(recording: Recording, here: dict[str, Path], blocks: _Blocks) -> 
     held = [epoch for epoch in epochs if epoch[2] <= n_blocks]
     joins = np.array([blocks.edges[first - 1] for _, _, first, _ in held]) / blocks.rate
     lengths = np.diff(joins, append=recording.duration)
-    unit = _unit_of([epoch for epoch in held if epoch[3] <= n_blocks], lengths)
+    time = _record_time(here, where)
+    unit = _unit_of([epoch for epoch in held if epoch[3] <= n_blocks], lengths, time)
     if unit is None:
         what = "the times of its epochs contradict its number of samples and its sampling rate"
         raise RecordingError(where, what, _FORMAT, _EXPORT)
@@ -294,7 +290,7 @@ def _at_epochs(recording: Recording, here: dict[str, Path], blocks: _Blocks) -> 
     if epochs[-1][3] != n_blocks and not missing:
         raise RecordingError(where, "its epochs and its blocks of samples contradict each other", _FORMAT, _EXPORT)
     notes = length_notes(recording.duration, recording.duration + round(missing, 3)) if missing else ()
-    start, doubts = _start(here, begins[0], where)
+    start, doubts = _start(time, begins[0])
     repairs = (*recording.repairs, *notes, *doubts)
     lag, kept = begins - joins, [0]
     kept += [place for place in range(1, len(lag)) if abs(lag[place] - lag[place - 1]) > _SHORTEST_PAUSE]
@@ -317,22 +313,29 @@ def _epochs(here: dict[str, Path], where: str) -> list[tuple[int, int, int, int]
     return found
 
 
-def _unit_of(epochs: Sequence[tuple[int, int, int, int]], lengths: NDArray[np.float64]) -> Fraction | None:
+def _unit_of(
+    epochs: Sequence[tuple[int, int, int, int]], lengths: NDArray[np.float64], time: re.Match[str] | None
+) -> Fraction | None:
     """Return the unit of times, seconds, in which epochs last as long as their samples; None if neither fits."""
-    if not epochs:
-        return _UNITS[0]
+    if not epochs:  # the start has the digits of the unit
+        return _UNITS[time is not None and len(time[2] or "") == len(".123456789")]
     stored = float(lengths[: len(epochs)].sum())
     said = sum(end - begin for begin, end, *_ in epochs)
     return next((unit for unit in _UNITS if abs(float(said * unit) - stored) <= max(0.1, _SAME * stored)), None)
 
 
-def _start(here: dict[str, Path], begin: float, where: str) -> tuple[datetime | None, tuple[str, ...]]:
-    """Return the clock time of the first sample; nothing else of info.xml is used."""
+def _record_time(here: dict[str, Path], where: str) -> re.Match[str] | None:
+    """Return the parts of the time at which the clock of the epochs was 0; nothing else of info.xml is used."""
     try:
-        found = _TIME.fullmatch(text_of(parse_xml(_read(here, "info.xml", where), where, _FORMAT), "recordTime"))
-        if found is not None:
-            start = datetime.fromisoformat(found[1]) + timedelta(seconds=float(found[2] or 0))
+        return _TIME.fullmatch(text_of(parse_xml(_read(here, "info.xml", where), where, _FORMAT), "recordTime"))
+    except RecordingError:
+        return None
+
+
+def _start(time: re.Match[str] | None, begin: float) -> tuple[datetime | None, tuple[str, ...]]:
+    """Return the clock time of the first sample."""
+    with suppress(ValueError, OverflowError):
+        if time is not None:
+            start = datetime.fromisoformat(time[1]) + timedelta(seconds=float(time[2] or 0))
             return start + timedelta(seconds=begin), ()
-    except (ValueError, OverflowError, RecordingError):
-        pass
     return None, ("the start date or time is missing or unreadable; clock times are unknown",)

@@ -34,7 +34,9 @@ _TYPES = {"float32": "<f4", "double64": "<f8", "int8": "<i1", "int16": "<i2", "i
 # Where the time of a sample differs by more, seconds, from what the one before lets expect, there may be a gap.
 _JUMP = 0.02
 _MOST_STAMPS = 4.0  # used in a second of signal
+_LATEST = 1e12  # s; what is beyond is no time
 _RESET = 1.0  # s, by which the offset of a clock changes between two measurements if it was set
+_COVERED = 0.5  # of the recording, that measurements must reach over to tell how its clock drifts
 _CLOCK_NOTE = "clock times follow the date in the file's header, which may differ from the first sample by seconds"
 
 
@@ -139,7 +141,8 @@ def _read_times(file: BinaryIO, contents: Contents, stream: _Stream) -> tuple[ND
             break
         if len(found[0]):
             chunks.append((at, length, len(found[0])))
-            times.append(_filled(found[0], following, float(stream.rate)))
+            stamps = np.where(np.abs(found[0]) < _LATEST, found[0], math.nan)
+            times.append(_filled(stamps, following, float(stream.rate)))
             following = float(times[-1][-1]) + 1 / float(stream.rate)
     return np.array(chunks, dtype=np.int64).reshape(-1, 3), np.concatenate([[], *times])
 
@@ -161,9 +164,9 @@ def _filled(times: NDArray[np.float64], following: float, rate: float) -> NDArra
 
 def _synchronize(times: NDArray[np.float64], offsets: Sequence[tuple[float, float]], where: str) -> None:
     """Turn times of the stream's clock into those of the recorder's, by a line through the offsets measured."""
-    measured = np.array([pair for pair in offsets if all(map(math.isfinite, pair))]).reshape(-1, 2)
-    if len(measured) < 2:
-        return
+    measured = np.array([pair for pair in offsets if all(abs(value) < _LATEST for value in pair)]).reshape(-1, 2)
+    if len(measured) < 2 or np.ptp(measured[:, 0]) < _COVERED * (times[-1] - times[0]):
+        return  # what two clocks differ by from the beginning on does not matter
     when, offset = measured.T
     if (np.abs(np.diff(offset)) > _RESET).any() or (np.diff(when) <= 0).any():
         what = "the clock of its stream of EEG was set, or its computer started again, during the recording"

@@ -26,7 +26,7 @@ from restcli.signal.resampling import Signal
 MAGIC = b"XDF:"
 FORMAT = "an XDF recording with one stream of EEG at a regular sampling rate"
 _FILE, _STREAM, _SAMPLES, _CLOCK, _BOUNDARY, _FOOTER = range(1, 7)  # kinds of chunks
-_LARGEST_HEADER, _LARGEST_CHUNK = 2**24, 2**28
+_LARGEST_HEADER, _LARGEST_HEADERS, _LARGEST_CHUNK = 2**22, 2**24, 2**28  # bytes
 _MOST_CHUNKS = 2**22
 
 
@@ -38,6 +38,7 @@ class Contents:
     streams: dict[int, bytes] = field(default_factory=dict)  # their headers
     samples: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # place and length of chunks of samples
     clocks: dict[int, list[tuple[float, float]]] = field(default_factory=dict)  # times and offsets
+    header_bytes: int = 0  # of streams
     damaged: bool = False  # whether what comes after the last chunk listed is lost
 
 
@@ -69,8 +70,11 @@ def _enter(found: Contents, file: BinaryIO, kind: int, span: tuple[int, int]) ->
         return length <= _LARGEST_HEADER
     stream = int.from_bytes(file.read(4), "little")
     if kind == _STREAM:
-        found.streams[stream] = file.read(min(length - 4, _LARGEST_HEADER))
-        return length <= _LARGEST_HEADER
+        found.header_bytes += length
+        if length > _LARGEST_HEADER or found.header_bytes > _LARGEST_HEADERS:
+            return False
+        found.streams[stream] = file.read(length - 4)
+        return True
     if kind == _CLOCK:
         raw = file.read(16)
         if length == 20 and len(raw) == 16:
@@ -179,7 +183,8 @@ class XdfHandle:
             begin, end = edges[chunk : chunk + 2].tolist()
             low, high = max(start, begin), min(stop, end)
             values = self._values(chunk, low - begin, high - begin)
-            data[:, low - start : high - start] = values[:, list(channels)].T
+            with np.errstate(invalid="ignore"):
+                data[:, low - start : high - start] = values[:, list(channels)].T
         with np.errstate(over="ignore", invalid="ignore"):
             return to_samples(data * np.array(source.to_unit)[list(channels), None]), None
 
