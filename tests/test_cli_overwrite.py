@@ -78,7 +78,7 @@ def test_tables_of_an_archive_replace_their_own_alone(data: Path) -> None:
 def test_a_log_is_not_appended_to_another_file(data: Path) -> None:
     recording = data / "archive" / "a.edf"
     before = recording.read_bytes()
-    check_refused(restcli("formats", "--log", recording), 2, "holds something else than a log")
+    check_refused(restcli("formats", "--log", recording), 2, "holds something other than a log")
     assert recording.read_bytes() == before
     for _ in range(2):
         assert restcli("formats", "--log", data / "log.jsonl").returncode == 0

@@ -14,6 +14,8 @@ from foreign_files import write_mff
 from io_checks import close, refused, stored
 
 from restcli.archive.walk import walk_archive
+from restcli.cli.review import _reports
+from restcli.errors import OutputError
 from restcli.io.mff_nets import _SENSORS, electrodes_of
 from restcli.io.registry import files_of, is_recording, open_recording, recording_hash, stamp_of
 from restcli.marks.layouts import find_items, passed_over
@@ -112,6 +114,12 @@ def test_archives_and_data_sets_find_the_folder_and_do_not_look_into_it(tmp_path
     for root in (tmp_path / "in", path):
         (item,) = find_items(root)
         assert item.recording_path == Path(path) and len(item.events) == 0 and item.source == "bids"
+
+
+def test_review_takes_the_folder_for_a_recording(tmp_path: Path) -> None:
+    path, _ = write_mff(tmp_path)
+    with pytest.raises(OutputError, match=r"a_run\.json: does not exist.*--out"):
+        _reports(path, tmp_path, annotate=False)
 
 
 def test_file_that_is_cut_off_is_read_to_its_last_block(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def _checked(path: Path | None) -> Path | None:
         except OSError as error:
             raise UsageError("--log", f"{path} cannot be read ({error.strerror})", "a file that can be read") from error
         if not is_log:
-            raise UsageError("--log", f"{path} holds something else than a log", "JSON lines, or a new file")
+            raise UsageError("--log", f"{path} holds something other than a log", "JSON lines, or a new file")
     return path
 
 

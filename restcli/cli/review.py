@@ -191,10 +191,11 @@ def _agreement_text(found: Mapping[str, Any], unit: str) -> str:
 
 def _reports(path: Path, out: Path, *, annotate: bool) -> dict[str, Path]:
     """Return run reports by the names that people see; a recording without one is annotated first, or refused."""
+    from restcli.io.registry import is_folder_of_one
     from restcli.output.run_report import REPORT_END
     from restcli.review.stored import find_results
 
-    if path.is_dir():
+    if path.is_dir() and not is_folder_of_one(path):
         found = find_results(path)
         if not found:
             raise OutputError(str(path), "holds no run reports", "a folder that restcli annotate or batch wrote to")

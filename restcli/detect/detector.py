@@ -124,7 +124,7 @@ class Detector:
     UsageError
         If the device is unknown or ``cuda`` cannot be used.
     WeightsError
-        If this version computes something else than the weights were trained on.
+        If this version computes something other than the weights were trained on.
 
     Notes
     -----

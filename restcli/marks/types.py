@@ -7,7 +7,7 @@ import re
 from restcli.marks.hed import HED_TAGS
 
 BACKGROUND = "bckg"
-OTHER = "other"  # a row about something else than seizures
+OTHER = "other"  # a row about something other than seizures
 SZCORE_TYPE = re.compile(r"sz(_[A-Za-z0-9]+)*")
 
 _OFFICIAL = {name.lower(): name for name in HED_TAGS}

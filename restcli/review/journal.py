@@ -24,7 +24,7 @@ def journal_of(report: Path) -> Path:
 
 
 class ConflictError(RestError):
-    """A verdict on something else than what there is now; `entries` is what the writer does not know yet."""
+    """A verdict on something other than what there is now; `entries` is what the writer does not know yet."""
 
     entries: tuple[Entry, ...] = ()
 
