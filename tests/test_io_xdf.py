@@ -13,6 +13,7 @@ import pytest
 from foreign_files import write_xdf
 from io_checks import close, refused, stored
 
+from restcli.io import xdf_chunks
 from restcli.io.registry import is_recording, open_recording, why_no_recording
 
 NOON = datetime(2021, 3, 15, 14, 15, 16)
@@ -152,6 +153,11 @@ def test_file_that_is_cut_off_is_read_to_its_last_chunk(tmp_path: Path) -> None:
     refused(path, "holds no streams")
     path.write_bytes(raw[:4] + b"\x08" + b"\xff" * 8 + raw[13:])
     refused(path, "holds no streams")
+
+
+def test_more_chunks_than_are_read_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xdf_chunks, "_MOST_CHUNKS", 8)
+    refused(write_xdf(tmp_path)[0], "more than 8 chunks")
 
 
 def test_compressed_files_are_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import typer
 from restcli.cli import common, options
 from restcli.cli.display import console, print_json
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, say, stop_signals
-from restcli.text import duration_in_words, visible
+from restcli.text import count, duration_in_words, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -217,7 +217,7 @@ def _summary_text(summary: Summary, out: Path) -> str:
     if summary.n_acknowledged:
         text += f"; {summary.n_acknowledged} of the failures are acknowledged"
     if summary.n_hidden:
-        text += f"; {summary.n_hidden} places could not be read (restcli batch status {out})"
+        text += f"; {count(summary.n_hidden, 'place')} could not be read (restcli batch status {out})"
     return text
 
 
@@ -256,7 +256,7 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"noted        {len(facts['notes']) - _NOTED} more repairs and doubts: see index.html"
     if others := facts["other_files"]:
         endings = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in others.items())
-        yield f"passed over  {sum(others.values())} other files: {endings}"
+        yield f"passed over  {count(sum(others.values()), 'other file')}: {endings}"
     for item in facts["skipped"]:
         yield f"not read     {item['path']}: {item['reason']}"
 

@@ -63,7 +63,7 @@ def open_xdf(files: tuple[Path, ...]) -> Recording:
         if not is_xdf(file.read(4)):
             raise RecordingError(where, "this is not an XDF file", FORMAT)
         stamp = stamps_of(files)
-        contents = list_chunks(file, os.fstat(file.fileno()).st_size)
+        contents = list_chunks(file, os.fstat(file.fileno()).st_size, where)
         stream = _stream_of_eeg(contents, where)
         chunks, times = _read_times(file, contents, stream)
     n_samples = len(times)

@@ -42,10 +42,12 @@ class Contents:
     damaged: bool = False  # whether what comes after the last chunk listed is lost
 
 
-def list_chunks(file: BinaryIO, size: int) -> Contents:
+def list_chunks(file: BinaryIO, size: int, where: str) -> Contents:
     """Walk through a file; nothing is known after a damaged chunk."""
     found, at, n_chunks = Contents(), len(MAGIC), 0
     while at < size and not found.damaged:
+        if n_chunks == _MOST_CHUNKS:
+            raise RecordingError(where, f"it holds more than {_MOST_CHUNKS} chunks", FORMAT, "Record it in larger ones")
         file.seek(at)
         head = file.read(15)
         width = head[0] if head[:1] in (b"\1", b"\4", b"\x08") else 0
@@ -54,7 +56,7 @@ def list_chunks(file: BinaryIO, size: int) -> Contents:
         at = begin + length
         kind = int.from_bytes(head[1 + width : 3 + width], "little")
         sound = width and _FILE <= kind <= _FOOTER and length >= (2 if kind in (_FILE, _BOUNDARY) else 6)
-        if not sound or at > size or n_chunks > _MOST_CHUNKS or not _enter(found, file, kind, (begin + 2, length - 2)):
+        if not sound or at > size or not _enter(found, file, kind, (begin + 2, length - 2)):
             found.damaged = True
     return found
 

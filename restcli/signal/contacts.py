@@ -74,7 +74,7 @@ def families_in_words(families: Mapping[str, Sequence[int]]) -> str:
 
 
 def other_kind(labels: Sequence[str]) -> str:
-    """Say what else than a 10-20 recording labels belong to: a clause, or nothing."""
+    """Say what labels belong to if not to a 10-20 recording: a clause, or nothing."""
     parts = [part for label in labels for part in _parts(label)]
     names = {name for name, _, _ in parts}
     if names >= _NEONATAL and not names & _LARGER:
