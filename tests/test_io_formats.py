@@ -387,10 +387,11 @@ def test_brainvision_date_that_is_unreadable_is_reported(tmp_path: Path, date: s
     assert any("date of a segment is unreadable" in note for note in recording.repairs) == reported
 
 
-def test_brainvision_dates_without_fractions(tmp_path: Path) -> None:
-    path, _ = write_brainvision(tmp_path, markers="Mk2=New Segment,,201,1,0,20210302141617\n")
+@pytest.mark.parametrize("fraction", ["", "0", "000"])
+def test_brainvision_dates_with_few_or_no_digits_of_fractions(tmp_path: Path, fraction: str) -> None:
+    path, _ = write_brainvision(tmp_path, markers=f"Mk2=New Segment,,201,1,0,20210302141617{fraction}\n")
     markers = tmp_path / "a.vmrk"
-    markers.write_text(markers.read_text("utf-8").replace("20210302141516000000", "20210302141516"), "utf-8")
+    markers.write_text(markers.read_text("utf-8").replace("20210302141516000000", f"20210302141516{fraction}"), "utf-8")
     recording = open_recording(path)
     assert recording.start is not None and recording.start.isoformat() == "2021-03-02T14:15:16"
     assert [segment.start for segment in recording.segments] == [0, 61]

@@ -179,7 +179,7 @@ def _new_segments(text: str) -> tuple[list[int], list[datetime | None], tuple[st
 def _date(written: str) -> datetime | None:
     """Read the date of a segment, which may lack fractions of a second."""
     try:
-        return datetime.strptime(f"{written:0<20}", "%Y%m%d%H%M%S%f") if len(written) in (14, 20) else None
+        return datetime.strptime(f"{written:0<20}", "%Y%m%d%H%M%S%f") if 14 <= len(written) <= 20 else None
     except ValueError:
         return None
 
