@@ -12,7 +12,7 @@ import pytest
 from foreign_files import write_gdf
 from io_checks import close, refused
 
-from restcli.io import records
+from restcli.io import mne_formats, records
 from restcli.io.registry import is_recording, open_recording
 
 NOON = datetime(2021, 3, 15, 14, 15, 16, 250_000)
@@ -57,6 +57,13 @@ def test_new_segments_are_pauses_of_unknown_length(tmp_path: Path, version: str)
     recording = open_recording(path)
     assert [s.offset for s in recording.segments] == [0, 1, 2] and recording.clock is None
     assert "2 joins between stretches of unknown distance" in recording.repairs[0]
+
+
+def test_more_segments_than_seconds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = write_gdf(tmp_path, segments=range(1, 200))
+    assert len(open_recording(path).segments) == 199
+    monkeypatch.setattr(mne_formats, "_MOST_JOINS", 100)
+    refused(path, "198 joins between stretches in 4 s")
 
 
 @pytest.mark.parametrize("version", ["1.21", "2.20"])

@@ -28,6 +28,7 @@ from restcli.text import count
 # Units that MNE turns into volts; it leaves values in others as they are.
 _IN_VOLTS = ("V", "mV", "µV", "uV", "nV")
 _MOST_CHANNELS = 4096
+_MOST_JOINS = 10_000  # unless fewer than one a second
 # Boundaries, which EEGLAB numbers -99 among events that have numbers.
 _EEGLAB_JOIN = re.compile(rf"boundary|^-99(\.0*)?$|^({JOIN.pattern})", re.IGNORECASE)
 _OTHER_SIZE = "the size of its file of samples is not what its header says"
@@ -256,6 +257,9 @@ def at_joins(recording: Recording, joins: NDArray[np.float64], lag: NDArray[np.f
     inside = (joins > 0) & (joins < length)
     if not inside.any():
         return recording
+    if inside.sum() > max(_MOST_JOINS, length):
+        what = f"it has {count(int(inside.sum()), 'join')} between stretches in {length:g} s"
+        raise RecordingError(str(recording.path), what, "a continuous recording", "Export it again")
     places = np.concatenate([[0.0], joins[inside]])
     ahead = lag[joins <= 0]
     lag = np.concatenate([[0.0], lag[inside] - (ahead[-1] if len(ahead) else 0.0)])
