@@ -86,6 +86,7 @@ def test_offsets_of_a_short_while_do_not_stretch_a_recording(tmp_path: Path) -> 
     for offsets in ([(0.0, 0.0), (1.0, 0.002)], [(0.0, 0.0), (1e-6, 0.5)]):
         recording = open_recording(write_xdf(tmp_path, times=times, offsets=offsets)[0])
         assert recording.duration == 60 and len(recording.repairs) == 1
+    refused(write_xdf(tmp_path, times=times, offsets=[(0.0, 0.0), (5.0, 3000.0)])[0], "clock .* was set")
 
 
 @pytest.mark.parametrize("bad", [1e300, -1e308, np.inf, np.nan])

@@ -165,12 +165,14 @@ def _filled(times: NDArray[np.float64], following: float, rate: float) -> NDArra
 def _synchronize(times: NDArray[np.float64], offsets: Sequence[tuple[float, float]], where: str) -> None:
     """Turn times of the stream's clock into those of the recorder's, by a line through the offsets measured."""
     measured = np.array([pair for pair in offsets if all(abs(value) < _LATEST for value in pair)]).reshape(-1, 2)
-    if len(measured) < 2 or np.ptp(measured[:, 0]) < _COVERED * (times[-1] - times[0]):
-        return  # what two clocks differ by from the beginning on does not matter
+    if len(measured) < 2:
+        return
     when, offset = measured.T
     if (np.abs(np.diff(offset)) > _RESET).any() or (np.diff(when) <= 0).any():
         what = "the clock of its stream of EEG was set, or its computer started again, during the recording"
         raise RecordingError(where, what, "one clock from beginning to end", _CONVERT)
+    if when[-1] - when[0] < _COVERED * (times[-1] - times[0]):
+        return  # what two clocks differ by from the beginning on does not matter
     centre = when.mean()
     near = np.abs(offset - np.median(offset)) <= 5 * np.median(np.abs(offset - np.median(offset))) + 1e-3
     if near.sum() < 2:
