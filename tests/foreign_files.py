@@ -491,3 +491,47 @@ def write_xdf(
     raw += _chunk(6, struct.pack("<I", 7) + b"<info><sample_count>1000</sample_count></info>")
     (folder / "x.xdf").write_bytes(raw)
     return folder / "x.xdf", values.T.astype(float)
+
+
+def write_ant(
+    folder: Path, *, rf64: bool = False, unit: str = "uV", date: str = "44270", seconds: int = 8
+) -> tuple[Path, np.ndarray]:
+    """Write an ANT Neuro recording at 250 Hz with antio, and information on the patient, which antio does not write."""
+    from antio.libeep import pyeep
+
+    path = folder / "a.cnt"
+    channels = pyeep.create_channel_info()
+    for label, reference in (("Fp1", "CPz"), ("Fp2", "CPz"), ("Cz", "CPz"), ("BIP1", "")):
+        pyeep.add_channel(channels, label, reference, unit)
+    handle = pyeep.write_cnt(str(path), 250, channels, int(rf64))
+    values = np.round(np.random.default_rng(7).normal(0, 40, (4, 250 * seconds)) * 128) / 128
+    pyeep.add_samples(handle, values.T.ravel().tolist(), 4)
+    pyeep.close(handle)
+    form = "<Q" if rf64 else "<I"
+    text = f"[StartDate]\n{date}.5942824074\n[StartFraction]\n0.25\n[SubjectName]\nErika Schmidt\n".encode()
+    text += b"\n" * (len(text) % 2)
+    raw = bytearray(path.read_bytes() + b"info" + struct.pack(form, len(text)) + text)
+    struct.pack_into(form, raw, 4, len(raw) - 4 - struct.calcsize(form))
+    path.write_bytes(raw)
+    return path, values
+
+
+def write_ant_events(path: Path, events: Sequence[tuple[float, float, str, str]], *, start: float) -> None:
+    """Write events beside an ANT Neuro recording: seconds, duration, condition and description."""
+
+    def text(words: str) -> bytes:
+        return bytes([len(words)]) + words.encode()
+
+    raw = struct.pack("<3I3i", 0, 0, 0, 100, 0, 0) + struct.pack("<i", -1) + text("class dcEventsLibrary_c")
+    raw += text("") + struct.pack("<I", len(events))
+    for seconds, duration, condition, description in events:
+        raw += struct.pack("<i", -1) + text("class dcEventMarker_c") + struct.pack("<i16si", 0, bytes(16), 0)
+        raw += text("") + text("") + struct.pack("<2ib2d", 0, 0, 0, duration, 0.0)
+        raw += struct.pack("<2d", start, 0.25 + seconds)
+        fields = [("Condition", struct.pack("<hi", 8, 2 * len(condition)) + condition.encode("utf-16-le"))]
+        if description == "impedance":
+            fields.append(("Impedance", struct.pack("<hhfI2f", 0x2000, 4, 0.0, 2, 5.0, 5.0)))
+        raw += struct.pack("<i", len(fields))
+        raw += b"".join(text(name) + value + text("") for name, value in fields)
+        raw += text("") + text("") + text(description) + struct.pack("<bb", 0, 0)
+    path.with_suffix(".evt").write_bytes(raw)

@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from restcli.cli.app import app
 from restcli.io.registry import READERS
-from restcli.io.unread import UNREAD
 from restcli.marks.layouts import LAYOUTS
 from restcli.marks.registry import FORMATS, WRITABLE
 
@@ -19,7 +18,6 @@ def test_every_format_is_listed() -> None:
     assert done.exit_code == 0
     found = json.loads(done.stdout)
     assert [row["name"] for row in found["recordings"]] == [reader.name for reader in READERS]
-    assert [row["name"] for row in found["unread"]] == [kind.name for kind in UNREAD]
     assert [row["name"] for row in found["events"]] == [form.name for form in FORMATS]
     assert [row["name"] for row in found["events"] if row["written"]] == list(WRITABLE)
     assert [row["name"] for row in found["layouts"]] == [layout.name for layout in LAYOUTS]
@@ -34,5 +32,5 @@ def test_tables_show_endings_and_packages() -> None:
 
 
 def test_packages_exist() -> None:
-    for package in {item.package for item in (*READERS, *FORMATS)} - {"", "eeg2edf"}:
+    for package in {item.package for item in (*READERS, *FORMATS)} - {"", "antio", "eeg2edf"}:
         assert importlib.util.find_spec(package), package

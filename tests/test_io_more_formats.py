@@ -1,4 +1,4 @@
-"""Neuroscan, EGI, Nicolet, Curry and Micromed files, and Nihon Kohden's EEG-1200."""
+"""Neuroscan, ANT Neuro, EGI, Nicolet, Curry and Micromed files, and Nihon Kohden's EEG-1200."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from foreign_files import (
+    write_ant,
+    write_ant_events,
     write_curry,
     write_egi,
     write_micromed,
@@ -21,8 +23,9 @@ from foreign_files import (
 from io_checks import close, refused, stored
 
 from restcli.errors import RecordingError
+from restcli.io import ant_child
 from restcli.io.recording import Recording
-from restcli.io.registry import is_recording, open_recording, recording_hash, why_no_recording
+from restcli.io.registry import is_recording, open_recording, recording_hash
 from restcli.signal.montage import DOUBLE_BANANA, derive
 
 NOON = datetime(2021, 3, 15, 14, 15, 16)
@@ -102,12 +105,118 @@ def test_other_files_with_these_endings_are_no_recordings(tmp_path: Path) -> Non
         refused(tmp_path / name, "not EDF or BDF")
 
 
-def test_recordings_of_other_makers_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rf64", [False, True])
+def test_ant_is_read_as_antio_reads_it(tmp_path: Path, rf64: bool) -> None:
+    antio = pytest.importorskip("antio")
+    path, values = write_ant(tmp_path, rf64=rf64)
+    recording = open_recording(path)
+    assert (recording.format, recording.duration) == ("ANT Neuro", 8)
+    assert recording.start == datetime(2021, 3, 15, 14, 15, 46, 250_000)
+    labels = ("Fp1-CPz", "Fp2-CPz", "Cz-CPz", "BIP1")
+    assert [(c.label, c.unit, c.sfreq) for c in recording.channels] == [(label, "µV", 250) for label in labels]
+    assert len(recording.repairs) == 1 and "made files only" in recording.repairs[0] and is_recording(path)
+    np.testing.assert_array_equal(stored(recording), antio.read_cnt(path).get_samples_as_nparray(0, 2000))
+    same_in_parts(recording, values)
+    before = recording_hash(path)
+    moved = path.rename(tmp_path / "A.CNT")
+    assert recording_hash(moved) == before
+    close(stored(open_recording(moved)), values)
+    write_ant_events(moved, [(2, 0, "Amplifier disconnected", "")], start=44270.5942824074)
+    assert recording_hash(moved) != before and len(open_recording(moved).segments) == 1
+
+
+@pytest.mark.parametrize(("unit", "known", "factor"), [("mV", "µV", 1000), ("Schmidt", "unknown", 1)])
+def test_ant_units(tmp_path: Path, unit: str, known: str, factor: float) -> None:
+    pytest.importorskip("antio")
+    path, values = write_ant(tmp_path, unit=unit)
+    recording = open_recording(path)
+    assert {channel.unit for channel in recording.channels} == {known}
+    assert ("unit unknown; left out" in recording.repairs[0]) == (known != "µV")
+    close(stored(recording), values * factor)
+
+
+def test_ant_interruptions_are_not_scored_and_pauses_are_gaps(tmp_path: Path) -> None:
+    pytest.importorskip("antio")
+    path, values = write_ant(tmp_path)
+    off, on = "Amplifier disconnected", "Amplifier reconnected"
+    events = [(1, 0, "Erika Schmidt", "Erika Schmidt"), (2, 0, off, ""), (4, 0, on, ""), (5, 1, "", "impedance")]
+    write_ant_events(path, events, start=44270.5942824074)
+    recording = open_recording(path)
+    assert [(s.start, s.stop, s.offset) for s in recording.segments] == [(0, 2, 0), (4, 5, 4), (6, 8, 6)]
+    assert "for 3 s; not scored" in recording.repairs[-1] and "Schmidt" not in repr(recording)
+    np.testing.assert_array_equal(np.isnan(stored(recording)[0]), np.isin(np.arange(2000) // 250, [2, 3, 5]))
+    close(recording.read([1], 6, 8), values[1:2, 1500:])
+    write_ant_events(path, [(0, 0, off, "")], start=44270.5942824074)
+    refused(path, "disconnected all the time")
+    path.with_suffix(".evt").unlink()
+    path.with_suffix(".trg").write_text("0.004 12\n0.0 900 __\n3.0 900 __\n")
+    recording = open_recording(path)
+    assert [s.offset for s in recording.segments] == [0, 3] and recording.clock is None
+    path.with_suffix(".trg").unlink()
+    path.with_suffix(".seg").write_text("NumberSegments=2\n44270.5949768518 0.25 500\n")
+    recording = open_recording(path)
+    assert [(s.start, s.stop, s.offset) for s in recording.segments] == [(0, 6, 0), (60, 62, 6)]
+    assert recording.clock is not None
+    path.with_suffix(".seg").write_text("NumberSegments=3\n44270.5949768518 0.25 500\n")
+    refused(path, "does not fit the file")
+
+
+def test_ant_files_cut_off_or_without_its_package_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.cnt"
-    for head, words in ((b"RIFF\0\0\0\0CNT LIST", "ANT Neuro"),):
-        path.write_bytes(head + bytes(300))
-        refused(path, f"in the format {words}, which is not read")
-        assert not is_recording(path) and words in why_no_recording(path)
+    header = b"[Sampling Rate]\n256.0\n"
+    body = b"CNT eeph" + struct.pack("<I", len(header)) + header
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    assert is_recording(path)
+    (tmp_path / "antio.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    refused(path, r"needs the package antio, which is not installed. Pip install 'rest-eeg\[ant\]'")
+    path.write_bytes(path.read_bytes()[:-9])
+    refused(path, "cut off")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_damaged_ant_files_end_neither_the_process_nor_the_words_of_restcli(tmp_path: Path) -> None:
+    pytest.importorskip("antio")
+    path, _ = write_ant(tmp_path, seconds=2)
+    whole, random, n_refused = path.read_bytes(), np.random.default_rng(3), 0
+    for _ in range(150):
+        raw = bytearray(whole)
+        # The header is at the end, and most of what crashes antio.
+        for place in random.integers(0, 1200, 4):
+            raw[place if place < 100 else -place + 100] = random.integers(256)
+        path.write_bytes(raw)
+        try:
+            stored(open_recording(path))
+        except RecordingError as error:
+            assert "Schmidt" not in str(error)
+            n_refused += 1
+    assert 30 < n_refused < 150
+
+
+def test_an_ant_reader_that_ends_or_hangs_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.cnt"
+    header = b"[Sampling Rate]\n256.0\n"
+    body = b"CNT eeph" + struct.pack("<I", len(header)) + header
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    script, own = tmp_path / "child.py", Path(ant_child.__file__)
+    monkeypatch.setattr("restcli.io.ant_child.__file__", str(script))
+    script.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    refused(path, "it is damaged: the library antio cannot open it")
+    said = {"channels": [["Fp1", "uV", ""]], "n_samples": 512, "start": [0, 0], "events": [], "unreadable": 1}
+    script.write_text(f"import json; print(json.dumps({said!r}), flush=True); input(); print('abc')")
+    recording = open_recording(path)
+    assert "1 event unreadable" in recording.repairs[1] and recording.start is None
+    with pytest.raises(RecordingError, match="damaged: the library antio cannot read it to its end"):
+        recording.read([0], 0, 2)
+    slow = (
+        own.read_text()
+        .replace("_PATIENCE = 60", "_PATIENCE = 0.2")
+        .replace("    try:\n", "    sys.stdin.read()\n    try:\n", 1)
+    )
+    assert slow.count("0.2") == slow.count("    sys.stdin.read()") == 1
+    script.write_text(slow)
+    refused(path, "it is damaged")
 
 
 def test_nicolet(tmp_path: Path) -> None:
@@ -154,15 +263,15 @@ def test_curry(tmp_path: Path, version: int, unit: str) -> None:
     found = [(c.label, c.unit, c.sfreq) for c in recording.channels]
     assert found == [("Fp2", "µV", 250), ("Cz", "µV", 250), ("Fp1", "µV", 250), ("Trigger", "", 250)]
     assert recording.duration == 4 and len(recording.repairs) == 1 and "'Trigger': unit unknown" in recording.repairs[0]
-    same_in_parts(recording, values * np.array([[1e3 if unit == "mV" else 1.0]] * 3 + [[1.0]]))
+    factors = np.array([[1e3 if unit == "mV" else 1.0]] * 3 + [[1.0]])
+    same_in_parts(recording, values * factors)
     assert sorted(f.name for f in tmp_path.iterdir() if is_recording(f)) == [path.name]
     before = recording_hash(path)
     for part in tmp_path.iterdir():
         part.rename(part.with_name(part.name.upper()))
     assert recording_hash(tmp_path / path.name.upper()) == before
-    same_in_parts(
-        open_recording(tmp_path / "C.DAT") if version == 7 else open_recording(tmp_path / "C.CDT"), stored(recording)
-    ) if False else None
+    moved = open_recording(tmp_path / "C.DAT") if version == 7 else open_recording(tmp_path / "C.CDT")
+    same_in_parts(moved, values * factors)
 
 
 def test_curry_samples_that_are_no_number_are_not_used(tmp_path: Path) -> None:

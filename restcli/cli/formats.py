@@ -22,7 +22,6 @@ def formats(as_json: options.Json = False) -> None:
         return
     headings = {
         "recordings": "read",
-        "unread": "recognised, but not read",
         "events": "event tables",
         "layouts": "data sets with expert marks",
     }
@@ -30,13 +29,12 @@ def formats(as_json: options.Json = False) -> None:
         cells = [[in_words(value) for value in row.values()] for row in rows]
         print_table([name.replace("_", " ") for name in rows[0]], cells, title=headings[kind])
     say("From Python: Raw objects of MNE, whatever it reads, and arrays as well. Others: export as EDF+.", indent=0)
-    say("The package eeg2edf comes with pip install 'rest-eeg[vendor]'.", indent=0)
+    say("The package eeg2edf comes with pip install 'rest-eeg[vendor]', antio with 'rest-eeg[ant]'.", indent=0)
 
 
 def list_formats() -> dict[str, list[dict[str, Any]]]:
     """Return the registries of formats in plain values."""
     from restcli.io.registry import READERS
-    from restcli.io.unread import UNREAD
     from restcli.marks.layouts import LAYOUTS
     from restcli.marks.registry import FORMATS
 
@@ -49,10 +47,6 @@ def list_formats() -> dict[str, list[dict[str, Any]]]:
                 "tried_on": reader.tried,
             }
             for reader in READERS
-        ],
-        "unread": [
-            {"name": kind.name, "endings": list(kind.endings), "reason": kind.why, "instead": kind.remedy}
-            for kind in UNREAD
         ],
         "events": [
             {

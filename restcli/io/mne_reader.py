@@ -94,7 +94,7 @@ class MneSource:
         where = str(self.files[0])
         read = self._function(where)
         with ExitStack() as stack:
-            path = stack.enter_context(_under_names(self.files, self.names, self.header))
+            path = stack.enter_context(under_names(self.files, self.names, self.header))
             with foreign(where, "the file cannot be read by its format") as repairs:
                 raw = read(path, preload=False, verbose="warning", **dict(self.options))
                 names = [Path(name).resolve() for name in raw.filenames if name is not None]
@@ -184,7 +184,7 @@ def _in_our_words(warning: warnings.WarningMessage) -> str:
 
 
 @contextmanager
-def _under_names(files: Sequence[Path], names: Sequence[str], header: bytes) -> Iterator[Path]:
+def under_names(files: Sequence[Path], names: Sequence[str], header: bytes = b"") -> Iterator[Path]:
     """Give the first of some files in a folder where all of them have these names: links, where they have others."""
     if not header and all(file.name == name for file, name in zip(files, names, strict=True)):
         yield files[0]

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io import curry, edf, gdf, mff, micromed, mne_formats, nihon, persyst, research, vendor, xdf
+from restcli.io import ant, curry, edf, gdf, mff, micromed, mne_formats, nihon, persyst, research, vendor, xdf
 from restcli.io.companions import ANY_FORMAT, check_regular, find_file, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
 from restcli.io.recording import Recording
-from restcli.io.unread import UNREAD, refuse_unread, why_unread
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,16 @@ READERS = (
         by_content=True,
     ),
     Reader(
+        "ANT Neuro",
+        (".cnt",),
+        ant.open_ant,
+        ant.ant_files,
+        ant.is_ant,
+        package="antio",
+        tried=_UNTRIED,
+        by_content=True,
+    ),
+    Reader(
         "EGI simple binary",
         (".raw",),
         research.open_egi,
@@ -139,7 +148,7 @@ READERS = (
 _FOLDERS = next(reader for reader in READERS if reader.is_folder)
 ENDINGS = frozenset(ending for reader in READERS if not reader.by_content for ending in reader.endings)
 """Endings that only recordings have."""
-ALL_ENDINGS = frozenset(ending for kind in (*READERS, *UNREAD) for ending in kind.endings) | {".edf+", ".bdf+"}
+ALL_ENDINGS = frozenset(ending for reader in READERS for ending in reader.endings) | {".edf+", ".bdf+"}
 
 
 COMPRESSED = "is compressed; unpack it first"
@@ -194,12 +203,7 @@ def why_no_recording(path: Path) -> str:
         return "" if path.with_suffix("").exists() else COMPRESSED
     if ending in _OTHERS:
         return ""
-    try:
-        with open_regular(path) as file:
-            unread = why_unread(file.read(256))
-    except RecordingError:
-        return ""
-    return unread or (NO_SIGNALS if edf.is_annotations_only(path) else "")
+    return NO_SIGNALS if edf.is_annotations_only(path) else ""
 
 
 def _main_file(path: Path) -> Path:
@@ -228,7 +232,6 @@ def _find_reader(path: Path) -> tuple[Reader, Path]:
     for reader in READERS:
         if reader.probe(head):
             return reader, path
-    refuse_unread(path, head)
     path = _main_file(path)
     ending = path.suffix.lower()
     for reader in READERS:
