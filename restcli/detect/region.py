@@ -16,6 +16,9 @@ from restcli.signal.sequences import running_mean, true_runs
 
 _ONSET = 10.0  # seconds in which an event begins
 _LATERAL = 0.5  # log odds by which one side must exceed the other to be named: 5 bilateral simulated events stay below
+# Log odds by which a region must exceed the next to be named. Where none does, the strongest is hardly ever the right
+# one (models/EVALUATION.md).
+_REGIONAL = 1.0
 _SMOOTH, _LASTING = 3, 3  # scores: that a node is averaged over, and that a side takes part for
 _AT_ONCE = 2.0  # seconds within which both sides begin together
 # Nodes that see each region on the left; those on the right are their opposites.
@@ -35,6 +38,7 @@ _SIDES = {
 def place_in_words(scores: Scores, event: Event, level: float) -> str:
     """Say where an event begins and how it goes on, such as ``left temporal, spreads to right after 12 s``.
 
+    The region is left out unless it stands out.
     A side takes part while half of its nodes reach `level`. Empty where too few nodes tell.
     """
     inside = slice(*np.searchsorted(scores.time, [event.onset - 1e-6, event.stop]))
@@ -46,9 +50,10 @@ def place_in_words(scores: Scores, event: Event, level: float) -> str:
     if not all(map(math.isfinite, levels.values())):
         return ""
     if abs(levels["left"] - levels["right"]) < _LATERAL:
-        return f"{_strongest_region(odds, ('left', 'right'))}, both sides"
+        region = _region_that_stands_out(odds, ("left", "right"))
+        return f"{region}, both sides" if region else "both sides"
     side, other = sorted(levels, key=lambda name: -levels[name])
-    place = f"{side} {_strongest_region(odds, (side,))}"
+    place = f"{side} {_region_that_stands_out(odds, (side,))}".rstrip()
     first = _first_taking_part([table[node] for node in _SIDES[other] if node in table], level)
     if first is None:
         return f"{place}, stays on that side"
@@ -58,13 +63,14 @@ def place_in_words(scores: Scores, event: Event, level: float) -> str:
     )
 
 
-def _strongest_region(odds: dict[str, float], sides: Sequence[str]) -> str:
-    def strength(region: str) -> float:
-        names = [n if side == "left" else opposite(n) for side in sides for n in _REGIONS[region]]
-        mean = _mean([odds.get(name, math.nan) for name in names])
-        return mean if math.isfinite(mean) else -math.inf
-
-    return max(_REGIONS, key=strength)
+def _region_that_stands_out(odds: dict[str, float], sides: Sequence[str]) -> str:
+    """Name the strongest region, or nothing where another is nearly as strong."""
+    strengths = {}
+    for region, left in _REGIONS.items():
+        names = [name if side == "left" else opposite(name) for side in sides for name in left]
+        strengths[region] = _mean([odds.get(name, math.nan) for name in names])
+    known = sorted((region for region in strengths if math.isfinite(strengths[region])), key=strengths.__getitem__)
+    return known[-1] if len(known) > 1 and strengths[known[-1]] - strengths[known[-2]] >= _REGIONAL else ""
 
 
 def _first_taking_part(rows: Sequence[NDArray[np.float64]], level: float) -> int | None:
