@@ -23,7 +23,7 @@ from foreign_files import (
 from io_checks import close, refused, stored
 
 from restcli.errors import RecordingError
-from restcli.io import ant_child
+from restcli.io import ant, ant_child
 from restcli.io.recording import Recording
 from restcli.io.registry import is_recording, open_recording, recording_hash
 from restcli.signal.montage import DOUBLE_BANANA, derive
@@ -217,6 +217,29 @@ def test_an_ant_reader_that_ends_or_hangs_is_damage(tmp_path: Path, monkeypatch:
     assert slow.count("0.2") == slow.count("    sys.stdin.read()") == 1
     script.write_text(slow)
     refused(path, "it is damaged")
+
+
+_LIBRARY = """
+class pyeep:
+    read = get_trigger_count = lambda *_: 0
+    get_channel_count = get_sample_count = lambda *_: 1
+    get_channel_label = get_channel_unit = get_channel_reference = lambda *_: b"x"
+    get_start_date_and_fraction = lambda *_: [0, 0]
+"""
+
+
+@pytest.mark.timeout(30)
+def test_an_answer_on_an_ant_file_that_is_too_long_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, header = tmp_path / "a.cnt", b"[Sampling Rate]\n256.0\n"
+    body = b"CNT eeph" + struct.pack("<I", len(header)) + header
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    (tmp_path / "antio").mkdir()
+    (tmp_path / "antio" / "libeep.py").write_text(_LIBRARY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(ant, "_LONGEST_ANSWER", 10)
+    refused(path, "the library antio cannot open it")
 
 
 def test_nicolet(tmp_path: Path) -> None:

@@ -114,6 +114,9 @@ class AntHandle:
 
 def _failed(process: subprocess.Popen[bytes], where: str, aim: str) -> RecordingError:
     """Say why the process ended: in all cases but one, because of the file."""
+    assert process.stdout is not None
+    process.stdout.close()  # else a process that has more to say would not end
+    process.communicate()
     if process.wait() == ant_child.NO_PACKAGE:
         what = "reading it needs the package antio, which is not installed"
         return RecordingError(where, what, remedy="pip install 'rest-eeg[ant]', or export as EDF")
