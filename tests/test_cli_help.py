@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -99,3 +100,5 @@ def test_no_name_of_an_option_is_cut_in_a_narrow_terminal(columns: int, monkeypa
             each.opts[0] for each in command.params if each.opts[0].startswith("--") and each.opts[0] not in shown
         ]
         assert not missing and "\u2026" not in shown, (words, missing)
+        broken = re.search(r"\[\w+(\|\w*)+[^\]\w|]", shown)
+        assert columns < 80 or broken is None, f"{words}: a list of choices is broken over lines"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,8 @@ def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy
     done = run.invoke(app, ["review", "apply", str(tmp_path / "out"), "--plot", "none", "--json"])
     assert done.exit_code == 0, done.output
     facts = json.loads(done.stdout)
+    told = run.invoke(app, ["review", "apply", str(tmp_path / "out"), "--plot", "none"]).stderr
+    assert re.search(r"written: \S*a_events_reviewed\.tsv and \d+ more beside it", " ".join(told.split())), told
     assert set(facts["recordings"]) == {"a", "b"}
     assert (facts["all"]["accepted"], facts["all"]["rejected"], facts["all"]["not_judged"]) == (3, 0, 3)
     (pair,) = facts["all"]["between_reviewers"]
@@ -175,3 +178,21 @@ def test_pictures_name_each_verdict_with_who_gave_it_and_what_was_edited(report:
     )
     assert EventPages(shown[control], ()).verdict.endswith("added by r2, in a control stretch")
     assert [each.name for each in pictured_events([*shown.values()])] == list(shown)
+
+
+def test_a_recording_is_found_from_wherever_the_command_is_run(
+    tmp_path: Path, toy_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward = tmp_path / "ward"
+    report = write_result(ward, toy_weights)
+    facts = json.loads(report.read_text())
+    source = Path(facts["recording"]["path"])
+    results = ward / "out" / "results"
+    results.mkdir(parents=True)
+    for file in ward.glob(f"{source.stem}_*"):
+        file.rename(results / file.name)
+    facts["recording"]["path"] = source.name  # as of restcli annotate night.edf --out out/results, run in the ward
+    (results / report.name).write_text(json.dumps(facts))
+    source.rename(ward / source.name)
+    monkeypatch.chdir(tmp_path)
+    assert read_result(results / report.name).recording.path.resolve() == (ward / source.name).resolve()

@@ -462,6 +462,10 @@ def test_the_queue_leads_through_an_archive_and_tables_are_written(
         settle(page)
         page.click("#apply")
         page.wait_for_function("() => document.querySelector('#applied').innerText.startsWith('Written: ')")
+        said = page.locator("#applied").inner_text()
+        assert re.fullmatch(r"Written: c_events_reviewed\.tsv and \d+ more beside it", said), (
+            "short: the panel is narrow"
+        )
         assert (tmp_path / "c_events_reviewed.tsv").read_text().count("\n") == 2
         page.click("#queue summary")
         page.select_option("#queue-order", "sample")

@@ -34,7 +34,10 @@ _THRESHOLD_HELP = "Probability that an event must reach, above 0 and at most 1."
 Threshold = Annotated[float | None, typer.Option(help=_THRESHOLD_HELP, show_default="that of --sensitivity")]
 Sensitivity = Annotated[
     Literal["sensitive", "balanced", "specific"],
-    typer.Option(help="Operating point of the weights; restcli info WEIGHTS tells what to expect of each."),
+    typer.Option(
+        metavar="POINT",  # the three names together are too wide for a terminal of 80 columns
+        help="Operating point of the weights: sensitive, balanced or specific; see restcli info WEIGHTS.",
+    ),
 ]
 Types = Annotated[bool, typer.Option("--types", help="Experimental: also read out the type of each seizure.")]
 Passes = Annotated[int, typer.Option(min=0, help="Masked passes for an interval around each probability; 0 for none.")]

@@ -165,6 +165,8 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
     for name, each in applied.items():
         for remark in (*each.remarks, *each.written.report["remarks"]):
             note(f"{name}: {remark}")
+        files = each.written.files
+        inform(f"written: {files[0]} and {len(files) - 1} more beside it")
 
 
 def _print_counts(applied: Mapping[str, Applied], total: Counts) -> None:

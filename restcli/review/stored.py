@@ -91,14 +91,17 @@ class StoredResult:
         }
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
+    def _find_source(self, named: Path) -> Path:
+        """Look for the recording from this folder, from that of the report and from those above it."""
+        above = self.folder.resolve()
+        places = (named, *(folder / named for folder in (above, *above.parents)))
+        return next((place for place in places if place.exists()), self.folder / named)
+
     @cached_property
     def recording(self) -> Recording:
         """The recording, opened; OutputError when it is another one than the report describes."""
         called = self.report["recording"]["path"]
-        source = self.sources.get(called, Path(called))
-        if not source.is_absolute() and not source.exists():
-            source = self.folder / source
-        recording = open_recording(source)
+        recording = open_recording(self._find_source(self.sources.get(called, Path(called))))
         described = self.report["recording"]
         same = (
             abs(recording.duration - self.duration) < 1e-3

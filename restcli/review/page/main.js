@@ -333,7 +333,8 @@ function stepRecording(direction) {
 async function apply() {
   byId("applied").textContent = "Writing…";
   const reply = await post("/api/apply", { recording: view.recording.id }).catch((fault) => fault);
-  byId("applied").textContent = reply instanceof Error ? inWords(reply) : `Written: ${reply.files.join(", ")}`;
+  byId("applied").textContent = reply instanceof Error ? inWords(reply)
+    : `Written: ${reply.files[0]} and ${reply.files.length - 1} more beside it`;
 }
 
 // --- keys: [as the browser names them, as people do, what they do, how]; the help lists the same table
