@@ -483,7 +483,16 @@ def test_failed_recordings_get_another_chance_when_asked(
     (archive / "a.edf").write_text("bad")
     assert batch(archive, out).n_now == 1
     assert batch(archive, out).n_now == 0
-    assert batch(archive, out, retry=True).n_now == 1
+    news: list[str] = []
+    told: dict[str, Any] = {
+        "retry": True,
+        "on_update": lambda now: news.extend(line for line in now.news if "failed" in line),
+    }
+    assert batch(archive, out, **told).n_now == 1
+    assert len(news) == 1 and news.pop().startswith("failed: 'a.edf'")
+    with Ledger(out / "ledger.sqlite", write=True) as ledger:
+        assert ledger.acknowledge("a.edf", "cable broke")
+    assert batch(archive, out, **told).complete and not news  # what is known is no news: no mail from cron
     shutil.copy(recordings[0], archive / "a.edf")
     assert batch(archive, out).complete
 

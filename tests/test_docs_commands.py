@@ -102,6 +102,11 @@ def test_there_are_commands_on_the_pages() -> None:
     assert "batch /data /output --workers 4" in texts and "live --stdin" in texts and not any("#" in t for t in texts)
 
 
+def test_wheels_on_the_pages_have_the_name_that_is_built() -> None:
+    wheels = [(page.name, name) for page in PAGES for name in re.findall(r"\S*\w\S*\.whl", page.read_text("utf-8"))]
+    assert wheels and all(name.startswith("rest_eeg-") for _, name in wheels), wheels
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_the_units_are_accepted_by_systemd(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

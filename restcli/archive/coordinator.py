@@ -331,11 +331,12 @@ class _Coordinator:
             self.halt = self.halt or OutputError(str(self.request.out), error, remedy=remedy)
         else:
             remove_outputs(self.folder, row.outputs)  # an earlier content's or setting's must not pass for this one's
-            self._finish(row, outcome)
             reason = error.removeprefix(f"{self.archive / row.path}: ").removeprefix(f"{Path(row.path).name}: ")
-            self.news.append(f"failed: {row.path!r}: {reason}")
+            if not self._finish(row, outcome):
+                self.news.append(f"failed: {row.path!r}: {reason}")
 
-    def _finish(self, row: Row, outcome: dict[str, Any]) -> None:
+    def _finish(self, row: Row, outcome: dict[str, Any]) -> bool:
+        """Enter an outcome in ledger and trail; tell whether it is a failure that somebody acknowledged."""
         self.n_now += 1
         self.bytes_now += row.size
         state = DONE if outcome.get("error") is None else FAILED
@@ -345,7 +346,7 @@ class _Coordinator:
         self.finished.append(self._for_log(row, known))
         # First the trail: what the ledger calls finished is always there.
         self.trail.append(now(), facts_of(known, outcome.get("events", ()), made))
-        self.ledger.finish(row.id, self.keys, outcome)
+        return self.ledger.finish(row.id, self.keys, outcome)
 
     def _for_log(self, row: Row, known: dict[str, Any]) -> dict[str, Any]:
         """Return what a log tells of a recording: all reasons, and no name."""

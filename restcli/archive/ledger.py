@@ -128,7 +128,7 @@ class Ledger:
         if self._pragma("application_id") != APPLICATION:
             raise OutputError(str(self.path), "is not a restcli ledger", remedy="Move it away")
         if (found := self._pragma("user_version")) != VERSION:
-            remedy = "Use the restcli that wrote it, or another folder"
+            remedy = "Use the restcli that wrote it, or move it away and run the batch again (cached scores are kept)"
             raise OutputError(str(self.path), f"is a ledger of version {found}", f"version {VERSION}", remedy)
         if schema_of(self._db) != expected_schema():
             raise self._damaged("its tables are not those of a ledger")
@@ -333,17 +333,17 @@ class Ledger:
         """Make everything that was running pending again."""
         self._do("UPDATE recordings SET state = 'pending' WHERE state = 'running'")
 
-    def finish(self, row_id: int, keys: Keys, outcome: Mapping[str, Any]) -> None:
-        """Enter the outcome of `restcli.archive.job.annotate_one`: failed if it holds an ``error``, else done."""
+    def finish(self, row_id: int, keys: Keys, outcome: Mapping[str, Any]) -> bool:
+        """Enter the outcome of `annotate_one`, failed if it holds an ``error``; tell whether that is acknowledged."""
         known = {name: outcome[name] for name in ("hash", "size", "mtime_ns") if name in outcome}
         facts = {name: outcome.get(name) for name in _FACTS} | known | vars(keys) | {"finished": now()}
         facts["notes"] = outcome.get("notes", "")
         facts["state"] = DONE if facts["error"] is None else FAILED
         columns = ", ".join(f"{name} = :{name}" for name in facts)
         with self._together():
-            self._do(
+            [(acknowledged,)] = self._do(
                 f"UPDATE recordings SET {columns}, made_stem = stem, "
-                "acknowledged = CASE WHEN error IS :error THEN acknowledged END WHERE id = :id",
+                "acknowledged = CASE WHEN error IS :error THEN acknowledged END WHERE id = :id RETURNING acknowledged",
                 facts | {"id": row_id},
             )
             for table in ("events", "outputs"):
@@ -356,6 +356,7 @@ class Ledger:
                 "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 ((row_id, k, *map(event.get, _EVENT)) for k, event in enumerate(outcome.get("events", ()), start=1)),
             )
+        return acknowledged is not None
 
     # ---- questions
 

@@ -245,7 +245,7 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"EEG          {facts['eeg_hours']:.2f} h, of which {facts['scored_hours']:.2f} h scored"
     if facts["n_incomplete"]:
         yield f"incomplete   {facts['n_incomplete']} recordings; {facts['missing_hours']:.2f} h are missing from them"
-    yield f"events       {facts['n_events']} in {facts['n_with_events']} recordings"
+    yield f"events       {facts['n_events']} in {count(facts['n_with_events'], 'recording')}"
     for failure in facts["failures"]:
         yield f"failed       {failure['n']} x {failure['reason']}, e.g. {failure['example']}"
     for item in facts["acknowledged"]:
