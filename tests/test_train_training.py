@@ -137,13 +137,13 @@ def test_the_command_line_has_the_same_defaults() -> None:
         "split",
         "folds",
         "fold",
-        "resume",
         "device",
         "workers",
         "false_alarms_per_day",
         "ward",
     ):
         assert told[name] == getattr(settings, name), name
+    assert told["restart"] != settings.resume
     assert (told["variant"], told["hidden"], told["members"]) == (None, None, None)  # as the weights of --from
 
 
