@@ -23,10 +23,10 @@ import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io import ant_child
-from restcli.io.companions import open_regular, read_header, sibling
+from restcli.io.companions import check_unchanged, open_regular, read_header, sibling, stamps_of
 from restcli.io.edf_header import check_length, decode, known_unit, microvolts, names
 from restcli.io.mne_formats import at_joins
-from restcli.io.mne_reader import stamps_of, under_names
+from restcli.io.mne_reader import under_names
 from restcli.io.recording import Channel, Recording, Segment, to_samples
 from restcli.signal import resampling
 from restcli.signal.resampling import Signal
@@ -98,8 +98,7 @@ class AntHandle:
     def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
         """Return stored samples in microvolts; digital limits are unknown."""
         where, n_channels = str(self.source.files[0]), len(self.source.to_unit)
-        if stamps_of(self.source.files) != self.source.stamps:
-            raise RecordingError(where, "the file changed while it was read", remedy="Try again when it is closed")
+        check_unchanged(self.source.files, self.source.stamps)
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
             os.write(self.process.stdin.fileno(), f"{start} {stop}\n".encode())

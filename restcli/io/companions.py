@@ -7,7 +7,8 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,6 +55,32 @@ def open_regular(path: Path) -> io.BufferedReader:
         return files.open_regular(path)
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a regular file while its samples are read; explain what the system refuses."""
+    with open_regular(path) as file:
+        try:
+            yield file
+        except OSError as error:
+            raise unreadable(path, error) from None
+
+
+def stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
+    """Return the size and the time of each file."""
+    return tuple((status.st_size, status.st_mtime_ns) for status in map(check_regular, files))
+
+
+def check_unchanged(files: Sequence[Path], stamps: tuple[tuple[int, int], ...]) -> None:
+    """Refuse files that are not those whose stamps were taken."""
+    if stamps_of(files) != stamps:
+        raise changed(files[0])
+
+
+def changed(path: Path) -> RecordingError:
+    """Explain that a file is no longer the one that was opened."""
+    return RecordingError(str(path), "the file changed while it was read", remedy="Try again when it is closed")
 
 
 def read_header(path: Path) -> bytes:

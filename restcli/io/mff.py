@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import open_regular, read_header, unreadable
+from restcli.io.companions import check_unchanged, open_regular, read_header, reading, stamps_of
 from restcli.io.edf_header import check_length, length_notes, names
 from restcli.io.mff_nets import electrodes_of
 from restcli.io.mne_formats import at_joins
-from restcli.io.mne_reader import stamps_of
 from restcli.io.recording import Channel, Recording, Segment, to_samples
 from restcli.io.xml import parse_xml, text_of
 from restcli.signal.montage import parse_label
@@ -84,11 +83,8 @@ class MffSource:
     @contextmanager
     def open(self) -> Iterator[MffHandle]:
         """Open the file for reading."""
-        try:
-            with open_regular(self.path) as file:
-                yield MffHandle(self, file)
-        except OSError as error:
-            raise unreadable(self.path, error) from None
+        with reading(self.path) as file:
+            yield MffHandle(self, file)
 
 
 @dataclass(frozen=True)
@@ -101,9 +97,7 @@ class MffHandle:
     def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
         """Return stored samples in microvolts; digital limits are unknown."""
         source, blocks = self.source, self.source.blocks
-        if stamps_of((source.path,)) != source.stamp:
-            what = "the file changed while it was read"
-            raise RecordingError(str(source.path), what, remedy="Try again when it is closed")
+        check_unchanged((source.path,), source.stamp)
         data = np.empty((len(channels), stop - start), dtype="<f4")
         done, block = 0, int(np.searchsorted(blocks.edges, start, side="right")) - 1
         while done < stop - start:

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import ANY_FORMAT, check_regular, named_beside, read_header, renamed, sibling
+from restcli.io.companions import ANY_FORMAT, check_regular, named_beside, read_header, renamed, sibling, stamps_of
 from restcli.io.edf_header import check_length, decode, known_unit, length_notes, microvolts
 from restcli.io.edf_times import place
 from restcli.io.matlab import check_matlab
-from restcli.io.mne_reader import JOIN, WHOLE, MneSource, foreign, stamps_of, without_depth
+from restcli.io.mne_reader import JOIN, WHOLE, MneSource, foreign, without_depth
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.signal import resampling
 from restcli.text import count

@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from restcli.errors import RecordingError
-from restcli.io.companions import check_regular
+from restcli.io.companions import check_unchanged
 from restcli.io.edf_header import names as listed
 from restcli.io.recording import Recording, to_samples
 from restcli.signal.resampling import Signal
@@ -123,19 +123,13 @@ class MneHandle:
     def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
         """Return stored samples in microvolts; digital limits are unknown."""
         where = str(self.source.files[0])
-        if stamps_of(self.source.files) != self.source.stamps:
-            raise RecordingError(where, "the file changed while it was read", remedy="Try again when it is closed")
+        check_unchanged(self.source.files, self.source.stamps)
         with foreign(where, "the file cannot be read to its end"):
             data = self.raw.get_data(picks=list(channels), start=start, stop=stop, verbose="error")
         if data.shape[1] != stop - start:
             raise RecordingError(where, "the file ended before its last sample", WHOLE, "Copy it again")
         data *= np.array(self.source.to_unit)[list(channels), None]
         return to_samples(data), None
-
-
-def stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
-    """Return the size and the time of each file."""
-    return tuple((status.st_size, status.st_mtime_ns) for status in map(check_regular, files))
 
 
 def without_depth(recording: Recording, types: Sequence[str]) -> Recording:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from restcli.errors import RecordingError
-from restcli.io.companions import open_regular, read_header, sibling
+from restcli.io.companions import open_regular, read_header, sibling, stamps_of
 from restcli.io.edf_header import decode, names
 from restcli.io.mne_formats import at_joins, of_raw
-from restcli.io.mne_reader import MneSource, foreign, stamps_of
+from restcli.io.mne_reader import MneSource, foreign
 from restcli.io.recording import Recording
 from restcli.io.vendor import open_nihon_1200
 from restcli.signal.montage import parse_label

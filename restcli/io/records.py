@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import open_regular, unreadable
+from restcli.io.companions import changed, reading
 from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.io.recording import to_samples
 from restcli.signal.resampling import Signal
@@ -54,11 +54,8 @@ class RecordSource:
     @contextmanager
     def open(self) -> Iterator[RecordHandle]:
         """Open the file for reading."""
-        try:
-            with open_regular(self.path) as file:
-                yield RecordHandle(self, file)
-        except OSError as error:
-            raise unreadable(self.path, error) from None
+        with reading(self.path) as file:
+            yield RecordHandle(self, file)
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,7 @@ class RecordHandle:
     def _check_unchanged(self) -> None:
         status = os.fstat(self.file.fileno())
         if (status.st_size, status.st_mtime_ns) != (self.source.size, self.source.modified):
-            what = "the file changed while it was read"
-            raise RecordingError(str(self.source.path), what, remedy="Try again when it is closed")
+            raise changed(self.source.path)
 
     def _records(self, first: int, last: int) -> NDArray[np.uint8]:
         header = self.source.header

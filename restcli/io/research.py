@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import open_regular
+from restcli.io.companions import open_regular, stamps_of
 from restcli.io.mne_formats import at_joins, of_raw
-from restcli.io.mne_reader import MneSource, stamps_of
+from restcli.io.mne_reader import MneSource
 from restcli.io.recording import Recording
 
 _CNT_HEADER, _CNT_CHANNEL = 900, 75  # bytes

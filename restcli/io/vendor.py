@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from restcli.io.companions import stamps_of
 from restcli.io.mne_formats import at_joins, of_raw
-from restcli.io.mne_reader import FIFF_UNIT_V, MneSource, foreign, stamps_of
+from restcli.io.mne_reader import FIFF_UNIT_V, MneSource, foreign
 from restcli.io.recording import Recording
 
 _MODULE = "eeg2edf.mne"

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import open_regular
+from restcli.io.companions import open_regular, stamps_of
 from restcli.io.edf_header import check_length, known_unit, microvolts, names
 from restcli.io.edf_times import Timeline, place
-from restcli.io.mne_reader import stamps_of
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.io.xdf_chunks import FORMAT, MAGIC, Contents, Form, XdfSource, list_chunks, split
 from restcli.io.xml import parse_xml, text_of

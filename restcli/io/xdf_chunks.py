@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import open_regular, unreadable
-from restcli.io.mne_reader import stamps_of
+from restcli.io.companions import check_unchanged, reading
 from restcli.io.recording import to_samples
 from restcli.signal.resampling import Signal
 
@@ -159,11 +158,8 @@ class XdfSource:
     @contextmanager
     def open(self) -> Iterator[XdfHandle]:
         """Open the file for reading."""
-        try:
-            with open_regular(self.path) as file:
-                yield XdfHandle(self, file)
-        except OSError as error:
-            raise unreadable(self.path, error) from None
+        with reading(self.path) as file:
+            yield XdfHandle(self, file)
 
 
 @dataclass(frozen=True)
@@ -176,9 +172,7 @@ class XdfHandle:
     def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
         """Return stored samples in microvolts; digital limits are unknown."""
         source, edges = self.source, self.source.edges
-        if stamps_of((source.path,)) != source.stamp:
-            what = "the file changed while it was read"
-            raise RecordingError(str(source.path), what, remedy="Try again when it is closed")
+        check_unchanged((source.path,), source.stamp)
         data = np.empty((len(channels), stop - start))
         first = int(np.searchsorted(edges, start, side="right")) - 1
         for chunk in range(first, int(np.searchsorted(edges, stop))):
