@@ -327,7 +327,7 @@ def test_a_calibrated_screen_shows_30_mm_a_second(desk: Server, window: Callable
     page.locator("#card-width").fill("428")  # 5 pixels a millimetre
     page.click("#calibrate-dialog button[value='save']")
     for _ in range(2):
-        page.wait_for_selector("#traces[data-shown*='seconds=']")
+        page.wait_for_selector("#traces[data-shown*='seconds=']:not([data-shown*='seconds=10'])")  # no longer 10 s
         plot = page.evaluate("document.querySelector('#traces').clientWidth") - 78 - 46
         seconds = float(re.findall(r"seconds=([\d.]+)", page.get_attribute("#traces", "data-shown") or "")[0])
         assert seconds == pytest.approx(plot / 150, abs=0.01)
