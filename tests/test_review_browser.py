@@ -103,6 +103,13 @@ def settle(page: Page) -> None:
     )
 
 
+def shows(page: Page, selector: str, words: str | re.Pattern[str] | list[re.Pattern[str]]) -> None:
+    """Wait until a part of the page, or each of several alike, shows these words."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_text(words, use_inner_text=True, timeout=30_000)
+
+
 def starts_at(page: Page, start: float) -> None:
     """Wait until the page that begins there is on the screen."""
     page.wait_for_function(
@@ -160,7 +167,7 @@ def drag(page: Page, start: float, stop: float, *, rise: float = 0) -> None:
 
 def test_a_page_is_read_with_the_keys(desk: Server, window: Callable[..., Page]) -> None:
     page = window(desk.address)
-    assert page.locator("#name").inner_text() == "<b>night"
+    shows(page, "#name", "<b>night")
     assert "token" not in page.url
     starts_at(page, 38)  # the first event begins at 40 s
     page.locator("#event-facts", has_text="begins ").wait_for()
@@ -183,11 +190,11 @@ def test_a_page_is_read_with_the_keys(desk: Server, window: Callable[..., Page])
     starts_at(page, 0)
     before = page.locator("#sensitivity").input_value()
     press(page, "ArrowDown")
-    assert int(page.locator("#sensitivity").input_value()) > int(before)
+    page.wait_for_function("before => Number(document.querySelector('#sensitivity').value) > before", arg=int(before))
     for name, value in (("montage", "average"), ("page", "20"), ("high", "1"), ("low", "30"), ("notch", "50")):
         page.select_option(f"#{name}", value)
     page.wait_for_selector("#traces[data-shown*='seconds=20'][data-shown*='montage=average'][data-shown*='notch=50']")
-    assert "1 Hz to 30 Hz" in page.locator("#facts").inner_text()
+    shows(page, "#facts", re.compile("1 Hz to 30 Hz"))
     press(page, "g")
     page.keyboard.type("2:05")
     press(page, "Enter")
@@ -196,10 +203,11 @@ def test_a_page_is_read_with_the_keys(desk: Server, window: Callable[..., Page])
         press(page, "g")
         page.fill(f"#goto-{field}", wrong)
         press(page, "Enter")
-        assert "no such time" in page.locator("#alarm").inner_text()
+        shows(page, "#alarm", re.compile("no such time"))
+        page.evaluate("document.querySelector('#alarm').textContent = ''")
     starts_at(page, 125)
     press(page, "?")
-    assert "next event" in page.locator("#help-dialog").inner_text()
+    shows(page, "#help-dialog", re.compile("next event"))
     press(page, "Escape")
     page.locator("#help-dialog").wait_for(state="hidden")
     page.locator("#strip").click(position={"x": 600, "y": 60})
@@ -232,18 +240,16 @@ def test_each_event_is_judged_with_one_key_and_found_again(
     assert (entries[-1]["label"], entries[-1]["side"], entries[-1]["onset"]) == ("sz_foc", "left temporal", 250)
     page.reload()
     settle(page)
-    rows = page.locator("#events button").all_inner_texts()
-    assert [row[0] for row in rows] == ["✓", "✗", "·"]
-    assert "left temporal" in rows[2]
-    assert page.locator("#progress-words").inner_text() == "2 of 3 judged"
+    shows(page, "#events button", [re.compile("^✓"), re.compile("^✗"), re.compile("^·.*left temporal", re.DOTALL)])
+    shows(page, "#progress-words", "2 of 3 judged")
     page.select_option("#filter", "open")
     page.locator("#events button").click()
-    assert page.locator("#comments").inner_text() == "r1: spikes <i>left</i>"
+    shows(page, "#comments", "r1: spikes <i>left</i>")
     press(page, "d")
     page.locator("#read[aria-pressed='true']").wait_for()
     page.select_option("#filter", "all")
     page.select_option("#order", "confidence")
-    assert [row[2:9] for row in page.locator("#events button").all_inner_texts()] == ["0:00:40", "0:04:10", "0:02:30"]
+    shows(page, "#events button", [re.compile(at) for at in ("0:00:40", "0:04:10", "0:02:30")])
 
 
 def test_caps_lock_and_other_alphabets_change_no_key(desk: Server, window: Callable[..., Page], journal: Path) -> None:
@@ -272,7 +278,7 @@ def test_onset_and_end_are_dragged_or_typed(desk: Server, window: Callable[..., 
     press(page, "e")
     page.locator("#stop").fill("0:00:01")
     press(page, "Enter")
-    assert "begins before it ends" in page.locator("#alarm").inner_text()
+    shows(page, "#alarm", re.compile("begins before it ends"))
     assert len(written(journal)) == 3
     press(page, "z", "z", "z")
     page.wait_for_function("() => document.querySelector('#onset').value === '0:00:40.00'")
@@ -290,7 +296,7 @@ def test_what_was_missed_is_added(desk: Server, window: Callable[..., Page], jou
     added, edited = written(journal)
     assert (added["action"], added["event"], edited["event"], edited["side"]) == ("add", "a1", "a1", "right")
     assert (added["onset"], added["stop"]) == (pytest.approx(103, abs=0.03), pytest.approx(106.5, abs=0.03))
-    assert page.locator("#progress-words").inner_text() == "1 of 4 judged"
+    shows(page, "#progress-words", "1 of 4 judged")
     page.locator("#traces").focus()
     press(page, "i", "i")
     settle(page)
@@ -298,7 +304,7 @@ def test_what_was_missed_is_added(desk: Server, window: Callable[..., Page], jou
     press(page, "x")
     settle(page)
     assert written(journal)[-1]["action"] == "remove"
-    assert page.locator("#progress-words").inner_text() == "1 of 4 judged"
+    shows(page, "#progress-words", "1 of 4 judged")
 
 
 def test_amplitude_and_frequency_are_measured(desk: Server, window: Callable[..., Page], journal: Path) -> None:
@@ -306,23 +312,24 @@ def test_amplitude_and_frequency_are_measured(desk: Server, window: Callable[...
     page.reload()
     starts_at(page, 100)
     drag(page, 103, 103.5, rise=50)
+    shows(page, "#facts", re.compile(" Hz · "))
     seconds, hertz, microvolts = map(float, re.findall(r"[\d.]+", page.locator("#facts").inner_text()))
     assert (seconds, hertz) == (pytest.approx(0.5, abs=0.02), pytest.approx(2, abs=0.1))
     per_mm = float(page.locator("#sensitivity").input_value())
     assert microvolts == pytest.approx(50 / (96 / 25.4) * per_mm, rel=0.05)
     press(page, "Escape", "m", "Shift+ArrowRight", "Shift+ArrowUp")
-    assert " Hz · " in page.locator("#facts").inner_text()
-    assert page.get_attribute("#measure", "aria-pressed") == "true"
+    page.locator("#measure[aria-pressed='true']").wait_for()
+    shows(page, "#facts", re.compile(" Hz · "))
     press(page, "PageDown")
     starts_at(page, 110)
-    assert page.get_attribute("#measure", "aria-pressed") == "false", "what was measured is on the page before"
-    assert "negative up" in page.locator("#facts").inner_text()
+    page.locator("#measure[aria-pressed='false']").wait_for()  # what was measured is on the page before
+    shows(page, "#facts", re.compile("negative up"))
     assert written(journal) == []
 
 
 def test_a_calibrated_screen_shows_30_mm_a_second(desk: Server, window: Callable[..., Page]) -> None:
     page = window(desk.address)
-    assert "not calibrated" in page.locator("#facts").inner_text()
+    shows(page, "#facts", re.compile("not calibrated"))
     page.click("#calibrate")
     page.locator("#card-width").fill("428")  # 5 pixels a millimetre
     page.click("#calibrate-dialog button[value='save']")
@@ -331,7 +338,7 @@ def test_a_calibrated_screen_shows_30_mm_a_second(desk: Server, window: Callable
         plot = page.evaluate("document.querySelector('#traces').clientWidth") - 78 - 46
         seconds = float(re.findall(r"seconds=([\d.]+)", page.get_attribute("#traces", "data-shown") or "")[0])
         assert seconds == pytest.approx(plot / 150, abs=0.01)
-        assert page.locator("#facts").inner_text().endswith("30 mm/s")
+        shows(page, "#facts", re.compile(r"30 mm/s$"))
         assert page.locator("#page").input_value() == "30mm"
         page.reload()
         settle(page)
@@ -349,13 +356,13 @@ def test_a_failed_save_is_shown_and_tried_again(desk: Server, window: Callable[.
     page.route("**/verdicts*", lambda route: route.abort())
     press(page, "a")
     page.locator("#saved[data-state='failed']").wait_for()
-    assert "keep this window open" in page.locator("#alarm").inner_text()
+    shows(page, "#alarm", re.compile("keep this window open"))
     assert written(journal) == []
     page.unroute("**/verdicts*")
     page.route("**/verdicts*", lose_answer)
     page.reload()
     page.locator("#saved[data-state='failed']").wait_for()
-    assert page.locator("#events button").first.inner_text().startswith("✓")
+    page.locator("#events button").first.filter(has_text="✓").wait_for()
     page.unroute("**/verdicts*")
     settle(page)
     page.locator("#alarm").wait_for(state="hidden")
@@ -405,8 +412,7 @@ def test_nothing_is_lost_when_the_server_is_killed(folder: Path, window: Callabl
         page.wait_for_function("() => document.querySelector('#alarm').innerText.includes('printed last')")
         page.goto(address)
         settle(page)
-        rows = [row[0] for row in page.locator("#events button").all_inner_texts()]
-        assert rows == ["✓", "✗", "·"]
+        shows(page, "#events button", [re.compile("^" + mark) for mark in "✓✗·"])
         page.close()
         process.kill()
     assert [(entry["action"], entry["event"]) for entry in written(journal)] == [("accept", "e1"), ("reject", "e2")]
@@ -430,9 +436,9 @@ def test_gaps_are_drawn_as_gaps_and_said_in_words(
         assert ink(page, left, 0.4) > 2000
         assert ink(page, 0.55, 0.9, top=60) == 0
         assert ink(page, 0.55, 0.95, top=36, bottom=52) > 50, "words of their own, under those of what was not scored"
-        assert "0:00:20–0:00:25 not scored (no signal: a gap" in page.locator("#unscored").inner_text()
-        assert "not scored" in (page.get_attribute("#traces", "aria-label") or "")
-        assert page.locator("#events").inner_text() == "none"
+        shows(page, "#unscored", re.compile(r"0:00:20–0:00:25 not scored \(no signal: a gap"))
+        page.locator("#traces[aria-label*='not scored']").wait_for()
+        shows(page, "#events", "none")
         page.close()
 
 
@@ -440,7 +446,7 @@ def test_blind_readers_see_no_probability(folder: Path, journal: Path, window: C
     with serving(Server(open_desk({"night": folder / "night_run.json"}, reviewer="r1", blind=True))) as server:
         page = window(server.address)
         page.locator("#blind").wait_for()
-        assert page.locator("#events button").count() > 3
+        page.locator("#events button").nth(3).wait_for()
         assert "%" not in page.locator("aside").inner_text()
         press(page, "a", "n", "r", "z")
         settle(page)
@@ -461,11 +467,7 @@ def test_the_queue_leads_through_an_archive_and_tables_are_written(
         press(page, "a")
         settle(page)
         page.click("#apply")
-        page.wait_for_function("() => document.querySelector('#applied').innerText.startsWith('Written: ')")
-        said = page.locator("#applied").inner_text()
-        assert re.fullmatch(r"Written: c_events_reviewed\.tsv and \d+ more beside it", said), (
-            "short: the panel is narrow"
-        )
+        shows(page, "#applied", re.compile(r"^Written: c_events_reviewed\.tsv and \d+ more beside it$"))  # short
         assert (tmp_path / "c_events_reviewed.tsv").read_text().count("\n") == 2
         page.click("#queue summary")
         page.select_option("#queue-order", "sample")
