@@ -127,6 +127,41 @@ def test_remarks_that_may_mean_a_seizure_do_not_vanish_beside_others(tmp_path: P
         read_events(path)
 
 
+@pytest.mark.parametrize(
+    ("written", "stop"),
+    [
+        (b"+50\x158,5\x14Seizure left\x14", 58.5),  # comma
+        (b"+50\x158.5\x14Seizure\nleft\x14", 58.5),  # two lines
+        (b"50.\x158.5\x14Seizure left\x14", 58.5),  # neither sign nor decimals
+        (b"5e1\x15.85\x14Seizure left\x14", 50.85),
+        (b"+50\x158.5\x14Seizure l\xe4t\x14", 58.5),  # Latin-1
+    ],
+)
+def test_a_mark_spelled_unusually_does_not_vanish_beside_another(tmp_path: Path, written: bytes, stop: float) -> None:
+    path = edf_with(tmp_path, (10.0, 5.0, "Seizure"), (50.0, 8.5, "Seizure left"))
+    content = path.read_bytes()
+    assert content.count(b"+50\x158.5\x14Seizure left\x14") == 1
+    path.write_bytes(content.replace(b"+50\x158.5\x14Seizure left\x14", written))
+    assert [(event.onset, event.stop) for event in read_events(path)] == [(10.0, 15.0), (50.0, stop)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b"+50\x15   \x14Seizure left\x14", b"+50\x15-.5\x14Seizure left\x14", b"+5?\x158.5\x14Seizure left\x14"],
+)
+def test_a_mark_without_a_length_or_a_time_does_not_vanish_beside_another(tmp_path: Path, written: bytes) -> None:
+    path = edf_with(tmp_path, (10.0, 5.0, "Seizure"), (50.0, 8.5, "Seizure left"))
+    path.write_bytes(path.read_bytes().replace(b"+50\x158.5\x14Seizure left\x14", written))
+    with pytest.raises(AnnotationError, match=r"has no length|cannot be read"):
+        read_events(path)
+
+
+def test_the_first_mark_of_a_record_without_a_time_stamp_is_kept(tmp_path: Path) -> None:
+    path = edf_with(tmp_path, (10.0, 5.0, "Seizure"), (50.0, 8.5, "Seizure left"))
+    path.write_bytes(path.read_bytes().replace(b"+50\x14\x14\0+50", b"\0" * 6 + b"+50"))
+    assert [event.onset for event in read_events(path)] == [10.0, 50.0]
+
+
 def test_the_technologists_marks_of_the_real_absences(shared_eeg: Path) -> None:
     events = read_events(shared_eeg / "absence" / "absence.edf")
     spans = [(1380.512, 1384.246), (1416.897, 1422.843), (1476.933, 1483.269)]

@@ -207,8 +207,10 @@ def _stranger(raw: bytes) -> str:
     return "the file is not EDF or BDF: it does not begin with an EDF header"
 
 
-def parse_header(raw: bytes, size: int, where: str) -> EdfHeader:
+def parse_header(raw: bytes, size: int, where: str, *, marks: bool = False) -> EdfHeader:
     """Read and repair the header of a file of `size` bytes from its first ``256 * (1 + n_signals)`` bytes.
+
+    For its `marks` a file needs no signals; one without signals may have records without a length.
 
     Kemp et al., *A simple format for exchange of digitized polygraphic recordings*, 1992; Kemp & Olivan, *European data
     format 'plus'*, 2003 (https://www.edfplus.info/specs/edfplus.html).
@@ -224,16 +226,16 @@ def parse_header(raw: bytes, size: int, where: str) -> EdfHeader:
     duration = fields.number(raw[244:252])
     signals = _signals(_columns(raw, n_signals), fields, family)
     ordinary = tuple(s for s in signals if s.label.lower() not in _ANNOTATIONS)
-    if not ordinary:
+    if not ordinary and not marks:
         raise fields.refusal("the file holds annotations only, no signals", "Give the recording that belongs to it")
-    if duration is None or duration <= 0:
+    if duration is None or duration < 0 or (duration == 0 and ordinary):
         raise fields.refusal("the duration of a record in the header is not a positive number")
     _report_channels(ordinary, fields)
     width = 3 if family == "BDF" else 2
     record_bytes = width * sum(s.n_samples for s in signals)
-    if not any(s.n_samples for s in ordinary):
+    if not any(s.n_samples for s in ordinary or signals):
         raise fields.refusal("the records hold no samples")
-    if max(s.n_samples for s in ordinary) / duration > _FASTEST:
+    if ordinary and max(s.n_samples for s in ordinary) / duration > _FASTEST:
         raise fields.refusal("the header implies sampling rates above 1 MHz; its record duration must be wrong")
     data_start = _data_start(raw, n_signals, record_bytes, size=size, fields=fields)
     n_records, n_missing = _count_records(raw, size - data_start, record_bytes, duration=duration, fields=fields)

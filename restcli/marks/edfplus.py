@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
-from restcli.errors import AnnotationError
+from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
+from restcli.io.companions import open_regular
+from restcli.io.edf_header import EdfHeader, EdfSignal, count_signals, decode, parse_header
+from restcli.io.edf_times import record_onset
 from restcli.marks.annotations import Annotation, from_annotations, to_annotations
-from restcli.marks.table import UNKNOWN_START, Format, Head, Table, read_bytes
+from restcli.marks.table import SLACK, UNKNOWN_START, Format, Head, Table
+from restcli.marks.types import resembles_seizure
 
 
 def _matches(head: Head) -> bool:
@@ -18,22 +27,56 @@ def _matches(head: Head) -> bool:
 
 
 def _read(path: Path) -> Table:
-    import edfio
-
-    reader = edfio.read_bdf if read_bytes(path, 1) == b"\xff" else edfio.read_edf
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            file = reader(path)
-            marks = [Annotation(mark.onset, mark.duration or 0.0, mark.text) for mark in file.annotations]
-            # With gaps the stored length is not the true one.
-            whole = float(file.duration) if file.num_signals and not file.reserved.endswith("+D") else None
-    except Exception as error:  # edfio raises whatever a damaged file makes of its arithmetic
+        with open_regular(path) as file:
+            head = file.read(256)
+            head += file.read(256 * count_signals(head, str(path)))
+            header = parse_header(head, os.fstat(file.fileno()).st_size, str(path), marks=True)
+            lists = [_lists(file, header, mark) for mark in header.annotations]
+    except RecordingError as error:
+        what = f"the annotations cannot be read: {error.what}"
+        raise AnnotationError(str(path), what, "EDF+ or BDF+ with annotations", error.remedy) from error
+    except OSError as error:
         raise AnnotationError(str(path), "the annotations cannot be read", "EDF+ or BDF+") from error
-    table = replace(from_annotations(marks, str(path)), duration=whole)
-    with suppress(ValueError):  # an anonymised start
-        return replace(table, start=file.startdatetime)
-    return table
+    if not lists:
+        return Table(())
+    stamps = [record_onset(raw) for raw in (lists[0][0], lists[0][-1])]
+    begin = stamps[0] if math.isfinite(stamps[0]) else 0.0
+    marks = [mark for raws in lists for raw in raws for mark in _marks(raw, begin, path)]
+    table = from_annotations(sorted(marks, key=lambda mark: mark.onset), str(path))
+    whole, last = float(header.n_records * header.record_duration), float(header.record_duration)
+    # With gaps the stored length is not the true one.
+    gaps = header.kind.endswith("+D") or abs(stamps[1] - begin + last - whole) > SLACK
+    start = None if b"Startdate X" in head[88:168] else header.start
+    start = start and start + timedelta(seconds=begin)
+    return replace(table, start=start, duration=whole if header.signals and not gaps else None)
+
+
+def _lists(file: BinaryIO, header: EdfHeader, signal: EdfSignal) -> list[bytes]:
+    """Read the list of annotations in each record."""
+    lists = []
+    for record in range(header.n_records):
+        file.seek(header.data_start + record * header.record_bytes + signal.first * header.sample_bytes)
+        lists.append(file.read(signal.n_samples * header.sample_bytes))
+    return lists
+
+
+def _marks(raw: bytes, begin: float, path: Path) -> Iterator[Annotation]:
+    """Yield the annotations of a list, times counted from `begin`; times without a text are those of records."""
+    for part in raw.split(b"\0"):
+        times, *texts = part.split(b"\x14")
+        onset, _, length = (_decimal(time) for time in times.partition(b"\x15"))
+        for text in filter(str.strip, map(decode, texts)):
+            if math.isfinite(onset):
+                yield Annotation(onset - begin, max(0.0, length) if math.isfinite(length) else 0.0, text)
+            elif resembles_seizure(text):
+                raise AnnotationError(str(path), "the time of an annotation that may mean a seizure cannot be read")
+
+
+def _decimal(raw: bytes) -> float:
+    """Read a time in any common spelling; NaN where there is none."""
+    text = raw.strip().replace(b",", b".")
+    return float(text) if re.fullmatch(rb"[+-]? *(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", text) else math.nan
 
 
 def _remark(events: Events) -> str:
