@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from edf_writer import noise, write_edf
 from test_cli import RESTCLI, check_refused, restcli
+from typer.testing import CliRunner
 
+from restcli.cli.app import app
 from restcli.cli.display import print_table
 from restcli.cli.settings_file import every_option
 
@@ -61,6 +63,27 @@ def test_the_log_names_no_file(toy_weights: Path, tmp_path: Path) -> None:
     assert lines[1]["recording"] == 1 and lines[1]["reason"] and lines[2]["scored"] == pytest.approx(0.9)
     assert not re.search("Doe|Roe|1970|1980", log.read_text())
     check_refused(restcli("formats", "--log", tmp_path / "absent" / "log"), 3, "could not be written")
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        (("batch", "ward", "out"), "batch"),
+        (("batch", "run", "ward", "out"), "batch"),
+        (("batch", "status", "out"), "batch status"),
+        (("review", "out"), "review"),
+        (("review", "apply", "out"), "review apply"),
+        (("data", "check", "ward"), "data check"),
+        (("export", "absent", "--to", "c"), "export"),
+        (("formats",), "formats"),
+    ],
+)
+def test_the_log_names_the_command_as_it_is_typed(
+    typed: tuple[str, ...], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, [*typed, "--log", "log.jsonl"])
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])["command"] == named
 
 
 def in_terminal(columns: int, folder: Path, *arguments: object) -> tuple[int, list[str]]:

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -568,6 +569,27 @@ def test_the_token_is_not_in_what_the_browser_is_started_with(folder: Path, monk
     assert not Path(address.removeprefix("file://")).exists()
 
 
+@pytest.mark.parametrize("names", [[], ["night"], ["night", "day"]])
+def test_ctrl_c_is_the_end_of_a_review_and_says_where_verdicts_are(
+    names: list[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webbrowser.open", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    for stem in {"night", *names}:
+        for output in folder.glob("night_*"):
+            shutil.copy(output, tmp_path / output.name.replace("night", stem))
+    (tmp_path / "night_review.jsonl").unlink(missing_ok=True)
+    for stem in names:
+        (tmp_path / f"{stem}_review.jsonl").touch()
+    done = CliRunner().invoke(app, ["review", str(tmp_path)])
+    said = (
+        "closed without verdicts",
+        f"verdicts are in {tmp_path / 'night_review.jsonl'}",
+        f"verdicts on 2 recordings are in {tmp_path} (*_review.jsonl)",
+    )
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines()[-1] == f"restcli: {said[len(names)]}"
+
+
 @pytest.mark.slow
 def test_the_command_serves_and_ends_with_ctrl_c(folder: Path) -> None:
     program = "from restcli.cli.app import main; main()"
@@ -581,7 +603,7 @@ def test_the_command_serves_and_ends_with_ctrl_c(folder: Path) -> None:
         thread = Thread(target=_ask_often, args=(asked, running))
         thread.start()  # the signal comes while answers are made
         os.kill(running.pid, signal.SIGINT)
-        assert running.wait(60) == 130
+        assert running.wait(60) == 0
         thread.join()
 
 

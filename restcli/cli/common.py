@@ -14,11 +14,29 @@ import typer
 
 from restcli.cli import options
 from restcli.cli.exits import note
-from restcli.cli.settings_file import FOUND, adopt
+from restcli.cli.settings_file import FOUND, adopt, command_words
 from restcli.errors import UsageError
 from restcli.files import not_written
 
 QUIET, USUAL, VERBOSE = range(3)
+
+
+@dataclass
+class _State:
+    """How much the running command says, and where it logs."""
+
+    level: int = USUAL
+    log: Path | None = None
+    command: str = ""  # as people type it, such as batch or batch status
+
+
+_state = _State()
+
+
+def _remember_command(context: typer.Context, path: Path | None) -> Path | None:
+    """Let the log name the command."""
+    _state.command = " ".join(command_words(context))
+    return path
 
 
 @dataclass
@@ -29,9 +47,10 @@ class Common:
 
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print problems, and data asked for, alone.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more about how results came about.")] = False
-    log: Annotated[Path | None, typer.Option("--log", help="Append JSON lines without names of files or patients.")] = (
-        None
-    )
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", callback=_remember_command, help="Append JSON lines without names of files or patients."),
+    ] = None
     config: Annotated[
         Path | None,
         typer.Option(
@@ -44,17 +63,6 @@ class Common:
     ] = None
 
 
-@dataclass
-class _State:
-    """How much the running command says, and where it logs."""
-
-    level: int = USUAL
-    log: Path | None = None
-
-
-_state = _State()
-
-
 def with_common(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of every command."""
 
@@ -64,7 +72,7 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
             raise UsageError("--quiet", "excludes --verbose", "one of the two")
         _state.level = QUIET if common.quiet else VERBOSE if common.verbose else USUAL
         _state.log = _checked(common.log)
-        log("started", command=getattr(command, "__name__", "").strip("_"))
+        log("started", command=_state.command)
         if common.config is not None:
             inform(f"restcli: settings of {common.config}; restcli info --settings shows them")
         command(**given)

@@ -35,7 +35,7 @@ Threshold = Annotated[float | None, typer.Option(help=_THRESHOLD_HELP, show_defa
 Sensitivity = Annotated[
     Literal["sensitive", "balanced", "specific"],
     typer.Option(
-        metavar="POINT",  # the three names together are too wide for a terminal of 80 columns
+        metavar="POINT",  # names that together are too wide for a narrow terminal are listed in the help
         help="Operating point of the weights: sensitive, balanced or specific; see restcli info WEIGHTS.",
     ),
 ]
@@ -44,7 +44,10 @@ Passes = Annotated[int, typer.Option(min=0, help="Masked passes for an interval 
 Seed = Annotated[int, typer.Option(help="Seed of the masked passes.")]
 AllowMissing = Annotated[int | None, typer.Option(min=0, help="Nodes that a recording may lack.", show_default=_OWN)]
 ChannelMap = Annotated[Path | None, typer.Option(help='TOML file, one line for each channel: "their label" = "F3".')]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU if it can.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option(metavar="DEVICE", help="Where to compute: auto (on a GPU if there is one), cpu or cuda."),
+]
 Threads = Annotated[
     int, typer.Option(min=0, help="Threads to compute on; 0 for one each processor, four at most, one in each worker.")
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import webbrowser
@@ -70,8 +72,6 @@ def open_(
     for line in desk.left_out:
         note(f"restcli: left out: {line}")
     server = Server(desk, port)
-    say(server.address)
-    inform("restcli: Ctrl-C closes the reading room")
     received: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -79,11 +79,25 @@ def open_(
         server.stop()
 
     with TemporaryDirectory(prefix="restcli-") as private, stop_signals(stop):
+        say(server.address)
+        inform("restcli: Ctrl-C closes the reading room")
         if not no_browser:
             _open_browser(server.address, Path(private))
         server.run()
-    if received:
+    _say_where_verdicts_are(reports)
+    if received and received[0] != signal.SIGINT:  # Ctrl-C is how a reading room is closed
         raise Stopped(received[0])
+
+
+def _say_where_verdicts_are(reports: Mapping[str, Path]) -> None:
+    from restcli.review.journal import journal_of
+
+    journals = [journal for journal in map(journal_of, reports.values()) if journal.exists()]
+    if len(journals) > 1:
+        folder = os.path.commonpath(journal.parent for journal in journals)
+        inform(f"restcli: verdicts on {len(journals)} recordings are in {folder} (*_review.jsonl)")
+    else:
+        inform(f"restcli: verdicts are in {journals[0]}" if journals else "restcli: closed without verdicts")
 
 
 def _open_browser(address: str, private: Path) -> None:

@@ -30,7 +30,7 @@ def adopt(context: typer.Context, wanted: Path | None) -> Path | None:
     if context.resilient_parsing or (wanted is None and not path.is_file()):
         return None
     chosen = read_settings_file(path)
-    words = _table_of(_words_of(context))
+    words = command_words(context)
     values = chosen.get((), {}) | chosen.get(words, {})
     own = options_of(context.command)
     defaults = {}
@@ -48,9 +48,9 @@ def adopt(context: typer.Context, wanted: Path | None) -> Path | None:
     return path if defaults else None
 
 
-def _words_of(context: Any) -> tuple[str, ...]:
-    """Return the words that call a command, without the program's name."""
-    return () if context.parent is None else (*_words_of(context.parent), context.info_name)
+def command_words(context: Any) -> tuple[str, ...]:
+    """Return the words that people type to call a command, without the program's name."""
+    return () if context.parent is None else _table_of((*command_words(context.parent), context.info_name))
 
 
 def read_settings_file(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:

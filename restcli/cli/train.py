@@ -23,7 +23,7 @@ app = typer.Typer()
 _VARIANTS = "DS: one full update a second; RS: one masked update; RM: several masked updates."
 _HIDDEN = "Width of the state; 32 in the paper."
 _MEMBERS = "Networks side by side whose logits are averaged."
-_SPLITS = "By patient, or as the data set defines it (TUSZ)."
+_SPLITS = "patient, or official: as the data set defines it (TUSZ)."
 _FALSE_ALARMS = (
     "Most false alarms a day at the balanced point; 1.5 times as many at the sensitive, half at the specific."
 )
@@ -46,7 +46,7 @@ class Training:
     seed: Annotated[int, typer.Option(help="The same data and seed give the same bytes.")] = 0
     recordings: Annotated[int, typer.Option(min=1, help="Simulated recordings that a plain sim: stands for.")] = 1200
     loss: Annotated[Literal["bce", "mse"], typer.Option(help="Loss; mse in the paper.")] = "bce"
-    split: Annotated[Literal["patient", "official"], typer.Option(help=_SPLITS)] = "patient"
+    split: Annotated[Literal["patient", "official"], typer.Option(metavar="RULE", help=_SPLITS)] = "patient"
     folds: Annotated[int, typer.Option(min=2, help="Number of folds; one of them is for validation.")] = 5
     fold: Annotated[int, typer.Option(min=0, help="The fold for validation, counted from 0.")] = 0
     false_alarms_per_day: Annotated[float, typer.Option("--false-alarms", min=0, help=_FALSE_ALARMS)] = 80.0
