@@ -166,6 +166,12 @@ def test_known_spellings_of_types_are_taken(tmp_path: Path, kind: str) -> None:
     assert [event.onset for event in read_events(table(tmp_path, "a.tsv", HEADER + rows))] == [50.0, 130.0]
 
 
+FOREIGN = (
+    "Iktales Muster|Grand mal|petit-mal|Absenz|absances|sGTC|PGTCS 2|gensz|fnsz1|klonisch|Myoklonie|aura|EPC|"
+    "focal aware|gelastic|ceizure|seisure|Krampeanfall|drgawki|criză|けいれん|抽搐|تشنج|نوبة صرع"
+)
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -184,6 +190,8 @@ def test_known_spellings_of_types_are_taken(tmp_path: Path, kind: str) -> None:
         "Krampfanfall",
         "癫痫发作",
         "приступ",
+        *FOREIGN.split("|"),
+        "приступ".encode("cp1251").decode("latin-1"),
     ],
 )
 @pytest.mark.parametrize("other", ["0\t180\tbckg", "50\t4\tsz"])
@@ -211,7 +219,8 @@ def test_a_denial_of_something_else_hides_no_seizure(tmp_path: Path, kind: str) 
 DENIED = (
     "no seizure|No seizures|not a seizure|without seizure|seizure-free|seizure free|non-epileptic|PNES|no ictal|"
     "non-epileptic seizure|psychogenic non-epileptic seizure|no ictal activity|no further seizures|post-seizure|"
-    "interictal|inter-ictal|postictal|pseudo-seizure|history of seizures|absence of seizures|3 cps spike-wave|non-ictal"
+    "interictal|inter-ictal|postictal|pseudo-seizure|history of seizures|absence of seizures|3 cps spike-wave|non-ictal|"
+    "interiktal|inter-iktal|anfallsfrei"
 )
 
 

@@ -44,11 +44,17 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _SUSPECT = re.compile(
-    r"(?<![a-z])(ictal|ictus|(non)?convuls|absence|spasm|a?tonic|(myo)?clonic|cris[ei]|atta(ck|que)|focal status)"
-    r"|(?<![a-z])epileptic (event|fit|episode)"
-    r"|(?<![a-z])(krampf|anfal[ld]|aanval|napad|z[áa]chvat|kohtaus|roham|nöbet)"
-    r"|发作|發作|癫痫|癲癇|발작|경련|発作|приступ|припад|судорог|нап[аі]д|κρίση|نوبة|התקף"
-    r"|^\W*(is|tc|es|se|fits?|status|epileptic|electrographic|subclinical|focal|generali[sz]ed|f?t?btcs?)\W*$",
+    r"(?<![a-z])(i[ck]ta[al]|ictus|(non)?convuls|konvuls|ab[sc]{1,2}[ae]n[csz]|spasm|(petit|grand) mal|[scz]e{0,2}i?e?[szx]ur)"
+    r"|(?<![a-z])((myo)?[ck]lon(i[aceskq]|us)|a?t[oóô]ni[cskq]|atta(ck|que)|focal (status|motor|(impaired |un)?aware))"
+    r"|(?<![a-z])(gelastic|dacrystic|hyperkinetic|hypermotor|automotor|psychomotor|dyscognitive|jackson)"
+    r"|(?<![a-z])(epileptic (event|fit|episode)|epilepsia partialis|[sp2] ?gtc)"
+    r"|(?<![a-z])(f[no]c?|ge?n|[ces]p|ab|[ct]n|tc|at|my|e[cls]|cl|ne)sz(?![a-z])"
+    r"|anfal[ld](?!s? ?frei)|(?<![a-z])(krampf|krämpf|aanval|napad|drgawk|z[áa]chvat|kohtaus|roham|nöbet|cris[ei]|criz[aăe]|ataque)"
+    r"|(?<![a-z])(priepuol|lēkme|krambi|flogakast|kejang|co giật|động kinh)"
+    r"|发作|發作|癫痫|癲癇|抽搐|惊厥|驚厥|痙攣|けいれん|てんかん|발작|경련|приступ|припад|судо[рм]|нап[аі]д|конвульс|грч"
+    r"|κρίση|σπασμ|نوبة|صرع|تشنج|حمله|התקף|פרכוס|दौर"
+    r"|[\x80-\xff]{3}"  # letters of another alphabet than the one that they were read in
+    r"|^\W*(is|tc|es|se|ncs|epc|fits?|aura|status|epileptic|electrographic|subclinical|focal|generali[sz]ed|f?t?btcs?)\W*$",
     re.IGNORECASE,
 )
 # Denials right before a word for a seizure or after it; "no motor signs" beside a seizure denies nothing.
@@ -56,8 +62,8 @@ _DENIED = re.compile(
     r"\b(((no|not|without|absence of)"
     r"( an?\b| any| further| more| other| definite| epileptic| electrographic| clinical)*"
     r"|inter|pre|post|pseudo|history of|panic|((psychogenic|non ?epileptic|dissociative) ?)+) *"
-    rf"({_NAMED.pattern}|ictal|convuls|absence|spasm|attack)\w*"
-    rf"|non ({_NAMED.pattern}|ictal)\w*"
+    rf"({_NAMED.pattern}|i[ck]tal|convuls|absence|spasm|attack)\w*"
+    rf"|non ({_NAMED.pattern}|i[ck]tal)\w*"
     rf"|{_NAMED.pattern}[a-z]* free)\b(?! *(onset|offset|start|begin|end|stop))",
     re.IGNORECASE,
 )
