@@ -67,6 +67,24 @@ def test_xml_is_edfbrowsers(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}", first.findtext("onset") or "")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("annotation>", "Annotation>"),
+        ("description>", "Description>"),
+        ("<description>sz", "<description><i>sz</i>"),
+        ("<annotation>", "<group><annotation>"),
+        ("<annotationlist>", '<annotationlist xmlns="urn:x">'),
+    ],
+)
+def test_a_mark_in_xml_written_otherwise_does_not_vanish_beside_another(tmp_path: Path, old: str, new: str) -> None:
+    path = written(FOUND, tmp_path, "xml")
+    begin, _, end = path.read_text().partition("</annotation>")
+    text = begin.replace(old, new) + ("</Annotation>" if new == "Annotation>" else "</annotation>")
+    path.write_text(text + ("</group>" if "group" in new else "") + end)
+    assert [event.onset for event in read_events(path, duration=3600.0, start=START)] == [10.0, 3010.5]
+
+
 def test_xml_passes_midnight(tmp_path: Path) -> None:
     events = Events((Event(20 * 3600.0, 5.0),), 86400.0, START)
     onset = ET.parse(written(events, tmp_path, "xml")).getroot().findtext("annotation/onset")

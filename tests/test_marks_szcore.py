@@ -160,7 +160,9 @@ def test_a_rounded_end_is_clipped_to_the_recording(tmp_path: Path) -> None:
     assert event.stop == pytest.approx(99.6)
 
 
-@pytest.mark.parametrize("kind", ["SZ", "FBTC", "sz-foc", "Seizure", "cpsz", "sz_GEN_m_tonicclonic", "F-BTC"])
+@pytest.mark.parametrize(
+    "kind", ["SZ", "FBTC", "sz-foc", "Seizure", "cpsz", "sz_GEN_m_tonicclonic", "F-BTC", "ＳＺ", "s\u200bz"]
+)
 def test_known_spellings_of_types_are_taken(tmp_path: Path, kind: str) -> None:
     rows = f"50\t4\tsz\tn/a\tn/a\tn/a\t180\n130\t8\t{kind}\tn/a\tn/a\tn/a\t180\n"
     assert [event.onset for event in read_events(table(tmp_path, "a.tsv", HEADER + rows))] == [50.0, 130.0]
@@ -219,8 +221,8 @@ def test_a_denial_of_something_else_hides_no_seizure(tmp_path: Path, kind: str) 
 DENIED = (
     "no seizure|No seizures|not a seizure|without seizure|seizure-free|seizure free|non-epileptic|PNES|no ictal|"
     "non-epileptic seizure|psychogenic non-epileptic seizure|no ictal activity|no further seizures|post-seizure|"
-    "interictal|inter-ictal|postictal|pseudo-seizure|history of seizures|absence of seizures|3 cps spike-wave|non-ictal|"
-    "interiktal|inter-iktal|anfallsfrei"
+    "interictal|inter-ictal|postictal|pseudo-seizure|history of seizures|absence of seizures|3 cps spike-wave|"
+    "non-ictal|interiktal|inter-iktal|anfallsfrei"
 )
 
 
@@ -245,6 +247,15 @@ def test_a_denied_seizure_is_ignored(tmp_path: Path, kind: str) -> None:
 def test_abbreviations_of_seizure_types(tmp_path: Path, kind: str, label: str) -> None:
     rows = f"0\t180\tbckg\tn/a\tn/a\tn/a\t180\n130\t8\t{kind}\tn/a\tn/a\tn/a\t180\n"
     assert [event.label for event in read_events(table(tmp_path, "a.tsv", HEADER + rows))] == [label]
+
+
+def test_a_seizure_in_a_remark_or_a_repeated_column_does_not_vanish(tmp_path: Path) -> None:
+    remark = "onset\tduration\ttrial_type\tcomments\n0\t180\tbckg\tquiet\n50\t10\tevent\tseizure\n"
+    with pytest.raises(AnnotationError, match="line 3: its type does not name a seizure, but another column may"):
+        read_events(table(tmp_path, "a.tsv", remark), duration=180.0)
+    twice = "onset\tduration\teventType\teventType\n0\t180\tbckg\tbckg\n50\t10\tsz\tbckg\n"
+    with pytest.raises(AnnotationError, match="line 1: two columns have the same name"):
+        read_events(table(tmp_path, "a.tsv", twice), duration=180.0)
 
 
 def test_a_seizure_without_length_does_not_vanish(tmp_path: Path) -> None:

@@ -28,14 +28,15 @@ def _read(path: Path) -> Table:
         root = ET.fromstring(data)
     except (ET.ParseError, ValueError, LookupError) as error:
         raise AnnotationError(str(path), "is not valid XML", "an annotationlist of EDFbrowser") from error
-    if root.tag != "annotationlist":
+    if _tag(root) != "annotationlist":
         raise AnnotationError(str(path), "holds XML of another kind", "an annotationlist of EDFbrowser")
     marks = []
-    for index, item in enumerate(root.findall("annotation"), 1):
+    for index, item in enumerate((item for item in root.iter() if _tag(item) == "annotation"), 1):
         where = f"{path}, annotation {index}"
-        moment, fraction = _moment(item.findtext("onset", ""), where)
-        length = number(item.findtext("duration") or "0", where)
-        marks.append((moment, fraction, length, item.findtext("description", "").strip()))
+        texts = {_tag(part): "".join(part.itertext()).strip() for part in item}
+        moment, fraction = _moment(texts.get("onset", ""), where)
+        length = number(texts.get("duration") or "0", where)
+        marks.append((moment, fraction, length, texts.get("description", "")))
     if not marks:
         return Table(())
     first = min(marks)[0]
@@ -43,6 +44,11 @@ def _read(path: Path) -> Table:
     origin = UNKNOWN_START if anonymous else datetime.combine(first.date(), time())
     annotations = [Annotation((mark[0] - origin).total_seconds() + mark[1], *mark[2:]) for mark in marks]
     return replace(from_annotations(annotations, str(path)), origin=origin)
+
+
+def _tag(item: ET.Element) -> str:
+    """Return the name of an element, without its namespace; comments have none."""
+    return item.tag.rpartition("}")[2].lower() if isinstance(item.tag, str) else ""
 
 
 def _moment(text: str, where: str) -> tuple[datetime, float]:

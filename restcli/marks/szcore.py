@@ -22,7 +22,7 @@ from restcli.marks.table import (
     optional_number,
     read_cells,
 )
-from restcli.marks.types import BACKGROUND, resembles_seizure
+from restcli.marks.types import BACKGROUND, names_seizure, resembles_seizure
 
 COLUMNS: dict[str, dict[str, Any]] = {
     "onset": {"Description": "Start of the event, from the start of the recording", "Units": "s"},
@@ -67,8 +67,10 @@ def read_columns(path: Path) -> Table:
             raise AnnotationError(str(path), "there is no column eventType", "the columns " + ", ".join(COLUMNS))
         onset, length = number(cells["onset"], where), optional_number(cells["duration"], where)
         label = label_of(kind, where)
-        if not label.startswith("sz") and any(
-            resembles_seizure(cells.get(name, "")) for name in (*_TYPES, *_OTHER_TYPES)
+        other = not label.startswith(("sz", BACKGROUND)) and kind != NOT_SCORED
+        if not label.startswith("sz") and (
+            any(resembles_seizure(cells.get(name, "")) for name in (*_TYPES, *_OTHER_TYPES))
+            or (other and any(map(names_seizure, cells.values())))
         ):
             what = "its type does not name a seizure, but another column may"
             raise AnnotationError(where, what, "columns that agree")

@@ -145,6 +145,10 @@ def read_cells(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             raise AnnotationError(where, "the line cannot be split into cells", "cells under 128 KiB") from error
         if not names:
             names = [cell.lower() for cell in cells]
+            if any(names.count(name) > 1 for name in names if name):
+                raise AnnotationError(
+                    where, "two columns have the same name", "one of each name", "Rename or remove one"
+                )
         elif len(cells) != len(names):
             raise AnnotationError(where, f"the row has {len(cells)} cells", f"{len(names)}, as in the header")
         else:
