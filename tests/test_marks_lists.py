@@ -99,6 +99,14 @@ def test_oddities_of_summaries(tmp_path: Path) -> None:
         ("2951", "soon", "chb09_08.edf", "line 10: a text is not a number"),
         ("2951 seconds", "", "chb09_08.edf", "line 10: a text is not a number"),
         ("Seizure 1 Start Time: 2951 seconds\n", "", "chb09_08.edf", "line 10: an end without a start"),
+        ("2951 seconds", "49 minutes", "chb09_08.edf", "line 10: the unit of a time is not known"),
+        (
+            "in File: 0\n",
+            "in File: 0\nSeizure Onset: 9 s\n",
+            "chb24_02.edf",
+            "line 24: a line about seizures that is not",
+        ),
+        ("in File: 0\n", "in File: 0\nSezure start 9\n", "chb24_02.edf", "line 24: a line about seizures that is not"),
         ("chb24_01.edf", "chb24_02.edf", "chb24_02.edf", "line 22: the recording is listed twice"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from restcli.errors import AnnotationError
 from restcli.marks.table import Format, Head, Row, Table, named_values, number, read_bytes
+from restcli.marks.types import names_seizure
 
 
 def _matches(head: Head) -> bool:
@@ -71,15 +72,16 @@ class _Block:
 
     def add(self, key: str, value: str, where: str) -> None:
         """Take a line; a number of a wrong seizure (chb09_08) and a missing one do not matter."""
-        seconds = value.split()[0] if value else ""
         if key == "number of seizures in file":
             self.n_seizures = number(value, where)
         elif re.fullmatch(r"seizure\s*\d*\s*start time", key):
-            self.starts.append((where, number(seconds, where)))
+            self.starts.append((where, _seconds(value, where)))
         elif re.fullmatch(r"seizure\s*\d*\s*end time", key):
             if len(self.stops) >= len(self.starts):
                 raise AnnotationError(where, "an end without a start", "pairs of start and end")
-            self.stops.append(number(seconds, where))
+            self.stops.append(_seconds(value, where))
+        elif names_seizure(key):
+            raise AnnotationError(where, "a line about seizures that is not understood", "Seizure Start or End Time")
 
     def table(self) -> Table | AnnotationError:
         """Return the seizures, or why they are unknown."""
@@ -89,6 +91,14 @@ class _Block:
         pairs = zip(self.starts, self.stops, strict=False)
         rows = tuple(Row(where, onset, stop, "sz") for (where, onset), stop in pairs)
         return self.error or Table(rows, looked=True)
+
+
+def _seconds(text: str, where: str) -> float:
+    """Read ``417 seconds``; another unit is no number of seconds."""
+    value, _, unit = " ".join(text.split()).partition(" ")
+    if unit.lower().rstrip(".") not in {"", "s", "sec", "secs", "second", "seconds"}:
+        raise AnnotationError(where, "the unit of a time is not known", "a number of seconds")
+    return number(value, where)
 
 
 def read_summary(path: Path) -> dict[str, Table | AnnotationError]:
