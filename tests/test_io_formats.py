@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import math
 import pickle
 import struct
 import warnings
@@ -61,6 +62,29 @@ def test_brainvision_pause_of_unknown_length_leaves_the_clock_empty(tmp_path: Pa
     assert [(s.start, s.stop) for s in recording.segments] == [(0, 1.5), (1.5, 2.5)]
     assert "1 join between stretches of unknown distance" in recording.repairs[0]
     assert recording.start is not None and recording.clock is None and recording.clock_until == 1.5
+
+
+@pytest.mark.parametrize(
+    ("markers", "start", "until"),
+    [
+        ("Mk1=New Segment,,1,1,0\nMk2=New Segment,,301,1,0,20210302151516000000\n", None, 1.5),
+        ("Mk1=New Segment,,301,1,0,20210302151516000000\n", None, 1.5),
+        (
+            "Mk1=New Segment,,301,1,0,20210302151516000000\nMk2=New Segment,,1,1,0,20210302141516000000\n",
+            datetime(2021, 3, 2, 14, 15, 16),
+            math.inf,
+        ),
+    ],
+)
+def test_brainvision_starts_at_the_date_of_its_first_sample(
+    tmp_path: Path, markers: str, start: datetime | None, until: float
+) -> None:
+    path, _ = write_brainvision(tmp_path)
+    marks = path.with_suffix(".vmrk")
+    marks.write_text(marks.read_text().partition("Mk1=")[0] + markers)
+    recording = open_recording(path)
+    assert (recording.start, recording.clock_until) == (start, until)
+    assert recording.segments[-1].start == (1.5 if start is None else 3600.0)
 
 
 def test_brainvision_clock_set_back_is_refused(tmp_path: Path) -> None:
@@ -374,7 +398,9 @@ def test_persyst_sample_times_with_a_decimal_comma_give_gaps_and_unreadable_ones
     assert [(segment.start, segment.stop) for segment in recording.segments] == [(0, 2), (32, 34)]
     assert recording.repairs == ()
     path, _ = write_persyst(tmp_path, times="500=about noon\n")
-    assert "1 sample time cannot be read; pauses there are unknown" in open_recording(path).repairs
+    recording = open_recording(path)
+    assert "1 sample time cannot be read; pauses there are unknown" in recording.repairs
+    assert recording.start is not None and recording.clock is None and recording.clock_until == 2
 
 
 @pytest.mark.parametrize(("date", "reported"), [("2021-03-02 14:15", True), ("2021030214151", True), ("0" * 20, False)])

@@ -134,11 +134,11 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
     if len(files) < 3:
         return recording
     places, dates, doubts = _new_segments(decode(read_header(files[2])))
-    start = recording.start or next((date for place, date in zip(places, dates, strict=True) if place == 0), None)
+    # MNE takes the first date in the file, whatever segment it is of.
+    start = dates[0] if places[:1] == [0] else None
     recording = replace(recording, start=start, repairs=recording.repairs + doubts)
     edges = np.array(places) / recording.channels[0].sfreq
-    known = [date for date in dates if date is not None]
-    seconds = [math.nan if date is None else (date - known[0]).total_seconds() for date in dates]
+    seconds = [math.nan if date is None or start is None else (date - start).total_seconds() for date in dates]
     return at_joins(recording, edges, np.array(seconds) - edges)
 
 
@@ -168,9 +168,9 @@ def _new_segments(text: str) -> tuple[list[int], list[datetime | None], tuple[st
     doubts: tuple[str, ...] = ()
     for line in re.findall(r"^Mk\d+=New Segment,(.*)$", text, re.MULTILINE | re.IGNORECASE):
         fields = [part.strip() for part in line.split(",")]
-        if len(fields) > 1 and fields[1].isdecimal() and int(fields[1]) > 0:
+        if len(fields) > 1 and fields[1].isdecimal():
             written = fields[4] if len(fields) > 4 else ""
-            date = found[int(fields[1]) - 1] = _date(written)
+            date = found[max(0, int(fields[1]) - 1)] = _date(written)
             if date is None and written.strip("0"):  # 0 stands for an unknown date
                 doubts = ("the date of a segment is unreadable; clock times there are unknown",)
     places = sorted(found)

@@ -43,6 +43,7 @@ class LayHeader:
     labels: tuple[str, ...]  # in the order of the stored samples
     start: datetime | None  # clock time of the first sample
     times: tuple[tuple[int, float], ...]  # stored sample and second of the day, where the file notes them
+    unread: int | None  # first stored sample after those whose noted time cannot be read
     repairs: tuple[str, ...]
 
 
@@ -94,7 +95,12 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
         ),
         n_missing=max(0, noted - n_samples),
     )
-    return from_records(path, header, sample_times(lay, n_samples, where), source=RecordSource.of(data, header, status))
+    source = RecordSource.of(data, header, status)
+    recording = from_records(path, header, sample_times(lay, n_samples, where), source=source)
+    if lay.unread is None or not 0 < lay.unread < n_samples:
+        return recording
+    last = recording.segments[-1]
+    return replace(recording, clock_until=last.start + float(lay.unread / lay.sfreq) - last.offset)
 
 
 def _read(path: Path) -> LayHeader:
@@ -130,6 +136,7 @@ def parse_lay(text: str, where: str) -> LayHeader:
     if len(times) < len(noted):
         repairs += (f"{count(len(noted) - len(times), 'sample time')} cannot be read; pauses there are unknown",)
     times = sorted(dict(times).items())
+    numbers = [int(sample) for sample, _ in noted if re.fullmatch(r"\d{1,15}", sample)]
     start, differing = _agree(start, tuple(times), Fraction(rate).limit_denominator(10**6))
     return LayHeader(
         data_name=re.split(r"[\\/]", info.get("file", ""))[-1],
@@ -140,6 +147,7 @@ def parse_lay(text: str, where: str) -> LayHeader:
         labels=tuple("".join(c for c in label if c.isprintable()).strip() for _, label in sorted(places)),
         start=start,
         times=tuple(times),
+        unread=min((number for number in numbers if number > max(dict(times), default=0)), default=None),
         repairs=repairs + differing,
     )
 
