@@ -125,6 +125,19 @@ def test_raw_names_no_patient_and_other_channels_stay_out() -> None:
     assert recording.path == Path("raw")
 
 
+def test_bad_channels_and_masked_samples_are_not_used(toy_weights: Path) -> None:
+    data = noise(19, 30, 200)
+    raw = mne.io.RawArray(1e-6 * data, mne.create_info(list(ELECTRODES_19), 200, "eeg"), verbose="error")
+    raw.info["bads"] = ["FP1"]
+    result = restcli.annotate(raw, weights=toy_weights)
+    assert "channel 'FP1': marked as bad; left out" in result.recording.repairs
+    assert not any("FP1" in node.split("-") for node in result.montage.nodes)
+    masked = np.ma.masked_array(data, mask=np.zeros(data.shape, dtype=bool))
+    masked[:, 2000:3000] = np.ma.masked
+    recording = restcli.open_recording(masked, sfreq=200, ch_names=ELECTRODES_19)
+    assert [(segment.start, segment.stop) for segment in recording.segments] == [(0, 10), (15, 30)]
+
+
 def test_array_recording_is_plain_data() -> None:
     data = noise(19, 5, 200)
     recording = restcli.open_recording(data, sfreq=200, ch_names=ELECTRODES_19)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, UsageError
 from restcli.io.edf_header import check_length
+from restcli.io.edf_header import names as listed
 from restcli.io.mne_reader import FIFF_UNIT_V, JOIN, without_depth
 from restcli.io.recording import Channel, Recording, Segment, to_samples
 from restcli.signal import resampling
@@ -137,6 +138,8 @@ def _checked_array(source: Any, n_channels: int) -> NDArray[Any]:
         )
     if 0 in values.shape:
         raise UsageError("data", f"an empty array of {shape}", "shape (channels, samples)")
+    if isinstance(source, np.ma.MaskedArray) and np.ma.is_masked(source):
+        values = np.where(np.ma.getmaskarray(source), np.nan, values)
     if values.shape[1] < values.shape[0]:
         what = f"an array of {shape} has fewer samples than channels"
         raise UsageError("data", what, "shape (channels, samples)", "Pass data.T if it is transposed")
@@ -153,7 +156,8 @@ def _of_raw(raw: Any) -> Recording:
         raise UsageError("Raw object", what, "volts, as in all Raw objects of MNE", "Divide its samples by 1e6")
     channels = [(name, "µV" if volt else "", "") for name, volt in zip(names, volts, strict=True)]
     gaps, joins = _marks(raw)
-    recording = without_depth(_recording(memory, channels, gaps, joins), raw.get_channel_types())
+    recording = _without_bad(_recording(memory, channels, gaps, joins), raw.info["bads"])
+    recording = without_depth(recording, raw.get_channel_types())
     clock = raw.info["meas_date"]
     if clock is not None:
         clock = clock.replace(tzinfo=None) + timedelta(seconds=float(raw.first_time))
@@ -167,6 +171,17 @@ def _of_raw(raw: Any) -> Recording:
         "signal only, and clock times are left out"
     )
     return replace(recording, repairs=(*recording.repairs, note), clock_until=until)
+
+
+def _without_bad(recording: Recording, labels: Sequence[str]) -> Recording:
+    """Leave out channels that somebody marked as bad, and report them."""
+    channels = tuple(
+        replace(channel, problem=channel.problem or "it is marked as bad") if channel.label in labels else channel
+        for channel in recording.channels
+    )
+    found = [channel.label for channel in channels if channel.label in labels]
+    notes = (f"{listed(found)}: marked as bad; left out",) if found else ()
+    return replace(recording, channels=channels, repairs=(*recording.repairs, *notes))
 
 
 def _marks(raw: Any) -> tuple[list[tuple[int, int]], list[int]]:

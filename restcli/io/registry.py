@@ -279,10 +279,10 @@ def open_recording(path: Any, *, sfreq: float | None = None, ch_names: Sequence[
 
     Notes
     -----
-    Of a Raw object, stretches marked ``BAD_ACQ_SKIP`` are gaps, and it is cut where MNE marks a boundary; other
-    annotations are not used. Where every channel of an array is NaN for a second or more is a gap too. A second in
-    which a channel is NaN, or which resampling mixes with it, is not used on that channel. Arrays do not say which
-    samples were clipped.
+    Of a Raw object, channels of ``info["bads"]`` are left out, stretches marked ``BAD_ACQ_SKIP`` are gaps, and it is
+    cut where MNE marks a boundary; other annotations are not used. Where every channel of an array is NaN or masked
+    for a second or more is a gap too. A second in which a channel is NaN, or which resampling mixes with it, is not
+    used on that channel. Arrays do not say which samples were clipped.
     """
     if not isinstance(path, str | os.PathLike):
         return in_memory(path, sfreq=sfreq, ch_names=ch_names)
