@@ -101,6 +101,16 @@ USAGE_ERRORS = [
 ]
 
 
+def test_what_libraries_say_of_themselves_is_not_printed() -> None:
+    chatter = "logging.getLogger('matplotlib.font_manager').warning('building the font cache'); warnings.warn('old')"
+    program = (
+        f"import logging, warnings\nfrom restcli.cli import app\ndef run(_):\n    {chatter}\n    return 0\n"
+        "app.exits.run = run\napp.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_usage_errors_come_before_the_heavy_imports() -> None:
     code = (
         "import sys, json\n"

@@ -55,7 +55,9 @@ def out(tmp_path: Path) -> Path:
                 "outputs": outputs,
             },
         )
-        ledger.finish(ids[EVIL], KEYS, good | {"hash": "h", "duration": 1800.0, "n_events": 0, "missing": 8.0})
+        notes = "repaired: 10 of 9 stamps\nusual amplitude 3 µV"
+        copied = {"hash": "h", "duration": 1800.0, "n_events": 0, "missing": 8.0, "notes": notes}
+        ledger.finish(ids[EVIL], KEYS, good | copied)
         for path, size in (("d.edf", 3), ("e.edf", 77)):
             text = f"/archive/{path}: holds only {size} bytes, less than a header; an EDF recording was expected"
             ledger.finish(ids[path], KEYS, {"error": text, "error_class": "RecordingError", "worker": "w:1"})
@@ -69,14 +71,14 @@ def test_survey_sums_up(out: Path) -> None:
     assert facts["eeg_hours"] == 1.5 and facts["scored_hours"] == pytest.approx((3600 + 1808) * 0.9 / 3600)
     assert facts["n_events"] == 2 and facts["n_with_events"] == 1 and facts["other_files"] == {"": 2, ".txt": 5}
     assert [(entry["reason"], entry["n"]) for entry in facts["failures"]] == [
-        ("holds only # bytes, less than a header", 2)
+        ("holds only 3 to 77 bytes, less than a header", 2)
     ]
     assert not facts["complete"]
 
 
 def test_reason_without_its_own_parts() -> None:
     row = {"path": "x/a.edf", "error": "a.edf: not done after 8 s (--timeout); its worker was ended"}
-    assert plain_reason(row) == "not done after # s (--timeout)"
+    assert plain_reason(row) == "not done after 8 s (--timeout)"
 
 
 def test_tables_hold_everything(out: Path) -> None:
@@ -119,11 +121,11 @@ def test_recording_that_lacks_its_end_is_not_a_clean_row(out: Path) -> None:
 
 def test_repairs_and_doubts_are_told(out: Path) -> None:
     assert [(entry["reason"], entry["n"]) for entry in survey(out)["notes"]] == [
-        ("repaired: # of # stamps", 2),
-        ("usual amplitude # µV", 2),
+        ("repaired: 2 to 10 of 9 stamps", 2),
+        ("usual amplitude 3 µV", 2),
     ]
     page = write_index(out).read_text(encoding="utf-8")
-    assert "repaired: 2 of 9 stamps; usual amplitude 3 µV" in page and "<td>repaired: # of # stamps</td>" in page
+    assert "repaired: 2 of 9 stamps; usual amplitude 3 µV" in page and "<td>repaired: 2 to 10 of 9 stamps</td>" in page
 
 
 def test_page_is_cut_when_it_would_stall_a_browser(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

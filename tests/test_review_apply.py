@@ -13,12 +13,16 @@ from typer.testing import CliRunner
 
 from restcli.cli.app import app
 from restcli.errors import AnnotationError, OutputError
+from restcli.events import Event, Events
 from restcli.files import sha256_of
 from restcli.marks.registry import read_events
 from restcli.output.plots.event import EventPages, pictured_events
+from restcli.review.agreement import count_verdicts, rejected_in_words
 from restcli.review.apply import Verdicts, apply_verdicts, shown_events
+from restcli.review.entries import Entry
 from restcli.review.journal import Journal
 from restcli.review.stored import read_result
+from restcli.review.verdicts import named_events, review_of
 
 
 def judge(report: Path, *actions: dict[str, Any], reviewer: str = "r1") -> Journal:
@@ -157,6 +161,21 @@ def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy
     assert "precision" in done.output and "a2 and r1: 50.0 % of 2 events alike" in done.output
     done = run.invoke(app, ["review", "apply", recording, "--out", str(tmp_path / "out"), "--plot", "none", "--quiet"])
     assert done.output == "a.edf: 1 event that nobody judged: neither seizure nor background in the outputs\n"
+
+
+def test_rejected_detections_are_counted_beside_the_false_alarms_of_the_rule(report: Path) -> None:
+    judge(report, ACCEPT, REJECT)
+    done = CliRunner().invoke(app, ["review", "apply", str(report.parent), "--plot", "none"])
+    assert "rejected detections: 1 of 2 judged\n" in done.stdout
+    detected = Events((Event(100.0, 10.0), Event(130.0, 10.0), Event(160.0, 10.0)), 600.0)
+    shown = named_events(detected)
+    entries = [
+        Entry(seq, "", "r1", "h", action, f"e{seq}")
+        for seq, action in enumerate(("accept", "reject", "reject"), start=1)
+    ]
+    counts = count_verdicts(review_of(entries, shown), detected)
+    assert (counts.rejected, counts.tally.false_per_day) == (2, 0)
+    assert rejected_in_words(counts).startswith("rejected detections: 2 of 3 judged, counted as 0 false alarms because")
 
 
 def test_pictures_name_each_verdict_with_who_gave_it_and_what_was_edited(report: Path) -> None:

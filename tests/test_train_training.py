@@ -53,6 +53,28 @@ def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path,
     assert str(tmp_path) not in json.dumps(weights.provenance)
 
 
+def test_a_stopped_training_says_where_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, cache: Path) -> None:
+    two = replace(TINY.network, members=2)
+    settings = replace(TINY, cache=cache, recordings=12, steps=4, check_every=2, config=two)
+
+    def stop(done: int, total: int, state: dict[str, float]) -> None:
+        if state and done == total - 1:
+            raise KeyboardInterrupt
+
+    said: list[str] = []
+    whole = train(["sim:"], tmp_path / "whole", settings, on_resume=said.append)
+    assert said == []
+    with pytest.raises(KeyboardInterrupt):
+        train(["sim:"], tmp_path / "a", settings, on_progress=stop)
+    again = train(["sim:"], tmp_path / "a", settings, on_resume=said.append)
+    assert said == ["goes on: member 1 at step 4, member 2 at step 2 of 4"]
+    assert again.path.read_bytes() == whole.path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        train(["sim:"], tmp_path / "b", settings, on_progress=stop)
+    train(["sim:"], tmp_path / "b", replace(settings, steps=3), on_resume=said.append)
+    assert "is of other settings or data, and is not used" in said[1]
+
+
 def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> None:
     settings = replace(TINY, cache=cache, recordings=12, steps=4)
     first = train(["sim:"], tmp_path / "a", settings)

@@ -83,13 +83,14 @@ class RunningTask:
     since: float = field(default_factory=time.monotonic)
 
 
-class IgnoreInterrupts(WorkerPlugin):
-    """Lets a Ctrl-C of the terminal reach the coordinator alone, so that workers finish what they have."""
+class QuietWorker(WorkerPlugin):
+    """Lets Ctrl-C reach the coordinator alone, so that workers finish what they have; hides what libraries log."""
 
     idempotent = True
 
     def setup(self, worker: Any) -> None:  # noqa: ARG002
-        """Ignore the signal; Dask calls this in each new worker process."""
+        """Set this up in a new worker process; called by Dask."""
+        logging.getLogger().addHandler(logging.NullHandler())
         with suppress(ValueError):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -173,7 +174,7 @@ class WorkerPool:
             silence_logs=logging.CRITICAL,
         )
         self._client = Client(self.cluster)
-        self._client.register_plugin(IgnoreInterrupts())
+        self._client.register_plugin(QuietWorker())
 
     def _connect(self) -> None:
         options, security = self.options, None

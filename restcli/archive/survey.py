@@ -98,7 +98,7 @@ def sum_up(book: Book) -> dict[str, Any]:
     counts = dict.fromkeys(STATES, 0)
     sums: dict[str, float] = dict.fromkeys(("eeg_hours", "scored_hours", "missing_hours"), 0.0)
     sums |= dict.fromkeys(("n_incomplete", "n_events", "n_with_events"), 0)
-    failures, notes = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
+    failures, notes = _Alike(), _Alike()
     acknowledged: list[dict[str, str]] = []
     for row in book.recordings():
         counts[row["state"]] += 1
@@ -110,10 +110,10 @@ def sum_up(book: Book) -> dict[str, Any]:
             sums["n_events"] += row["n_events"]
             sums["n_with_events"] += row["n_events"] > 0
             for text in row["notes"].splitlines():
-                _count(notes, _without_numbers(text), row["path"])
+                notes.add(text, row["path"])
         elif row["state"] == FAILED:
             if row["acknowledged"] is None:
-                _count(failures, plain_reason(row), row["path"])
+                failures.add(plain_reason(row), row["path"])
             else:
                 entry = {"path": row["path"], "reason": plain_reason(row), "acknowledged": row["acknowledged"]}
                 acknowledged.append(entry)
@@ -126,24 +126,48 @@ def sum_up(book: Book) -> dict[str, Any]:
         "other_files": dict(sorted(json.loads(book.run.get("others", "{}")).items())),
         "counts": counts,
         **sums,
-        "failures": sorted(failures.values(), key=lambda entry: -entry["n"]),
+        "failures": failures.to_list(),
         "acknowledged": acknowledged,
-        "notes": sorted(notes.values(), key=lambda entry: -entry["n"]),
+        "notes": notes.to_list(),
         "skipped": skipped,
         "complete": book.run.get("finished") is not None and is_complete(counts, hidden, len(acknowledged)),
     }
 
 
-def _count(entries: dict[str, dict[str, Any]], reason: str, path: str) -> None:
-    entries.setdefault(reason, {"reason": reason, "n": 0, "example": path})["n"] += 1
+_NUMBER = re.compile(r"(?<![A-Za-z\d])\d+(?::\d+)*(?:\.\d+)?")  # also a time such as 0:01:40
 
 
-def _without_numbers(text: str) -> str:
-    return re.sub(r"(?<![A-Za-z\d])\d+(\.\d+)?", "#", text)
+class _Alike:
+    """Texts that differ in their numbers alone, counted together."""
+
+    def __init__(self) -> None:
+        self._paths: dict[tuple[str, ...], list[str]] = {}  # by what stands between the numbers
+        self._numbers: dict[tuple[str, ...], list[set[str]]] = {}  # by place in the text
+
+    def add(self, text: str, path: str) -> None:
+        """Count the text of a recording."""
+        form, numbers = tuple(_NUMBER.split(text)), _NUMBER.findall(text)
+        self._paths.setdefault(form, []).append(path)
+        for seen, number in zip(self._numbers.setdefault(form, [set() for _ in numbers]), numbers, strict=True):
+            seen.add(number)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return each text with how often it occurs and an example, most frequent first; unequal numbers as A to B."""
+        found = []
+        for (first, *others), paths in self._paths.items():
+            numbers = map(_span, self._numbers[(first, *others)])
+            reason = first + "".join(number + text for number, text in zip(numbers, others, strict=True))
+            found.append({"reason": reason, "n": len(paths), "example": paths[0]})
+        return sorted(found, key=lambda entry: -entry["n"])
+
+
+def _span(numbers: set[str]) -> str:
+    ordered = sorted(numbers, key=lambda text: [float(part) for part in text.split(":")])
+    return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 
 def plain_reason(row: Mapping[str, Any]) -> str:
-    """Return why a recording failed, without the file's name and numbers, so that equal reasons add up.
+    """Return why a recording failed, without the file's name, so that equal reasons add up.
 
     >>> plain_reason({"path": "a/b.edf", "error": "/archive/a/b.edf: is empty. Expected an EDF recording."})
     'is empty'
@@ -151,4 +175,4 @@ def plain_reason(row: Mapping[str, Any]) -> str:
     text = str(row["error"])
     name = str(row["path"]).rpartition("/")[2]
     tail = text.partition(f"{name}: ")[2] or text
-    return _without_numbers(re.split(r"; |\.(?: |$)", tail)[0])
+    return re.split(r"; |\.(?: |$)", tail)[0]

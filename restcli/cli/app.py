@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -33,6 +35,10 @@ for name in COMMANDS.split():
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    # What libraries say is for programmers: what matters of it, restcli says in its own words.
+    logging.getLogger().addHandler(logging.NullHandler())
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     sys.exit(exits.run(app))
 
 

@@ -185,7 +185,7 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
 
 def _print_counts(applied: Mapping[str, Applied], total: Counts) -> None:
     """Print a table of verdicts, and the measures that follow from them."""
-    from restcli.review.agreement import interval_text
+    from restcli.review.agreement import interval_text, rejected_in_words
 
     header = ("recording", "accepted", "rejected", "unsure", "not judged", "added")
     names = ("accepted", "rejected", "unsure", "not_judged", "added")
@@ -194,6 +194,7 @@ def _print_counts(applied: Mapping[str, Applied], total: Counts) -> None:
     for name, found in facts.items():
         if isinstance(found, dict) and "low" in found:
             say(f"{name.replace('_', ' ')}: {interval_text(found)}", indent=2)
+    say(rejected_in_words(total), indent=2)
     inform(f"by {facts['rule']}; {facts['intervals']}. {facts['caveat']}")
 
 

@@ -106,8 +106,9 @@ def train(
     for folder in (item for item in data if not item.startswith(SIMULATED)):
         for line in passed_over(folder):
             note(line)
-    with _hint_to_resume(out, settings), progress_bar("train") as bar:
-        result = run(data, out, settings, on_progress=bar or _log)
+    members = f" ({settings.network.members} members x {settings.steps} steps)" if settings.network.members > 1 else ""
+    with _hint_to_resume(out, settings), progress_bar(f"train{members}") as bar:
+        result = run(data, out, settings, on_progress=bar or _log, on_resume=lambda text: inform(f"restcli: {text}"))
     say(str(result.path))
     for line in result.warnings:
         note(f"WARNING: {line}")
@@ -116,7 +117,8 @@ def train(
 
 def _log(done: float, total: float, state: Mapping[str, float]) -> None:
     if int(done) % max(1, int(total) // 10) == 0:
-        inform(f"{int(done)}/{int(total)}  {state_text(state) or 'examples'}")
+        what = f"steps of all members  {state_text(state)}" if state else "recordings prepared"
+        inform(f"{int(done)}/{int(total)} {what}")
 
 
 @contextmanager

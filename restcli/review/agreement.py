@@ -17,6 +17,7 @@ from restcli.events import Event, Events
 from restcli.output.shown import ACCEPTED, REJECTED, UNSURE
 from restcli.review.entries import Entry
 from restcli.review.verdicts import PENDING, Review, review_of, reviewed_events
+from restcli.text import count
 
 CAVEAT = (
     "Missed seizures are known only where a reviewer looked for them, so sensitivity may be too high. "
@@ -63,6 +64,14 @@ class Counts:
             "intervals": _INTERVALS,
             "caveat": CAVEAT,
         }
+
+
+def rejected_in_words(counts: Counts) -> str:
+    """Say how many detections were rejected, and what the rule makes of them where it joins or hides some."""
+    text = f"rejected detections: {counts.rejected} of {counts.accepted + counts.rejected} judged"
+    if counts.tally.false == counts.rejected:
+        return text
+    return f"{text}, counted as {count(counts.tally.false, 'false alarm')} because the rule joins neighbouring events"
 
 
 def count_verdicts(review: Review, detected: Events) -> Counts:

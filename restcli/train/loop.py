@@ -234,6 +234,14 @@ def checkpoint_path(out: Path, settings: TrainSettings) -> Path:
     return out / f"{settings.name}-{settings.member}.checkpoint"
 
 
+def step_to_go_on_from(path: Path, settings: TrainSettings, *sides: Examples) -> int | None:
+    """Return the step that a member's training goes on from; None if what was left is of other settings or data."""
+    if not (settings.resume and path.exists()):
+        return 0
+    found = torch.load(path, map_location="cpu", weights_only=True)
+    return int(found["step"]) if found["identity"] == _identity(settings, *sides) else None
+
+
 def _identity(settings: TrainSettings, *sides: Examples) -> str:
     """Return settings and data, both by content, as text: another data set is another training."""
     keys = [[example.task.key for example in side.items] for side in sides]

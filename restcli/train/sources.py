@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +31,7 @@ from restcli.train.store import (
     content_key,
     type_label,
 )
+from restcli.train.workers import worker_pool
 
 if TYPE_CHECKING:
     from restcli.simulate.draw import Simulated
@@ -137,7 +136,7 @@ def _compute(tasks: Sequence[Task], settings: TrainSettings) -> Iterator[tuple[T
     if settings.workers <= 1 or len(tasks) < 2:
         yield from ((task, work(task)) for task in tasks)
         return
-    with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(settings.workers) as pool:
         yield from zip(tasks, pool.map(work, tasks, chunksize=4), strict=True)
 
 

@@ -6,10 +6,9 @@ import csv
 import io
 import os
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +21,14 @@ from restcli.nn.rest import Rest
 from restcli.nn.weights import FINGERPRINT, Weights, load_weights, save_weights
 from restcli.train.assembly import finish, reader_of
 from restcli.train.card import card_text
-from restcli.train.loop import Row, build_network, checkpoint_path, fit, one_thread
+from restcli.train.loop import Row, build_network, checkpoint_path, fit, one_thread, step_to_go_on_from
 from restcli.train.settings import TrainSettings, adopt
 from restcli.train.sources import Progress, build_examples, find_tasks, ward_tasks
 from restcli.train.split import Side, check_split, split_examples
-from restcli.train.store import Float32Array, Store, Task
+from restcli.train.store import Examples, Float32Array, Store, Task
 from restcli.train.types import fit_types
 from restcli.train.validation import fit_baseline
+from restcli.train.workers import worker_pool
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +50,18 @@ class TrainResult:
 
 
 def train(
-    data: Sequence[str], out: str | Path, settings: TrainSettings | None = None, *, on_progress: Progress | None = None
+    data: Sequence[str],
+    out: str | Path,
+    settings: TrainSettings | None = None,
+    *,
+    on_progress: Progress | None = None,
+    on_resume: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Train weights on ``sim:``, ``sim:FIRST-LAST`` or data sets, and write them into a folder.
 
     `on_progress` is called with things done, things in all, and a dictionary: empty while examples are prepared, then
-    ``loss`` and ``auroc``. What can be checked is checked before anything is computed.
+    ``loss`` and ``auroc``; `on_resume` is told where a training that was stopped goes on. What can be checked is
+    checked before anything is computed.
     """
     settings, out = adopt(settings or TrainSettings()), Path(out)
     check_before(out, settings)
@@ -67,7 +73,10 @@ def train(
     train_side, validation = split_examples(examples, sides)
     baseline = fit_baseline(train_side)
     begin = time.perf_counter()
-    networks, rows = _Members(tasks, sides, settings, out).fit_all(on_progress=on_progress)
+    members = _Members(tasks, sides, settings, out)
+    if on_resume is not None and (text := members.resumed_in_words(train_side, validation)):
+        on_resume(text)
+    networks, rows = members.fit_all(on_progress=on_progress)
     if settings.network.n_types:
         with one_thread():
             fit_types(networks, reader_of(networks, settings), train_side)
@@ -128,12 +137,24 @@ class _Members:
     settings: TrainSettings
     out: Path
 
+    def resumed_in_words(self, train_side: Examples, validation: Examples) -> str:
+        """Say where each member goes on; empty where all begin anew and nothing was left of another training."""
+        steps = [
+            step_to_go_on_from(checkpoint_path(self.out, own), own, train_side, validation)
+            for own in map(self.settings.of_member, range(self.settings.network.members))
+        ]
+        if not any(steps):
+            left = f"what a stopped training left in {self.out} is of other settings or data, and is not used"
+            return left if None in steps else ""
+        places = (f"member {k} at step {step or 0}" for k, step in enumerate(steps, start=1))
+        return f"goes on: {', '.join(places)} of {self.settings.steps}"
+
     def fit_all(self, *, on_progress: Progress | None) -> tuple[list[Rest], list[Row]]:
         """Train them, several at a time if there are workers; an interrupted training goes on where it was."""
         count, steps = self.settings.network.members, self.settings.steps
         workers = min(self.settings.workers, count) if self.settings.device == "cpu" else 1
         if workers > 1:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            with worker_pool(workers) as pool:
                 futures = [pool.submit(self.fit, k) for k in range(count)]
                 for done, future in enumerate(as_completed(futures), start=1):
                     _, log = future.result()
