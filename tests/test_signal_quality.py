@@ -121,4 +121,10 @@ def test_gains_that_cannot_be_are_named() -> None:
         assert doubts(wrong, good) == ()
     (text,) = doubts(np.repeat(amplitudes()[:, :1], 18, axis=1))
     assert "copies of one signal" in text
+    (text,) = doubts(np.repeat(amplitudes()[:, :1], 18, axis=1) * np.linspace(0.5, 2, 18, dtype=np.float32))
+    assert "copies of one signal" in text  # at different gains
+    copied = amplitudes()
+    copied[:, 10:18] = copied[:, :8]  # the right half is the left one
+    (text,) = doubts(copied)
+    assert "FP1-F7 and FP2-F4" in text and "and 4 more; their channels may be copies of each other" in text
     assert doubts(amplitudes(30) * np.linspace(1, 30, 18, dtype=np.float32)) == ()  # too short to tell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -201,7 +201,22 @@ def gain_doubts(amplitude: Float32Array, good: NDArray[np.bool_], nodes: Sequenc
         if wrong.any():
             shown = ", ".join(f"{name} {value:.3g} µV" for name, value in zip(names[wrong], usual[wrong], strict=True))
             found.append(f"far {how} than the other nodes ({np.median(usual):.3g} µV): {shown}; check the gains")
-    whole = known[:, enough][np.isfinite(known[:, enough]).all(axis=1)]
-    if len(whole) >= GAIN_SECONDS and np.median(np.log(np.maximum(whole, 1e-3)).std(axis=1)) < SAME_SPREAD:
-        found.append("all nodes have the same amplitude second by second: their channels may be copies of one signal")
+    found += _copies(known[:, enough], names.tolist())
     return tuple(found)
+
+
+def _copies(known: Float32Array, names: Sequence[str]) -> Iterator[str]:
+    """Say which nodes, of amplitudes (T, N) with NaN where unknown, rise and fall together as no EEG does."""
+    whole = np.log(np.maximum(known[np.isfinite(known).all(axis=1)], 1e-3))
+    if len(whole) >= GAIN_SECONDS and np.median((whole - np.median(whole, axis=0)).std(axis=1)) < SAME_SPREAD:
+        yield "all nodes rise and fall together second by second: their channels may be copies of one signal"
+        return
+    pairs = []
+    for first in range(len(names)):
+        both = np.isfinite(known[:, first, None] + known[:, first + 1 :])
+        same = both & (np.abs(known[:, first, None] - known[:, first + 1 :]) <= 1e-4 * known[:, first, None])
+        alike = (both.sum(axis=0) >= GAIN_SECONDS) & (same.sum(axis=0) > 0.5 * both.sum(axis=0))
+        pairs += [f"{names[first]} and {names[first + 1 + other]}" for other in np.flatnonzero(alike).tolist()]
+    if pairs:
+        shown = ", ".join(pairs[:4]) + (f" and {len(pairs) - 4} more" if len(pairs) > 4 else "")
+        yield f"the same amplitude second by second: {shown}; their channels may be copies of each other"
