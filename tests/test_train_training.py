@@ -82,6 +82,8 @@ def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> N
     for key, value in first.weights.tensors.items():
         np.testing.assert_allclose(tuned.weights.tensors[key], value, atol=1e-6)
     assert tuned.weights.provenance["settings"]["start_from"] == first.weights.sha256
+    elsewhere = train(["sim:50-61"], tmp_path / "c", replace(settings, start_from=first.path, rate=0.0, average=0.0))
+    assert elsewhere.weights.calibration == first.weights.calibration, "a threshold that is kept keeps its meaning"
     assert str(tmp_path) not in json.dumps(tuned.weights.provenance)
 
 

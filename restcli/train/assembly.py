@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy as np
 from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.network import Network, memory_of
 from restcli.nn.rest import Rest
-from restcli.nn.weights import Tensors, Weights, load_weights
+from restcli.nn.weights import Calibration, OperatingPoint, Tensors, Weights, load_weights
 from restcli.train.settings import TrainSettings
 from restcli.train.store import TYPES, Examples
-from restcli.train.traces import Reader
+from restcli.train.traces import Reader, Trace
 from restcli.train.validation import (
+    Chosen,
     Sample,
+    all_can_be_chosen,
     choose_points,
     confusion_of_types,
     count_events,
@@ -67,16 +69,10 @@ def _measured(
     memory = memory_of(reader.network, settings.features)
     intervals, n_types = settings.network.has_intervals, settings.network.n_types
     traces = reader.traces(validation.stretches, n_passes=_PASSES if intervals else 0)
-    calibration = fit_calibration(traces)
+    real = [trace for trace, item in zip(traces, validation.items, strict=True) if item.task.seed is None]
+    sources = {"simulated as on a ward": reader.traces(ward.stretches), "real recordings of validation": real}
+    calibration, samples, chosen = _choose(traces, sources, settings)
     found = probabilities(traces, calibration)
-    at_ward = reader.traces(ward.stretches)
-    real = [number for number, item in enumerate(validation.items) if item.task.seed is None]
-    samples = [
-        Sample("simulated as on a ward", at_ward, probabilities(at_ward, calibration), settings.rule),
-        Sample("real recordings of validation", [traces[k] for k in real], [found[k] for k in real], settings.rule),
-    ]
-    before = () if settings.start_from is None else load_weights(settings.start_from).points
-    chosen = choose_points(samples, settings.false_alarms_per_day, settings.rule, before)
     counts = count_events(traces, found, chosen.rule)
     metrics: dict[str, Any] = {
         "validation": measure(traces, found, counts, baseline=baseline),
@@ -90,6 +86,26 @@ def _measured(
         metrics["types"] = {"names": list(TYPES[:n_types]), "seizures": confusion_of_types(traces, n_types).tolist()}
     outcome = {"rule": chosen.rule, "points": chosen.points, "calibration": calibration}
     return {"memory": memory, "metrics": metrics, **outcome}
+
+
+def _choose(
+    traces: Sequence[Trace], sources: Mapping[str, Sequence[Trace]], settings: TrainSettings
+) -> tuple[Calibration, list[Sample], Chosen]:
+    """Fit the calibration and choose the points, or keep what the weights that the training started from have."""
+
+    def samples_by(calibration: Calibration) -> list[Sample]:
+        return [Sample(name, each, probabilities(each, calibration), settings.rule) for name, each in sources.items()]
+
+    calibration, points = fit_calibration(traces), tuple[OperatingPoint, ...]()
+    samples = samples_by(calibration)
+    if settings.start_from is not None:
+        parent = load_weights(settings.start_from)
+        points = parent.points
+        if not all_can_be_chosen(samples, settings.false_alarms_per_day):
+            # A threshold that is kept would mean something else under another calibration.
+            calibration = parent.calibration
+            samples = samples_by(calibration)
+    return calibration, samples, choose_points(samples, settings.false_alarms_per_day, settings.rule, points)
 
 
 def _parameters(networks: Sequence[Rest]) -> list[Tensors]:
