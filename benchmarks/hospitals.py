@@ -10,6 +10,7 @@ import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from restcli.simulate.chain import Chain, draw_chain
 from restcli.simulate.draw import SimulateOptions, draw
 from restcli.simulate.profiles import WARD
 from restcli.simulate.waves import generator
-from restcli.train.settings import TrainSettings
+from restcli.train.settings import FINE_TUNING, TrainSettings
 from restcli.train.training import train
 
 _SECONDS = 120.0
@@ -87,11 +88,9 @@ def measure_on(weights: Path | str, recordings: dict[Path, Events]) -> dict[str,
     }
 
 
-def fine_tune(folder: Path, out: Path, steps: int) -> Path:
-    """Fine-tune the default weights; thresholds stay those of the default where background is short."""
-    settings = TrainSettings(
-        start_from="rest-default", steps=steps, rate=1e-3, check_every=max(1, steps // 5), fold=1, ward=0, name="tuned"
-    )
+def fine_tune(folder: Path, out: Path, **given: Any) -> Path:
+    """Fine-tune the default weights as `restcli train FOLDER --from rest-default` does, but for settings given."""
+    settings = TrainSettings(start_from="rest-default", name="tuned", **(FINE_TUNING | given))
     return train([str(folder)], out, settings).path
 
 
@@ -100,7 +99,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hospitals", description=__doc__)
     parser.add_argument("--seizures", default="5,20,100", help="numbers of seizures to fine-tune with")
     parser.add_argument("--test", type=int, default=60, help="seizures to test on, in people never trained on")
-    parser.add_argument("--steps", type=int, default=100, help="of each fine-tuning")
+    parser.add_argument("--ward", type=int, default=60, help="simulated recordings that thresholds are chosen on")
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
@@ -110,7 +110,8 @@ def main() -> None:
         for number, count in enumerate(map(int, options.seizures.split(",")), 1):
             folder = root / f"train{count}"
             write_hospital(folder, _FIRST_SEED + 100_000 * number, seizures=count, quiet=max(2, count // 2))
-            tuned = fine_tune(folder, root / f"out{count}", options.steps)
+            how = {"ward": options.ward, "workers": options.workers, "cache": root / "cache"}
+            tuned = fine_tune(folder, root / f"out{count}", **how)
             rows.append({"seizures to learn from": count, **measure_on(tuned, test)})
             print(markdown("fine-tuning", rows), flush=True)
 

@@ -10,7 +10,7 @@ from restcli.events import EventRule
 from restcli.nn.weights import BALANCED, Calibration, OperatingPoint
 from restcli.train.store import SEIZURE
 from restcli.train.traces import Trace
-from restcli.train.validation import Sample, all_can_be_chosen, choose_points, doubts, probabilities
+from restcli.train.validation import Sample, choose_points, doubts, probabilities
 
 RULE = EventRule(threshold=0.5, release=0.35, smooth=3.0)
 PARENT = tuple(OperatingPoint(name, 0.7, 0.8, 3.0, 12.0) for name in ("sensitive", BALANCED, "specific"))
@@ -63,8 +63,6 @@ def test_without_enough_background_the_thresholds_before_are_kept() -> None:
     kept = choose_points([short], 12.0, RULE.with_threshold(0.7), PARENT)
     assert {point.threshold for point in kept.points[1:]} == {0.7} == {kept.rule.threshold}
     assert any("too little background" in line and "(0.7)" in line for line in kept.warnings)
-    assert not all_can_be_chosen([short], 12.0) and all_can_be_chosen([short, sample(8, seed=0)], 12.0)
-    assert not all_can_be_chosen([sample(7, seed=0)], 12.0), "enough for the balanced point, not for the specific one"
     none = choose_points([short], 1.0, RULE)
     assert none.points == () and none.rule == RULE and len(none.warnings) == 3
 

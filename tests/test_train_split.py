@@ -11,7 +11,7 @@ from train_examples import TINY, made_examples
 from restcli.errors import UsageError
 from restcli.events import Event, Events
 from restcli.train.settings import TrainSettings
-from restcli.train.split import check_split, sides_of, split_examples
+from restcli.train.split import check_split, sides_of, split_examples, with_fold
 from restcli.train.store import Task
 
 
@@ -61,6 +61,11 @@ def test_a_fold_without_seizures_is_refused_with_the_folds_that_have_some() -> N
     ):
         check_split(tasks, settings)
     check_split(tasks, replace(settings, fold=1))
+    assert with_fold(tasks, settings).fold == 1
+    simulated = [Task(f"k{k}", "simulated", f"sim-{k}", seed=k, seconds=60.0) for k in range(9)]
+    assert with_fold(simulated, settings).fold == 0
+    assert with_fold([*simulated, *tasks], settings).fold == 1, "real recordings have seizures on both sides"
+    assert with_fold(tasks, replace(settings, fold=0)).fold == 0, "asked for"
     with pytest.raises(UsageError, match="Give recordings of more patients"):
         check_split([_task("only")], settings)
 

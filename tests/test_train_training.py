@@ -18,7 +18,7 @@ from restcli.nn.network import NEVER, Network, memory_of
 from restcli.nn.weights import load_weights
 from restcli.train.assembly import reader_of
 from restcli.train.loop import build_network
-from restcli.train.settings import TrainSettings, adopt
+from restcli.train.settings import FINE_TUNING, TrainSettings, adopt
 from restcli.train.store import SEIZURE
 from restcli.train.training import train
 from restcli.train.types import fit_types
@@ -84,6 +84,9 @@ def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> N
     assert tuned.weights.provenance["settings"]["start_from"] == first.weights.sha256
     elsewhere = train(["sim:50-61"], tmp_path / "c", replace(settings, start_from=first.path, rate=0.0, average=0.0))
     assert elsewhere.weights.calibration == first.weights.calibration, "a threshold that is kept keeps its meaning"
+    assert f"SHA-256 {first.weights.sha256[:8]}: scale and bias are theirs" in elsewhere.card.read_text()
+    assert "come from these data alone" in first.card.read_text()
+    assert [row["step"] for row in elsewhere.rows[:1]] == [0], "what it began with is a candidate"
     assert str(tmp_path) not in json.dumps(tuned.weights.provenance)
 
 
@@ -153,8 +156,9 @@ def test_the_command_line_has_the_same_defaults() -> None:
 
     told = {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
     settings = TrainSettings()
+    steps = inspect.signature(command).parameters["steps"].annotation.__metadata__[0]
+    assert steps.show_default == f"{settings.steps}; {FINE_TUNING['steps']} with --from"
     for name in (
-        "steps",
         "seed",
         "recordings",
         "loss",

@@ -32,6 +32,8 @@ _RECIPE = (
     "paper: follow the paper's protocol on TUSZ and print its table beside the paper's. No weights are written; of the "
     "other options, --out, --seed, --device, --workers and --overwrite count."
 )
+_FOLD = "The fold for validation, counted from 0; without it the first with seizures and background on both sides."
+_STEPS = "Updates of the parameters of each member."
 _START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
 
 
@@ -42,13 +44,13 @@ class Training:
     panel: ClassVar = "Training"
 
     name: Annotated[str, typer.Option(help="Name of the weights file.")] = "rest"
-    steps: Annotated[int, typer.Option(min=1, help="Updates of the parameters of each member.")] = 700
+    steps: Annotated[int | None, typer.Option(min=1, help=_STEPS, show_default="700; 200 with --from")] = None
     seed: Annotated[int, typer.Option(help="The same data and seed give the same bytes.")] = 0
     recordings: Annotated[int, typer.Option(min=1, help="Simulated recordings that a plain sim: stands for.")] = 1200
     loss: Annotated[Literal["bce", "mse"], typer.Option(help="Loss; mse in the paper.")] = "bce"
     split: Annotated[Literal["patient", "official"], typer.Option(metavar="RULE", help=_SPLITS)] = "patient"
     folds: Annotated[int, typer.Option(min=2, help="Number of folds; one of them is for validation.")] = 5
-    fold: Annotated[int, typer.Option(min=0, help="The fold for validation, counted from 0.")] = 0
+    fold: Annotated[int | None, typer.Option(min=0, help=_FOLD, show_default=False)] = None
     false_alarms_per_day: Annotated[float, typer.Option("--false-alarms", min=0, help=_FALSE_ALARMS)] = 80.0
     ward: Annotated[int, typer.Option(min=0, help=_WARD)] = 60
     start_from: Annotated[str | None, typer.Option("--from", help=_START_FROM)] = None
@@ -86,12 +88,13 @@ def train(
     A recording without expert marks is an error; it is never taken as background.
     """
     from restcli.marks.layouts import passed_over
-    from restcli.train.settings import TrainSettings, adopt
+    from restcli.train.settings import FINE_TUNING, TrainSettings, adopt
     from restcli.train.sources import SIMULATED
     from restcli.train.training import train as run
 
-    given = {name: value for name, value in vars(chosen).items() if name != "restart"}
-    settings = adopt(TrainSettings(**given, resume=not chosen.restart))
+    given = {name: value for name, value in vars(chosen).items() if name != "restart" and value is not None}
+    usual = {} if chosen.start_from is None else FINE_TUNING
+    settings = adopt(TrainSettings(**(usual | given), resume=not chosen.restart))
     if wanted := {name: value for name, value in vars(shape).items() if value is not None}:
         settings = replace(settings, config=replace(settings.network, **wanted))
     if recipe == "paper":

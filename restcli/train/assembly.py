@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,12 @@ import numpy as np
 from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.network import Network, memory_of
 from restcli.nn.rest import Rest
-from restcli.nn.weights import Calibration, OperatingPoint, Tensors, Weights, load_weights
+from restcli.nn.weights import Tensors, Weights, load_weights
 from restcli.train.settings import TrainSettings
 from restcli.train.store import TYPES, Examples
-from restcli.train.traces import Reader, Trace
+from restcli.train.traces import Reader
 from restcli.train.validation import (
-    Chosen,
     Sample,
-    all_can_be_chosen,
     choose_points,
     confusion_of_types,
     count_events,
@@ -71,7 +69,12 @@ def _measured(
     traces = reader.traces(validation.stretches, n_passes=_PASSES if intervals else 0)
     real = [trace for trace, item in zip(traces, validation.items, strict=True) if item.task.seed is None]
     sources = {"simulated as on a ward": reader.traces(ward.stretches), "real recordings of validation": real}
-    calibration, samples, chosen = _choose(traces, sources, settings)
+    parent = None if settings.start_from is None else load_weights(settings.start_from)
+    # A fine-tuning often has few recordings for validation; and a threshold that is kept would change its meaning.
+    calibration = fit_calibration(traces) if parent is None else parent.calibration
+    samples = [Sample(name, each, probabilities(each, calibration), settings.rule) for name, each in sources.items()]
+    before = () if parent is None else parent.points
+    chosen = choose_points(samples, settings.false_alarms_per_day, settings.rule, before)
     found = probabilities(traces, calibration)
     counts = count_events(traces, found, chosen.rule)
     metrics: dict[str, Any] = {
@@ -86,26 +89,6 @@ def _measured(
         metrics["types"] = {"names": list(TYPES[:n_types]), "seizures": confusion_of_types(traces, n_types).tolist()}
     outcome = {"rule": chosen.rule, "points": chosen.points, "calibration": calibration}
     return {"memory": memory, "metrics": metrics, **outcome}
-
-
-def _choose(
-    traces: Sequence[Trace], sources: Mapping[str, Sequence[Trace]], settings: TrainSettings
-) -> tuple[Calibration, list[Sample], Chosen]:
-    """Fit the calibration and choose the points, or keep what the weights that the training started from have."""
-
-    def samples_by(calibration: Calibration) -> list[Sample]:
-        return [Sample(name, each, probabilities(each, calibration), settings.rule) for name, each in sources.items()]
-
-    calibration, points = fit_calibration(traces), tuple[OperatingPoint, ...]()
-    samples = samples_by(calibration)
-    if settings.start_from is not None:
-        parent = load_weights(settings.start_from)
-        points = parent.points
-        if not all_can_be_chosen(samples, settings.false_alarms_per_day):
-            # A threshold that is kept would mean something else under another calibration.
-            calibration = parent.calibration
-            samples = samples_by(calibration)
-    return calibration, samples, choose_points(samples, settings.false_alarms_per_day, settings.rule, points)
 
 
 def _parameters(networks: Sequence[Rest]) -> list[Tensors]:

@@ -154,6 +154,8 @@ def fit(
         identity = _identity(settings, train_side, validation)
         if checkpoint is not None and settings.resume and checkpoint.exists():
             _load_checkpoint(checkpoint, state, identity)
+        if settings.start_from is not None and not state.rows:  # a fine-tuning ends no worse than it began
+            _check(state, validation, adjacency, float("nan"), settings)
         sampler = Sampler(train_side, settings)
         while state.step < settings.steps:
             loss = _advance(state, sampler, adjacency, settings)
@@ -196,7 +198,7 @@ def _check(state: _State, validation: Examples, adjacency: Tensor, loss: float, 
     current = _copy(state.network)
     state.network.load_state_dict(state.average)
     validation_loss, area = validate(state.network.eval(), validation, adjacency, settings)
-    row = {"step": float(state.step), "rate": learning_rate(state.step - 1, settings), "loss": loss}
+    row = {"step": float(state.step), "rate": learning_rate(max(0, state.step - 1), settings), "loss": loss}
     state.rows.append(row | {"validation_loss": validation_loss, "auroc": area})
     if not validation_loss >= state.best_loss:
         state.best_loss, state.best = validation_loss, _copy(state.network)

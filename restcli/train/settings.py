@@ -19,6 +19,8 @@ from restcli.train.store import TYPES
 TWO_BANDS = FeatureConfig(bands=((1, 13), (14, 40)))
 # Two time scales, see docs/training-log.md; the release lies .7 of log odds below the threshold.
 BASE_RULE = EventRule(threshold=0.5, release=0.3318, smooth=5.0, long=21.0, lift=0.8)
+# Fields of `TrainSettings` for a fine-tuning, where nothing else is asked for, see `benchmarks.hospitals`.
+FINE_TUNING: dict[str, Any] = {"steps": 200, "rate": 1e-3, "check_every": 20}
 # They change neither the parameters nor what they are trained on.
 _NOT_TRAINED = set("resume overwrite workers cache device false_alarms_per_day rule ward name".split())
 
@@ -54,7 +56,7 @@ class TrainSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     split: str = "patient"  # or "official"
     folds: int = 5
-    fold: int = 0  # the one that validates
+    fold: int | None = None  # the one that validates; None for the first that leaves seizures on both sides
     check_every: int = 100  # steps between validations; the best one is kept
     rule: EventRule = BASE_RULE  # its threshold holds when none can be chosen
     # At most this many at the balanced point, by SzCORE's event rule. The simulated ward is far denser in mimics and
@@ -75,7 +77,7 @@ class TrainSettings:
             raise UsageError("--loss", f"unknown loss {self.loss!r}", "'bce' or 'mse'")
         if self.split not in ("patient", "official"):
             raise UsageError("--split", f"unknown split {self.split!r}", "'patient' or 'official'")
-        if self.folds < 2 or not 0 <= self.fold < self.folds:
+        if self.folds < 2 or not 0 <= (self.fold or 0) < self.folds:
             raise UsageError("--fold", f"fold {self.fold} of {self.folds}", "at least 2 folds, counted from 0")
         if self.device not in ("cpu", "cuda"):
             raise UsageError("--device", f"unknown device {self.device!r}", "'cpu' or 'cuda'")

@@ -24,7 +24,7 @@ def sides_of(tasks: Sequence[Task], settings: TrainSettings) -> dict[str, Side]:
     sides: dict[str, Side] = {}
     for patient in {task.patient for task in tasks}:
         fold = int(content_key("fold", 0, patient), 16) % settings.folds
-        sides[patient] = "validation" if fold == settings.fold else "train"
+        sides[patient] = "validation" if fold == (settings.fold or 0) else "train"
     return sides | dict.fromkeys(held_out, "neither")
 
 
@@ -45,14 +45,27 @@ def _official_sides(tasks: Sequence[Task]) -> dict[str, Side]:
     return sides
 
 
+def with_fold(tasks: Sequence[Task], settings: TrainSettings) -> TrainSettings:
+    """Return the settings with a fold: the one asked for, else the first that would do, by real ones."""
+    if settings.fold is not None:
+        return settings
+    real = [task for task in tasks if task.seed is None]
+    usable = _usable_folds(real, settings) or _usable_folds(tasks, settings)
+    return replace(settings, fold=usable[0] if usable else 0)
+
+
+def _usable_folds(tasks: Sequence[Task], settings: TrainSettings) -> list[int]:
+    """Return the folds that leave seizures and background on both sides."""
+    folds = range(settings.folds if settings.split == "patient" else 0)
+    return [fold for fold in folds if not _fault(tasks, sides_of(tasks, replace(settings, fold=fold)))]
+
+
 def check_split(tasks: Sequence[Task], settings: TrainSettings) -> dict[str, Side]:
     """Return the sides after checking, before anything is computed, that both can have seizures and background."""
     sides = sides_of(tasks, settings)
     fault = _fault(tasks, sides)
     if fault:
-        others = range(settings.folds if settings.split == "patient" else 0)
-        better = [fold for fold in others if not _fault(tasks, sides_of(tasks, replace(settings, fold=fold)))]
-        raise _one_sided(*fault, better)
+        raise _one_sided(*fault, _usable_folds(tasks, settings))
     return sides
 
 

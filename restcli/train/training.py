@@ -24,7 +24,7 @@ from restcli.train.card import card_text
 from restcli.train.loop import Row, build_network, checkpoint_path, fit, one_thread, step_to_go_on_from
 from restcli.train.settings import TrainSettings, adopt
 from restcli.train.sources import Progress, build_examples, find_tasks, ward_tasks
-from restcli.train.split import Side, check_split, split_examples
+from restcli.train.split import Side, check_split, split_examples, with_fold
 from restcli.train.store import Examples, Float32Array, Store, Task
 from restcli.train.types import fit_types
 from restcli.train.validation import fit_baseline
@@ -66,6 +66,7 @@ def train(
     settings, out = adopt(settings or TrainSettings()), Path(out)
     check_before(out, settings)
     tasks = find_tasks(data, settings)
+    settings = with_fold(tasks, settings)
     sides = check_split(tasks, settings)
     cache = _cache_of(settings, out)
     examples = build_examples(tasks, settings, cache, on_progress=on_progress)

@@ -188,11 +188,6 @@ class Chosen:
     warnings: tuple[str, ...] = ()
 
 
-def all_can_be_chosen(samples: Sequence[Sample], per_day: float) -> bool:
-    """Whether there is enough background for the threshold of every point."""
-    return all(any(sample.enough(factor * per_day) for sample in samples) for factor in _RATES.values())
-
-
 def choose_points(
     samples: Sequence[Sample], per_day: float, rule: EventRule, parent: Sequence[OperatingPoint] = ()
 ) -> Chosen:
