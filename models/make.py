@@ -41,7 +41,7 @@ PAPER = TrainSettings(
 )
 
 
-_ON_REAL_RECORDINGS = """
+ON_REAL_RECORDINGS = """
 ## On real recordings
 
 What these weights reach on real recordings, beside baselines, and where they fall short: `EVALUATION.md` in the same
@@ -69,7 +69,7 @@ def main() -> None:
                 settings, seed=arguments.seed, cache=arguments.cache, workers=arguments.workers, overwrite=True
             )
             result = train(DATA, arguments.out, chosen, on_progress=_show)
-            result.card.write_text(result.card.read_text(encoding="utf-8") + _ON_REAL_RECORDINGS, encoding="utf-8")
+            result.card.write_text(result.card.read_text(encoding="utf-8") + ON_REAL_RECORDINGS, encoding="utf-8")
             sys.stderr.write(f"\n{result.path}: {result.weights.sha256} after {result.seconds:.0f} s\n")
 
 

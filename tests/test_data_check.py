@@ -88,3 +88,19 @@ def test_check_names_every_problem_with_file_and_line(tmp_path: Path) -> None:
     done = restcli("data", "check", folder)
     check_refused(done, 3, "night_events.tsv, line 3", "morning.edf: has no marks", "few.edf: only 2 of 18 nodes")
     assert done.stdout.startswith("not usable as it is: 3 problems")
+
+
+def test_check_names_a_table_beside_a_recording_that_lacks_columns(tmp_path: Path) -> None:
+    folder = build(SECTIONS["A plain folder"], tmp_path)
+    (folder / "ben" / "morning_events.csv").rename(folder / "ben" / "morning_marks.csv")
+    put(folder / "ben" / "morning_marks.csv", "begin,duration,what\n10.0,15.0,Jane's seizure\n")
+    put(folder / "ana" / "night.tsv", "start;stop\n1;2\n")
+    inventory = take_inventory(folder)
+    lacks = "morning_marks.csv lacks the columns onset, eventType (between tabs or commas)"
+    assert [lacks in problem and "has no marks" in problem for problem in inventory.problems] == [True]
+    (left_out,) = inventory.left_out
+    assert left_out.startswith(f"left out: {folder / 'ana' / 'night.tsv'} lacks the columns onset, duration, eventType")
+    put(folder / "ben" / "morning_events.tsv", "begin\tduration\n10.0\t15.0\n")
+    (problem,) = take_inventory(folder).problems
+    assert "morning_events.tsv: the format of the table is unknown; it lacks the columns onset, eventType" in problem
+    assert "Jane" not in str(inventory.problems)

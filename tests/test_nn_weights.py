@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import time
 import tracemalloc
@@ -18,6 +19,9 @@ from restcli.detect.detector import Detector
 from restcli.errors import OutputError, WeightsError
 from restcli.nn.golden import golden_logits
 from restcli.nn.weights import DEFAULT_NAME, _digest, find_weights, list_weights, load_weights, save_weights
+from restcli.train.card import card_text
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_round_trip_keeps_everything(toy_weights: Path, tmp_path: Path) -> None:
@@ -270,7 +274,13 @@ def test_shipped_weights_are_small_and_compute_what_they_were_trained_on() -> No
         assert sum(tensor.nbytes for tensor in weights.tensors.values()) < 40_000
         np.testing.assert_allclose(golden_logits(weights), weights.golden, atol=1e-3)
         assert weights.provenance and weights.metrics
-        assert find_weights(name).with_suffix(".md").exists(), "a card stands beside the weights"
+
+
+def test_the_card_of_shipped_weights_is_what_their_file_gives() -> None:
+    written_by_hand = runpy.run_path(str(ROOT / "models" / "make.py"))["ON_REAL_RECORDINGS"]
+    for name in list_weights():
+        path = find_weights(name)
+        assert path.with_suffix(".md").read_text(encoding="utf-8") == card_text(load_weights(path)) + written_by_hand
 
 
 def test_path_wins_over_name(toy_weights: Path, tmp_path: Path) -> None:

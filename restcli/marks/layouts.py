@@ -16,7 +16,7 @@ from restcli.io.companions import ANY_FORMAT
 from restcli.io.recording import Recording
 from restcli.io.registry import NO_SIGNALS, is_folder_of_one, is_recording, open_recording, why_no_recording
 from restcli.marks.chbmit import read_summary
-from restcli.marks.registry import ENDINGS, may_hold_events, read_events
+from restcli.marks.registry import ENDINGS, lacks_columns, may_hold_events, read_events
 from restcli.marks.reviewed import find_reviewed, read_claims
 from restcli.marks.siena import read_list
 from restcli.marks.table import Table, decode, read_bytes, read_cells, to_events
@@ -155,6 +155,13 @@ def _beside(recording: Path) -> Path | None:
     named = _first(recording.with_name(f"{recording.stem}_events{ending}") for ending in ENDINGS)
     others = (recording.with_suffix(ending) for ending in ENDINGS)
     return named or _first(path for path in others if path != recording and path.is_file() and may_hold_events(path))
+
+
+def unknown_tables(recording: Path) -> dict[Path, str]:
+    """Return the tables beside a recording that begin with its name but are no marks, with what they lack."""
+    beside = (path for path in sorted(recording.parent.iterdir()) if path.name.startswith(recording.stem))
+    tables = [path for path in beside if path.suffix.lower() in {".csv", ".tsv"} and path.is_file()]
+    return {path: lacks_columns(path) for path in tables if not may_hold_events(path)}
 
 
 def _first(paths: Iterable[Path]) -> Path | None:

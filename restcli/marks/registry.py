@@ -39,6 +39,12 @@ def find_format(path: str | Path) -> Format | None:
     return next((form for form in FORMATS if form.matches(head)), None)
 
 
+def lacks_columns(path: Path) -> str:
+    """Say which columns keep a table from being read as one of SzCORE's."""
+    missing = [name for name in ("onset", "duration", "eventType") if name.lower() not in head_of(path).columns]
+    return f"lacks the columns {', '.join(missing)} (between tabs or commas)"
+
+
 def may_hold_events(path: Path) -> bool:
     """Whether a file is a table of events, or one that cannot be read: `read_events` then says why."""
     try:
@@ -54,7 +60,8 @@ def read_events(path: str | Path, *, duration: float | None = None, start: datet
     if form is None:
         known = "; ".join(f"{form.title} ({', '.join(form.endings)})" for form in FORMATS)
         remedy = "Give the folder of the data set if this is a list of many recordings"
-        raise AnnotationError(str(source), "the format of the table is unknown", known, remedy)
+        lacking = f"; it {lacks_columns(source)}" if source.suffix.lower() in {".csv", ".tsv"} else ""
+        raise AnnotationError(str(source), f"the format of the table is unknown{lacking}", known, remedy)
     return to_events(form.read(source), str(source), duration, start)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from restcli.detect.settings import usable_labels
 from restcli.errors import UsageError
 from restcli.io.registry import open_recording
 from restcli.marks.layouts import find_items
-from restcli.signal.montage import DOUBLE_BANANA, Montage, derive
+from restcli.signal.montage import CHAINS, DOUBLE_BANANA, Montage, derive
 from restcli.signal.sequences import true_runs
 from restcli.simulate.chain import draw_chain
 from restcli.simulate.draw import SimulateOptions, draw
@@ -32,15 +33,12 @@ _WIDE = signal.butter(4, (1, 30), "bandpass", fs=SFREQ, output="sos")
 _RHYTHM = signal.butter(4, (3, 13), "bandpass", fs=SFREQ, output="sos")
 _HERTZ = np.fft.rfftfreq(_N, 1 / SFREQ)
 _BANDS = ((1, 2), (2, 4), (4, 6), (6, 8), (8, 13), (13, 20), (20, 30))
-_CHAINS = (
-    "FP1-F7 F7-T3 T3-T5 T5-O1",
-    "FP1-F3 F3-C3 C3-P3 P3-O1",
-    "FP2-F8 F8-T4 T4-T6 T6-O2",
-    "FP2-F4 F4-C4 C4-P4 P4-O2",
+_LEFT, _RIGHT = (
+    [CHAINS[f"{side} {chain}"][0].split() for chain in ("temporal", "parasagittal")] for side in ("left", "right")
 )
 _PAIRS = {
-    "neighbours": [pair for chain in _CHAINS for pair in zip(chain.split()[:-1], chain.split()[1:], strict=True)],
-    "sides": [pair for a, b in ((0, 2), (1, 3)) for pair in zip(_CHAINS[a].split(), _CHAINS[b].split(), strict=True)],
+    "neighbours": [pair for chain in (*_LEFT, *_RIGHT) for pair in pairwise(chain)],
+    "sides": [pair for chains in zip(_LEFT, _RIGHT, strict=True) for pair in zip(*chains, strict=True)],
 }
 PEOPLE = 60  # simulated ones, half of them with a seizure
 _FIRST_SEED = 1_000_000  # far from the seeds of training

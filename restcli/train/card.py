@@ -31,9 +31,9 @@ def card_text(weights: Weights) -> str:
         sources=[
             [side, source, *(row[name] for name in _COUNTS)]
             for side in ("training", "validation")
-            for source, row in provenance[side].items()
+            for source, row in sorted(provenance[side].items())
         ],
-        measures=[[name.replace("_", " "), value] for name, value in metrics["validation"].items()],
+        measures=[[name.replace("_", " "), value] for name, value in sorted(metrics["validation"].items())],
         types=[[name, *counts] for name, counts in zip(types["names"], types["seizures"], strict=True)],
         reliability=[[row["probability"], row["ictal"], row["n"]] for row in metrics["reliability"]],
         point_rows=[astuple(point) for point in weights.points],

@@ -9,7 +9,7 @@ from typing import Any
 
 from restcli.errors import AnnotationError, RestError
 from restcli.io.registry import open_recording
-from restcli.marks.layouts import Item, look_for_items, passed_over
+from restcli.marks.layouts import Item, look_for_items, passed_over, unknown_tables
 from restcli.signal.montage import DOUBLE_BANANA
 from restcli.train.sources import montage_of
 
@@ -92,6 +92,8 @@ def take_inventory(folder: str | Path) -> Inventory:
     for path, item in look_for_items(folder).items():
         try:
             inventory.found.append(_examine(path, item))
+            unread = {table: lacks for table, lacks in unknown_tables(path).items() if table.stem == path.stem}
+            inventory.left_out += [f"left out: {table} {lacks}" for table, lacks in unread.items()]
         except RestError as error:
             inventory.problems.append(str(error))
     return inventory
@@ -99,7 +101,8 @@ def take_inventory(folder: str | Path) -> Inventory:
 
 def _examine(path: Path, item: Item | None) -> Found:
     if item is None:
-        raise AnnotationError(str(path), "has no marks", f"{path.stem}_events.tsv beside it, or a known layout")
+        what = "".join(f"; {table.name} {lacks}" for table, lacks in unknown_tables(path).items())
+        raise AnnotationError(str(path), f"has no marks{what}", f"{path.stem}_events.tsv beside it, or a known layout")
     recording = open_recording(path)
     montage_of(recording, DOUBLE_BANANA)
     events = item.marks.read(recording)
