@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import restcli.marks.layouts as room
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Event, Events
+from restcli.files import sha256_of
 from restcli.marks.layouts import find_items, passed_over, patient_of
 from restcli.marks.registry import write_events
 
@@ -78,6 +80,22 @@ def test_plain_folders_take_the_folder_or_the_first_word_as_patient(tmp_path: Pa
     items = find_items(tmp_path)
     assert [item.patient for item in items] == ["Subject00", "Subject00", "ana", "ana", "ben"]
     assert {item.source for item in items} == {"folder"}
+
+
+def test_what_restcli_detected_is_not_taken_for_an_experts_marks(tmp_path: Path) -> None:
+    record(tmp_path / "x.edf")
+    table = tmp_path / "x_events.tsv"
+    put(table, NONE_FOUND)
+    put(tmp_path / "x_run.json", json.dumps({"outputs": {"x_events.tsv": sha256_of(table)}}))
+    (item,) = find_items(tmp_path)
+    with pytest.raises(AnnotationError, match=r"x_events\.tsv: it holds what restcli detected"):
+        _ = item.events
+    put(tmp_path / "x.tsv", ONE_FOUND)
+    (item,) = find_items(tmp_path)
+    assert len(item.events) == 1
+    put(table, NONE_FOUND.replace("n/a", "N/A"))  # somebody went over it
+    (item,) = find_items(tmp_path)
+    assert len(item.events) == 0
 
 
 @pytest.mark.parametrize("kind", ["tsv", "csv", "csv_bi", "json", "xml", "edf"])

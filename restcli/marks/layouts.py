@@ -17,7 +17,7 @@ from restcli.io.recording import Recording
 from restcli.io.registry import NO_SIGNALS, is_folder_of_one, is_recording, open_recording, why_no_recording
 from restcli.marks.chbmit import read_summary
 from restcli.marks.registry import ENDINGS, lacks_columns, may_hold_events, read_events
-from restcli.marks.reviewed import find_reviewed, read_claims
+from restcli.marks.reviewed import find_reviewed, is_detected, read_claims
 from restcli.marks.siena import read_list
 from restcli.marks.table import Table, decode, read_bytes, read_cells, to_events
 from restcli.marks.types import known_type
@@ -40,6 +40,9 @@ class Marks:
 
     def read(self, recording: Recording) -> Events:
         """Read the marks and check them against the recording; AnnotationError if they do not fit."""
+        if self.listing is None and is_detected(self.path):
+            what = "it holds what restcli detected, by the run report beside it, not what an expert marked"
+            raise AnnotationError(str(self.path), what, "an expert's marks", "Write outputs elsewhere, or review them")
         if self.listing is None:
             return read_events(self.path, duration=recording.duration, start=recording.clock)
         starts = {} if recording.clock is None else {self.entry: recording.clock}
@@ -152,9 +155,10 @@ def _place(path: Path, root: Path) -> Path:
 
 def _beside(recording: Path) -> Path | None:
     """Find a table of events by its name; without ``_events`` it must also look like one, as sidecars do not."""
-    named = _first(recording.with_name(f"{recording.stem}_events{ending}") for ending in ENDINGS)
+    named = [path for ending in ENDINGS if (path := recording.with_name(f"{recording.stem}_events{ending}")).is_file()]
     others = (recording.with_suffix(ending) for ending in ENDINGS)
-    return named or _first(path for path in others if path != recording and path.is_file() and may_hold_events(path))
+    like = (path for path in others if path != recording and path.is_file() and may_hold_events(path))
+    return _first(path for path in named if not is_detected(path)) or _first(like) or _first(named)
 
 
 def unknown_tables(recording: Path) -> dict[Path, str]:

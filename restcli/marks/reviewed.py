@@ -9,7 +9,7 @@ from typing import Any
 
 from restcli.errors import AnnotationError
 from restcli.events import Span
-from restcli.files import read_json
+from restcli.files import read_json, sha256_of
 from restcli.marks.json import read_table, row_of
 from restcli.marks.table import Table
 
@@ -17,6 +17,15 @@ REPORT_END, EVENTS_END = "_run_reviewed.json", "_events_reviewed.json"
 NOT_READ = "nobody read the whole recording"
 COUNTED = ("accepted", "rejected", "unsure", "not_judged", "added")
 _DECIDED = COUNTED[:2]
+
+
+def is_detected(table: Path) -> bool:
+    """Whether a table of events is as restcli's detection wrote it, by the run report beside it."""
+    report = table.with_name(f"{table.name.rpartition('_events')[0]}_run.json")
+    try:
+        return report.is_file() and bool(read_json(report)["outputs"][table.name] == sha256_of(table))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def find_reviewed(root: Path) -> dict[Path, Path]:
