@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from restcli.errors import AnnotationError, UsageError
 from restcli.evaluation.cases import evaluate_cases
 from restcli.evaluation.curve import OperatingCurve, operating_curve
 from restcli.evaluation.measures import auprc, auroc
+from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import RULES, Case, Tally
 from restcli.events import Event, EventRule, Events, Scores, Span
 
@@ -291,3 +293,10 @@ def test_the_command_begins_with_three_headlines(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in first] == ["sensitivity", "false alarms a day", "window AUROC"]
     assert "1.000 (95 % over patients: " in first[0] and first[0].endswith("by the rule event+pooled")
     assert "not known without scores" in first[2]
+
+
+def test_the_curve_of_recordings_without_seizures_has_no_sensitivity() -> None:
+    counts = np.array([[[0, 0, 2, 86400.0]], [[0, 0, 2, 86400.0]], [[0, 0, 0, 86400.0]]])
+    curve = OperatingCurve.from_counts(np.array([0.2, 0.4, 0.9]), counts)
+    _, rows = Evaluation.curve_table(SimpleNamespace(curves={"scores": curve}))  # type: ignore[arg-type]
+    assert rows == [("0.900", "undefined", "0.000"), ("0.400", "undefined", "2.000")]

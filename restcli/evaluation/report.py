@@ -162,7 +162,8 @@ class Evaluation:
         best: dict[float, tuple[float, float]] = {}  # by false alarms a day: sensitivity and threshold
         curve = self.curves.get("scores", OperatingCurve(*[np.zeros(0)] * 3))
         for threshold, found, false in zip(curve.threshold, curve.sensitivity, curve.false_per_day, strict=True):
-            best[false] = max(best.get(false, (-1.0, 0.0)), (found, threshold))
+            point = (found, threshold)
+            best[false] = max(best.get(false, point), point, key=lambda each: (np.nan_to_num(each[0], nan=-1), each[1]))
         rows: list[tuple[str, ...]] = [
             (_number(threshold), _number(found), _number(false)) for false, (found, threshold) in sorted(best.items())
         ]
