@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from restcli.errors import AnnotationError, UsageError
 from restcli.evaluation.files import _cases, evaluate
 from restcli.evaluation.scoring import Tally
 from restcli.events import Event, Events, Span
+from restcli.files import sha256_of
 from restcli.marks.registry import write_events
 
 HOUR = 3600.0
@@ -45,6 +47,18 @@ def test_a_file_without_duration_takes_the_other_sides(tmp_path: Path, kind: str
         assert evaluate(*(tmp_path / name for name in pair), n_draws=DRAWS).patients[0].event.found == 1
     with pytest.raises(AnnotationError, match="does not say how long the recording is"):
         evaluate(tmp_path / f"expert.{kind}", tmp_path / f"expert.{kind}", n_draws=DRAWS)
+
+
+def test_expert_marks_and_detections_in_one_folder_are_told_apart(tmp_path: Path) -> None:
+    tree(tmp_path, {"x": events((500, 560))}, "csv_bi", stem="")
+    tree(tmp_path, {"x": events()})
+    table = tmp_path / "x_events.tsv"
+    (tmp_path / "x_run.json").write_text(json.dumps({"outputs": {table.name: sha256_of(table)}}))
+    result = evaluate(tmp_path, tmp_path, n_draws=DRAWS)
+    assert (result.patients[0].event.expert, result.patients[0].event.found, result.notes) == (1, 0, ())
+    (tmp_path / "x.csv_bi").unlink()
+    notes = evaluate(tmp_path, tmp_path, n_draws=DRAWS).notes
+    assert "1 table on the expert's side is what restcli detected (x_events.tsv)" in notes
 
 
 def test_mirrored_trees(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from restcli.events import Events, merge_events
 from restcli.io.edf import is_annotations_only
 from restcli.marks.layouts import patient_of
 from restcli.marks.registry import ENDINGS, ending_of, may_hold_events, read_events
+from restcli.marks.reviewed import is_detected
 from restcli.marks.table import UnknownLengthError
 
 _NO_MARKS = (
@@ -103,7 +105,7 @@ def _cases(
 
 
 def _folder_cases(expert: Path, detected: Path, skip_missing: bool) -> tuple[list[Case], list[str]]:
-    tables = _tables(expert), _tables(detected)
+    tables = _tables(expert, is_detected), _tables(detected, lambda path: not is_detected(path))
     if not tables[0]:
         raise AnnotationError(str(expert), "no tables of events in it", "marks such as X_events.tsv")
     missing = sorted(set(tables[0]) - set(tables[1]))
@@ -121,22 +123,33 @@ def _folder_cases(expert: Path, detected: Path, skip_missing: bool) -> tuple[lis
         notes += note
     if missing:
         notes.append(f"{len(missing)} of {len(tables[0])} recordings left out: no detected events ({missing[0]}, ...)")
+    own = [table.name for table in tables[0].values() if is_detected(table)]
+    if own:
+        many = f"{len(own)} tables on the expert's side are" if len(own) > 1 else "1 table on the expert's side is"
+        notes.append(f"{many} what restcli detected ({own[0]}{', ...' if len(own) > 1 else ''})")
     extra = len(tables[1].keys() - tables[0].keys())
     if extra:
         notes.append(f"{extra} recordings with detected events left out: no expert marks")
     return cases, notes
 
 
-def _tables(root: Path) -> dict[str, Path]:
-    """Find tables by place and name without file extension; of several of a recording, the preferred format."""
+def _tables(root: Path, is_other: Callable[[Path], bool]) -> dict[str, Path]:
+    """Find tables by place and name without file extension; of several of a recording, not the other side's.
+
+    Expert marks and detections may lie in one folder. Of several of one side the preferred format counts.
+    """
     found: dict[str, Path] = {}
+
+    def rank(path: Path) -> tuple[bool, int]:
+        return is_other(path), ENDINGS.index(ending_of(path))
+
     for path in sorted(root.rglob("*")):
         ending = ending_of(path)
         stem = path.name[: len(path.name) - len(ending)]
         if not ending or not path.is_file() or stem.endswith(_NO_MARKS) or not _holds_events(path, ending):
             continue
         key = (path.relative_to(root).parent / stem.removesuffix("_events").removesuffix("_eeg")).as_posix()
-        if key not in found or ENDINGS.index(ending) < ENDINGS.index(ending_of(found[key])):
+        if key not in found or rank(path) < rank(found[key]):
             found[key] = path
     return found
 
