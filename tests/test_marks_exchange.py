@@ -174,6 +174,13 @@ def test_a_mark_without_a_length_or_a_time_does_not_vanish_beside_another(tmp_pa
         read_events(path)
 
 
+def test_a_first_time_stamp_beyond_all_calendars_moves_no_mark(tmp_path: Path) -> None:
+    path = edf_with(tmp_path, (10.0, 5.0, "Seizure"))
+    path.write_bytes(path.read_bytes().replace(b"+0\x14\x14\0\0\0", b"1e99\x14\x14\0", 1))
+    assert b"1e99" in path.read_bytes()
+    assert [event.onset for event in read_events(path, duration=100.0)] == [10.0]
+
+
 def test_the_first_mark_of_a_record_without_a_time_stamp_is_kept(tmp_path: Path) -> None:
     path = edf_with(tmp_path, (10.0, 5.0, "Seizure"), (50.0, 8.5, "Seizure left"))
     path.write_bytes(path.read_bytes().replace(b"+50\x14\x14\0+50", b"\0" * 6 + b"+50"))

@@ -15,11 +15,13 @@ from typing import BinaryIO
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
 from restcli.io.companions import open_regular
-from restcli.io.edf_header import EdfHeader, EdfSignal, count_signals, decode, parse_header
+from restcli.io.edf_header import LONGEST, EdfHeader, EdfSignal, count_signals, decode, parse_header
 from restcli.io.edf_times import record_onset
 from restcli.marks.annotations import Annotation, from_annotations, to_annotations
 from restcli.marks.table import SLACK, UNKNOWN_START, Format, Head, Table
 from restcli.marks.types import resembles_seizure
+
+_MOST_RECORDS = 10**7  # with annotations; more are those of a damaged header
 
 
 def _matches(head: Head) -> bool:
@@ -32,6 +34,8 @@ def _read(path: Path) -> Table:
             head = file.read(256)
             head += file.read(256 * count_signals(head, str(path)))
             header = parse_header(head, os.fstat(file.fileno()).st_size, str(path), marks=True)
+            if header.annotations and header.n_records > _MOST_RECORDS:
+                raise RecordingError(str(path), f"the header makes {header.n_records} records of the file")
             lists = [_lists(file, header, mark) for mark in header.annotations]
     except RecordingError as error:
         what = f"the annotations cannot be read: {error.what}"
@@ -41,7 +45,7 @@ def _read(path: Path) -> Table:
     if not lists:
         return Table(())
     stamps = [record_onset(raw) for raw in (lists[0][0], lists[0][-1])]
-    begin = stamps[0] if math.isfinite(stamps[0]) else 0.0
+    begin = stamps[0] if abs(stamps[0]) <= LONGEST else 0.0
     marks = [mark for raws in lists for raw in raws for mark in _marks(raw, begin, path)]
     table = from_annotations(sorted(marks, key=lambda mark: mark.onset), str(path))
     whole, last = float(header.n_records * header.record_duration), float(header.record_duration)
