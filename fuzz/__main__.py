@@ -6,22 +6,27 @@ import argparse
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.errors import HypothesisWarning
 
 from fuzz.targets import Target, check, targets
 
 
-def run(target: Target, seconds: float, counts: Counter[str], *, at_once: int = 100) -> bool:
+def run(
+    target: Target, seconds: float, counts: Counter[str], *, at_once: int = 100, same_each_time: bool = False
+) -> bool:
     """Fuzz one target for so long, at least `at_once` inputs, or until it breaks; tell whether it held."""
     end = time.monotonic() + seconds
 
     @settings(
         max_examples=at_once,
         deadline=None,
-        database=DirectoryBasedExampleDatabase(f".hypothesis/fuzz/{target.name}"),
+        derandomize=same_each_time,
+        database=None if same_each_time else DirectoryBasedExampleDatabase(f".hypothesis/fuzz/{target.name}"),
         suppress_health_check=list(HealthCheck),
         phases=(Phase.reuse, Phase.generate, Phase.shrink),
     )
@@ -32,7 +37,9 @@ def run(target: Target, seconds: float, counts: Counter[str], *, at_once: int = 
 
     while True:
         try:
-            example()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", HypothesisWarning)  # an input is large
+                example()
         except Exception:
             traceback.print_exc()
             return False

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from hypothesis import settings
 
 mpl.use("agg")
+# The same inputs in every run; `make fuzz` looks for new ones.
+settings.register_profile("same each time", derandomize=True, database=None)
+settings.load_profile("same each time")
 # Loaded by workers alone: looking for doctests in it would let the faults into this process, and from it everywhere.
 collect_ignore = ["batch_faults.py"]
 _ROOT = Path(__file__).resolve().parent.parent
