@@ -13,8 +13,12 @@ from torch import Tensor
 from restcli.signal.features import log_features, rms_of_logs
 from restcli.signal.montage import opposite
 from restcli.train.settings import TrainSettings
-from restcli.train.store import UNKNOWN, Examples, Float32Array, Stretch
+from restcli.train.store import SEIZURE, TYPES, UNKNOWN, Examples, Float32Array, Stretch
 
+# Seizures that begin everywhere are drawn four times as often as others: few recordings have them, and rhythmic
+# seizures of every kind gain, see docs/training-log.md.
+_GENERALISED = SEIZURE + 1 + np.array([TYPES.index("sz_gen"), TYPES.index("sz_gen_nm_typical")])
+_OFTEN = 4
 _FROM_SEIZURE = 0.6  # of the chunks come from stretches with a seizure
 _MOST_DROPPED = 3  # nodes
 _ON_ICTAL = 0.75  # of those contain an ictal second chosen first
@@ -40,7 +44,8 @@ class Sampler:
         self.stretches, self.settings = examples.stretches, settings
         with_seizure = np.array([stretch.ictal.any() for stretch in self.stretches])
         weight = np.array([stretch.seconds for stretch in self.stretches], dtype=np.float64)
-        self._ictal = np.flatnonzero(with_seizure)
+        often = np.array([np.isin(stretch.labels, _GENERALISED).any() for stretch in self.stretches])
+        self._ictal = np.repeat(np.arange(len(with_seizure)), np.where(often, _OFTEN, with_seizure))
         self._quiet = np.flatnonzero(~with_seizure) if not with_seizure.all() else np.arange(len(with_seizure))
         self._quiet_weight = weight[self._quiet] / weight[self._quiet].sum()
         self._mirror = mirror_order(settings.nodes)
