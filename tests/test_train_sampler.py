@@ -28,6 +28,12 @@ def test_chunks_are_balanced_towards_seizures() -> None:
     assert 0.45 < float(ictal) < 0.7
 
 
+def test_generalised_seizures_are_drawn_four_times_as_often() -> None:
+    labels = Sampler(made_examples(n=40), replace(TINY, batch=800)).batch(0).labels.numpy().max(axis=1)
+    counts = np.bincount(labels, minlength=SEIZURE + 5)[SEIZURE + 1 :]  # focal, generalised, absence, tonic-clonic
+    assert 2.5 < counts[1] / counts[0] < 6 and 2.5 < counts[2] / counts[3] < 6
+
+
 def test_mirror_swaps_hemispheres_and_is_its_own_inverse() -> None:
     for nodes in (DOUBLE_BANANA, ELECTRODES_19):
         order = mirror_order(nodes)
