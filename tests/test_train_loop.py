@@ -55,6 +55,20 @@ def test_resume_after_interruption_ends_with_the_same_parameters(tmp_path: Path)
     assert rows == resumed_rows
 
 
+def test_what_diverged_takes_the_place_of_nothing_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples, nothing = made_examples(), float("nan")
+
+    def kept(*losses: float) -> np.ndarray:
+        found = iter(losses)
+        monkeypatch.setattr("restcli.train.loop.validate", lambda *_: (next(found), 0.5))
+        return _flat(fit(examples, examples, TINY)[0])
+
+    first, last = kept(0.5, 0.6, 0.6), kept(0.6, 0.6, 0.5)
+    assert not np.array_equal(first, last)
+    assert np.array_equal(kept(0.5, nothing, 0.6), first) and np.array_equal(kept(0.5, 0.6, nothing), first)
+    assert np.array_equal(kept(nothing, nothing, 0.5), last)
+
+
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(tmp_path: Path) -> None:
     examples = made_examples()
     checkpoint = tmp_path / "rest.checkpoint"
