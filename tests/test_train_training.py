@@ -85,7 +85,9 @@ def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> N
     elsewhere = train(["sim:50-61"], tmp_path / "c", replace(settings, start_from=first.path, rate=0.0, average=0.0))
     assert elsewhere.weights.calibration == first.weights.calibration, "a threshold that is kept keeps its meaning"
     assert f"SHA-256 {first.weights.sha256[:8]}: scale and bias are theirs" in elsewhere.card.read_text()
+    assert "none was fitted to the data above" in elsewhere.card.read_text()
     assert "come from these data alone" in first.card.read_text()
+    assert "calibrated on the validation data" in first.card.read_text()
     assert [row["step"] for row in elsewhere.rows[:1]] == [0], "what it began with is a candidate"
     assert str(tmp_path) not in json.dumps(tuned.weights.provenance)
 
