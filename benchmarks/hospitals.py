@@ -1,8 +1,8 @@
 """What fine-tuning with recordings of another hospital brings: ``python -m benchmarks.hospitals``.
 
 The hospital is simulated: an intensive care unit with one recording chain of its own, all of whose seizures are
-non-convulsive. The shipped weights learnt from all chains and from the training diet, which has seizures of this form
-nowhere. Each person is on one side alone.
+non-convulsive. The shipped weights learnt from all chains and from the training diet, which has no seizures of this
+form. Each person is on one side alone.
 """
 
 from __future__ import annotations

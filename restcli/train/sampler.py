@@ -15,8 +15,8 @@ from restcli.signal.montage import opposite
 from restcli.train.settings import TrainSettings
 from restcli.train.store import SEIZURE, TYPES, UNKNOWN, Examples, Float32Array, Stretch
 
-# Generalised seizures, but tonic-clonic ones, are drawn four times as often as others: few recordings have them, and
-# rhythmic seizures of every kind gain, see docs/training-log.md.
+# Stretches with a generalised seizure other than a tonic-clonic one are drawn four times as often as those with others:
+# few recordings have them, and seizures that were the nearest to the background gain, see docs/training-log.md.
 _GENERALISED = SEIZURE + 1 + np.array([TYPES.index("sz_gen"), TYPES.index("sz_gen_nm_typical")])
 _OFTEN = 4
 _FROM_SEIZURE = 0.6  # of the chunks come from stretches with a seizure
