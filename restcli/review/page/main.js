@@ -26,6 +26,7 @@ let wanted = null; // the recording asked for last
 let loading = false;
 let stripWanted = new AbortController();
 let trouble = ""; // why the last page or recording could not be shown
+let refusal = ""; // why what was asked for last cannot be, until the next key or click
 
 const traces = new Traces(byId("traces"), {
   add: addEvent,
@@ -116,7 +117,7 @@ function showPlace() {
   const onPage = ([start, stop]) => start < end && stop > page.start;
   const place = `${elapsed(page.start, page.start % 1 ? 1 : 0)} of ${elapsed(recording.duration)}`;
   byId("place").textContent = recording.clock ? `${place} · clock ${clockAt(recording.clock, page.start)}` : place;
-  byId("facts").textContent = factsOfPage();
+  byId("facts").textContent = traces.measured() || factsOfPage();
   const unscored = recording.unscored.filter(onPage).map(([from, to, why]) => `${elapsed(from)}–${elapsed(to)} not scored (${why})`);
   const sum = recording.unscored.reduce((total, [start, stop]) => total + stop - start, 0);
   const whole = sum ? `Not scored in the whole recording: ${elapsed(sum)} of ${elapsed(recording.duration)}.` : "All was scored.";
@@ -210,9 +211,14 @@ function showState() {
   const words = refused.map((entry) => `Not saved: ${entry.action} at ${elapsed(entry.onset ?? 0, 1)}. ${entry.why}`);
   if (waiting && fault) words.push(`${waiting} of your verdicts wait to be saved; keep this window open.`);
   if (fault) words.push(`${fault}; trying again.`);
-  alarm([...words, trouble].filter(Boolean).join(" "));
+  alarm([...words, trouble, refusal].filter(Boolean).join(" "));
   const forget = () => all.forEach((each) => each.forgetRefused());
   if (refused.length) byId("alarm").append(" ", make("button", { textContent: "I have noted this", onclick: forget }));
+}
+
+function refuse(words) {
+  refusal = words;
+  showState();
 }
 
 function alarm(words) {
@@ -419,10 +425,11 @@ function goTo() {
   const ofDay = parseTime(byId("goto-clock").value) === null ? null : (since + 86400) % 86400;
   const time = parseTime(byId("goto-elapsed").value) ?? ofDay;
   if (time !== null && time <= duration) return show(time);
-  return alarm(`There is no such time in this recording: it lasts ${elapsed(duration)}${clock ? ` from ${clock}` : ""}.`);
+  return refuse(`There is no such time in this recording: it lasts ${elapsed(duration)}${clock ? ` from ${clock}` : ""}.`);
 }
 
 function wireDialogs() {
+  for (const act of ["keydown", "pointerdown"]) document.addEventListener(act, () => refusal && refuse(""), true);
   const named = KEYS.filter(([, name]) => name);
   byId("keys").append(...named.flatMap(([, dt, dd]) => [make("dt", { textContent: dt }), make("dd", { textContent: dd })]));
   const onClose = (id, run) =>
@@ -462,7 +469,7 @@ function wire() {
   byId("filter").onchange = byId("order").onchange = () => showList(view, select);
   byId("queue-order").onchange = () => showQueue(session, view.recording.id, open);
   const comment = (text) => record("comment", view.selected, { comment: text });
-  onFields({ selected: () => view.selected, end: () => view.recording.duration, change, comment, alarm });
+  onFields({ selected: () => view.selected, end: () => view.recording.duration, change, comment, alarm: refuse });
   wireDialogs();
   addEventListener("beforeunload", (event) => [...journals.values()].some((each) => each.waiting) && event.preventDefault());
   new ResizeObserver(resized).observe(byId("traces"));
