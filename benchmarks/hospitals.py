@@ -122,9 +122,6 @@ def main() -> None:
     """Make the hospital, learn from more and more of its seizures, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hospitals", description=__doc__)
     parser.add_argument("--seizures", default="5,20,100", help="numbers of seizures to fine-tune with")
-    parser.add_argument(
-        "--scratch", action="store_true", help="also train on sim: and the largest folder, from scratch"
-    )
     parser.add_argument("--test", type=int, default=60, help="seizures to test on, in people never trained on")
     parser.add_argument("--ward", type=int, default=60, help="simulated recordings that thresholds are chosen on")
     parser.add_argument("--workers", type=int, default=1)
@@ -144,11 +141,6 @@ def main() -> None:
             folder = root / f"train{count}"
             write_hospital(folder, _FIRST_SEED + 100_000 * number, seizures=count, quiet=max(2, count // 2))
             add(f"fine-tuned with {count} seizures", fine_tune(folder, root / f"out{count}", **how))
-        if options.scratch:
-            data = ["sim:", str(folder)]
-            add(
-                f"`train sim: DATA`, {count} seizures in DATA", train(data, root / "scratch", TrainSettings(**how)).path
-            )
 
 
 if __name__ == "__main__":
