@@ -14,7 +14,7 @@ from test_cli import restcli
 
 from restcli.detect.alarms import alarm_times
 from restcli.detect.rule import to_events
-from restcli.errors import AnnotationError, UsageError
+from restcli.errors import AnnotationError
 from restcli.evaluation.cases import evaluate_cases
 from restcli.evaluation.curve import OperatingCurve, operating_curve
 from restcli.evaluation.measures import auprc, auroc
@@ -98,9 +98,7 @@ def test_intervals_are_over_patients_and_seeded() -> None:
     assert all(math.isnan(measure.low) for measure in alone.measures)
 
 
-def test_nothing_to_evaluate_is_refused() -> None:
-    with pytest.raises(UsageError, match="no recordings"):
-        evaluate_cases([])
+def test_events_of_another_recording_are_refused() -> None:
     with pytest.raises(AnnotationError):
         evaluate_cases([Case("x", "x", events(), events(duration=10.0))])
 
@@ -139,11 +137,9 @@ def test_baselines_stand_beside_the_scores_in_every_table() -> None:
     for one in three_patients():
         assert one.scores is not None
         loud = one.expert.mask(one.scores.time) * 1.0 + generator.normal(0, 0.01, 3600)
-        cases.append(
-            replace(one, baselines={"amplitude": loud, "extra": loud} if one.patient != "ben" else {"amplitude": loud})
-        )
+        cases.append(replace(one, baselines={"amplitude": loud}))
     result = evaluate_cases(cases, rule=RULE, n_draws=DRAWS)
-    assert {m.of for m in result.measures} == {"detections", "scores", "amplitude"}  # not all cases have "extra"
+    assert {m.of for m in result.measures} == {"detections", "scores", "amplitude"}
     assert result.value("window AUROC", "window", "amplitude") == 1.0
     assert result.value("sensitivity at 1 false alarms a day", "curve", "amplitude") == 1.0
     assert set(result.curves) == {"scores", "amplitude"}
@@ -152,12 +148,6 @@ def test_baselines_stand_beside_the_scores_in_every_table() -> None:
     assert rows[0][-1] == "1.000"
     assert result.to_dict()["patients"][0]["baselines"] == {"amplitude": 1.0}
     assert "| amplitude |" in result.to_markdown()
-
-
-def test_a_baseline_on_another_clock_is_refused() -> None:
-    one = three_patients()[0]
-    with pytest.raises(UsageError, match="ana/night: amplitude has 10 values"):
-        replace(one, baselines={"amplitude": np.zeros(10)})
 
 
 def test_tables_without_scores_have_no_window_measures() -> None:
@@ -187,11 +177,6 @@ def test_curve_of_recordings_without_seizures_has_no_sensitivity() -> None:
     curve = operating_curve(three_patients()[2:], RULE)
     assert np.isnan(curve.sensitivity).all() and math.isnan(curve.sensitivity_at(10.0))
     assert math.isnan(curve.false_at(0.5))
-
-
-def test_curve_needs_scores() -> None:
-    with pytest.raises(UsageError, match="no recording has scores"):
-        operating_curve([Case("x", "x", events(), events())], RULE)
 
 
 def test_curve_of_a_baseline_is_the_same_on_any_scale() -> None:
@@ -240,10 +225,8 @@ def test_alarm_latency_counts_from_the_expert_onset() -> None:
     assert result.value("median alarm latency, s", "latency") == 11.0
     assert result.value("90 % of alarm latencies, s", "latency") == 11.0
     assert result.value("median onset delay, s", "delay") == 5.0
-    with pytest.raises(KeyError):  # not known of all
-        evaluate_cases([*known[:3], recordings[3]], rule=RULE, n_draws=DRAWS).value(
-            "median alarm latency, s", "latency"
-        )
+    with pytest.raises(KeyError):
+        evaluate_cases(recordings, rule=RULE, n_draws=DRAWS).value("median alarm latency, s", "latency")
 
 
 def test_types_count_expert_events_as_marked() -> None:

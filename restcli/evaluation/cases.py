@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.errors import UsageError
 from restcli.evaluation.curve import OperatingCurve, operating_curve
 from restcli.evaluation.measures import (
     Statistic,
@@ -55,9 +54,10 @@ def evaluate_cases(
     seed: int = 0,
     notes: Sequence[str] = (),
 ) -> Evaluation:
-    """Evaluate recordings; those with scores also give window measures, reliability and, with a rule, curves."""
-    if not cases:
-        raise UsageError("evaluation", "no recordings", "expert marks and detected events of at least one")
+    """Evaluate recordings; scores also give window measures, reliability and, with a rule, curves.
+
+    Either all cases have scores, and the same baselines, or none has.
+    """
     interval = partial(bootstrap, n_draws=n_draws, seed=seed)
     patients = _by_patient(cases)
     matched = [match_events(case.expert, case.detected) for case in cases]
@@ -66,18 +66,17 @@ def evaluate_cases(
     measures += _count_measures("sample", [row.sample for row in patients], interval)
     measures.append(_delay_measure("median onset delay, s", cases, delays, interval))
     measures += _latency_measures(cases, interval)
-    scored = [case for case in cases if case.scores is not None]
     curves: dict[str, OperatingCurve] = {}
     bins = None
-    if scored:
-        windows = _Windows.of(scored)
-        for name in ("", *_shared_baselines(scored)):
+    if cases[0].scores is not None:
+        windows = _Windows.of(cases)
+        for name in ("", *cases[0].baselines):
             of = name or "scores"
-            measures += _window_measures(of, _values(scored, name), windows, interval)
+            measures += _window_measures(of, _values(cases, name), windows, interval)
             if rule is not None:
-                curves[of] = operating_curve(scored, rule, baseline=name)
+                curves[of] = operating_curve(cases, rule, baseline=name)
                 measures += _curve_measures(of, curves[of], interval)
-        bins = reliability(_values(scored), windows.labels)
+        bins = reliability(_values(cases), windows.labels)
     return Evaluation(
         tuple(measures),
         patients,
@@ -113,15 +112,8 @@ def _values(cases: Sequence[Case], baseline: str = "") -> Float:
     return np.concatenate([case.values(baseline) for case in cases])
 
 
-def _shared_baselines(cases: Sequence[Case]) -> list[str]:
-    """Name the baselines that all cases have."""
-    return [name for name in cases[0].baselines if all(name in case.baselines for case in cases)]
-
-
 def _by_patient(cases: Sequence[Case]) -> tuple[PatientResult, ...]:
-    scored = [case for case in cases if case.scores is not None]
-    baselines = _shared_baselines(scored) if scored else []
-    rows = []
+    baselines, rows = list(cases[0].baselines), []
     for patient in sorted({case.patient for case in cases}):
         own = [case for case in cases if case.patient == patient]
         labels = np.concatenate([case.labels() for case in own])
@@ -189,13 +181,10 @@ def _histograms(values: Float, windows: _Windows) -> Float:
 
 def _latency_measures(cases: Sequence[Case], interval: Interval) -> list[Measure]:
     """Measure how late live alarms would have been, where that is known."""
-    pairs = [(case, case.alarms) for case in cases if case.alarms is not None]
-    if len(pairs) < len(cases):
+    alarms = [(case, list(zip(case.alarms, case.detected, strict=True))) for case in cases if case.alarms is not None]
+    if not alarms:
         return []
-    late = [
-        match_events(case.expert, alarm_events(list(zip(at, case.detected, strict=True)), case.detected.duration))[1]
-        for case, at in pairs
-    ]
+    late = [match_events(case.expert, alarm_events(pairs, case.detected.duration))[1] for case, pairs in alarms]
     named = {"median alarm latency, s": 50, "90 % of alarm latencies, s": 90}
     return [_delay_measure(name, cases, late, interval, percent=percent) for name, percent in named.items()]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from restcli.detect.rule import to_events
-from restcli.errors import UsageError
 from restcli.evaluation.scoring import Case, Float, Tally, score_events
 from restcli.events import EventRule, FloatArray, Scores
 
@@ -48,20 +47,17 @@ class OperatingCurve:
 def operating_curve(cases: Sequence[Case], rule: EventRule, *, baseline: str = "") -> OperatingCurve:
     """Move the threshold over the scores of the cases, or over one of their baselines, and count events at each."""
     # Baselines are replaced by their rank among all windows, so that one threshold serves all recordings.
-    used = [case for case in cases if case.scores is not None]
-    if not used:
-        raise UsageError("operating curve", "no recording has scores", "detections made here, not tables alone")
-    values = [case.values(baseline) for case in used]
+    values = [case.values(baseline) for case in cases]
     if baseline:
         values = _ranks(values)
         rule = replace(rule, smooth=0.0, long=0.0)
-    scores = [_without_nodes(case, value) for case, value in zip(used, values, strict=True)]
+    scores = [_without_nodes(case, value) for case, value in zip(cases, values, strict=True)]
     thresholds = _thresholds(np.concatenate(values))
-    names = sorted({case.patient for case in used})
+    names = sorted({case.patient for case in cases})
     counts = np.zeros((len(thresholds), len(names), 4))
     for row, level in enumerate(thresholds):
         at = replace(rule, threshold=level, release=level) if baseline else rule.with_threshold(float(level))
-        for case, one in zip(used, scores, strict=True):
+        for case, one in zip(cases, scores, strict=True):
             point = score_events(case.expert, to_events(one, at))
             counts[row, names.index(case.patient)] += (point.expert, point.found, point.false, point.seconds)
     return OperatingCurve.from_counts(thresholds, counts)
@@ -70,7 +66,7 @@ def operating_curve(cases: Sequence[Case], rule: EventRule, *, baseline: str = "
 def _without_nodes(case: Case, values: FloatArray) -> Scores:
     """Return the scores of a case with other values; only the whole is thresholded."""
     scores = case.scores
-    assert scores is not None  # the caller looked
+    assert scores is not None
     return replace(scores, probability=values, by_node=np.zeros((len(values), 0)), nodes=(), types=(), by_type=None)
 
 

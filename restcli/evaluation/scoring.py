@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from restcli.errors import AnnotationError, UsageError
+from restcli.errors import AnnotationError
 from restcli.events import Event, Events, FloatArray, Scores
 
 Float = NDArray[np.float64]
@@ -46,13 +46,6 @@ class Case:
     scores: Scores | None = None  # what the detections were made of, when known
     baselines: Mapping[str, FloatArray] = field(default_factory=dict)  # (B,) each: other scores of the same windows
     alarms: tuple[float, ...] | None = None  # when a live alarm of each detected event would have begun, s
-
-    def __post_init__(self) -> None:
-        n_windows = 0 if self.scores is None else len(self.scores.time)
-        for name, values in self.baselines.items():
-            if len(values) != n_windows:
-                what = f"{name} has {len(values)} values"
-                raise UsageError(self.name, what, f"one for each of {n_windows} scores")
 
     def values(self, baseline: str = "") -> Float:
         """Return the probability, or one baseline, of each window, (B,); none without scores."""
