@@ -12,8 +12,8 @@ import typer
 
 from restcli.cli import common, options
 from restcli.cli.display import print_json, print_table, progress_bar
-from restcli.cli.exits import DONE, SOME_FAILED, Stopped, check_stdout, note, raise_stop_behind, say
-from restcli.errors import UsageError, as_rest_error
+from restcli.cli.exits import DONE, SOME_FAILED, Stopped, caught, check_stdout, note, say
+from restcli.errors import UsageError
 from restcli.text import elapsed, without_names
 
 if TYPE_CHECKING:
@@ -145,8 +145,7 @@ class Job:
         """Report a failure; raises it when it ends the command."""
         from restcli.output.run_report import REPORT_END, failure_report
 
-        raise_stop_behind(error)
-        problem = as_rest_error(str(path), error)
+        problem = caught(str(path), error)
         what = without_names(problem.what, str(path))
         common.log("failed", recording=number, error=type(problem).__name__, reason=what)
         called = self.shown.get(path, path)

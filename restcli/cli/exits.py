@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from restcli.errors import OutputError, as_rest_error
+from restcli.errors import OutputError, RestError, as_rest_error
 from restcli.text import visible
 
 DONE, SOME_FAILED = 0, 1
@@ -60,19 +60,20 @@ def _run(command: Callable[[], object]) -> int:
             code = leaving.code if isinstance(leaving.code, int) else DONE
         sys.stdout.flush()
     except Exception as error:
-        raise_stop_behind(error)
-        problem = as_rest_error("restcli", error)
+        problem = caught("restcli", error)
         note(f"restcli: {problem}")
         return problem.exit_code
     return code
 
 
-def raise_stop_behind(error: BaseException | None) -> None:
-    """Raise the `Stopped` that a clean-up or a library has replaced by this error, if there is one."""
-    while error is not None:
-        if isinstance(error, Stopped):
-            raise error
-        error = error.__context__
+def caught(where: str, error: Exception) -> RestError:
+    """Return an exception as an error to print; raises the `Stopped` that a clean-up or a library replaced by it."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, Stopped):
+            raise behind
+        behind = behind.__context__
+    return as_rest_error(where, error)
 
 
 def say(text: str, *, indent: int | None = None) -> None:
@@ -91,7 +92,11 @@ def check_stdout() -> None:
     try:
         os.write(descriptor, b"")  # enough for a closed or full device
     except OSError as error:
-        raise OutputError("standard output", f"could not be written ({error.strerror or 'it is closed'})") from error
+        raise _not_said(error) from error
+
+
+def _not_said(error: OSError) -> OutputError:
+    return OutputError("standard output", f"could not be written ({error.strerror or 'it is closed'})")
 
 
 def note(text: str) -> None:
@@ -157,9 +162,7 @@ class _Stream:
             if self._data and isinstance(error, BrokenPipeError):
                 raise Stopped(signal.SIGPIPE) from None
             if self._data:
-                raise OutputError(
-                    "standard output", f"could not be written ({error.strerror or 'it is closed'})"
-                ) from error
+                raise _not_said(error) from error
 
     def _close(self) -> None:
         """Let the interpreter's own flush at the end succeed."""

@@ -17,8 +17,8 @@ import typer
 from restcli.cli import options
 from restcli.cli.common import inform, is_quiet
 from restcli.cli.display import print_json, print_table
-from restcli.cli.exits import DONE, SOME_FAILED, Stopped, note, raise_stop_behind, say, stop_signals
-from restcli.errors import OutputError, RestError, UsageError, as_rest_error
+from restcli.cli.exits import DONE, SOME_FAILED, Stopped, caught, note, say, stop_signals
+from restcli.errors import OutputError, RestError, UsageError
 
 if TYPE_CHECKING:
     from restcli.review.agreement import Counts
@@ -144,8 +144,7 @@ def apply_(
         try:
             applied[name] = apply_verdicts(read_result(report, sources), formats=kinds, plot=plot, reviewer=reviewer)
         except Exception as error:
-            raise_stop_behind(error)
-            problem = as_rest_error(name, error)
+            problem = caught(name, error)
             if len(judged) == 1 or isinstance(problem, UsageError):
                 raise problem from error
             note(f"restcli: {problem}")

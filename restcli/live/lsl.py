@@ -55,14 +55,14 @@ class LslSource:
     end = math.inf
 
     def __init__(self, wanted: str, facts: StreamFacts = StreamFacts(), *, wait: float = 10.0) -> None:
-        self._lsl, self._wanted, self._facts = _library(), wanted, facts
+        self._lsl, self._wanted, self._facts, self._where = _library(), wanted, facts, f"lsl {wanted}"
         self._inlet = self._open(wait)
         info = self._inlet.info(timeout=5.0)
         self._layout = self._layout_of(info)
         labels, units, rate = self._layout
         self._scale = np.array([microvolts(unit) or 1.0 for unit in units])
         channels = [(label, unit, rate, math.nan, math.nan) for label, unit in zip(labels, units, strict=True)]
-        self.recording = describe(f"lsl {wanted}", channels, kind="LSL")
+        self.recording = describe(self._where, channels, kind="LSL")
 
     def chunks(self, groups: Sequence[Sequence[int]]) -> Iterator[Chunk | Silence]:
         """Yield what arrives; a stream that breaks off is looked for until it is back."""
@@ -95,11 +95,10 @@ class LslSource:
         name, _, value = self._wanted.rpartition("=")
         found = self._lsl.resolve_byprop(name or "name", value, timeout=wait)
         if not found:
-            raise RecordingError(f"lsl {self._wanted}", f"no such stream within {wait:g} s", remedy=_AGAIN)
+            raise RecordingError(self._where, f"no such stream within {wait:g} s", remedy=_AGAIN)
         if len(found) > 1 and not name:
-            raise RecordingError(
-                f"lsl {self._wanted}", f"{len(found)} streams have this name", "one", "Name it by --lsl source_id=..."
-            )
+            what = f"{len(found)} streams have this name"
+            raise RecordingError(self._where, what, "one", "Name it by --lsl source_id=...")
         inlet = self._lsl.StreamInlet(found[0], recover=True, processing_flags=self._lsl.proc_clocksync)
         inlet.open_stream(timeout=wait)
         return inlet
@@ -111,14 +110,12 @@ class LslSource:
         except (RecordingError, RuntimeError):
             return
         if layout != self._layout:
-            raise RecordingError(
-                f"lsl {self._wanted}", "came back with other channels, units or rate", remedy="Start again"
-            )
+            raise RecordingError(self._where, "came back with other channels, units or rate", remedy="Start again")
         self._inlet = inlet
 
     def _layout_of(self, info: Any) -> tuple[tuple[str, ...], tuple[str, ...], float]:
         """Return labels, units and rate: what the user says, else what the stream says."""
-        where, facts, n = f"lsl {self._wanted}", self._facts, int(info.channel_count())
+        where, facts, n = self._where, self._facts, int(info.channel_count())
         labels, units = _described(info, n)
         if facts.labels and len(facts.labels) != n:
             raise UsageError("--labels", f"{len(facts.labels)} names", f"one for each of the stream's {n} channels")
@@ -163,9 +160,7 @@ class Publisher:
         lsl = _library()
         markers = lsl.StreamInfo(f"{name}-alarms", "Markers", 1, lsl.IRREGULAR_RATE, "string", f"restcli-{name}-alarms")
         scores = lsl.StreamInfo(name, "Probability", 1 + len(nodes), 1.0, "float32", f"restcli-{name}")
-        described = scores.desc().append_child("channels")
-        for label in ("probability", *nodes):
-            described.append_child("channel").append_child_value("label", label)
+        scores.set_channel_labels(["probability", *nodes])
         self._markers, self._scores = lsl.StreamOutlet(markers), lsl.StreamOutlet(scores)
 
     def score(self, probability: float, by_node: NDArray[np.float32]) -> None:

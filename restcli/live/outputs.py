@@ -33,22 +33,18 @@ Message = dict[str, Any]
 _EVENTS_EVERY = 10.0  # s between tables of events without news
 
 
-def _plain(message: Message) -> Message:
-    return dict(plain(message))
-
-
 def message_of(news: News, monitor: Monitor) -> Message:
     """Describe news in plain values for JSON; times are seconds from the start of the recording."""
     if isinstance(news, Row):
         score = news.score
         told = {"time": news.time, "probability": score.probability, "not_scored": score.reason or None}
-        return _plain({"kind": "score", **told})
+        return dict(plain({"kind": "score", **told}))
     start = monitor.source.recording.clock
     clock = None if start is None else (start + timedelta(seconds=news.at)).isoformat(timespec="seconds")
     if isinstance(news, Alarm):
         told = {"number": news.number, "state": news.state, **event_to_dict(news.event), "joined": news.joined or None}
-        return _plain({"kind": "alarm", **told, "at": news.at, "clock": clock})
-    return _plain({"kind": "input" if isinstance(news, Trouble) else "status", **asdict(news), "clock": clock})
+        return dict(plain({"kind": "alarm", **told, "at": news.at, "clock": clock}))
+    return dict(plain({"kind": "input" if isinstance(news, Trouble) else "status", **asdict(news), "clock": clock}))
 
 
 def opening(monitor: Monitor) -> Message:
@@ -74,7 +70,7 @@ def closing(monitor: Monitor) -> Message:
     """Say what was found and what was not scored."""
     end = {"kind": "end", "duration": monitor.until, "scored_s": monitor.scored}
     found = {"events": [event_to_dict(event) for event in monitor.alarms.events]}
-    return _plain(end | found | {"not_scored": [asdict(span) for span in monitor.unscored]})
+    return dict(plain(end | found | {"not_scored": [asdict(span) for span in monitor.unscored]}))
 
 
 class Tables:

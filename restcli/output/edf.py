@@ -129,10 +129,12 @@ def _tail(length: Fraction, step: Fraction) -> Fraction:
 
 def _scale(recording: Recording, usable: Sequence[int], duration: Fraction) -> tuple[list[_Signal], list[str]]:
     """Take over the digital limits of 16-bit files; find others from the samples."""
-    signals, remarks, ranges = [], [], _Ranges(recording)
-    for index in usable:
+    stored = {index: _stored_limits(recording, index) for index in usable}
+    ranges, lacking = _read_ranges(recording) if None in stored.values() else (np.zeros((0, 2)), set[int]())
+    signals, remarks = [], []
+    for index, own in stored.items():
         channel = recording.channels[index]
-        limits, digital = _stored_limits(recording, index) or (ranges.limits(index), (-32767, 32767))
+        limits, digital = own or (_limits_around(*ranges[index].tolist()), (-32767, 32767))
         if not all(limits):
             remarks.append(f"channel '{channel.label}' left out: EDF cannot express values beyond 9,999,999")
             continue
@@ -148,7 +150,7 @@ def _scale(recording: Recording, usable: Sequence[int], duration: Fraction) -> t
             remarks.append(f"channel '{channel.label}' is named '{signals[-1].label}': EDF holds 16 ASCII characters")
     if not signals:
         raise RecordingError(str(recording.path), "holds no channel that EDF can express")
-    unknown = [f"'{recording.channels[i].label}'" for i in usable if i in ranges.unknown]
+    unknown = [f"'{recording.channels[i].label}'" for i in usable if i in lacking]
     if unknown:
         remarks.append(f"samples without a value are written at the lower limit: {', '.join(unknown[:6])}")
     return signals, remarks
@@ -169,41 +171,30 @@ def _stored_limits(recording: Recording, index: int) -> tuple[tuple[str, str], t
     return (low, high), digital
 
 
-class _Ranges:
-    """Least and largest value of each channel, read from end to end when first asked for."""
+def _read_ranges(recording: Recording) -> tuple[NDArray[np.float64], set[int]]:
+    """Read from end to end; return least and largest value of each channel, (C, 2), and which lack some values."""
+    source, channels = recording.source, recording.channels
+    seconds = max(1, int(_CHUNK_BYTES / source.bytes_per_second))
+    ranges, unknown = np.full((len(channels), 2), [math.inf, -math.inf]), set()
+    with source.open() as handle:
+        for rate in set(source.rates) - {Fraction(0)}:
+            group = [i for i, other in enumerate(source.rates) if other == rate and not channels[i].problem]
+            step, length = max(1, int(seconds * rate)), channels[group[0]].n_samples if group else 0
+            for start in range(0, length, step):
+                values, _ = handle.read(group, start, min(start + step, length))
+                for index, row in zip(group, values, strict=True):
+                    known = row[np.isfinite(row)]
+                    if len(known) < len(row):
+                        unknown.add(index)
+                    if len(known):
+                        ranges[index] = min(ranges[index, 0], known.min()), max(ranges[index, 1], known.max())
+    return np.where(np.isfinite(ranges), ranges, 0.0), unknown
 
-    def __init__(self, recording: Recording) -> None:
-        self.recording = recording
-        self.found: dict[int, tuple[float, float]] = {}
-        self.unknown: set[int] = set()
 
-    def limits(self, index: int) -> tuple[str, str]:
-        """Return physical limits, a little outside of what occurs so that nothing looks clipped."""
-        if not self.found:
-            self._read()
-        low, high = self.found.get(index, (0.0, 0.0))
-        margin = max((high - low) * 1e-3, 1e-3 * max(1.0, abs(low)))
-        return _limit(low - margin, math.floor), _limit(high + margin, math.ceil)
-
-    def _read(self) -> None:
-        source, channels = self.recording.source, self.recording.channels
-        seconds = max(1, int(_CHUNK_BYTES / source.bytes_per_second))
-        with source.open() as handle:
-            for rate in set(source.rates) - {Fraction(0)}:
-                group = [i for i, other in enumerate(source.rates) if other == rate and not channels[i].problem]
-                step = max(1, int(seconds * rate))
-                for start in range(0, channels[group[0]].n_samples if group else 0, step):
-                    stop = min(start + step, channels[group[0]].n_samples)
-                    for index, values in zip(group, handle.read(group, start, stop)[0], strict=True):
-                        self._add(index, values)
-
-    def _add(self, index: int, values: NDArray[np.float32]) -> None:
-        known = values[np.isfinite(values)]
-        if len(known) < len(values):
-            self.unknown.add(index)
-        if len(known):
-            low, high = self.found.get(index, (math.inf, -math.inf))
-            self.found[index] = min(low, float(known.min())), max(high, float(known.max()))
+def _limits_around(low: float, high: float) -> tuple[str, str]:
+    """Return physical limits, a little outside of what occurs so that nothing looks clipped."""
+    margin = max((high - low) * 1e-3, 1e-3 * max(1.0, abs(low)))
+    return _limit(low - margin, math.floor), _limit(high + margin, math.ceil)
 
 
 def _limit(value: float, rounded: Any) -> str:

@@ -45,8 +45,7 @@ class Trace:
     label: str
     group: str
     kind: str  # eeg, ecg, eog, emg or other
-    channels: tuple[int, ...]
-    weights: tuple[float, ...]
+    weights: Mapping[int, float]  # by the index of the channel
     node: str | None = None  # what detected events call it
     unit: str = "µV"
 
@@ -64,7 +63,7 @@ class View:
     @property
     def channels(self) -> tuple[int, ...]:
         """Indices of the channels that are read for it."""
-        return tuple(sorted({channel for trace in self.traces for channel in trace.channels}))
+        return tuple(sorted({channel for trace in self.traces for channel in trace.weights}))
 
 
 def _channel_kind(recording: Recording, index: int, channel_map: Mapping[str, str]) -> str:
@@ -80,7 +79,7 @@ def views_of(recording: Recording, nodes: Sequence[str], channel_map: Mapping[st
     """Return the montages that the channels of a recording allow; ECG, EOG and EMG stand below each of them."""
     kinds = [_channel_kind(recording, index, channel_map) for index in range(len(recording.channels))]
     own = [
-        Trace(channel.label, kind, kind, (index,), (1.0,), _electrode(channel.label, channel_map), channel.unit)
+        Trace(channel.label, kind, kind, {index: 1.0}, _electrode(channel.label, channel_map), channel.unit)
         for index, (channel, kind) in enumerate(zip(recording.channels, kinds, strict=True))
         if not channel.problem
     ]
@@ -125,11 +124,10 @@ def _derived(
     found = []
     for row, name in enumerate(montage.nodes):
         used = np.flatnonzero(montage.matrix[row]).tolist()
-        channels = tuple(montage.channels[column] for column in used)
-        weights = tuple(float(montage.matrix[row, column]) for column in used)
+        weights = {montage.channels[column]: float(montage.matrix[row, column]) for column in used}
         electrode = name.split("-")[0]
         node = name if name in nodes else electrode if referential and electrode in nodes else None
-        found.append(Trace(name, wanted[name], "eeg", channels, weights, node))
+        found.append(Trace(name, wanted[name], "eeg", weights, node))
     return tuple(found)
 
 

@@ -70,11 +70,11 @@ def _rate(recording: Recording, view: View, asked: PageRequest) -> float:
 
 def derive_traces(view: View, stored: NDArray[np.float32]) -> NDArray[np.float32]:
     """Make the traces of a montage from its channels; one without signal spoils only the traces that use it."""
-    column = {channel: place for place, channel in enumerate(view.channels)}
+    read = dict(zip(view.channels, stored, strict=True))
     signal = np.zeros((len(view.traces), stored.shape[1]), dtype=np.float32)
     for row, trace in enumerate(view.traces):
-        for channel, weight in zip(trace.channels, trace.weights, strict=True):
-            signal[row] += np.float32(weight) * stored[column[channel]]
+        for channel, weight in trace.weights.items():
+            signal[row] += np.float32(weight) * read[channel]
     return signal
 
 
