@@ -35,21 +35,24 @@ def test_filters_act_on_everything() -> None:
 def test_recording_in_pieces_is_recording_at_once() -> None:
     chain = replace(plain_chain(), high_pass=0.5, low_pass=40.0, notch=50.0, mains=5.0)
     potentials = generator(0).normal(0, 30, (21, 4000)).astype(np.float32)
-    whole = Recorder(chain, generator(1)).record(potentials)
+    whole = Recorder(chain, generator(1)).record(potentials, Switchboard(4000))
     recorder = Recorder(chain, generator(1))
-    parts = np.concatenate([recorder.record(potentials[:, a:b]) for a, b in ((0, 900), (900, 4000))], axis=1)
+    parts = np.concatenate(
+        [recorder.record(potentials[:, a:b], Switchboard(b - a)) for a, b in ((0, 900), (900, 4000))], axis=1
+    )
     assert np.abs(whole - parts).max() <= chain.step * 1.01
 
 
 def test_a_constant_does_not_ring_at_the_start() -> None:
     chain = replace(plain_chain(), high_pass=1.0, high_order=3)
-    out = Recorder(chain, generator(1)).record(np.full((21, 2000), 500.0, dtype=np.float32))
+    out = Recorder(chain, generator(1)).record(np.full((21, 2000), 500.0, dtype=np.float32), Switchboard(2000))
     assert np.abs(out).max() < 0.1
 
 
 def test_the_converter_clips_and_steps() -> None:
     chain = replace(plain_chain(), step=0.5, limit=100.0)
-    out = Recorder(chain, generator(1)).record(generator(0).normal(0, 100, (21, 500)).astype(np.float32))
+    potentials = generator(0).normal(0, 100, (21, 500)).astype(np.float32)
+    out = Recorder(chain, generator(1)).record(potentials, Switchboard(500))
     assert out.max() == 100 and out.min() == -100
     assert np.allclose(out / 0.5, np.round(out / 0.5))
 

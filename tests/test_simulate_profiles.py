@@ -31,7 +31,7 @@ def _share(profile: Profile, state: str) -> float:
     covered = np.zeros((60, 300), dtype=bool)
     for seed, seconds in enumerate(covered):
         scene = Scene((seed,), 60_000)
-        add_mimics(scene, replace(draw_brain(generator(seed)), state=state), profile, has_seizure=False)
+        add_mimics(scene, replace(draw_brain(generator(seed)), state=state), profile)
         for row in scene.drawn:
             if row["kind"] in ("LPD", "GPD"):
                 seconds[max(0, round(row["onset"])) : max(0, round(row["onset"] + row["duration"]))] = True

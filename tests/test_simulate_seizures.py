@@ -10,7 +10,7 @@ from simulator import SZCORE_TYPES
 
 from restcli.signal.montage import DOUBLE_BANANA, derive
 from restcli.simulate.background import draw_brain
-from restcli.simulate.discharge import Focus, Seizure, focus_at
+from restcli.simulate.discharge import Seizure, side_and_region
 from restcli.simulate.draw import draw
 from restcli.simulate.head import INDEX, direction, nearest_electrodes
 from restcli.simulate.mimics import Maker, _add_periodic, _add_rhythmic_delta
@@ -26,7 +26,7 @@ def silence(kind: str, *, seed: int = 4) -> tuple[Scene, Seizure]:
     duration = {"spasms": 1.6, "absence": 8.0}.get(kind, 15.0)
     brain = draw_brain(generator(seed))
     seizure = Seizure(kind, 20.3, duration, seed)
-    event, _ = add_seizure(scene, brain, seizure)
+    event = add_seizure(scene, brain, seizure)
     assert event.onset == 20.3 and event.duration == pytest.approx(duration)
     assert event.label in SZCORE_TYPES
     return scene, seizure
@@ -102,12 +102,13 @@ def test_a_focal_seizure_is_strongest_at_the_focus_that_is_told() -> None:
         seizure = Seizure("temporal", 20.0, 20.0, seed)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("restcli.simulate.seizures._add_body", lambda *_: None)
-            event, focus = add_seizure(scene, draw_brain(generator(seed)), seizure)
-        assert focus.region == "temporal" and focus.side == ("left" if seizure.place[0] < 0 else "right")
+            event = add_seizure(scene, draw_brain(generator(seed)), seizure)
+        row = next(row for row in scene.drawn if row["what"] == "seizure")
+        assert row["region"] == "temporal" and row["side"] == ("left" if seizure.place[0] < 0 else "right")
         assert set(event.channels) <= {"F7", "T3", "T5", "F8", "T4", "T6"}
         sides = [["FP1", "F7", "T3", "T5", "F3"], ["FP2", "F8", "T4", "T6", "F4"]]
         left, opposite = (np.abs(scene.data[[INDEX[name] for name in side], 4000:5600]).mean() for side in sides)
-        right += (left > opposite) == (focus.side == "left")
+        right += (left > opposite) == (row["side"] == "left")
     assert right >= 17
 
 
@@ -119,7 +120,7 @@ def test_some_recordings_begin_in_a_seizure_and_some_hold_little_else() -> None:
         full += first.duration > 80
     assert 10 < full < early < 100
     scene = noisy(0, 12000)
-    event, _ = add_seizure(scene, draw_brain(generator(0)), Seizure("focal", -5.0, 30.0, 3))
+    event = add_seizure(scene, draw_brain(generator(0)), Seizure("focal", -5.0, 30.0, 3))
     assert (event.onset, event.stop) == (0.0, 25.0) and scene.states["seizure"][:25].all()
 
 
@@ -143,8 +144,8 @@ def test_seizures_of_one_person_look_alike() -> None:
 def test_places_have_names() -> None:
     assert nearest_electrodes(direction("C3"), 0.1) == ("C3",)
     assert set(nearest_electrodes(direction("F7+T3"), 0.6)) == {"F7", "T3"}
-    assert focus_at(direction("F4")) == Focus("right", "frontal")
-    assert focus_at(direction("O1+O2")).side == "midline"
+    assert side_and_region(direction("F4")) == ("right", "frontal")
+    assert side_and_region(direction("O1+O2"))[0] == "midline"
 
 
 def test_an_absence_has_its_rhythm() -> None:

@@ -1,4 +1,4 @@
-"""What eyes, muscles, heart, skin and cables add to a recording; the references stand at `add_artefacts`."""
+"""What eyes, muscles, heart, skin and cables add to a recording; `add_artefacts` names the references."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class _Storage:
 
 @dataclass
 class _Written:
-    """What the signal file holds, for what is written beside it."""
+    """What the signal file holds, as its companion files describe it."""
 
     labels: tuple[str, ...]
     chain: dict[str, Any]
@@ -177,7 +177,7 @@ def _write_edf(path: str, segments: Iterable[Simulated], storage: _Storage) -> _
 
 
 def _resampled(segments: Iterable[Simulated], rate: int) -> Iterator[tuple[Simulated, Float32Array]]:
-    """Resample consecutive segments as if they were one, each once its successor is known."""
+    """Resample consecutive segments as if they were one; each waits until the next one is known."""
     margin, cut = round(_MARGIN * SFREQ), round(_MARGIN * rate)
     divisor = int(np.gcd(rate, 200))
     before: Float32Array | None = None

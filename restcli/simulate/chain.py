@@ -203,7 +203,7 @@ class Recorder:
         self.labels = tuple(name for name in ELECTRODES_21 if name not in chain.missing)
         self._keep = [INDEX[name] for name in self.labels]
 
-    def record(self, potentials: Float32Array, board: Switchboard | None = None) -> Float32Array:
+    def record(self, potentials: Float32Array, board: Switchboard) -> Float32Array:
         """Record the next stretch: (21, n) µV against infinity -> (C, n) µV as stored."""
         chain, n = self.chain, potentials.shape[1]
         if chain.drift > 0:
@@ -213,8 +213,7 @@ class Recorder:
         if chain.bridge:
             joined = [INDEX[name] for name in chain.bridge]
             data[joined] = data[joined].mean(axis=0)
-        if board is not None:
-            data = data * board.head[:n] + board.signal[:, :n]
+        data = data * board.head[:n] + board.signal[:, :n]
         if chain.mains > 0:
             turn = 2 * np.pi * chain.mains_frequency * (np.arange(n) + self._time) / SFREQ
             for gains, wave in zip(self._hum, (np.sin(turn), np.cos(turn)), strict=True):

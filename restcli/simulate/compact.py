@@ -77,7 +77,7 @@ def _spread(scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArra
 
 
 def _join(scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArray, discharge: Discharge) -> None:
-    """Add cortex that joins the rhythm, later and less the farther it is."""
+    """Add cortex that joins the rhythm, later and more weakly with distance."""
     n = len(discharge.course)
     latest = rng.uniform(0.2, 0.9) * seizure.duration
     maps, distance, _ = patch_maps(rng, place, rng.log_uniform(0.3, 4.0), depth=(0.5, 0.75))

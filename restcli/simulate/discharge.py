@@ -45,26 +45,15 @@ class Seizure:
         return replace(self, onset=self.onset + seconds, duration=self.duration - seconds)
 
 
-@dataclass(frozen=True)
-class Focus:
-    """Where a seizure begins; both are ``generalised`` when it begins everywhere."""
-
-    side: str  # left, right, midline
-    region: str  # frontal, temporal, central, parietal, occipital
-
-
-EVERYWHERE = Focus("generalised", "generalised")
-
-
-def focus_at(place: FloatArray) -> Focus:
+def side_and_region(place: FloatArray) -> tuple[str, str]:
     """Name side and region of a place on the unit sphere; F7 and F8 record the front of the temporal lobe.
 
-    >>> focus_at(direction("F7+T3"))
-    Focus(side='left', region='temporal')
+    >>> side_and_region(direction("F7+T3"))
+    ('left', 'temporal')
     """
     name = nearest_electrodes(place, 0.0)[0]
     side = "midline" if abs(place[0]) < 0.2 else "left" if place[0] < 0 else "right"
-    return Focus(side, "temporal" if name in ("F7", "F8") else _REGIONS[name[0]])
+    return side, "temporal" if name in ("F7", "F8") else _REGIONS[name[0]]
 
 
 @dataclass(frozen=True)
@@ -153,7 +142,7 @@ def recruit(
     latest: float = 0.0,
     across: float = 0.0,
 ) -> tuple[Float32Array, Float32Array]:
-    """Draw fields (21, 19) and waves (19, n) of cortex that joins: less, and up to `latest` s later, far away."""
+    """Draw fields (21, 19) and waves (19, n) of cortex that joins, more weakly and up to `latest` s later far away."""
     # The centre drives the others, which follow after 5-40 ms for each head radius and add waves of their own. A
     # fraction `across` of the strength is reached on the other side, in the second half of the time.
     # A scalp rhythm needs about 10 cm2 of synchronous cortex to be visible: more than a few dipoles.

@@ -13,7 +13,7 @@ from restcli.events import Event, Events
 from restcli.simulate.artefacts import add_artefacts
 from restcli.simulate.background import Brain, add_background, draw_brain, next_state
 from restcli.simulate.chain import Chain, Recorder, draw_chain, operate
-from restcli.simulate.discharge import Focus, Seizure
+from restcli.simulate.discharge import Seizure
 from restcli.simulate.mimics import add_mimics
 from restcli.simulate.profiles import TRAINING, Profile
 from restcli.simulate.scene import Scene
@@ -37,20 +37,14 @@ class SimulateOptions:
     chain: Chain | None = None
     profile: Profile = TRAINING  # how often people, states, artefacts and patterns occur
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.seizure_share <= 1:
-            raise UsageError("simulate", f"the seizure share is {self.seizure_share}", "a share between 0 and 1")
-
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
     """One simulated recording at 200 Hz."""
 
-    seed: int
     labels: tuple[str, ...]  # C electrodes, referential
     data: Float32Array  # (C, n), µV as recorded
     events: Events  # with SzCORE types and onset electrodes
-    foci: tuple[Focus, ...]  # of each event
     drawn: dict[str, Any]  # everything that was drawn, ready for JSON
     states: dict[str, BoolArray]  # (T,), seconds touched by a seizure, mimic, ...
 
@@ -65,12 +59,12 @@ def draw(seed: int, *, seconds: float = 120.0, options: SimulateOptions | None =
     has_seizure = person.random() < options.seizure_share
     seizures = draw_seizures(person, seconds, draw_kind(person, brain, options.profile)) if has_seizure else []
     seizures = begin_early(person, seizures, seconds) if seizures else []
-    events, foci = _fill(scene, brain, options, seizures)
+    events = _fill(scene, brain, options, seizures)
     chain = options.chain or draw_chain(scene.rng("chain"))
     recorder = Recorder(chain, scene.rng("noise"))
     data = recorder.record(scene.data, operate(scene, chain, options.profile))
     drawn = {"version": VERSION, "seed": seed, "seconds": seconds, "chain": asdict(chain), "scene": scene.drawn}
-    return Simulated(seed, recorder.labels, data, Events(events, seconds), foci, drawn, scene.states)
+    return Simulated(recorder.labels, data, Events(events, seconds), drawn, scene.states)
 
 
 def _draw_person(rng: WaveGenerator, options: SimulateOptions) -> Brain:
@@ -84,19 +78,16 @@ def _draw_person(rng: WaveGenerator, options: SimulateOptions) -> Brain:
     raise UsageError("simulate", "nobody fits the ages and the state asked for", "a state that people can be in")
 
 
-def _fill(
-    scene: Scene, brain: Brain, options: SimulateOptions, seizures: list[Seizure]
-) -> tuple[tuple[Event, ...], tuple[Focus, ...]]:
-    """Put everything that brain and body do into an empty scene; return the seizures and where they begin."""
+def _fill(scene: Scene, brain: Brain, options: SimulateOptions, seizures: list[Seizure]) -> tuple[Event, ...]:
+    """Put everything that brain and body do into an empty scene; return the seizures."""
     add_background(scene, brain, brain.state)
     if options.state is None:
         _change_state(scene, brain)
     if not options.healthy:
-        focus = seizures[0].place if seizures else None
-        add_mimics(scene, brain, options.profile, has_seizure=bool(seizures), focus=focus)
-    added = [add_seizure(scene, brain, seizure) for seizure in seizures]
+        add_mimics(scene, brain, options.profile, focus=seizures[0].place if seizures else None)
+    events = tuple(add_seizure(scene, brain, seizure) for seizure in seizures)
     add_artefacts(scene, brain.state, brain.age, options.profile, amount=options.artefacts)
-    return tuple(event for event, _ in added), tuple(focus for _, focus in added)
+    return events
 
 
 def _change_state(scene: Scene, brain: Brain) -> None:
@@ -133,7 +124,7 @@ def draw_long(
         scene = Scene((seed, 1 + int(start)), round((length + overlap) * SFREQ))
         seizures = _draw_episode(rng, length, seizures_per_day / 86400, kind, looks)
         drift = 0.9 * drift + rng.normal(0, 0.06)
-        events, foci = _fill(scene, replace(brain, base=brain.base * float(np.exp(drift))), options, seizures)
+        events = _fill(scene, replace(brain, base=brain.base * float(np.exp(drift))), options, seizures)
         if options.state is None:
             brain = replace(brain, state=next_state(rng, brain.state))
         n = round(length * SFREQ)
@@ -145,7 +136,7 @@ def draw_long(
         data = recorder.record(scene.data[:, :n], operate(scene, chain, options.profile))
         drawn = {"start": start, "chain": asdict(chain), "scene": scene.drawn}
         states = {name: mask[: int(length)] for name, mask in scene.states.items()}
-        yield Simulated(seed, recorder.labels, data, Events(events, length), foci, drawn, states)
+        yield Simulated(recorder.labels, data, Events(events, length), drawn, states)
         start += length
 
 

@@ -1,4 +1,4 @@
-"""Patterns that look like a seizure but are none: periodic, rhythmic and physiological ones."""
+"""Patterns that resemble seizures but are not: periodic, rhythmic and physiological ones."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from restcli.simulate.waves import SFREQ, Float32Array, FloatArray, WaveGenerato
 Maker = Callable[[Scene, Brain, WaveGenerator], None]
 
 
-def add_mimics(
-    scene: Scene, brain: Brain, profile: Profile, *, has_seizure: bool, focus: FloatArray | None = None
-) -> None:
-    """Add patterns that fit age and state, fewer beside a seizure, and interictal spikes at a focus."""
+def add_mimics(scene: Scene, brain: Brain, profile: Profile, *, focus: FloatArray | None = None) -> None:
+    """Add patterns that fit age and state; where a seizure has a focus, half as many, and interictal spikes at it."""
     rng, state = scene.rng("mimics"), brain.state
     rates = profile.mimics_of_sick if state == "encephalopathic" else profile.mimics
-    hours = scene.seconds / 3600 * (0.5 if has_seizure else 1.0)
+    hours = scene.seconds / 3600 * (1.0 if focus is None else 0.5)
     for name, (add, fits) in _MIMICS.items():
         if fits(brain.age, state):
             for _ in range(rng.poisson(rates[name] * hours)):

@@ -1,6 +1,6 @@
 """How often what occurs: the training diet, which is full of what is hard, and the prevalence on a hospital ward.
 
-Each table has a column for either. The diet is a setting. Sources of the prevalence stand beside it: shares of
+Each table has a column for both. The diet was chosen by hand. Sources of the prevalence are given beside it: shares of
 recordings count as half an hour each, shares of the time are divided by the mean length of a spell.
 """
 

@@ -27,7 +27,7 @@ from restcli.simulate.waves import (
 
 _ENDS = np.array([[INDEX[end] for end in node.split("-")] for node in DOUBLE_BANANA])
 LARGEST = 900.0  # µV: no discharge is larger
-SMALLEST = 1.0  # µV RMS: what a discharge is compared with where nothing is
+SMALLEST = 1.0  # µV RMS: what a discharge is compared with in silence
 
 
 class Scene:
@@ -76,8 +76,7 @@ class Scene:
 
     def layer_gain(self, span: slice, usual: Float32Array, rise: float, *, share: float = 0.5) -> np.float32:
         """Return the factor for the open layer that lifts a share of the derivations by `rise` neper over `usual`."""
-        if self.under is None:
-            raise ValueError("no layer is open")
+        assert self.under is not None  # a layer is open
         own, under = derivation_rms(self.data[:, span]), derivation_rms(self.under[:, span])
         missing = np.sqrt(np.maximum((np.exp(rise) * np.maximum(usual, SMALLEST)) ** 2 - under**2, 0))
         peak = float(np.abs(self.data[:19, span]).max(initial=1e-6))

@@ -155,7 +155,7 @@ def _tonic_clonic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGener
 def _add_clonic(
     scene: Scene, rng: WaveGenerator, seizure: Seizure, place: FloatArray, path: tuple[float, ...], amplitude: float
 ) -> Float32Array:
-    """Add spike-wave bursts, one a jerk, about `place`; return the envelope (n,) of the muscle that follows them."""
+    """Add spike-wave bursts, one per jerk, about `place`; return the envelope (n,) of the muscle that follows them."""
     n = seizure.n
     discharge = oscillate(rng, n, path, kinds=_SPIKE_WAVE, jitter=0.06)
     discharge = discharge.times(edges(n, 0.2, 0.3) * np.float32(amplitude))
@@ -165,7 +165,7 @@ def _add_clonic(
 
 
 def _convulse(scene: Scene, rng: WaveGenerator, onset: float, envelope: Float32Array) -> None:
-    """Add muscle everywhere but at the vertex under an envelope in µV."""
+    """Add muscle everywhere except at the vertex, under an envelope in µV."""
     for site in ("T3", "T4", "FP1", "FP2", "O1", "O2", "C3", "C4"):
         wave = rng.band_noise(len(envelope), rng.uniform(12, 30), 95) * envelope
         scene.add(local_map(direction(site), rng.uniform(0.3, 0.6)), onset, wave, rng.uniform(0.3, 1))
@@ -199,7 +199,7 @@ def _tonic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, r
 
 
 def _clonic(scene: Scene, brain: Brain, seizure: Seizure, looks: WaveGenerator, rng: WaveGenerator) -> Made:
-    """Add a clonic seizure: a spike-wave burst a jerk at 1-4 Hz that slows, focal or generalised, with muscle."""
+    """Add a clonic seizure: a spike-wave burst per jerk, at 1-4 Hz and slowing, focal or generalised, with muscle."""
     focal = looks.random() < 0.6
     place = seizure.place if focal else direction("FZ+CZ")
     start = looks.uniform(1.5, 4)

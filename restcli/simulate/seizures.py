@@ -9,7 +9,7 @@ import numpy as np
 from restcli.events import Event
 from restcli.simulate.artefacts import movement_wave, muscle_burst
 from restcli.simulate.background import Brain
-from restcli.simulate.discharge import EVERYWHERE, Focus, Seizure, focus_at
+from restcli.simulate.discharge import Seizure, side_and_region
 from restcli.simulate.head import dipole_map, nearest_electrodes, random_direction
 from restcli.simulate.profiles import Profile
 from restcli.simulate.scene import SMALLEST, Scene, derivation_rms
@@ -17,9 +17,9 @@ from restcli.simulate.seizure_kinds import KINDS
 from restcli.simulate.waves import SFREQ, WaveGenerator, edges, generator
 
 QUIET = frozenset({"focal", "temporal", "nonconvulsive"})
-"""Kinds whose size is drawn from the small rises upwards."""
+"""Kinds of which some hardly rise above the background."""
 COMPACT = frozenset({"compact_focal", "compact_temporal", "compact_nonconvulsive"})
-"""Kinds of the training diet, which stand for those above."""
+"""Kinds that the training diet has in place of those above."""
 _OWN_MUSCLE = frozenset({"tonic_clonic", "tonic", "clonic", "spasms"})
 
 
@@ -82,9 +82,9 @@ def _draw_cluster(rng: WaveGenerator, seconds: float, looks: int) -> list[Seizur
     return found
 
 
-def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> tuple[Event, Focus]:
-    """Add one seizure to a scene; return it with its SzCORE type and the electrodes at its focus, and that focus."""
-    # The appearance follows from the seed alone, the course from scene and onset.
+def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> Event:
+    """Add one seizure to a scene; return it with its SzCORE type and the electrodes at its focus."""
+    # The appearance depends only on the seed, the course on scene and onset.
     rng = scene.rng(f"seizure-{seizure.looks}-{seizure.onset:.3f}")
     looks = generator(seizure.looks)
     onset, duration = seizure.onset, seizure.duration
@@ -102,7 +102,8 @@ def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> tuple[Event, Fo
     _add_body(scene, seizure, looks, rng)
     _add_aftermath(scene, brain, seizure, rng)
     scene.mark("seizure", onset, duration)
-    focus, channels = (EVERYWHERE, ("all",)) if place is None else (focus_at(place), nearest_electrodes(place, 0.6))
+    side, region = ("generalised", "generalised") if place is None else side_and_region(place)
+    channels = ("all",) if place is None else nearest_electrodes(place, 0.6)
     start, stop = max(onset, 0.0), min(onset + duration, scene.seconds)
     scene.note(
         "seizure",
@@ -110,16 +111,16 @@ def add_seizure(scene: Scene, brain: Brain, seizure: Seizure) -> tuple[Event, Fo
         onset=start,
         duration=stop - start,
         label=label,
-        side=focus.side,
-        region=focus.region,
+        side=side,
+        region=region,
         rise=np.median(rises),  # neper over the derivations' usual RMS, before muscle
         rise_of_quarter=np.quantile(rises, 0.75),
     )
-    return Event(start, stop - start, label, channels=channels), focus
+    return Event(start, stop - start, label, channels=channels)
 
 
 def _draw_rise(looks: WaveGenerator, kind: str) -> float:
-    """Draw by how much (neper) the most active quarter of the derivations rises, for compact seizures the half."""
+    """Draw by how much (neper) the most active quarter (half, if compact) of the derivations rises."""
     # In the shared seizures (of children) that quarter rises by .3 to 2.1; adult focal ones are quieter.
     if kind in COMPACT:
         return looks.uniform(0.35, 1.95)
