@@ -12,7 +12,7 @@ import pytest
 from foreign_files import write_gdf
 from io_checks import close, refused
 
-from restcli.io import mne_formats, records
+from restcli.io import records, segments
 from restcli.io.registry import is_recording, open_recording
 
 NOON = datetime(2021, 3, 15, 14, 15, 16, 250_000)
@@ -62,7 +62,7 @@ def test_new_segments_are_pauses_of_unknown_length(tmp_path: Path, version: str)
 def test_more_segments_than_seconds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, _ = write_gdf(tmp_path, segments=range(1, 200))
     assert len(open_recording(path).segments) == 199
-    monkeypatch.setattr(mne_formats, "_MOST_JOINS", 100)
+    monkeypatch.setattr(segments, "_MOST_JOINS", 100)
     refused(path, "198 joins between stretches in 4 s")
 
 

@@ -195,5 +195,5 @@ def test_doubtful_gains_and_times_are_reported(tmp_path: Path) -> None:
     changes = {"info1.xml": ('n="3">0.5625<', 'n="3">-1<'), "info.xml": ("2021-03-15T", "15 March")}
     recording = open_recording(write_mff(tmp_path, changes=changes)[0])
     assert recording.start is None and "clock times are unknown" in recording.repairs[-1]
-    assert recording.channels[2].problem and "'F3': its gain is not a positive number" in recording.repairs[1]
+    assert recording.channels[2].problem and "'F3-Cz': its gain is not a positive number" in recording.repairs[1]
     assert np.isfinite(stored(recording, [0])).all()

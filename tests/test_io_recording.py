@@ -36,7 +36,7 @@ def test_resampling_does_not_depend_on_block_size(tmp_path: Path, rate: float, m
     recording = open_recording(at_rate(rate).write(tmp_path / "a.edf"))
     assert recording.channels[0].sfreq == pytest.approx(rate)
     monkeypatch.setattr(door, "_SHORTEST_BLOCK", 3)
-    monkeypatch.setattr(door, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(door, "_BLOCK_SAMPLES", 1)
     monkeypatch.setattr(resampling, "_TILE", 150)
     resampling.bank.cache_clear()
     whole = joined(recording, [0, 1], sfreq=200, seconds=600)

@@ -16,7 +16,6 @@ from restcli.detect.settings import Settings, check_settings, fit_montage, neede
 from restcli.detect.timeline import Timeline, band_limit, count_bad, to_scores
 from restcli.errors import RecordingError, RestError, UsageError, first_line
 from restcli.events import Scores
-from restcli.io.memory import MemorySource
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.nn.golden import check_golden
@@ -225,5 +224,5 @@ def _check_length(scores: Scores, recording: Recording, *, at_least: float, need
         str(recording.path),
         f"{found} ({reason}), too little for any event",
         f"at least {at_least:g} s in a row with {needed} good nodes",
-        "" if isinstance(recording.source, MemorySource) else "Run restcli info to see what the file holds",
+        "Run restcli info to see what the file holds" if recording.fingerprint else "",
     )

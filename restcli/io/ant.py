@@ -15,26 +15,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io import ant_child
-from restcli.io.companions import check_unchanged, open_regular, read_header, sibling, stamps_of
-from restcli.io.edf_header import check_length, decode, known_unit, microvolts, names
-from restcli.io.mne_formats import at_joins
+from restcli.io.companions import open_regular, read_header, siblings, stamps_of
+from restcli.io.headers import NO_CLOCK, channel_notes, decode, printable, unit_note, with_reference
 from restcli.io.mne_reader import under_names
-from restcli.io.recording import Channel, Recording, Segment, to_samples
-from restcli.signal import resampling
-from restcli.signal.resampling import Signal
+from restcli.io.recording import Recording
+from restcli.io.segments import at_joins, without
+from restcli.io.uniform import Store, Stored, one_piece
 from restcli.text import count
 
 _FORMAT = "an ANT Neuro recording (.cnt)"
 _COPY = "Copy all its files again, or export it as EDF from the EEG system"
-_ENDINGS = (".evt", ".seg", ".trg")
 _MOST_CHANNELS = 4096
 _MOST_CHUNKS = 64
 _LONGEST_ANSWER = 2**26  # bytes on the recording as a whole
@@ -43,29 +41,28 @@ _DAYS = (27_538, 73_050)  # that make sense as a date, counted from the end of 1
 
 
 @dataclass(frozen=True)
-class AntSource:
-    """Reads a recording through a process that lasts as long as it is open."""
-
-    files: tuple[Path, ...]
-    stamps: tuple[tuple[int, int], ...]
-    rate: Fraction
-    to_unit: tuple[float, ...] = ()  # for each channel
-
-    @property
-    def rates(self) -> tuple[Fraction, ...]:
-        """Exact sampling rate of each channel."""
-        return (self.rate,) * len(self.to_unit)
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes of all signals in a second."""
-        return float(4 * len(self.to_unit) * self.rate)
+class AntStore(Store):
+    """Files that another process reads, which lasts as long as they are open."""
 
     @contextmanager
-    def open(self) -> Iterator[AntHandle]:
+    def open(self) -> Iterator[Stored]:
         """Open the file for reading."""
-        with self.process() as (process, _):
-            yield AntHandle(self, process)
+        where = str(self.files[0])
+        with self.process() as (process, said):
+            n_channels = len(said["channels"])
+
+            def read(picks: list[int], start: int, stop: int) -> NDArray[Any]:
+                assert process.stdin is not None and process.stdout is not None
+                try:
+                    os.write(process.stdin.fileno(), f"{start} {stop}\n".encode())
+                except BrokenPipeError:
+                    raise _failed(process, where, "read it to its end") from None
+                raw = process.stdout.read(4 * n_channels * (stop - start))
+                if len(raw) < 4 * n_channels * (stop - start):
+                    raise _failed(process, where, "read it to its end")
+                return np.frombuffer(raw, np.float32).reshape(-1, n_channels).T[picks]
+
+            yield read
 
     @contextmanager
     def process(self) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
@@ -88,29 +85,6 @@ class AntSource:
                     process.kill()
 
 
-@dataclass(frozen=True)
-class AntHandle:
-    """A recording that another process has opened."""
-
-    source: AntSource
-    process: subprocess.Popen[bytes]
-
-    def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
-        """Return stored samples in microvolts; digital limits are unknown."""
-        where, n_channels = str(self.source.files[0]), len(self.source.to_unit)
-        check_unchanged(self.source.files, self.source.stamps)
-        assert self.process.stdin is not None and self.process.stdout is not None
-        try:
-            os.write(self.process.stdin.fileno(), f"{start} {stop}\n".encode())
-        except BrokenPipeError:
-            raise _failed(self.process, where, "read it to its end") from None
-        raw = self.process.stdout.read(4 * n_channels * (stop - start))
-        if len(raw) < 4 * n_channels * (stop - start):
-            raise _failed(self.process, where, "read it to its end")
-        data = np.frombuffer(raw, np.float32).reshape(-1, n_channels).T[list(channels)]
-        return to_samples(data * np.array(self.source.to_unit)[list(channels), None]), None
-
-
 def _failed(process: subprocess.Popen[bytes], where: str, aim: str) -> RecordingError:
     """Say why the process ended: in all cases but one, because of the file."""
     assert process.stdout is not None
@@ -129,43 +103,34 @@ def is_ant(raw: bytes) -> bool:
 
 def ant_files(path: Path) -> tuple[Path, ...]:
     """Return the files of events and of segments."""
-    found = (sibling(path, (ending,)) for ending in _ENDINGS)
-    return tuple(file for file in found if file is not None)
+    return siblings(path, (".evt", ".seg", ".trg"))
 
 
 def open_ant(files: tuple[Path, ...]) -> Recording:
     """Open an ANT Neuro file: segments say how long pauses were; without its amplifier nothing was recorded."""
     path, where = files[0], str(files[0])
-    source = AntSource(files, stamps_of(files), _rate(path))
-    with source.process() as (_, said):
+    store, sfreq = AntStore(files, stamps_of(files)), _rate(path)
+    with store.process() as (_, said):
         pass
-    n_samples, rate = said["n_samples"], float(source.rate)
+    n_samples = said["n_samples"]
     if not 0 < len(said["channels"]) <= _MOST_CHANNELS or n_samples <= 0:
         raise RecordingError(where, "its header gives an impossible number of channels or samples", _FORMAT, _COPY)
-    check_length(n_samples / rate, where)
-    channels, factors, repairs = _channels(said["channels"], n_samples, rate)
+    channels = [_channel(texts) for texts in said["channels"]]
+    recording = one_piece(path, store, channels, length=n_samples, sfreq=sfreq)
     start = _start(said["start"])
-    repairs += () if start else ("the start date or time is missing or unreadable; clock times are unknown",)
+    repairs = channel_notes((label, unit_note(unit or "unknown")) for label, unit in channels)
+    repairs += () if start else (NO_CLOCK,)
     if said["unreadable"]:
         repairs += (f"{count(said['unreadable'], 'event')} unreadable, perhaps of interruptions; left out",)
-    recording = Recording(
-        path,
-        "ANT Neuro",
-        channels,
-        start,
-        n_samples / rate,
-        (Segment(0.0, n_samples / rate, 0.0),),
-        (*repairs, _UNTRIED),
-        replace(source, to_unit=factors),
-    )
+    recording = replace(recording, format="ANT Neuro", start=start, repairs=(*repairs, _UNTRIED))
     text = next((decode(read_header(file)) for file in files if file.suffix.lower() == ".seg"), None)
     joins = [(place, math.nan) for kind, place, _ in said["events"] if kind == "join"]
     joins = joins if text is None else _segments(text, said["start"], recording)
-    recording = at_joins(recording, np.array([place for place, _ in joins]) / rate, np.array([lag for _, lag in joins]))
-    return _without(recording, [(low / rate, high / rate) for low, high in _stretches(said["events"], n_samples)])
+    places, lags = (np.array([join[k] for join in joins]) for k in (0, 1))
+    return _without(at_joins(recording, places / sfreq, lags), _stretches(said["events"], n_samples), sfreq)
 
 
-def _rate(path: Path) -> Fraction:
+def _rate(path: Path) -> float:
     """Read the sampling rate, which the library cuts to a whole number; refuse a file that was cut off."""
     with open_regular(path) as file:
         head, size = file.read(16), file.seek(0, os.SEEK_END)
@@ -186,23 +151,13 @@ def _rate(path: Path) -> Fraction:
     rate = float(found[1]) if found else 0.0
     if not 0 < rate <= 1e6:
         raise RecordingError(str(path), "its header gives no possible sampling rate", _FORMAT, _COPY)
-    return resampling.exact_rate(rate)
+    return rate
 
 
-def _channels(
-    said: Sequence[Sequence[str]], n_samples: int, rate: float
-) -> tuple[tuple[Channel, ...], tuple[float, ...], tuple[str, ...]]:
-    """Return channels, named with their reference; the factors to their units; and what is wrong with these."""
-    channels, factors, unknown = [], [], []
-    for texts in said:
-        label, unit, reference = (
-            "".join(c for c in decode(text.encode("latin-1")) if c.isprintable()).strip() for text in texts
-        )
-        label = f"{label}-{reference}" if reference and "-" not in label else label
-        channels.append(Channel(label, known_unit(unit), rate, n_samples, math.nan, math.nan))
-        factors.append(microvolts(unit) or 1.0)
-        unknown += [label] if known_unit(unit) in {"", "unknown"} else []
-    return tuple(channels), tuple(factors), (f"{names(unknown)}: unit unknown; left out",) if unknown else ()
+def _channel(texts: Sequence[str]) -> tuple[str, str]:
+    """Return the label of a channel, with its reference, and its unit."""
+    label, unit, reference = (printable(decode(text.encode("latin-1"))) for text in texts)
+    return with_reference(label, reference), unit
 
 
 def _start(said: Sequence[float]) -> datetime | None:
@@ -231,23 +186,16 @@ def _stretches(events: Sequence[tuple[str, int, int]], n_samples: int) -> list[t
     return [(max(0, first), min(last, n_samples)) for first, last in found if first < min(last, n_samples)]
 
 
-def _without(recording: Recording, stretches: Sequence[tuple[float, float]]) -> Recording:
-    """Leave out stretches, in seconds of stored signal, in which there was no EEG."""
-    segments = recording.segments
-    for first, last in stretches:
-        kept = []
-        for segment in segments:
-            shift, stop = segment.start - segment.offset, segment.offset + segment.stop - segment.start
-            parts = ((segment.offset, min(first, stop)), (max(last, segment.offset), stop))
-            kept += [Segment(low + shift, high + shift, low) for low, high in parts if low < high]
-        segments = tuple(kept)
-    if not segments:
-        raise RecordingError(str(recording.path), "its amplifier was disconnected all the time", _FORMAT)
+def _without(recording: Recording, stretches: Sequence[tuple[int, int]], sfreq: float) -> Recording:
+    """Leave out samples that are no EEG, and report how long they last."""
     if not stretches:
         return recording
-    seconds = sum(last - first for first, last in stretches)
+    recording = without(recording, [(first / sfreq, last / sfreq) for first, last in stretches])
+    if not recording.segments:
+        raise RecordingError(str(recording.path), "its amplifier was disconnected all the time", _FORMAT)
+    seconds = sum(last - first for first, last in stretches) / sfreq
     note = f"its amplifier was disconnected, or measured impedances, for {seconds:.10g} s; not scored"
-    return replace(recording, segments=segments, repairs=(*recording.repairs, note))
+    return replace(recording, repairs=(*recording.repairs, note))
 
 
 def _segments(text: str, start: Sequence[float], recording: Recording) -> list[tuple[int, float]]:

@@ -11,10 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 from restcli import files
 from restcli.errors import RecordingError
-from restcli.io.edf_header import decode
+from restcli.io.headers import decode
+
+Stamps: TypeAlias = tuple[tuple[int, int], ...]
+"""Size in bytes and time in nanoseconds of each file."""
 
 ANY_FORMAT = "a recording in one of the formats that restcli formats lists"
 # Headers of other makers are text of some kilobytes; Persyst adds comments.
@@ -67,12 +71,12 @@ def reading(path: Path) -> Iterator[io.BufferedReader]:
             raise unreadable(path, error) from None
 
 
-def stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
-    """Return the size and the time of each file."""
+def stamps_of(files: Sequence[Path]) -> Stamps:
+    """Return the size and the time of each file as it is now."""
     return tuple((status.st_size, status.st_mtime_ns) for status in map(check_regular, files))
 
 
-def check_unchanged(files: Sequence[Path], stamps: tuple[tuple[int, int], ...]) -> None:
+def check_unchanged(files: Sequence[Path], stamps: Stamps) -> None:
     """Refuse files that are not those whose stamps were taken."""
     if stamps_of(files) != stamps:
         raise changed(files[0])
@@ -95,6 +99,11 @@ def read_header(path: Path) -> bytes:
 def sibling(path: Path, endings: Iterable[str]) -> Path | None:
     """Return the file beside `path` that has its name and one of the endings, whatever their case."""
     return next((file for ending in endings if (file := find_file(path.with_suffix(ending))) is not None), None)
+
+
+def siblings(path: Path, endings: Iterable[str]) -> tuple[Path, ...]:
+    """Return the files beside `path` that have its name and the endings, without those that are not there."""
+    return tuple(file for ending in endings if (file := sibling(path, (ending,))) is not None)
 
 
 def find_file(path: Path) -> Path | None:

@@ -13,20 +13,21 @@ from pathlib import Path
 
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, find_file, read_header, sibling
-from restcli.io.edf import from_records
-from restcli.io.edf_header import (
-    EdfHeader,
-    EdfSignal,
+from restcli.io.edf_header import EdfHeader, EdfSignal
+from restcli.io.edf_times import Timeline
+from restcli.io.headers import (
+    WRONG_CLOCK,
+    channel_notes,
     check_length,
     decode,
     known_unit,
     length_notes,
     microvolts,
-    names,
+    printable,
+    unit_note,
 )
-from restcli.io.edf_times import Timeline
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource
+from restcli.io.records import RecordSource, from_records
 
 _FORMAT = "a Curry recording: a header (.cdt.dpa or .dap) and continuous samples beside it (.cdt or .dat)"
 _EXPORT = "Export the recording from Curry as raw float data, or as EDF"
@@ -44,8 +45,7 @@ class _Header:
 
     n_samples: int
     sfreq: Fraction  # Hz
-    labels: tuple[str, ...]
-    units: tuple[str, ...]
+    channels: tuple[tuple[str, str], ...]  # label and unit of each
     start: datetime | None
     repairs: tuple[str, ...]
 
@@ -75,7 +75,7 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
     is_header = path.suffix.lower() == ".dap"
     data, header, labels = (files[1], files[0], files[2]) if is_header else (files[0], files[1], files[1])
     said = _read(decode(read_header(header)), decode(read_header(labels)), where)
-    status, width = check_regular(data), 4 * len(said.labels)
+    status, width = check_regular(data), 4 * len(said.channels)
     n_samples, rest = divmod(status.st_size, width)
     if rest or not n_samples:
         what = "the size of its file of samples does not fit the number of channels in its header"
@@ -93,9 +93,8 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
         record_duration=1 / said.sfreq,
         signals=tuple(
             EdfSignal(label, known_unit(unit), microvolts(unit) or 1.0, 0.0, 0, 0, 1, place)
-            for place, (label, unit) in enumerate(zip(said.labels, said.units, strict=True))
+            for place, (label, unit) in enumerate(said.channels)
         ),
-        annotations=(),
         repairs=said.repairs + length_notes(held, whole),
         n_missing=max(0, announced - n_samples),
         form="<f4",
@@ -124,11 +123,10 @@ def _read(text: str, labels: str, where: str) -> _Header:
         what = "its header gives an impossible number of channels"
     if what:
         raise RecordingError(where, what, _FORMAT, _EXPORT)
-    found, units = _channels(text, labels, n_channels, where)
-    unknown = [label for label, unit in zip(found, units, strict=True) if known_unit(unit) in {"", "unknown"}]
-    repairs = (f"{names(unknown)}: unit unknown; left out",) if unknown else ()
+    channels = _channels(text, labels, n_channels, where)
+    repairs = channel_notes((label, unit_note(unit or "unknown")) for label, unit in channels)
     start, doubts = _start(fields)
-    return _Header(n_samples, _rate(fields, where), found, units, start, (*repairs, *doubts))
+    return _Header(n_samples, _rate(fields, where), channels, start, (*repairs, *doubts))
 
 
 def _block(text: str, name: str) -> str:
@@ -143,16 +141,14 @@ def _lists(text: str, name: str) -> list[tuple[str, list[str]]]:
     return [(group, lines.splitlines()) for group, lines in re.findall(form, text, re.MULTILINE | re.DOTALL)]
 
 
-def _channels(text: str, labels: str, n_channels: int, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _channels(text: str, labels: str, n_channels: int, where: str) -> tuple[tuple[str, str], ...]:
     """Return the label and the unit of each stored channel: lists may name others, and give the places in the file."""
-    named: list[str] = []
-    units: list[str] = []
+    named: list[tuple[str, str]] = []
     places: list[str] = []
     groups = _units(text)
     stored = dict(_lists(text, "CHAN_IN_FILE"))
     for group, lines in _lists(labels, "LABELS"):
-        named += ["".join(c for c in line if c.isprintable()).strip() for line in lines]
-        units += [groups.get(group, "")] * len(lines)
+        named += [(printable(line), groups.get(group, "")) for line in lines]
         places += stored.get(group, [])
     if len(places) == len(named) and all(place.strip().isdecimal() for place in places):
         order = sorted((int(place), channel) for channel, place in enumerate(places) if int(place) > 0)
@@ -161,7 +157,7 @@ def _channels(text: str, labels: str, n_channels: int, where: str) -> tuple[tupl
     if [place for place, _ in order] != list(range(1, n_channels + 1)):
         what = "its lists of labels and of channels in the file do not fit its number of channels"
         raise RecordingError(where, what, _FORMAT, _EXPORT)
-    return tuple(named[channel] for _, channel in order), tuple(units[channel] for _, channel in order)
+    return tuple(named[channel] for _, channel in order)
 
 
 def _units(text: str) -> dict[str, str]:
@@ -200,5 +196,5 @@ def _start(fields: dict[str, str]) -> tuple[datetime | None, tuple[str, ...]]:
         fraction = 1000 * int(fields.get("StartMillisec") or 0)
         start = datetime(year, month, day, hour, minute, second, fraction)
     except (KeyError, ValueError, OverflowError):
-        return None, ("the start date or time does not exist; clock times are unknown",)
+        return None, (WRONG_CLOCK,)
     return start, ()

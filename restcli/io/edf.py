@@ -6,10 +6,7 @@ repaired.
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,8 +16,8 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError
 from restcli.io import edf_header, edf_times
 from restcli.io.companions import open_regular
-from restcli.io.recording import Channel, Recording, Segment
-from restcli.io.records import RecordSource
+from restcli.io.recording import Recording
+from restcli.io.records import RecordSource, from_records
 
 # Files of annotations alone are small.
 _LARGEST_ANNOTATIONS = 2**24
@@ -61,44 +58,6 @@ def _open(path: Path, file: BinaryIO) -> Recording:
             "copy the original again as a binary file",
         )
     return from_records(path, header, _timeline(file, header, where), source=RecordSource.of(path, header, status))
-
-
-def from_records(
-    path: Path, header: edf_header.EdfHeader, times: edf_times.Timeline, *, source: RecordSource
-) -> Recording:
-    """Make a recording of equal records: their header, their times, and where they lie."""
-    if times.pace != 1:
-        header = replace(header, record_duration=header.record_duration * times.pace)
-        source = replace(source, header=header)
-    step = header.record_duration
-    edges = [*times.first, header.n_records]
-    # Where the clock went back, samples that share their times with the next run are left out.
-    segments = tuple(
-        Segment(start, min(start + float((after - first) * step), following), float(first * step))
-        for start, following, first, after in zip(
-            times.start, (*times.start[1:], math.inf), edges, edges[1:], strict=False
-        )
-    )
-    edf_header.check_length(segments[-1].stop, str(path))
-    channels = []
-    for signal in header.signals:
-        ends = (signal.digital_min, signal.digital_max) if signal.digital_min != signal.digital_max else (math.nan,) * 2
-        low, high = sorted(limit * signal.scale + signal.shift for limit in ends)
-        rate = float(signal.n_samples / step)
-        count = signal.n_samples * header.n_records
-        channels.append(Channel(signal.label, signal.unit, rate, count, low, high, signal.problem))
-    clock = header.start + timedelta(seconds=times.origin) if header.start is not None else None
-    return Recording(
-        path,
-        header.kind,
-        tuple(channels),
-        clock,
-        segments[-1].stop,
-        segments,
-        header.repairs + times.repairs,
-        source,
-        missing=float(header.n_missing * step),
-    )
 
 
 def _timeline(file: BinaryIO, header: edf_header.EdfHeader, where: str) -> edf_times.Timeline:

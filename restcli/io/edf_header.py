@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
 from restcli.errors import RecordingError
+from restcli.io.headers import (
+    LONGEST,
+    WRONG_CLOCK,
+    channel_notes,
+    check_length,
+    decode,
+    known_unit,
+    length_notes,
+    microvolts,
+    names,
+    unit_note,
+)
 
-_MICROVOLTS = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "microv": 1.0, "microvolt": 1.0, "microvolts": 1.0}
-_MICROVOLTS |= {"mv": 1e3, "millivolt": 1e3, "millivolts": 1e3, "v": 1e6, "volt": 1e6, "volts": 1e6}
-_MICROVOLTS |= {"nv": 1e-3, "nanovolt": 1e-3, "nanovolts": 1e-3}
 # Microvolts as exports have mangled them: the letter mu lost or written otherwise.
 _MANGLED = frozenset({"?v", "\ufffdv", "u", "uvolt", "uvolts", "mcv", "mkv", "мкв", "micv", "ìv", "âµv"})
-# Units of channels that hold other quantities (heart rate, saturation, pressure, ...): nothing to repair there.
-_OTHER_UNITS = frozenset(
-    "% mm cm sec s ms hz bpm brst/min /min 1/min degc °c c degf mmhg cmh2o l l/s l/min ml boolean bool "
-    "g kohm ohm deg rad lux db n/a none bit bits count counts event".split()
-)
 _ANNOTATIONS = frozenset({"edf annotations", "bdf annotations"})
 _FORMAT = "an EDF, EDF+ or BDF recording"
 _RE_EXPORT = "Export the recording again from the EEG system"
@@ -31,11 +35,10 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 
 _MONTHS = {name: k for k, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
 
-# Beyond these a header field is damaged: limits, sampling rate (Hz), signals, length (s), years.
+# Beyond these a header field is damaged: limits, sampling rate (Hz), signals, years.
 _LARGEST = 10**9
 _FASTEST = 10**6
 _MOST_SIGNALS = 4096
-LONGEST = 100 * 86_400
 _YEARS = (1900, 2200)
 
 
@@ -44,7 +47,7 @@ class EdfSignal:
     """One signal of an EDF or BDF file; ``value = digital * scale + shift`` in `unit`."""
 
     label: str
-    unit: str  # see `known_unit`
+    unit: str  # see `headers.known_unit`
     scale: float  # NaN, as `shift`, when there is a problem
     shift: float
     digital_min: int
@@ -66,8 +69,8 @@ class EdfHeader:
     n_records: int  # complete records in the file
     record_duration: Fraction  # s
     signals: tuple[EdfSignal, ...]
-    annotations: tuple[EdfSignal, ...]  # signals that hold time stamps and text
     repairs: tuple[str, ...]
+    annotations: tuple[EdfSignal, ...] = ()  # signals that hold time stamps and text
     n_missing: int = 0  # records that the header announces and the file does not hold
     form: str = ""  # numpy's name of the type of samples, where they are not signed integers
 
@@ -114,45 +117,6 @@ class _Fields:
 
     def refusal(self, what: str, remedy: str = _RE_EXPORT) -> RecordingError:
         return RecordingError(self.where, what, _FORMAT, remedy)
-
-
-def decode(raw: bytes) -> str:
-    """Decode text as UTF-8, or as Latin-1 when it is not."""
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def microvolts(unit: str) -> float | None:
-    """Return how many microvolts a unit is, or None if it is not a voltage.
-
-    >>> microvolts("mV"), microvolts("mmHg")
-    (1000.0, None)
-    """
-    return _MICROVOLTS.get(unit.strip().lower().rstrip("."))
-
-
-def known_unit(text: str) -> str:
-    """Return "µV" for a voltage, another known unit as it is, and "unknown" for other text, which may name a patient.
-
-    >>> known_unit("mV"), known_unit("mmHg"), known_unit("Schmidt"), known_unit("")
-    ('µV', 'mmHg', 'unknown', '')
-    """
-    if microvolts(text) is not None:
-        return "µV"
-    return text if not text or text.lower() in _OTHER_UNITS else "unknown"
-
-
-def names(labels: Iterable[str], limit: int = 6) -> str:
-    """List labels for people, at most `limit` of them.
-
-    >>> names(["Fp1", "Fp2"])
-    "channels 'Fp1', 'Fp2'"
-    """
-    listed = [f"'{label}'" for label in labels]
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return f"channel{'s' if len(listed) > 1 else ''} " + ", ".join(listed[:limit]) + more
 
 
 def is_edf(raw: bytes) -> bool:
@@ -255,24 +219,6 @@ def parse_header(raw: bytes, size: int, where: str, *, marks: bool = False) -> E
     )
 
 
-def length_notes(held: float, announced: float) -> tuple[str, ...]:
-    """Report a file that holds less or more seconds than its header announces."""
-    if announced > held:
-        lost, whole = (f"{seconds:.10g} s" for seconds in (announced - held, announced))
-        return (f"the file is cut off: {lost} of the {whole} that the header announces are missing",)
-    if announced < held:
-        whole, said = (f"{seconds:.10g} s" for seconds in (held, announced))
-        return (f"the file holds more than the header announces: {whole} instead of {said}; all is read",)
-    return ()
-
-
-def check_length(seconds: float, where: str) -> None:
-    """Refuse lengths that no recording has: a damaged header, or a file that was allocated but never written."""
-    if not seconds <= LONGEST:
-        days = f"{seconds / 86_400:,.0f}" if seconds < 1e9 else "millions of"
-        raise RecordingError(where, f"the recording would last {days} days", f"at most {LONGEST // 86_400} days")
-
-
 def _columns(raw: bytes, n_signals: int) -> list[list[bytes]]:
     """Cut the signal part of the header into ten fields a signal."""
     columns, position = [], 256
@@ -298,7 +244,7 @@ def _signals(columns: list[list[bytes]], fields: _Fields, family: str) -> list[E
             if not text or text.lower() in _MANGLED:
                 assumed.append(name)
                 text = "µV"
-            elif factor is None and text.lower() not in _OTHER_UNITS:
+            elif unit_note(text):
                 odd.append(name)
             scale, shift, problem = _calibration(numbers, 1.0 if factor is None else factor)
             text = known_unit(text)
@@ -336,12 +282,9 @@ def _calibration(limits: Sequence[Fraction | None], factor: float) -> tuple[floa
 
 def _report_channels(signals: Sequence[EdfSignal], fields: _Fields) -> None:
     """Report channels that cannot be used, repeated labels and inverted polarity."""
-    problems: dict[str, list[str]] = {}
-    for signal in signals:
-        if signal.problem:
-            problems.setdefault(signal.problem, []).append(signal.label)
-    for problem, labels in problems.items():
-        fields.repairs.append(f"{names(labels)}: {problem}; the channel is left out")
+    fields.repairs += channel_notes(
+        (signal.label, signal.problem and f"{signal.problem}; the channel is left out") for signal in signals
+    )
     turned = [s.label for s in signals if s.scale < 0]
     if turned:
         fields.repairs.append(f"{names(turned)}: the range is given from high to low; read as inverted polarity")
@@ -397,7 +340,7 @@ def _start(raw: bytes, fields: _Fields) -> datetime | None:
             raise ValueError
         start = datetime(*day, int(clock[1]), int(clock[2]), int(clock[3]))
     except ValueError:
-        fields.repairs.append("the start date or time does not exist; clock times are unknown")
+        fields.repairs.append(WRONG_CLOCK)
         return None
     if _date(date) is None:
         fields.repairs.append("the start date is unreadable; taken from the EDF+ recording field")

@@ -21,21 +21,23 @@ import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular
-from restcli.io.edf import from_records
-from restcli.io.edf_header import (
-    EdfHeader,
-    EdfSignal,
+from restcli.io.edf_header import EdfHeader, EdfSignal
+from restcli.io.edf_times import Timeline
+from restcli.io.headers import (
+    NO_CLOCK,
+    NO_UNIT,
+    channel_notes,
     check_length,
     decode,
     known_unit,
     length_notes,
     microvolts,
-    names,
+    printable,
+    unit_note,
 )
-from restcli.io.edf_times import Timeline
-from restcli.io.mne_formats import at_joins
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource
+from restcli.io.records import RecordSource, from_records
+from restcli.io.segments import at_joins
 
 _FORMAT = "a GDF recording of version 1 or 2"
 _COPY = "Copy it again, or convert it to EDF"
@@ -94,7 +96,6 @@ def open_gdf(files: tuple[Path, ...]) -> Recording:
         table = fields.data_start + n_records * record_bytes
         joins = _new_segments(file, fields.version, table, rate) if not missing else []
     held, announced = (float(n * fields.duration) for n in (n_records, n_records + missing))
-    no_start = "the start date or time is missing or unreadable; clock times are unknown"
     header = EdfHeader(
         kind="GDF",
         start=fields.start,
@@ -104,10 +105,9 @@ def open_gdf(files: tuple[Path, ...]) -> Recording:
         n_records=n_records,
         record_duration=fields.duration,
         signals=signals,
-        annotations=(),
         repairs=_reported(channels, signals)
         + length_notes(held, announced)
-        + ((no_start,) if fields.start is None else ()),
+        + ((NO_CLOCK,) if fields.start is None else ()),
         n_missing=missing,
         form=form,
     )
@@ -178,7 +178,7 @@ def _channels(raw: bytes, fields: _Fields) -> list[_Channel]:
         at += width * fields.n_channels
     found = []
     for label, _, unit, *limits, _, count, kind in zip(*columns, strict=True):
-        name = "".join(c for c in decode(label.split(b"\0")[0]) if c.isprintable()).strip()
+        name = printable(decode(label.split(b"\0")[0]))
         low, high, least, most = struct.unpack(f"<2d2{form}", b"".join(limits))
         said = (low, high, float(least), float(most))
         found.append(_Channel(name, _unit(unit, fields), said, *struct.unpack("<II", count + kind)))
@@ -188,7 +188,7 @@ def _channels(raw: bytes, fields: _Fields) -> list[_Channel]:
 def _unit(raw: bytes, fields: _Fields) -> str:
     """Return the unit of a channel: written in version 1, a code in version 2."""
     if fields.version < 1.9:
-        return "".join(c for c in decode(raw) if c.isprintable()).strip()
+        return printable(decode(raw))
     code = int.from_bytes(raw, "little")
     return _UNITS.get(code, "unknown" if code else "")
 
@@ -236,15 +236,11 @@ def _signal(channel: _Channel, first: int, *, is_usual: bool) -> EdfSignal:
 
 def _reported(channels: Sequence[_Channel], signals: Sequence[EdfSignal]) -> tuple[str, ...]:
     """Report channels that cannot be used, and those whose unit is assumed."""
-    found: dict[str, list[str]] = {}
+    found = []
     for channel, signal in zip(channels, signals, strict=True):
-        note = f"{signal.problem}; left out" if signal.problem else ""
-        if not note and signal.unit == "unknown":
-            note = "unit unknown; left out"
-        if not note and not channel.unit:
-            note = "no unit in the header; microvolts assumed"
-        found.setdefault(note, []).append(signal.label)
-    return tuple(f"{names(labels)}: {note}" for note, labels in found.items() if note)
+        note = unit_note(channel.unit) if channel.unit else NO_UNIT
+        found.append((channel.label, f"{signal.problem}; left out" if signal.problem else note))
+    return channel_notes(found)
 
 
 def _records(fields: _Fields, size: int, record_bytes: int, where: str) -> tuple[int, int]:

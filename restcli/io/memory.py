@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from fractions import Fraction
-from itertools import pairwise
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -18,16 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io.edf_header import check_length
-from restcli.io.edf_header import names as listed
+from restcli.io.companions import Stamps
 from restcli.io.mne_reader import FIFF_UNIT_V, JOIN, without_depth
-from restcli.io.recording import Channel, Recording, Segment, to_samples
-from restcli.signal import resampling
+from restcli.io.recording import Recording
+from restcli.io.segments import at_joins, without
+from restcli.io.uniform import Store, Stored, leave_out, one_piece
 from restcli.signal.montage import parse_labels
 from restcli.signal.quality import FLAT_STD
-from restcli.signal.resampling import Signal
 from restcli.signal.sequences import true_runs
-from restcli.text import count
 
 # Standard deviations, µV, beyond which volts were taken for microvolts or microvolts for volts.
 _TOO_SMALL, _TOO_LARGE = FLAT_STD, 1e5
@@ -35,44 +31,26 @@ _SECONDS_TRIED = 60
 
 
 @dataclass(frozen=True, eq=False)
-class MemorySource:
-    """Samples of an array or of a Raw object; it is its own open handle."""
+class MemoryStore(Store):
+    """Samples of an array or of a Raw object."""
 
-    values: Any  # ndarray (C, n), or mne.io.BaseRaw
-    to_unit: NDArray[np.float64]  # (C,), factors to the units of the recording's channels
-    rate: Fraction
-
-    @property
-    def rates(self) -> tuple[Fraction, ...]:
-        """Exact sampling rate of each channel."""
-        return (self.rate,) * len(self.to_unit)
-
-    @property
-    def n_samples(self) -> int:
-        """Samples of each channel."""
-        return int(self.values.shape[1] if isinstance(self.values, np.ndarray) else self.values.n_times)
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes of all signals in a second of 64-bit samples."""
-        return float(8 * len(self.to_unit) * self.rate)
+    files: tuple[Path, ...] = ()
+    stamps: Stamps = ()
+    values: Any = None  # ndarray (C, n), or mne.io.BaseRaw
 
     @contextmanager
-    def open(self) -> Iterator[MemorySource]:
-        """Return the source itself."""
-        yield self
+    def open(self) -> Iterator[Stored]:
+        """Return what reads the samples."""
+        yield self._of_array if isinstance(self.values, np.ndarray) else self._of_raw
 
-    def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
-        """Return samples in microvolts, NaN where they are not finite or absurd; digital limits are unknown."""
-        picks = list(channels)
-        if isinstance(self.values, np.ndarray):
-            data = self.values[picks, start:stop]
-        else:
-            try:
-                data = self.values.get_data(picks=picks, start=start, stop=stop, verbose="error")
-            except Exception as error:  # its reader raises whatever it raises, in words that may quote the header
-                raise RecordingError("Raw object", f"it cannot be read ({type(error).__name__})") from None
-        return to_samples(data * self.to_unit[picks, None]), None
+    def _of_array(self, picks: list[int], start: int, stop: int) -> NDArray[Any]:
+        return np.asarray(self.values[picks, start:stop])
+
+    def _of_raw(self, picks: list[int], start: int, stop: int) -> NDArray[Any]:
+        try:
+            return np.asarray(self.values.get_data(picks=picks, start=start, stop=stop, verbose="error"))
+        except Exception as error:  # its reader raises whatever it raises, in words that may quote the header
+            raise RecordingError("Raw object", f"it cannot be read ({type(error).__name__})") from None
 
 
 def in_memory(source: Any, *, sfreq: float | None = None, ch_names: Sequence[str] | None = None) -> Recording:
@@ -95,21 +73,22 @@ def _of_array(source: Any, sfreq: Any, ch_names: Sequence[str] | None) -> Record
     rate = float(sfreq) if isinstance(sfreq, Real) else math.nan
     if not 1 <= rate <= 1e6:
         raise UsageError("sfreq", f"{sfreq!r}", "1 Hz to 1 MHz")
-    memory = MemorySource(values, np.ones(len(names)), resampling.exact_rate(rate))
-    usual = _usual_spread(memory, names)
+    store = MemoryStore(values=values)
+    recording = one_piece(Path("array"), store, [(name, "µV") for name in names], length=values.shape[1], sfreq=rate)
+    recording = replace(recording, format="array")
+    usual = _usual_spread(recording)
     if 0 < usual < _TOO_SMALL:
         what = f"its EEG varies by {usual:.2g} µV only; it seems to be in volts or millivolts"
         raise UsageError("data", what, "microvolts", "Multiply volts by 1e6, millivolts by 1e3")
     known = np.zeros(values.shape[1], dtype=bool)
-    problems = []
-    for row in values:
+    channels = []
+    for row, channel in zip(values, recording.channels, strict=True):
         finite = np.isfinite(row)
         known |= finite
-        problems.append("" if finite.any() else "it holds no number")
-    channels = [(name, "µV", problem) for name, problem in zip(names, problems, strict=True)]
+        channels.append(replace(channel, problem="" if finite.any() else "it holds no number"))
     if not known.any():
         raise UsageError("data", "every value is NaN", "microvolts, NaN where nothing is known")
-    return _recording(memory, channels, true_runs(~known))
+    return _without_gaps(replace(recording, channels=tuple(channels)), true_runs(~known))
 
 
 def _checked_names(ch_names: Any) -> tuple[str, ...]:
@@ -147,41 +126,23 @@ def _checked_array(source: Any, n_channels: int) -> NDArray[Any]:
 
 
 def _of_raw(raw: Any) -> Recording:
-    names, sfreq = tuple(raw.ch_names), float(raw.info["sfreq"])
-    volts = [int(channel["unit"]) == FIFF_UNIT_V for channel in raw.info["chs"]]
-    memory = MemorySource(raw, np.where(volts, 1e6, 1.0), resampling.exact_rate(sfreq))
-    usual = _usual_spread(memory, [name if volt else "" for name, volt in zip(names, volts, strict=True)])
+    sfreq, clock = float(raw.info["sfreq"]), raw.info["meas_date"]
+    units = ["V" if int(channel["unit"]) == FIFF_UNIT_V else "" for channel in raw.info["chs"]]
+    path = next((Path(name) for name in raw.filenames if name is not None), Path("raw"))
+    channels = zip(raw.ch_names, units, strict=True)
+    recording = one_piece(path, MemoryStore(values=raw), channels, length=int(raw.n_times), sfreq=sfreq)
+    usual = _usual_spread(recording)
     if usual > _TOO_LARGE:
         what = f"its EEG varies by {usual / 1e6:.2g} V; it seems to hold microvolts"
         raise UsageError("Raw object", what, "volts, as in all Raw objects of MNE", "Divide its samples by 1e6")
-    channels = [(name, "µV" if volt else "", "") for name, volt in zip(names, volts, strict=True)]
-    gaps, joins = _marks(raw)
-    recording = _without_bad(_recording(memory, channels, gaps, joins), raw.info["bads"])
-    recording = without_depth(recording, raw.get_channel_types())
-    clock = raw.info["meas_date"]
     if clock is not None:
         clock = clock.replace(tzinfo=None) + timedelta(seconds=float(raw.first_time))
-    path = next((Path(name) for name in raw.filenames if name is not None), Path("raw"))
-    recording = replace(recording, path=path, format="mne.io.Raw", start=clock)
-    if not joins:
-        return recording
-    until = joins[0] / sfreq
-    note = (
-        f"{count(len(joins), 'join')} between stretches of unknown distance; times after {until:.10g} s count stored "
-        "signal only, and clock times are left out"
-    )
-    return replace(recording, repairs=(*recording.repairs, note), clock_until=until)
-
-
-def _without_bad(recording: Recording, labels: Sequence[str]) -> Recording:
-    """Leave out channels that somebody marked as bad, and report them."""
-    channels = tuple(
-        replace(channel, problem=channel.problem or "it is marked as bad") if channel.label in labels else channel
-        for channel in recording.channels
-    )
-    found = [channel.label for channel in channels if channel.label in labels]
-    notes = (f"{listed(found)}: marked as bad; left out",) if found else ()
-    return replace(recording, channels=channels, repairs=(*recording.repairs, *notes))
+    gaps, joins = _marks(raw)
+    bad = [place for place, name in enumerate(raw.ch_names) if name in raw.info["bads"]]
+    recording = leave_out(recording, bad, "it is marked as bad", "marked as bad; left out")
+    recording = without_depth(replace(recording, format="mne.io.Raw", start=clock), raw.get_channel_types())
+    recording = at_joins(recording, np.array(joins) / sfreq, np.full(len(joins), math.nan))
+    return _without_gaps(recording, gaps)
 
 
 def _marks(raw: Any) -> tuple[list[tuple[int, int]], list[int]]:
@@ -197,45 +158,22 @@ def _marks(raw: Any) -> tuple[list[tuple[int, int]], list[int]]:
     return true_runs(gaps), sorted(joins)
 
 
-def _recording(
-    memory: MemorySource,
-    channels: Sequence[tuple[str, str, str]],  # label, unit and problem
-    gaps: Sequence[tuple[int, int]],
-    joins: Sequence[int] = (),
-) -> Recording:
-    """Cut at joins and at gaps of a second or more; shorter gaps are left to the judgement of each second."""
-    rate, n_samples = float(memory.rate), memory.n_samples
-    known = np.ones(n_samples, dtype=bool)
-    for first, last in gaps:
-        known[first:last] = last - first < rate
-    segments = []
-    for first, last in true_runs(known):
-        edges = [first, *(join for join in joins if first < join < last), last]
-        segments += [Segment(low / rate, high / rate, low / rate) for low, high in pairwise(edges)]
-    path = Path("array")
-    check_length(n_samples / rate, str(path))
-    return Recording(
-        path=path,
-        format="array",
-        channels=tuple(
-            Channel(label, unit, rate, n_samples, math.nan, math.nan, problem) for label, unit, problem in channels
-        ),
-        start=None,
-        duration=n_samples / rate,
-        segments=tuple(segments),
-        repairs=(),
-        source=memory,
-    )
+def _without_gaps(recording: Recording, gaps: Sequence[tuple[int, int]]) -> Recording:
+    """Cut at gaps of a second or more, in samples; shorter ones are left to the judgement of each second."""
+    rate = recording.channels[0].sfreq
+    return without(recording, [(first / rate, last / rate) for first, last in gaps if last - first >= rate])
 
 
-def _usual_spread(memory: MemorySource, names: Sequence[str]) -> float:
+def _usual_spread(recording: Recording) -> float:
     """Return the standard deviation within a second, µV, of the liveliest EEG channel; 0 when there is none."""
+    names = [channel.label if channel.unit == "µV" else "" for channel in recording.channels]
     eeg = [row for row, ends in enumerate(parse_labels(names)) if ends is not None]
-    n_samples = memory.n_samples
-    length = min(n_samples, max(2, round(float(memory.rate))))
+    n_samples = recording.channels[0].n_samples if recording.channels else 0
+    length = min(n_samples, max(2, round(recording.channels[0].sfreq)))
     if not eeg:
         return 0.0
     starts = np.unique(np.linspace(0, n_samples - length, _SECONDS_TRIED).astype(int)).tolist()
-    spread = np.stack([memory.read(eeg, start, start + length)[0].std(axis=1, dtype=float) for start in starts])
+    with recording.source.open() as handle:
+        spread = np.stack([handle.read(eeg, start, start + length)[0].std(axis=1, dtype=float) for start in starts])
     usual = [np.median(column[column > 0]) for column in spread.T if (column > 0).any()]
     return float(max(usual, default=0.0))

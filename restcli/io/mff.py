@@ -13,20 +13,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import check_unchanged, open_regular, read_header, reading, stamps_of
-from restcli.io.edf_header import check_length, length_notes, names
+from restcli.io.companions import open_regular, read_header, reading, stamps_of
+from restcli.io.headers import NO_CLOCK, check_length, length_notes
 from restcli.io.mff_nets import electrodes_of
-from restcli.io.mne_formats import at_joins
-from restcli.io.recording import Channel, Recording, Segment, to_samples
+from restcli.io.recording import Recording
+from restcli.io.segments import at_joins
+from restcli.io.uniform import Store, Stored, UniformSource, leave_out, one_piece, parts
 from restcli.io.xml import parse_xml, text_of
 from restcli.signal.montage import parse_label
-from restcli.signal.resampling import Signal
 
 ENDING = ".mff"
 _FORMAT = "an EGI recording: a folder (.mff) with signal1.bin, info1.xml, epochs.xml and sensorLayout.xml"
@@ -62,60 +62,31 @@ def mff_files(path: Path) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
-class MffSource:
-    """Reads the file of samples."""
+class MffStore(Store):
+    """A file of samples."""
 
-    path: Path
     blocks: _Blocks = field(repr=False)
-    stamp: tuple[tuple[int, int], ...]
-    gains: tuple[float, ...]
-
-    @property
-    def rates(self) -> tuple[Fraction, ...]:
-        """Exact sampling rate of each channel."""
-        return (Fraction(self.blocks.rate),) * self.blocks.n_channels
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes of all signals in a second."""
-        return float(4 * self.blocks.n_channels * self.blocks.rate)
 
     @contextmanager
-    def open(self) -> Iterator[MffHandle]:
+    def open(self) -> Iterator[Stored]:
         """Open the file for reading."""
-        with reading(self.path) as file:
-            yield MffHandle(self, file)
+        blocks, where = self.blocks, str(self.files[0])
+        with reading(self.files[0]) as file:
 
+            def read(picks: list[int], start: int, stop: int) -> NDArray[Any]:
+                data = np.empty((len(picks), stop - start), dtype="<f4")
+                for block, low, high in parts(blocks.edges, start, stop):
+                    begin, end = blocks.edges[block : block + 2].tolist()
+                    for row, channel in enumerate(picks):
+                        file.seek(int(blocks.starts[block]) + 4 * (channel * (end - begin) + low - begin))
+                        raw = file.read(4 * (high - low))
+                        if len(raw) != 4 * (high - low):
+                            what = "the file ended before its last block"
+                            raise RecordingError(where, what, remedy="Copy it again")
+                        data[row, low - start : high - start] = np.frombuffer(raw, "<f4")
+                return data
 
-@dataclass(frozen=True)
-class MffHandle:
-    """An open file of blocks."""
-
-    source: MffSource
-    file: BinaryIO
-
-    def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
-        """Return stored samples in microvolts; digital limits are unknown."""
-        source, blocks = self.source, self.source.blocks
-        check_unchanged((source.path,), source.stamp)
-        data = np.empty((len(channels), stop - start), dtype="<f4")
-        done, block = 0, int(np.searchsorted(blocks.edges, start, side="right")) - 1
-        while done < stop - start:
-            begin, end = blocks.edges[block : block + 2].tolist()
-            inside, count = start + done - begin, min(end, stop) - start - done
-            for row, channel in enumerate(channels):
-                self.file.seek(int(blocks.starts[block]) + 4 * (channel * (end - begin) + inside))
-                data[row, done : done + count] = np.frombuffer(self._bytes(4 * count), "<f4")
-            done, block = done + count, block + 1
-        with np.errstate(over="ignore", invalid="ignore"):
-            return to_samples(data * np.array(source.gains)[list(channels), None]), None
-
-    def _bytes(self, count: int) -> bytes:
-        raw = self.file.read(count)
-        if len(raw) != count:
-            what = "the file ended before its last block"
-            raise RecordingError(str(self.source.path), what, remedy="Copy it again")
-        return raw
+            yield read
 
 
 def open_mff(files: tuple[Path, ...]) -> Recording:
@@ -131,16 +102,19 @@ def open_mff(files: tuple[Path, ...]) -> Recording:
     sfreq, n_samples = blocks.rate, int(blocks.edges[-1])
     check_length(n_samples / sfreq, where)
     labels, reference, notes = _labels(here, blocks.n_channels, where)
-    gains, problems, doubts = _gains(info, labels, where)
-    source = MffSource(data, blocks, stamps_of((data,)), gains)
-    labels = _against_reference(source, labels, reference)
-    notes += doubts + (("the file is cut off in its last block; what is left of it is not read",) if blocks.cut else ())
-    channels = tuple(
-        Channel(label, "µV", float(sfreq), n_samples, *(float("nan"),) * 2, problem)
-        for label, problem in zip(labels, problems, strict=True)
-    )
-    segment = Segment(0.0, n_samples / sfreq, 0.0)
-    recording = Recording(path, "EGI MFF", channels, None, n_samples / sfreq, (segment,), notes, source)
+    gains = _gains(info, blocks.n_channels, where)
+    store = MffStore((data,), stamps_of((data,)), blocks)
+    labels = _against_reference(store, labels, reference)
+    channels = ((label, "µV") for label in labels)
+    recording = one_piece(path, store, channels, length=n_samples, sfreq=sfreq)
+    source = UniformSource(store, Fraction(sfreq), tuple(gains.tolist()))
+    recording = replace(recording, format="EGI MFF", repairs=notes, source=source)
+    bad = "its gain is not a positive number"
+    wrong = np.flatnonzero(~(np.isfinite(gains) & (gains > 0))).tolist()
+    recording = leave_out(recording, wrong, bad, f"{bad}; left out")
+    if blocks.cut:
+        note = "the file is cut off in its last block; what is left of it is not read"
+        recording = replace(recording, repairs=(*recording.repairs, note))
     return _at_epochs(recording, here, blocks)
 
 
@@ -228,23 +202,23 @@ def _labels(here: dict[str, Path], n_channels: int, where: str) -> tuple[list[st
     return labels, reference, (note,) if electrodes else ()
 
 
-def _against_reference(source: MffSource, labels: Sequence[str], reference: int | None) -> list[str]:
+def _against_reference(store: MffStore, labels: Sequence[str], reference: int | None) -> list[str]:
     """Name channels against the reference if its own channel holds zeros alone: else they are against another."""
     if reference is None or parse_label(labels[reference]) is None:
         return list(labels)
-    n_samples, length = int(source.blocks.edges[-1]), min(int(source.blocks.edges[-1]), source.blocks.rate)
-    with source.open() as handle:
+    n_samples, length = int(store.blocks.edges[-1]), min(int(store.blocks.edges[-1]), store.blocks.rate)
+    with store.open() as stored:
         for start in (0, (n_samples - length) // 2, n_samples - length):
-            if handle.read([reference], start, start + length)[0].any():
+            if stored([reference], start, start + length).any():
                 return list(labels)
     name = labels[reference]
     named = [f"{label}-{name}" if parse_label(label) is not None else label for label in labels]
     return [*named[:reference], "VREF", *named[reference + 1 :]]
 
 
-def _gains(raw: bytes, labels: Sequence[str], where: str) -> tuple[tuple[float, ...], list[str], tuple[str, ...]]:
+def _gains(raw: bytes, n_channels: int, where: str) -> NDArray[np.float64]:
     """Return the measured gain of each channel, which samples are to be multiplied by."""
-    gains = np.ones(len(labels))
+    gains = np.ones(n_channels)
     kinds = [c for c in parse_xml(raw, where, _FORMAT).iter("calibration") if text_of(c, "type") == "GCAL"]
     if len(kinds) > 1:
         what = "its gains were measured more than once, so that amplitudes are in doubt"
@@ -256,11 +230,7 @@ def _gains(raw: bytes, labels: Sequence[str], where: str) -> tuple[tuple[float, 
             place, value = -1, float("nan")
         if 0 <= place < len(gains):
             gains[place] = value
-    wrong = ~(np.isfinite(gains) & (gains > 0))
-    bad = "its gain is not a positive number"
-    problems = [bad if failed else "" for failed in wrong.tolist()]
-    found = [label for label, failed in zip(labels, problems, strict=True) if failed]
-    return tuple(gains.tolist()), problems, (f"{names(found)}: {bad}; left out",) if found else ()
+    return gains
 
 
 def _at_epochs(recording: Recording, here: dict[str, Path], blocks: _Blocks) -> Recording:
@@ -332,4 +302,4 @@ def _start(time: re.Match[str] | None, begin: float) -> tuple[datetime | None, t
         if time is not None:
             start = datetime.fromisoformat(time[1]) + timedelta(seconds=float(time[2] or 0))
             return start + timedelta(seconds=begin), ()
-    return None, ("the start date or time is missing or unreadable; clock times are unknown",)
+    return None, (NO_CLOCK,)

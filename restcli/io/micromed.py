@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
@@ -20,12 +19,21 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular
-from restcli.io.edf import from_records
-from restcli.io.edf_header import EdfHeader, EdfSignal, check_length, microvolts, names
+from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.io.edf_times import Timeline
-from restcli.io.mne_formats import at_joins
+from restcli.io.headers import (
+    PART_OF_SAMPLE,
+    WRONG_CLOCK,
+    channel_notes,
+    check_length,
+    microvolts,
+    printable,
+    unit_note,
+    with_reference,
+)
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource
+from restcli.io.records import RecordSource, from_records
+from restcli.io.segments import at_joins
 
 _FORMAT = "a Micromed recording (.trc) of header type 4"
 _EXPORT = "Export the recording as EDF from the EEG system"
@@ -77,8 +85,10 @@ def open_micromed(files: tuple[Path, ...]) -> Recording:
         n_records=n_samples,
         record_duration=Fraction(1, sfreq),
         signals=signals,
-        annotations=(),
-        repairs=doubts + _reported(signals) + (("the last sample is incomplete; left out",) if rest else ()),
+        repairs=doubts
+        + channel_notes((signal.label, signal.problem and f"{signal.problem}; left out") for signal in signals)
+        + channel_notes((signal.label, unit_note(signal.unit)) for signal in signals)
+        + ((PART_OF_SAMPLE,) if rest else ()),
         form=f"<u{layout.width}",
     )
     recording = from_records(path, header, Timeline(), source=RecordSource.of(path, header, status))
@@ -127,18 +137,15 @@ def _table(file: BinaryIO, head: bytes, name: str, where: str, *, needed: bool =
 
 def _signal(row: bytes, place: int) -> EdfSignal:
     """Read the label, the reference and the calibration of a channel."""
-    label, ground = (
-        "".join(c for c in text.split(b"\0")[0].decode("latin-1") if c.isprintable()).strip()
-        for text in (row[2:8], row[8:14])
-    )
+    label, ground = (printable(text.split(b"\0")[0].decode("latin-1")) for text in (row[2:8], row[8:14]))
     low, high, zero, least, most = struct.unpack_from("<5i", row, 14)
     unit = _UNITS.get(struct.unpack_from("<h", row, 34)[0], "unknown")
     factor, problem = microvolts(unit), ""
     if low >= high or least == most:
         problem = "its range is empty"
-    scale = (most - least) / (high - low + 1) * (1.0 if factor is None else factor) if not problem else float("nan")
+    scale = (most - least) / (high - low + 1) * (factor or 1.0) if not problem else math.nan
     return EdfSignal(
-        f"{label}-{ground}" if ground and "-" not in label else label,
+        with_reference(label, ground),
         unit if factor is None else "µV",
         scale,
         -zero * scale,
@@ -150,21 +157,13 @@ def _signal(row: bytes, place: int) -> EdfSignal:
     )
 
 
-def _reported(signals: Sequence[EdfSignal]) -> tuple[str, ...]:
-    """Report channels that cannot be used."""
-    empty = [signal.label for signal in signals if signal.problem]
-    unknown = [signal.label for signal in signals if signal.unit == "unknown"]
-    notes = (f"{names(empty)}: its range is empty; left out",) if empty else ()
-    return (*notes, f"{names(unknown)}: unit unknown; left out") if unknown else notes
-
-
 def _start(head: bytes) -> tuple[datetime | None, tuple[str, ...]]:
     """Read the clock time of the first sample."""
     day, month, year, hour, minute, second = head[128:134]
     try:
         return datetime(1900 + year, month, day, hour, minute, second), ()
     except ValueError:
-        return None, ("the start date or time does not exist; clock times are unknown",)
+        return None, (WRONG_CLOCK,)
 
 
 def _at_cuts(recording: Recording, cuts: NDArray[np.int64], sfreq: int) -> Recording:

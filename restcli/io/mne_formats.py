@@ -8,27 +8,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import ANY_FORMAT, check_regular, named_beside, read_header, renamed, sibling, stamps_of
-from restcli.io.edf_header import check_length, decode, known_unit, length_notes, microvolts
-from restcli.io.edf_times import place
+from restcli.io.headers import PART_OF_SAMPLE, decode, length_notes
 from restcli.io.matlab import check_matlab
-from restcli.io.mne_reader import JOIN, WHOLE, MneSource, foreign, without_depth
-from restcli.io.recording import Channel, Recording, Segment
-from restcli.signal import resampling
-from restcli.text import count
+from restcli.io.mne_reader import JOIN, WHOLE, MneStore, foreign, without_depth
+from restcli.io.recording import Recording
+from restcli.io.segments import at_joins
+from restcli.io.uniform import one_piece
 
 # Units that MNE turns into volts; it leaves values in others as they are.
 _IN_VOLTS = ("V", "mV", "µV", "uV", "nV")
 _MOST_CHANNELS = 4096
-_MOST_JOINS = 10_000  # unless fewer than one a second
 # Boundaries, which EEGLAB numbers -99 among events that have numbers.
 _EEGLAB_JOIN = re.compile(rf"boundary|^-99(\.0*)?$|^({JOIN.pattern})", re.IGNORECASE)
 _OTHER_SIZE = "the size of its file of samples is not what its header says"
@@ -124,12 +120,12 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
         markers = "markers.vmrk"  # in ASCII, for the header may be in any encoding
         text = _naming_markers(read_header(path), markers)
     wanted = (f"{path.stem}.vhdr", header.samples, markers)[: len(files)]
-    source = MneSource("read_raw_brainvision", files, wanted, stamps_of(files), text)
-    with source.raw() as (raw, repairs):
+    store = MneStore(files, stamps_of(files), wanted, "read_raw_brainvision", text)
+    with store.raw() as (raw, repairs):
         texts = [header.units.get(number + 1, "µV") for number in range(len(raw.ch_names))]
         units = ["V" if unit in _IN_VOLTS else unit for unit in texts]
         noted = (*repairs, *renamed(path, header.samples, files[1]))
-        recording = of_raw(raw, source, "BrainVision", units, repairs=noted)
+        recording = of_raw(raw, store, "BrainVision", units, repairs=noted)
     recording = _with_length(recording, n_held, header.n_samples or n_held, incomplete=rest > 0)
     if len(files) < 3:
         return recording
@@ -146,7 +142,7 @@ def _with_length(recording: Recording, held: int, announced: int, *, incomplete:
     """Compare the samples of a file with those that its header announces."""
     rate = recording.channels[0].sfreq
     notes = length_notes(held / rate, announced / rate)
-    notes += ("the last sample is incomplete; left out",) if incomplete else ()
+    notes += (PART_OF_SAMPLE,) if incomplete else ()
     missing = max(0, announced - held) / rate
     return replace(recording, repairs=recording.repairs + notes, missing=missing)
 
@@ -198,16 +194,16 @@ def open_eeglab(files: tuple[Path, ...]) -> Recording:
     path = files[0]
     check_matlab(path)
     names = tuple(path.stem + ending for ending in (".set", ".fdt"))[: len(files)]
-    source = MneSource("read_raw_eeglab", files, names, stamps_of(files))
-    with source.raw() as (raw, repairs):
+    store = MneStore(files, stamps_of(files), names, "read_raw_eeglab")
+    with store.raw() as (raw, repairs):
         if repairs and names[0] != path.name:  # MNE saw no other files that the header may name
             what = "its header may name the samples of another recording"
             raise RecordingError(str(path), what, remedy=f"Rename both files to {' and '.join(names)}")
         apart = any(str(name).lower().endswith(".fdt") for name in raw.filenames)
-        if apart and source.stamps[-1][0] != 4 * len(raw.ch_names) * raw.n_times:
+        if apart and store.stamps[-1][0] != 4 * len(raw.ch_names) * raw.n_times:
             raise RecordingError(str(path), _OTHER_SIZE, WHOLE, "Save the data set again from EEGLAB")
         units = ["" if kind == "stim" else "V" for kind in raw.get_channel_types()]
-        recording = of_raw(raw, source, "EEGLAB", units, repairs=repairs)
+        recording = of_raw(raw, store, "EEGLAB", units, repairs=repairs)
         if not any(_EEGLAB_JOIN.search(text) for text in raw.annotations.description):
             return recording
         with foreign(str(path), "its events cannot be read"):  # those of `raw` are cut at its end
@@ -218,65 +214,14 @@ def open_eeglab(files: tuple[Path, ...]) -> Recording:
     return at_joins(recording, marks.onset[order], np.cumsum(pauses))
 
 
-def of_raw(raw: Any, source: MneSource, kind: str, units: Sequence[str], *, repairs: tuple[str, ...]) -> Recording:
+def of_raw(raw: Any, store: MneStore, kind: str, units: Sequence[str], *, repairs: tuple[str, ...]) -> Recording:
     """Make a recording without pauses of what MNE has opened; `units` are those of its values."""
-    where = str(source.files[0])
-    n_samples, sfreq = int(raw.n_times), float(raw.info["sfreq"])
-    if not raw.ch_names or n_samples == 0:
-        raise RecordingError(where, "the file holds no signals", ANY_FORMAT)
+    path, sfreq, clock = store.files[0], float(raw.info["sfreq"]), raw.info["meas_date"]
+    if not raw.ch_names or raw.n_times == 0:
+        raise RecordingError(str(path), "the file holds no signals", ANY_FORMAT)
     if not 0 < sfreq <= 1e6:
-        raise RecordingError(where, "the header gives an impossible sampling rate", "at most 1 MHz")
-    check_length(n_samples / sfreq, where)
-    rate: Fraction = resampling.exact_rate(sfreq)
-    channels, factors = [], []
-    for label, unit in zip(raw.ch_names, units, strict=True):
-        factor = microvolts(unit)
-        channels.append(Channel(label, known_unit(unit), float(rate), n_samples, math.nan, math.nan))
-        factors.append(1.0 if factor is None else factor)
-    clock = raw.info["meas_date"]
-    recording = Recording(
-        source.files[0],
-        kind,
-        tuple(channels),
-        clock.replace(tzinfo=None) if clock is not None else None,
-        n_samples / sfreq,
-        (Segment(0.0, n_samples / sfreq, 0.0),),
-        repairs,
-        replace(source, to_unit=tuple(factors), rate=rate),
-    )
-    return without_depth(recording, raw.get_channel_types())
-
-
-def at_joins(recording: Recording, joins: NDArray[np.float64], lag: NDArray[np.float64]) -> Recording:
-    """Cut a recording where stretches were joined, at some seconds of stored signal.
-
-    `lag` says how many seconds of pauses lie before each; NaN where that is not known.
-    """
-    rate, length = recording.channels[0].sfreq, recording.segments[0].stop
-    joins = np.floor(joins * rate + 0.5) / rate  # EEGLAB puts boundaries between samples
-    inside = (joins > 0) & (joins < length)
-    if not inside.any():
-        return recording
-    if inside.sum() > max(_MOST_JOINS, length):
-        what = f"it has {count(int(inside.sum()), 'join')} between stretches in {length:g} s"
-        raise RecordingError(str(recording.path), what, "a continuous recording", "Export it again")
-    places = np.concatenate([[0.0], joins[inside]])
-    ahead = lag[joins <= 0]
-    lag = np.concatenate([[0.0], lag[inside] - (ahead[-1] if len(ahead) else 0.0)])
-    n_known = int(np.argmax(np.isnan(lag))) if np.isnan(lag).any() else len(lag)
-    times = place(places[:n_known], (places + lag)[:n_known], where=str(recording.path))
-    # Within a run of known times, and after the last of them, times go on as the stored signal does.
-    first = np.array(times.first)
-    run = np.searchsorted(first, np.arange(len(places)), side="right") - 1
-    starts = np.array(times.start)[run] + places - places[first[run]]
-    ends = np.minimum(starts + np.diff(places, append=length), np.append(starts[1:], math.inf))
-    segments = tuple(map(Segment, starts.tolist(), ends.tolist(), places.tolist()))
-    repairs, until = recording.repairs + times.repairs, math.inf
-    if n_known < len(places):
-        until = float(starts[n_known])
-        n_joins = count(len(places) - n_known, "join")
-        repairs += (
-            f"{n_joins} between stretches of unknown distance; times after {until:.10g} s count stored signal only, "
-            "and clock times are left out",
-        )
-    return replace(recording, segments=segments, duration=segments[-1].stop, repairs=repairs, clock_until=until)
+        raise RecordingError(str(path), "the header gives an impossible sampling rate", "at most 1 MHz")
+    channels = zip(raw.ch_names, units, strict=True)
+    recording = one_piece(path, store, channels, length=int(raw.n_times), sfreq=sfreq)
+    start = clock.replace(tzinfo=None) if clock is not None else None
+    return without_depth(replace(recording, format=kind, start=start, repairs=repairs), raw.get_channel_types())

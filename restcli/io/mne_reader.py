@@ -10,18 +10,16 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
+from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import check_unchanged
-from restcli.io.edf_header import names as listed
-from restcli.io.recording import Recording, to_samples
-from restcli.signal.resampling import Signal
+from restcli.io.headers import names as listed
+from restcli.io.recording import Recording
+from restcli.io.uniform import Store, Stored
 
 FIFF_UNIT_V = 107
 JOIN = re.compile(r"(BAD |EDGE )?boundary|New Segment", re.IGNORECASE)
@@ -59,34 +57,29 @@ _OF_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, Resour
 
 
 @dataclass(frozen=True)
-class MneSource:
-    """Reads a recording through MNE."""
+class MneStore(Store):
+    """Files that MNE reads: the one that it is given, and its companions."""
 
-    reader: str  # name of the function
-    files: tuple[Path, ...]  # the one that MNE is given, and its companions
     names: tuple[str, ...]  # by which MNE looks for them
-    stamps: tuple[tuple[int, int], ...]  # size and time of each
+    reader: str  # name of the function
     header: bytes = b""  # what MNE is given in place of the first file, where it cannot read that as it is
-    to_unit: tuple[float, ...] = ()  # for each channel
-    rate: Fraction = Fraction(0)
     module: str = "mne.io"
     options: tuple[tuple[str, Any], ...] = ()  # of the function
 
-    @property
-    def rates(self) -> tuple[Fraction, ...]:
-        """Exact sampling rate of each channel."""
-        return (self.rate,) * len(self.to_unit)
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes of all signals in a second, as MNE holds them."""
-        return float(8 * len(self.to_unit) * self.rate)
-
     @contextmanager
-    def open(self) -> Iterator[MneHandle]:
+    def open(self) -> Iterator[Stored]:
         """Open the files for reading."""
+        where = str(self.files[0])
+
+        def read(picks: list[int], start: int, stop: int) -> NDArray[Any]:
+            with foreign(where, "the file cannot be read to its end"):
+                data: NDArray[Any] = raw.get_data(picks=picks, start=start, stop=stop, verbose="error")
+            if data.shape[1] != stop - start:
+                raise RecordingError(where, "the file ended before its last sample", WHOLE, "Copy it again")
+            return data
+
         with self.raw() as (raw, _):
-            yield MneHandle(self, raw)
+            yield read
 
     @contextmanager
     def raw(self) -> Iterator[tuple[Any, tuple[str, ...]]]:
@@ -111,25 +104,6 @@ class MneSource:
             package = self.module.split(".")[0]
             what = f"reading it needs the package {package}, which is not installed"
             raise RecordingError(where, what, remedy="pip install 'rest-eeg[vendor]', or export as EDF") from None
-
-
-@dataclass(frozen=True)
-class MneHandle:
-    """A recording that MNE has opened."""
-
-    source: MneSource
-    raw: Any
-
-    def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
-        """Return stored samples in microvolts; digital limits are unknown."""
-        where = str(self.source.files[0])
-        check_unchanged(self.source.files, self.source.stamps)
-        with foreign(where, "the file cannot be read to its end"):
-            data = self.raw.get_data(picks=list(channels), start=start, stop=stop, verbose="error")
-        if data.shape[1] != stop - start:
-            raise RecordingError(where, "the file ended before its last sample", WHOLE, "Copy it again")
-        data *= np.array(self.source.to_unit)[list(channels), None]
-        return to_samples(data), None
 
 
 def without_depth(recording: Recording, types: Sequence[str]) -> Recording:

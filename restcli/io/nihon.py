@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from restcli.errors import RecordingError
-from restcli.io.companions import open_regular, read_header, sibling, stamps_of
-from restcli.io.edf_header import decode, names
-from restcli.io.mne_formats import at_joins, of_raw
-from restcli.io.mne_reader import MneSource, foreign
+from restcli.io.companions import open_regular, read_header, siblings, stamps_of
+from restcli.io.headers import decode
+from restcli.io.mne_formats import of_raw
+from restcli.io.mne_reader import MneStore, foreign
 from restcli.io.recording import Recording
+from restcli.io.segments import at_blocks
+from restcli.io.uniform import leave_out
 from restcli.io.vendor import open_nihon_1200
 from restcli.signal.montage import parse_label
 
@@ -39,8 +38,7 @@ def is_nihon(raw: bytes) -> bool:
 
 def nihon_files(path: Path) -> tuple[Path, ...]:
     """Return the files with the device, the electrode names and the log that lie beside a Nihon Kohden file."""
-    found = (sibling(path, (ending,)) for ending in (".PNT", ".21E", ".LOG"))
-    return tuple(file for file in found if file is not None)
+    return siblings(path, (".PNT", ".21E", ".LOG"))
 
 
 def open_nihon(files: tuple[Path, ...]) -> Recording:
@@ -58,20 +56,15 @@ def open_nihon(files: tuple[Path, ...]) -> Recording:
     if _is_extended(path):
         recording, codes = open_nihon_1200(files, wanted)
         return _without_guesses(recording, codes, _named_codes(decode(read_header(electrodes))))
-    source = MneSource("read_raw_nihon", files, wanted, stamps_of(files))
-    with source.raw() as (raw, repairs):
+    store = MneStore(files, stamps_of(files), wanted, "read_raw_nihon")
+    with store.raw() as (raw, repairs):
         units = ["" if kind == "stim" else "V" for kind in raw.get_channel_types()]
-        recording = of_raw(raw, source, "Nihon Kohden", units, repairs=repairs)
+        recording = of_raw(raw, store, "Nihon Kohden", units, repairs=repairs)
     with foreign(where, "its blocks cannot be read"):
         blocks = _blocks(path)
     recording = _without_guesses(recording, blocks[0].codes, _named_codes(decode(read_header(electrodes))))
-    places = np.cumsum([0, *(block.n_samples for block in blocks[:-1])]) / recording.channels[0].sfreq
-    begin = blocks[0].start or datetime.min
-    seconds = [math.nan if block.start is None else (block.start - begin).total_seconds() for block in blocks]
-    lag = np.array(seconds) - places
-    latest = np.fmax.accumulate(lag)
-    lag[latest - lag < 1] = latest[latest - lag < 1]  # their clock has whole seconds
-    return at_joins(recording, places, lag)
+    lengths = [block.n_samples / recording.channels[0].sfreq for block in blocks]
+    return at_blocks(recording, [block.start for block in blocks], lengths)
 
 
 def _is_extended(path: Path) -> bool:
@@ -93,15 +86,10 @@ def _named_codes(text: str) -> set[int]:
 
 def _without_guesses(recording: Recording, codes: tuple[int, ...], named: set[int]) -> Recording:
     """Leave out electrodes that have their name from a default alone."""
-    channels = list(recording.channels)
+    channels = recording.channels
     guessed = [i for i, code in enumerate(codes) if code not in named and parse_label(channels[i].label) is not None]
-    if not guessed:
-        return recording
     problem = "the file of electrode names (.21E) does not name it"
-    for i in guessed:
-        channels[i] = replace(channels[i], problem=problem)
-    note = f"{names(channels[i].label for i in guessed)}: {problem}; the channel is left out"
-    return replace(recording, channels=tuple(channels), repairs=(*recording.repairs, note))
+    return leave_out(recording, guessed, problem, f"{problem}; the channel is left out")
 
 
 def _blocks(path: Path) -> list[_Block]:

@@ -17,11 +17,11 @@ import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, named_beside, read_header, renamed, sibling
-from restcli.io.edf import from_records
-from restcli.io.edf_header import LONGEST, EdfHeader, EdfSignal, check_length, decode, length_notes
+from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.io.edf_times import Timeline, place
+from restcli.io.headers import LONGEST, PART_OF_SAMPLE, check_length, decode, length_notes, printable
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource
+from restcli.io.records import RecordSource, from_records
 from restcli.text import count
 
 _WIDTHS = {"0": 2, "7": 4}
@@ -86,12 +86,11 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
             EdfSignal(label, "µV", lay.calibration, 0.0, -rail, rail - 1, 1, place)
             for place, label in enumerate(lay.labels)
         ),
-        annotations=(),
         repairs=(
             *lay.repairs,
             *renamed(path, lay.data_name, data),
             *length_notes(float(n_samples / lay.sfreq), float(max(noted, n_samples) / lay.sfreq)),
-            *(("the last sample is incomplete; left out",) if rest else ()),
+            *((PART_OF_SAMPLE,) if rest else ()),
         ),
         n_missing=max(0, noted - n_samples),
     )
@@ -144,7 +143,7 @@ def parse_lay(text: str, where: str) -> LayHeader:
         calibration=calibration,
         sample_bytes=width,
         data_start=data_start,
-        labels=tuple("".join(c for c in label if c.isprintable()).strip() for _, label in sorted(places)),
+        labels=tuple(printable(label) for _, label in sorted(places)),
         start=start,
         times=tuple(times),
         unread=min((number for number in numbers if number > max(dict(times), default=0)), default=None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -18,8 +19,8 @@ from restcli.profiling import StageClock
 from restcli.signal import resampling
 from restcli.signal.resampling import Signal
 
-# Bytes of samples in the longest block, and the seconds of the shortest one that is long enough to resample well.
-_BLOCK_BYTES = 2**21
+# Samples in the longest block, and the seconds of the shortest one that is long enough to resample well.
+_BLOCK_SAMPLES = 2**20
 _SHORTEST_BLOCK = 40
 LARGEST = 1e9  # in any unit; beyond, powers of samples overflow
 
@@ -37,7 +38,7 @@ class Channel:
     """A stored signal."""
 
     label: str  # as in the file, without padding
-    unit: str  # of what `Recording.blocks` gives: "µV", or another unit, see `known_unit`
+    unit: str  # of what `Recording.blocks` gives: "µV", or another unit, see `headers.known_unit`
     sfreq: float  # stored sampling rate, Hz
     n_samples: int
     minimum: float  # value at the digital limit, in `unit`; NaN when unknown
@@ -78,12 +79,8 @@ class Source(Protocol):
     def rates(self) -> tuple[Fraction, ...]:
         """Exact sampling rate of each channel."""
 
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes that one second of reading holds in memory."""
-
-    def open(self) -> Any:
-        """Return a context manager that gives a `Handle`."""
+    def open(self) -> AbstractContextManager[Handle]:
+        """Open the file for reading."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ class Recording:
         if sfreq != round(sfreq) or sfreq < 1 or seconds < 1:
             raise UsageError("blocks", f"sampling rate {sfreq} Hz, {seconds} s", "whole numbers of at least 1")
         # What is read at a time fits into the processor's cache; resampling has a margin of some 20 s.
-        longest = max(_SHORTEST_BLOCK, int(_BLOCK_BYTES / self.source.bytes_per_second))
+        longest = max(_SHORTEST_BLOCK, int(_BLOCK_SAMPLES / sum(self.source.rates)))
         with self.source.open() as handle:
             reading = _Reading(self, handle, channels, Fraction(sfreq), clock or StageClock())
             for segment in self.segments:
@@ -205,7 +202,7 @@ class _Reading:
     """An open recording, some of whose channels are read at one rate."""
 
     recording: Recording
-    handle: Any
+    handle: Handle
     channels: Sequence[int]
     target: Fraction  # Hz
     clock: StageClock

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +20,10 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError
 from restcli.io.companions import changed, reading
 from restcli.io.edf_header import EdfHeader, EdfSignal
-from restcli.io.recording import to_samples
+from restcli.io.edf_times import Timeline
+from restcli.io.headers import check_length
+from restcli.io.recording import Channel, Recording, to_samples
+from restcli.io.segments import of_runs
 from restcli.signal.resampling import Signal
 
 Samples: TypeAlias = NDArray[Any]  # integers of any size, or floats
@@ -45,11 +50,6 @@ class RecordSource:
     def rates(self) -> tuple[Fraction, ...]:
         """Exact sampling rate of each channel."""
         return tuple(s.n_samples / self.header.record_duration for s in self.header.signals)
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes of all signals in a second."""
-        return float(self.header.record_bytes / self.header.record_duration)
 
     @contextmanager
     def open(self) -> Iterator[RecordHandle]:
@@ -143,3 +143,32 @@ def _numbers(samples: NDArray[np.uint8], form: str = "") -> Samples:
     wide = np.zeros((*samples.shape[:2], 4), dtype=np.uint8)
     wide[..., 1:] = samples
     return wide.view("<i4")[..., 0] >> 8
+
+
+def from_records(path: Path, header: EdfHeader, times: Timeline, *, source: RecordSource) -> Recording:
+    """Make a recording of equal records: their header, their times, and where they lie."""
+    if times.pace != 1:
+        header = replace(header, record_duration=header.record_duration * times.pace)
+        source = replace(source, header=header)
+    step = header.record_duration
+    segments = of_runs(times, [*times.first, header.n_records], step)
+    check_length(segments[-1].stop, str(path))
+    channels = []
+    for signal in header.signals:
+        ends = (signal.digital_min, signal.digital_max) if signal.digital_min != signal.digital_max else (math.nan,) * 2
+        low, high = sorted(limit * signal.scale + signal.shift for limit in ends)
+        rate = float(signal.n_samples / step)
+        count = signal.n_samples * header.n_records
+        channels.append(Channel(signal.label, signal.unit, rate, count, low, high, signal.problem))
+    clock = header.start + timedelta(seconds=times.origin) if header.start is not None else None
+    return Recording(
+        path,
+        header.kind,
+        tuple(channels),
+        clock,
+        segments[-1].stop,
+        segments,
+        header.repairs + times.repairs,
+        source,
+        missing=float(header.n_missing * step),
+    )

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular, stamps_of
-from restcli.io.mne_formats import at_joins, of_raw
-from restcli.io.mne_reader import MneSource
+from restcli.io.headers import WRONG_CLOCK
+from restcli.io.mne_formats import of_raw
+from restcli.io.mne_reader import MneStore
 from restcli.io.recording import Recording
+from restcli.io.segments import at_joins
 
 _CNT_HEADER, _CNT_CHANNEL = 900, 75  # bytes
 # Accept codes of events at which the recording was interrupted.
@@ -51,9 +53,9 @@ def open_neuroscan(files: tuple[Path, ...]) -> Recording:
         file.seek(layout.events)
         joins = _interruptions(file.read(2**24), layout)
     options = (("data_format", f"int{8 * layout.sample_bytes}"),)
-    source = MneSource("read_raw_cnt", files, (path.name,), stamps_of(files), options=options)
-    with source.raw() as (raw, repairs):
-        recording = of_raw(raw, source, "Neuroscan", ["V"] * len(raw.ch_names), repairs=repairs)
+    store = MneStore(files, stamps_of(files), (path.name,), "read_raw_cnt", options=options)
+    with store.raw() as (raw, repairs):
+        recording = of_raw(raw, store, "Neuroscan", ["V"] * len(raw.ch_names), repairs=repairs)
     if recording.start is not None and recording.start.day <= 12:
         note = "the header does not say whether its date is month/day/year, as it was read, or day/month/year"
         recording = replace(recording, repairs=(*recording.repairs, note))
@@ -123,16 +125,15 @@ def open_egi(files: tuple[Path, ...]) -> Recording:
     held = (size - _EGI.size - 4 * n_events) / ((n_channels + n_events) * {2: 2, 4: 4, 6: 8}[version])
     if not 0 < n_samples <= held or not 0 <= n_events < 2**10:
         raise RecordingError(where, "the file is cut off: it holds fewer samples than its header says", remedy=_COPY)
-    source = MneSource("read_raw_egi", files, (path.name,), stamps_of(files))
+    store = MneStore(files, stamps_of(files), (path.name,), "read_raw_egi")
     # Integers are calibrated in microvolts by the range of the amplifier, and MNE does not turn these into volts.
     unit = "µV" if bits and span else "V"
-    with source.raw() as (raw, repairs):
+    with store.raw() as (raw, repairs):
         units = [unit if re.fullmatch(r"E\d+", name) else "" for name in raw.ch_names]
-        recording = of_raw(raw, source, "EGI", units, repairs=repairs)
+        recording = of_raw(raw, store, "EGI", units, repairs=repairs)
     try:
         year, month, day, hour, minute, second, milli = fields[1:8]
         start = datetime(year, month, day, hour, minute, second, 1000 * milli)  # MNE takes it for local time
     except ValueError:
-        note = "the start date or time does not exist; clock times are unknown"
-        return replace(recording, start=None, repairs=(*recording.repairs, note))
+        return replace(recording, start=None, repairs=(*recording.repairs, WRONG_CLOCK))
     return replace(recording, start=start)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from restcli.io.companions import stamps_of
-from restcli.io.mne_formats import at_joins, of_raw
-from restcli.io.mne_reader import FIFF_UNIT_V, MneSource, foreign
+from restcli.io.headers import with_reference
+from restcli.io.mne_formats import of_raw
+from restcli.io.mne_reader import FIFF_UNIT_V, MneStore, foreign
 from restcli.io.recording import Recording
+from restcli.io.segments import at_blocks
 
 _MODULE = "eeg2edf.mne"
 _UNTRIED = "read by the package eeg2edf, which could not be tried on a real recording of this kind: check amplitudes"
@@ -28,46 +27,32 @@ def is_nicolet(raw: bytes) -> bool:
 def open_nicolet(files: tuple[Path, ...]) -> Recording:
     """Open a Nicolet file; its segments say when they began."""
     path = files[0]
-    source = MneSource("read_raw_nicolet", files, (path.name,), stamps_of(files), module=_MODULE)
-    with source.raw() as (raw, repairs):
-        recording = of_raw(raw, source, "Nicolet", _units(raw), repairs=(*repairs, _UNTRIED))
+    store = MneStore(files, stamps_of(files), (path.name,), "read_raw_nicolet", module=_MODULE)
+    with store.raw() as (raw, repairs):
+        recording = of_raw(raw, store, "Nicolet", _units(raw), repairs=(*repairs, _UNTRIED))
         found = raw._raw_extras[0]
-    labels = [_label(found["header"]["channels"][index]) for index in found["channels"]]
+    given, segments = found["header"]["channels"], found["header"]["segments"]
+    labels = [with_reference(given[index]["label"], given[index]["reference"]) for index in found["channels"]]
     channels = (replace(channel, label=label) for channel, label in zip(recording.channels, labels, strict=True))
-    recording, segments = replace(recording, channels=tuple(channels)), found["header"]["segments"]
-    return _at_blocks(recording, [segment["start"] for segment in segments], [s["duration"] for s in segments])
+    recording = replace(recording, channels=tuple(channels), start=segments[0]["start"])
+    return at_blocks(recording, [segment["start"] for segment in segments], [s["duration"] for s in segments])
 
 
 def open_nihon_1200(files: tuple[Path, ...], names: tuple[str, ...]) -> tuple[Recording, tuple[int, ...]]:
     """Open a Nihon Kohden file with an extended header; returns the codes of its channels, too."""
     options = (("block", "all"), ("no_log", True), ("marker_channel", False), ("all_channels", True))
-    source = MneSource("read_raw_nihon_kohden", files, names, stamps_of(files), module=_MODULE, options=options)
-    with source.raw() as (raw, repairs):
-        recording = of_raw(raw, source, "Nihon Kohden", _units(raw), repairs=(*repairs, _UNTRIED))
+    store = MneStore(files, stamps_of(files), names, "read_raw_nihon_kohden", module=_MODULE, options=options)
+    with store.raw() as (raw, repairs):
+        recording = of_raw(raw, store, "Nihon Kohden", _units(raw), repairs=(*repairs, _UNTRIED))
     with foreign(str(files[0]), "its blocks cannot be read"):
         from eeg2edf.nihon_kohden import nk
 
         blocks = nk.read_blocks(str(files[0]))
         starts = [datetime.strptime(block["start"][:14], "%Y%m%d%H%M%S") for block in blocks]
     lengths = [block["n_samples"] / block["sfreq"] for block in blocks]
-    return _at_blocks(recording, starts, lengths), tuple(blocks[0]["e21_index"])
-
-
-def _label(channel: Mapping[str, str]) -> str:
-    """Name a channel with its reference, for channels need not have the same one."""
-    name, reference = channel["label"], channel["reference"]
-    return f"{name}-{reference}" if reference and "-" not in name else name
+    return at_blocks(replace(recording, start=starts[0]), starts, lengths), tuple(blocks[0]["e21_index"])
 
 
 def _units(raw: Any) -> list[str]:
     """Return "V" for voltages: eeg2edf marks other units as none."""
     return ["V" if int(channel["unit"]) == FIFF_UNIT_V else "" for channel in raw.info["chs"]]
-
-
-def _at_blocks(recording: Recording, starts: Sequence[datetime], lengths: Sequence[float]) -> Recording:
-    """Put stretches that lie one after the other in the file to where their starts say; those have whole seconds."""
-    places = np.cumsum([0.0, *lengths[:-1]])
-    lag = np.array([(start - starts[0]).total_seconds() for start in starts]) - places
-    latest = np.fmax.accumulate(lag)
-    lag[latest - lag < 1] = latest[latest - lag < 1]
-    return at_joins(replace(recording, start=starts[0]), places, lag)

@@ -9,7 +9,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -19,12 +18,13 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular, stamps_of
-from restcli.io.edf_header import check_length, known_unit, microvolts, names
-from restcli.io.edf_times import Timeline, place
-from restcli.io.recording import Channel, Recording, Segment
-from restcli.io.xdf_chunks import FORMAT, MAGIC, Contents, Form, XdfSource, list_chunks, split
+from restcli.io.edf_times import place
+from restcli.io.headers import NO_UNIT, channel_notes, check_length, unit_note
+from restcli.io.recording import Recording
+from restcli.io.segments import of_runs
+from restcli.io.uniform import UniformSource, one_piece
+from restcli.io.xdf_chunks import FORMAT, MAGIC, Contents, Form, XdfStore, list_chunks, split
 from restcli.io.xml import parse_xml, text_of
-from restcli.signal import resampling
 from restcli.text import count
 
 _CONVERT = "Convert its stream of EEG to EDF, or pass it to restcli.annotate as an array"
@@ -44,10 +44,9 @@ class _Stream:
     """What the header of a stream says."""
 
     number: int
-    rate: Fraction  # Hz
+    sfreq: float  # Hz
     form: Form
-    labels: tuple[str, ...]
-    units: tuple[str, ...]
+    channels: tuple[tuple[str, str], ...]  # labels and units, which may be empty
 
 
 def is_xdf(raw: bytes) -> bool:
@@ -61,27 +60,26 @@ def open_xdf(files: tuple[Path, ...]) -> Recording:
     with open_regular(path) as file:
         if not is_xdf(file.read(4)):
             raise RecordingError(where, "this is not an XDF file", FORMAT)
-        stamp = stamps_of(files)
+        stamps = stamps_of(files)
         contents = list_chunks(file, os.fstat(file.fileno()).st_size, where)
         stream = _stream_of_eeg(contents, where)
         chunks, times = _read_times(file, contents, stream)
     n_samples = len(times)
     if not n_samples:
         raise RecordingError(where, "its stream of EEG holds no samples", FORMAT)
-    check_length(float(n_samples / stream.rate), where)
     edges = np.concatenate([[0], np.cumsum(chunks[:, 2])])
-    factors = tuple(microvolts(unit or "uV") or 1.0 for unit in stream.units)
-    source = XdfSource(path, stream.form, stream.rate, factors, chunks[:, :2], edges, stamp)
-    channels = tuple(
-        Channel(label, known_unit(unit or "uV"), float(stream.rate), n_samples, math.nan, math.nan)
-        for label, unit in zip(stream.labels, stream.units, strict=True)
-    )
+    store = XdfStore(files, stamps, stream.form, chunks[:, :2], edges)
+    channels = ((label, unit or "uV") for label, unit in stream.channels)
+    recording = one_piece(path, store, channels, length=n_samples, sfreq=stream.sfreq)
     start = _start(contents, where)
-    repairs = _notes(contents, stream) + ((_CLOCK_NOTE,) if start else ())
-    recording = Recording(path, "XDF", channels, start, n_samples / float(stream.rate), (), repairs, source)
-    offsets = contents.clocks.get(stream.number, [])
-    _synchronize(times, offsets, where)
-    return _placed(recording, times, stream.rate)
+    notes: tuple[str, ...] = (
+        ("the file is damaged or cut off; what follows in it is not read",) if contents.damaged else ()
+    )
+    notes += channel_notes((label, NO_UNIT if not unit else "") for label, unit in stream.channels)
+    notes += channel_notes((label, unit_note(unit or "uV")) for label, unit in stream.channels)
+    recording = replace(recording, format="XDF", start=start, repairs=notes + ((_CLOCK_NOTE,) if start else ()))
+    _synchronize(times, contents.clocks.get(stream.number, []), where)
+    return _placed(recording, times)
 
 
 def _stream_of_eeg(contents: Contents, where: str) -> _Stream:
@@ -119,14 +117,12 @@ def _stream(number: int, root: ET.Element, where: str) -> _Stream:
         what = "the samples of its stream of EEG are not numbers"
     if what:
         raise RecordingError(where, what, FORMAT, _CONVERT)
-    listed = root.findall("desc/channels/channel")
-    labels, units = (tuple(text_of(channel, name) for channel in listed) for name in ("label", "unit"))
-    if not listed:  # a map can name them
-        labels, units = tuple(f"Ch{place}" for place in range(1, n_channels + 1)), ("",) * n_channels
-    if len(labels) != n_channels:
-        what = f"its stream of EEG has {n_channels} channels and names {len(listed)}"
+    channels = [(text_of(each, "label"), text_of(each, "unit")) for each in root.findall("desc/channels/channel")]
+    channels = channels or [(f"Ch{place}", "") for place in range(1, n_channels + 1)]  # a map can name them
+    if len(channels) != n_channels:
+        what = f"its stream of EEG has {n_channels} channels and names {len(channels)}"
         raise RecordingError(where, what, "a label for each channel", _CONVERT)
-    return _Stream(number, resampling.exact_rate(rate), Form(_TYPES[texts[2]], n_channels), labels, units)
+    return _Stream(number, rate, Form(_TYPES[texts[2]], n_channels), tuple(channels))
 
 
 def _read_times(file: BinaryIO, contents: Contents, stream: _Stream) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -141,8 +137,8 @@ def _read_times(file: BinaryIO, contents: Contents, stream: _Stream) -> tuple[ND
         if len(found[0]):
             chunks.append((at, length, len(found[0])))
             stamps = np.where(np.abs(found[0]) < _LATEST, found[0], math.nan)
-            times.append(_filled(stamps, following, float(stream.rate)))
-            following = float(times[-1][-1]) + 1 / float(stream.rate)
+            times.append(_filled(stamps, following, stream.sfreq))
+            following = float(times[-1][-1]) + 1 / stream.sfreq
     return np.array(chunks, dtype=np.int64).reshape(-1, 3), np.concatenate([[], *times])
 
 
@@ -181,17 +177,29 @@ def _synchronize(times: NDArray[np.float64], offsets: Sequence[tuple[float, floa
     times += level - slope * centre
 
 
-def _placed(recording: Recording, times: NDArray[np.float64], rate: Fraction) -> Recording:
+def _placed(recording: Recording, times: NDArray[np.float64]) -> Recording:
     """Cut a stream at its gaps; one stamp stands for some samples, for single ones come early or late."""
-    first = _anchors(times, float(rate))
-    places = first / float(rate)
+    source = recording.source
+    assert isinstance(source, UniformSource)
+    rate = float(source.rate)
+    first = _anchors(times, rate)
+    places = first / rate
     bounds = np.append(first, len(times)).tolist()
-    usual = np.array(
-        [np.median(times[low:high] - np.arange(low, high) / float(rate)) for low, high in pairwise(bounds)]
-    )
+    usual = np.array([np.median(times[low:high] - np.arange(low, high) / rate) for low, high in pairwise(bounds)])
     usual -= usual[0]
     found = place(places, places + usual, sampled=True, where=str(recording.path))
-    return _segmented(recording, found, first, len(times))
+    true_rate = source.rate / found.pace
+    edges = [*(int(first[anchor]) for anchor in found.first), len(times)]
+    segments = of_runs(found, edges, 1 / true_rate)
+    check_length(segments[-1].stop, str(recording.path))
+    return replace(
+        recording,
+        channels=tuple(replace(channel, sfreq=float(true_rate)) for channel in recording.channels),
+        duration=segments[-1].stop,
+        segments=segments,
+        repairs=recording.repairs + found.repairs,
+        source=replace(source, rate=true_rate),
+    )
 
 
 def _anchors(times: NDArray[np.float64], rate: float) -> NDArray[np.int64]:
@@ -205,42 +213,6 @@ def _anchors(times: NDArray[np.float64], rate: float) -> NDArray[np.int64]:
     while (jumps > least).sum() > most:
         least *= 2
     return np.unique(np.concatenate([regular, np.flatnonzero(jumps > least) + 1])).astype(np.int64)
-
-
-def _segmented(recording: Recording, found: Timeline, anchors: NDArray[np.int64], n_samples: int) -> Recording:
-    """Make the segments of a recording of the runs of its stamps."""
-    source = recording.source
-    assert isinstance(source, XdfSource)
-    rate = source.rate / found.pace
-    begins = [int(anchors[place]) for place in found.first]
-    segments = tuple(
-        Segment(start, min(start + float((after - first) / rate), following), float(first / rate))
-        for start, following, first, after in zip(
-            found.start, (*found.start[1:], math.inf), begins, [*begins[1:], n_samples], strict=True
-        )
-    )
-    check_length(segments[-1].stop, str(recording.path))
-    return replace(
-        recording,
-        channels=tuple(replace(channel, sfreq=float(rate)) for channel in recording.channels),
-        duration=segments[-1].stop,
-        segments=segments,
-        repairs=recording.repairs + found.repairs,
-        source=replace(source, rate=rate),
-    )
-
-
-def _notes(contents: Contents, stream: _Stream) -> tuple[str, ...]:
-    """Report a damaged file, and channels whose unit is unknown or assumed."""
-    assumed = [label for label, unit in zip(stream.labels, stream.units, strict=True) if not unit]
-    unknown = [
-        label for label, unit in zip(stream.labels, stream.units, strict=True) if known_unit(unit or "uV") == "unknown"
-    ]
-    notes: tuple[str, ...] = (
-        ("the file is damaged or cut off; what follows in it is not read",) if contents.damaged else ()
-    )
-    notes += (f"{names(assumed)}: no unit in the header; microvolts assumed",) if assumed else ()
-    return (*notes, f"{names(unknown)}: unit unknown; left out") if unknown else notes
 
 
 def _start(contents: Contents, where: str) -> datetime | None:

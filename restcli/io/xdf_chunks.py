@@ -7,20 +7,17 @@ after damaged chunks, and draws time stamps straight across gaps of less than a 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.companions import check_unchanged, reading
-from restcli.io.recording import to_samples
-from restcli.signal.resampling import Signal
+from restcli.io.companions import reading
+from restcli.io.uniform import Store, Stored, parts
 
 MAGIC = b"XDF:"
 FORMAT = "an XDF recording with one stream of EEG at a regular sampling rate"
@@ -134,60 +131,33 @@ def _one_by_one(rest: memoryview, n_samples: int, form: Form) -> tuple[NDArray[n
 
 
 @dataclass(frozen=True)
-class XdfSource:
-    """Reads one stream."""
+class XdfStore(Store):
+    """One stream of a file."""
 
-    path: Path
     form: Form
-    rate: Fraction
-    to_unit: tuple[float, ...]  # for each channel
     places: NDArray[np.int64] = field(repr=False)  # place and length of each chunk, (n, 2)
     edges: NDArray[np.int64] = field(repr=False)  # first sample of each chunk, and the number of all samples
-    stamp: tuple[tuple[int, int], ...]
-
-    @property
-    def rates(self) -> tuple[Fraction, ...]:
-        """Exact sampling rate of each channel."""
-        return (self.rate,) * len(self.to_unit)
-
-    @property
-    def bytes_per_second(self) -> float:
-        """Bytes of all signals in a second."""
-        return float(self.form.bytes * self.rate)
 
     @contextmanager
-    def open(self) -> Iterator[XdfHandle]:
+    def open(self) -> Iterator[Stored]:
         """Open the file for reading."""
-        with reading(self.path) as file:
-            yield XdfHandle(self, file)
+        with reading(self.files[0]) as file:
 
+            def read(picks: list[int], start: int, stop: int) -> NDArray[Any]:
+                data = np.empty((len(picks), stop - start))
+                for chunk, low, high in parts(self.edges, start, stop):
+                    begin = int(self.edges[chunk])
+                    values = self._values(file, chunk, slice(low - begin, high - begin))
+                    with np.errstate(invalid="ignore"):
+                        data[:, low - start : high - start] = values[:, picks].T
+                return data
 
-@dataclass(frozen=True)
-class XdfHandle:
-    """An open file of chunks."""
+            yield read
 
-    source: XdfSource
-    file: BinaryIO
-
-    def read(self, channels: Sequence[int], start: int, stop: int) -> tuple[Signal, None]:
-        """Return stored samples in microvolts; digital limits are unknown."""
-        source, edges = self.source, self.source.edges
-        check_unchanged((source.path,), source.stamp)
-        data = np.empty((len(channels), stop - start))
-        first = int(np.searchsorted(edges, start, side="right")) - 1
-        for chunk in range(first, int(np.searchsorted(edges, stop))):
-            begin, end = edges[chunk : chunk + 2].tolist()
-            low, high = max(start, begin), min(stop, end)
-            values = self._values(chunk, low - begin, high - begin)
-            with np.errstate(invalid="ignore"):
-                data[:, low - start : high - start] = values[:, list(channels)].T
-        with np.errstate(over="ignore", invalid="ignore"):
-            return to_samples(data * np.array(source.to_unit)[list(channels), None]), None
-
-    def _values(self, chunk: int, low: int, high: int) -> NDArray[np.generic]:
-        place, length = self.source.places[chunk].tolist()
-        self.file.seek(place)
-        found = split(self.file.read(length), self.source.form)
+    def _values(self, file: BinaryIO, chunk: int, samples: slice) -> NDArray[Any]:
+        place, length = self.places[chunk].tolist()
+        file.seek(place)
+        found = split(file.read(length), self.form)
         if found is None:
-            raise RecordingError(str(self.source.path), "a chunk of samples cannot be read", FORMAT, "Copy it again")
-        return np.ascontiguousarray(found[1][low:high]).view(self.source.form.dtype)
+            raise RecordingError(str(self.files[0]), "a chunk of samples cannot be read", FORMAT, "Copy it again")
+        return np.ascontiguousarray(found[1][samples]).view(self.form.dtype)

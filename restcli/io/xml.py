@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 
 from restcli.errors import RecordingError
+from restcli.io.headers import printable
 
 _LARGEST = 2**22  # bytes; elements take up to 25 times as much memory
 
@@ -28,4 +29,4 @@ def parse_xml(raw: bytes, where: str, expected: str) -> ET.Element:
 
 def text_of(element: ET.Element, path: str) -> str:
     """Return the printable text of an element below another; empty without one."""
-    return "".join(c for c in element.findtext(path) or "" if c.isprintable()).strip()
+    return printable(element.findtext(path) or "")

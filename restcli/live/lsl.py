@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, RestError, UsageError
-from restcli.io.edf_header import microvolts
+from restcli.io.headers import microvolts
 from restcli.io.recording import to_samples
 from restcli.live.source import Chunk, Silence, describe
 

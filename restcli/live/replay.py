@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from restcli.io.recording import Recording, Segment
+from restcli.io.recording import Handle, Recording, Segment
 from restcli.live.source import Chunk, Rates, Silence
 
 _CHUNK = Fraction(1, 4)  # s
@@ -44,7 +44,7 @@ class Replay:
                     yield chunk
 
     def _of_segment(
-        self, handle: object, segment: Segment, groups: Sequence[Sequence[int]]
+        self, handle: Handle, segment: Segment, groups: Sequence[Sequence[int]]
     ) -> Iterator[tuple[Chunk, float]]:
         rates = [self._file.source.rates[group[0]] for group in groups]
         origins, lengths = zip(*(self._file.stored_span(segment, group[0]) for group in groups), strict=True)
@@ -55,7 +55,7 @@ class Replay:
             position += self._chunk_seconds()
             done = [min(math.ceil(position * rate), n) for rate, n in zip(rates, lengths, strict=True)]
             parts = [
-                handle.read(group, origin + low, origin + high)  # type: ignore[attr-defined]
+                handle.read(group, origin + low, origin + high)
                 if high > low
                 else (np.zeros((len(group), 0), np.float32), None)
                 for group, origin, low, high in zip(groups, origins, first, done, strict=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import UsageError
-from restcli.io.edf_header import microvolts
+from restcli.io.headers import microvolts
 from restcli.io.recording import Channel, Recording, Segment
 from restcli.signal.resampling import Signal, exact_rate
 
@@ -54,7 +54,6 @@ class Rates:
     """Sampling rates where a file would be read: a stream cannot be opened again."""
 
     rates: tuple[Fraction, ...]
-    bytes_per_second: float = 0.0
 
     def open(self) -> Any:
         """Refuse: what has passed is gone."""

@@ -15,8 +15,9 @@ from typing import BinaryIO
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
 from restcli.io.companions import open_regular
-from restcli.io.edf_header import LONGEST, EdfHeader, EdfSignal, count_signals, decode, parse_header
+from restcli.io.edf_header import EdfHeader, EdfSignal, count_signals, parse_header
 from restcli.io.edf_times import record_onset
+from restcli.io.headers import LONGEST, decode
 from restcli.marks.annotations import Annotation, from_annotations, to_annotations
 from restcli.marks.table import SLACK, UNKNOWN_START, Format, Head, Table
 from restcli.marks.types import resembles_seizure

@@ -174,7 +174,7 @@ def _stored_limits(recording: Recording, index: int) -> tuple[tuple[str, str], t
 def _read_ranges(recording: Recording) -> tuple[NDArray[np.float64], set[int]]:
     """Read from end to end; return least and largest value of each channel, (C, 2), and which lack some values."""
     source, channels = recording.source, recording.channels
-    seconds = max(1, int(_CHUNK_BYTES / source.bytes_per_second))
+    seconds = max(1, int(_CHUNK_BYTES / (2 * sum(source.rates))))
     ranges, unknown = np.full((len(channels), 2), [math.inf, -math.inf]), set()
     with source.open() as handle:
         for rate in set(source.rates) - {Fraction(0)}:

@@ -1,0 +1,90 @@
+"""Where stretches of stored signal lie in time: runs of stamps, joins, blocks with a clock of their own, and pauses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restcli.errors import RecordingError
+from restcli.io.edf_times import Timeline, place
+from restcli.io.recording import Recording, Segment
+from restcli.text import count
+
+_MOST_JOINS = 10_000  # unless fewer than one a second
+
+
+def of_runs(times: Timeline, edges: Sequence[int], step: Fraction) -> tuple[Segment, ...]:
+    """Return segments of runs of records, or of samples, of `step` seconds; `edges` has one more than there are."""
+    # Where the clock went back, samples that share their times with the next run are left out.
+    return tuple(
+        Segment(start, min(start + float((after - first) * step), following), float(first * step))
+        for (start, following), (first, after) in zip(pairwise([*times.start, math.inf]), pairwise(edges), strict=True)
+    )
+
+
+def at_joins(recording: Recording, joins: NDArray[np.float64], lag: NDArray[np.float64]) -> Recording:
+    """Cut a recording where stretches were joined, at some seconds of stored signal.
+
+    `lag` says how many seconds of pauses lie before each; NaN where that is not known.
+    """
+    rate, length = recording.channels[0].sfreq, recording.segments[0].stop
+    joins = np.floor(joins * rate + 0.5) / rate  # EEGLAB puts boundaries between samples
+    inside = (joins > 0) & (joins < length)
+    if not inside.any():
+        return recording
+    if inside.sum() > max(_MOST_JOINS, length):
+        what = f"it has {count(int(inside.sum()), 'join')} between stretches in {length:g} s"
+        raise RecordingError(str(recording.path), what, "a continuous recording", "Export it again")
+    places = np.concatenate([[0.0], joins[inside]])
+    ahead = lag[joins <= 0]
+    lag = np.concatenate([[0.0], lag[inside] - (ahead[-1] if len(ahead) else 0.0)])
+    n_known = int(np.argmax(np.isnan(lag))) if np.isnan(lag).any() else len(lag)
+    times = place(places[:n_known], (places + lag)[:n_known], where=str(recording.path))
+    # Within a run of known times, and after the last of them, times go on as the stored signal does.
+    first = np.array(times.first)
+    run = np.searchsorted(first, np.arange(len(places)), side="right") - 1
+    starts = np.array(times.start)[run] + places - places[first[run]]
+    ends = np.minimum(starts + np.diff(places, append=length), np.append(starts[1:], math.inf))
+    segments = tuple(map(Segment, starts.tolist(), ends.tolist(), places.tolist()))
+    repairs, until = recording.repairs + times.repairs, math.inf
+    if n_known < len(places):
+        until = float(starts[n_known])
+        n_joins = count(len(places) - n_known, "join")
+        repairs += (
+            f"{n_joins} between stretches of unknown distance; times after {until:.10g} s count stored signal only, "
+            "and clock times are left out",
+        )
+    return replace(recording, segments=segments, duration=segments[-1].stop, repairs=repairs, clock_until=until)
+
+
+def at_blocks(recording: Recording, starts: Sequence[datetime | None], lengths: Sequence[float]) -> Recording:
+    """Put blocks, seconds long, that lie one after the other in the file to where their starts in whole seconds say."""
+    places = np.cumsum([0.0, *lengths[:-1]])
+    begin = starts[0] or datetime.min
+    lag = np.array([math.nan if start is None else (start - begin).total_seconds() for start in starts]) - places
+    latest = np.fmax.accumulate(lag)
+    lag[latest - lag < 1] = latest[latest - lag < 1]
+    return at_joins(recording, places, lag)
+
+
+def without(recording: Recording, stretches: Sequence[tuple[float, float]]) -> Recording:
+    """Leave out stretches, in seconds of stored signal, in which there was no EEG."""
+    segments = recording.segments
+    for first, last in stretches:
+        kept = []
+        for segment in segments:
+            shift = segment.start - segment.offset
+            parts = (
+                (segment.offset, min(first, segment.stop - shift)),
+                (max(last, segment.offset), segment.stop - shift),
+            )
+            kept += [Segment(low + shift, high + shift, low) for low, high in parts if low < high]
+        segments = tuple(kept)
+    return replace(recording, segments=segments)
