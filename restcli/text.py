@@ -73,6 +73,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def some_of(texts: Sequence[str], limit: int) -> str:
+    """Return a list of at most so many texts, with the number of the others.
+
+    >>> some_of(["Fp1", "Fp2", "F7"], 2)
+    'Fp1, Fp2 and 1 more'
+    """
+    return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
+
+
 def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
     """Return a Markdown table, floats with three decimals, without a line end after its last row.
 

@@ -16,6 +16,7 @@ from restcli.io.recording import Channel, Recording
 from restcli.nn.weights import BALANCED, DEFAULT_NAME, SENSITIVITIES, Weights
 from restcli.signal.contacts import contact_families, families_in_words, other_kind
 from restcli.signal.montage import Montage, derive, parse_label, parse_labels
+from restcli.text import some_of
 
 _LONGEST_STEP = 14  # s
 _NAME_SCALP = "Name scalp electrodes with --channel-map if it has any"
@@ -192,11 +193,9 @@ def _refuse_intracranial(recording: Recording, settings: Settings) -> None:
 def _why_too_few(recording: Recording, montage: Montage, n_nodes: int, highest: float) -> str:
     labels = [channel.label for channel in recording.channels]
     shown = ", ".join(repr(label) for label in labels[:6]) + (", ..." if len(labels) > 6 else "")
-    n_more = len(montage.missing) - 8
-    missing = ", ".join(montage.missing[:8]) + (f" and {n_more} more" if n_more > 0 else "")
     text = (
         f"only {len(montage.nodes)} of {n_nodes} nodes can be derived from its {len(labels)} channels ({shown}); "
-        f"missing: {missing}"
+        f"missing: {some_of(montage.missing, 8)}"
     )
     families = contact_families(usable_labels(recording, highest))
     if families:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from restcli.errors import RecordingError
+from restcli.text import some_of
 
 _MICROVOLTS = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "microv": 1.0, "microvolt": 1.0, "microvolts": 1.0}
 _MICROVOLTS |= {"mv": 1e3, "millivolt": 1e3, "millivolts": 1e3, "v": 1e6, "volt": 1e6, "volts": 1e6}
@@ -72,8 +73,7 @@ def names(labels: Iterable[str], limit: int = 6) -> str:
     "channels 'Fp1', 'Fp2'"
     """
     listed = [f"'{label}'" for label in labels]
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return f"channel{'s' if len(listed) > 1 else ''} " + ", ".join(listed[:limit]) + more
+    return f"channel{'s' if len(listed) > 1 else ''} {some_of(listed, limit)}"
 
 
 def channel_notes(found: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -85,44 +85,19 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Recording:
-    """What is known of a recording before its signals are read; plain data that can be pickled.
+    """What is known of a recording before its signals are read; plain data that can be pickled."""
 
-    Parameters
-    ----------
-    path : Path
-        File that stands for the recording.
-    format : str
-        E.g. ``EDF+D`` or ``Persyst``.
-    channels : tuple of Channel
-        Stored signals, without annotations.
-    start : datetime or None
-        Clock time of the first sample.
-    duration : float
-        True duration of what can be read, gaps included, seconds.
-    segments : tuple of Segment
-        In order; what lies between them was not recorded.
-    repairs : tuple of str
-        What was wrong in the file and what was done; never patient data.
-    source : Source
-        How the file is read.
-    missing : float
-        Seconds that the header announces after `duration` but that the file does not hold.
-    clock_until : float
-        True time from which on pauses of unknown length lie before the signal, seconds.
-    fingerprint : str
-        SHA-256 of the beginning, middle and end of its files; empty where it is not in files.
-    """
-
-    path: Path
-    format: str
-    channels: tuple[Channel, ...]
-    start: datetime | None
-    duration: float
-    segments: tuple[Segment, ...]
-    repairs: tuple[str, ...]
+    path: Path  # of the file that stands for the recording
+    format: str  # such as "EDF+D" or "Persyst"
+    channels: tuple[Channel, ...]  # stored signals, without annotations
+    start: datetime | None  # clock time of the first sample
+    duration: float  # true duration of what can be read, gaps included, seconds
+    segments: tuple[Segment, ...]  # in order; what lies between them was not recorded
+    repairs: tuple[str, ...]  # what was wrong in the file and what was done; never patient data
     source: Source = field(repr=False, compare=False)
-    missing: float = 0.0
-    clock_until: float = math.inf
+    missing: float = 0.0  # seconds that the header announces after `duration` and that the file does not hold
+    clock_until: float = math.inf  # true time from which on pauses of unknown length lie before the signal, seconds
+    # SHA-256 of the beginning, middle and end of its files; empty where it is not in files
     fingerprint: str = field(default="", compare=False)
 
     @property
@@ -140,28 +115,10 @@ class Recording:
     def blocks(
         self, channels: Sequence[int], *, sfreq: float, seconds: int = 600, clock: StageClock | None = None
     ) -> Iterator[Block]:
-        """Read the recording from end to end, in blocks of whole seconds that never reach across a gap.
+        """Read the recording from end to end, in blocks of at most `seconds` that never reach across a gap.
 
-        Parameters
-        ----------
-        channels : sequence of int
-            Indices into `channels`.
-        sfreq : float
-            Sampling rate of the result, Hz; a whole number.
-        seconds : int
-            Longest block. The samples do not depend on it.
-        clock : StageClock, optional
-            Collects the time spent on reading and on resampling.
-
-        Yields
-        ------
-        Block
-            The last partial second of a segment is left out.
-
-        Raises
-        ------
-        RecordingError
-            If the file changes or cannot be read on.
+        `sfreq` is a whole number; the last partial second of a segment is left out. The samples do not depend on how
+        long blocks are. RecordingError if the file changes or cannot be read on.
         """
         if sfreq != round(sfreq) or sfreq < 1 or seconds < 1:
             raise UsageError("blocks", f"sampling rate {sfreq} Hz, {seconds} s", "whole numbers of at least 1")

@@ -10,63 +10,47 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
-from restcli.io import ant, curry, edf, gdf, mff, micromed, mne_formats, nihon, persyst, research, vendor, xdf
+from restcli.io import ant, curry, edf, gdf, mff, micromed, mne_formats, nihon, persyst, vendor, xdf
 from restcli.io.companions import ANY_FORMAT, check_regular, find_file, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
 from restcli.io.memory import in_memory
 from restcli.io.recording import Recording
+from restcli.io.research import is_egi, is_neuroscan, open_egi, open_neuroscan
+
+_UNTRIED = "untried on real recordings; made files"
+_PART = 65_536  # bytes of a file that its fingerprint takes at each of three places
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A signal format: how its files are recognised, which belong together, and how they are opened.
+    """A signal format: how its files are recognised, which belong together, and how they are opened."""
 
-    Parameters
-    ----------
-    name : str
-        Name of the format for people.
-    endings : tuple of str
-        Endings, in lower case, of the file that stands for a recording: ``(".vhdr",)``.
-    open : callable
-        Takes the files of a recording, the one that stands for it first, opens no others, and returns a `Recording`;
-        raises `RecordingError` when they cannot be used.
-    companions : callable
-        Takes the path of the file that stands for a recording and returns the other files, in a fixed order; raises
-        `RecordingError` when the header does not tell.
-    probe : callable
-        Takes the first 256 bytes of a file and says whether the format is recognised by them, whatever the ending.
-    samples : tuple of str
-        Endings of files of samples; a user may name one of these instead of the header beside it.
-    package : str
-        Library that reads the samples; empty when restcli does.
-    tried : str
-        What the reader was tried on.
-    by_content : bool
-        Whether files are recognised by `probe` alone, because others have these endings too.
-    is_folder : bool
-        Whether a folder stands for a recording, instead of one of its files.
-    """
-
-    name: str
-    endings: tuple[str, ...]
-    open: Callable[[tuple[Path, ...]], Recording]
-    companions: Callable[[Path], tuple[Path, ...]] = lambda _: ()
-    probe: Callable[[bytes], bool] = lambda _: False
-    samples: tuple[str, ...] = ()
-    package: str = ""
-    tried: str = "made files"
-    by_content: bool = False
-    is_folder: bool = False
+    name: str  # for people
+    endings: tuple[str, ...]  # in lower case, of the file that stands for a recording
+    open: Callable[[tuple[Path, ...]], Recording]  # takes that file first and opens no others; RecordingError
+    companions: Callable[[Path], tuple[Path, ...]] = lambda _: ()  # the other files, in a fixed order; RecordingError
+    probe: Callable[[bytes], bool] = lambda _: False  # recognises the first 256 bytes of a file, whatever its ending
+    samples: tuple[str, ...] = ()  # endings of files that a user may name instead of the header beside them
+    package: str = ""  # library that reads the samples; empty when restcli does
+    tried: str = _UNTRIED  # what the reader was tried on
+    by_content: bool = False  # whether `probe` alone recognises files, because others have these endings too
+    is_folder: bool = False  # whether a folder stands for a recording, instead of one of its files
 
 
 _EDF = Reader("EDF or BDF", (".edf", ".bdf", ".rec"), edf.open_edf, probe=is_edf, tried="recordings of many systems")
-
-_PART = 65_536  # bytes of a file that its fingerprint takes at each of three places
-_UNTRIED = "untried on real recordings; made files"
+_MADE = "made files"
 
 READERS = (
     _EDF,
-    Reader("Persyst", (".lay",), persyst.open_persyst, persyst.companions, persyst.is_persyst, samples=(".dat",)),
+    Reader(
+        "Persyst",
+        (".lay",),
+        persyst.open_persyst,
+        persyst.companions,
+        persyst.is_persyst,
+        samples=(".dat",),
+        tried=_MADE,
+    ),
     Reader(
         "BrainVision",
         (".vhdr",),
@@ -75,6 +59,7 @@ READERS = (
         mne_formats.is_brainvision,
         samples=(".eeg", ".dat"),
         package="mne",
+        tried=_MADE,
     ),
     Reader(
         "Nihon Kohden",
@@ -85,64 +70,24 @@ READERS = (
         package="mne",
         tried="one recording, made files; EEG-1200 (needs eeg2edf): untried, made files",
     ),
-    Reader("EEGLAB", (".set",), mne_formats.open_eeglab, mne_formats.eeglab_files, samples=(".fdt",), package="mne"),
     Reader(
-        "Neuroscan",
-        (".cnt",),
-        research.open_neuroscan,
-        probe=research.is_neuroscan,
+        "EEGLAB",
+        (".set",),
+        mne_formats.open_eeglab,
+        mne_formats.eeglab_files,
+        samples=(".fdt",),
         package="mne",
-        tried=_UNTRIED,
-        by_content=True,
+        tried=_MADE,
     ),
-    Reader(
-        "ANT Neuro",
-        (".cnt",),
-        ant.open_ant,
-        ant.ant_files,
-        ant.is_ant,
-        package="antio",
-        tried=_UNTRIED,
-        by_content=True,
-    ),
-    Reader(
-        "EGI simple binary",
-        (".raw",),
-        research.open_egi,
-        probe=research.is_egi,
-        package="mne",
-        tried=_UNTRIED,
-        by_content=True,
-    ),
-    Reader("GDF", (".gdf",), gdf.open_gdf, probe=gdf.is_gdf, tried=_UNTRIED),
-    Reader("XDF", (".xdf",), xdf.open_xdf, probe=xdf.is_xdf, tried=_UNTRIED),
-    Reader("EGI MFF", (mff.ENDING,), mff.open_mff, mff.mff_files, tried=_UNTRIED, is_folder=True),
-    Reader(
-        "Nicolet",
-        (".e",),
-        vendor.open_nicolet,
-        probe=vendor.is_nicolet,
-        package="eeg2edf",
-        tried=_UNTRIED,
-        by_content=True,
-    ),
-    Reader(
-        "Curry",
-        (".cdt", ".dap"),
-        curry.open_curry,
-        curry.curry_files,
-        curry.is_curry,
-        samples=(".dat", ".rs3"),
-        tried=_UNTRIED,
-    ),
-    Reader(
-        "Micromed",
-        (".trc",),
-        micromed.open_micromed,
-        probe=micromed.is_micromed,
-        tried=_UNTRIED,
-        by_content=True,
-    ),
+    Reader("Neuroscan", (".cnt",), open_neuroscan, probe=is_neuroscan, package="mne", by_content=True),
+    Reader("ANT Neuro", (".cnt",), ant.open_ant, ant.ant_files, ant.is_ant, package="antio", by_content=True),
+    Reader("EGI simple binary", (".raw",), open_egi, probe=is_egi, package="mne", by_content=True),
+    Reader("GDF", (".gdf",), gdf.open_gdf, probe=gdf.is_gdf),
+    Reader("XDF", (".xdf",), xdf.open_xdf, probe=xdf.is_xdf),
+    Reader("EGI MFF", (mff.ENDING,), mff.open_mff, mff.mff_files, is_folder=True),
+    Reader("Nicolet", (".e",), vendor.open_nicolet, probe=vendor.is_nicolet, package="eeg2edf", by_content=True),
+    Reader("Curry", (".cdt", ".dap"), curry.open_curry, curry.curry_files, curry.is_curry, samples=(".dat", ".rs3")),
+    Reader("Micromed", (".trc",), micromed.open_micromed, probe=micromed.is_micromed, by_content=True),
 )
 
 _FOLDERS = next(reader for reader in READERS if reader.is_folder)

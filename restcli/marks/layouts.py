@@ -21,9 +21,7 @@ from restcli.marks.reviewed import find_reviewed, is_detected, read_claims
 from restcli.marks.siena import read_list
 from restcli.marks.table import Table, decode, read_bytes, read_cells, to_events
 from restcli.marks.types import known_type
-
-_LISTED = 5
-
+from restcli.text import some_of
 
 Listing = Callable[[Path, Mapping[str, datetime]], Mapping[str, Table | AnnotationError]]
 """Reads a list of many recordings, given the known starts: the marks of each, or what is wrong with them."""
@@ -89,10 +87,9 @@ def find_items(path: str | Path) -> tuple[Item, ...]:
     found, root = look_for_items(path), Path(path)
     missing = [str(recording) for recording, item in found.items() if item is None]
     if missing:
-        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise AnnotationError(
             str(root),
-            f"{len(missing)} of {len(found)} recordings have no marks: {', '.join(missing[:_LISTED])}{more}",
+            f"{len(missing)} of {len(found)} recordings have no marks: {some_of(missing, 5)}",
             "a table of events for each, with a bckg row where none were found",
             "Write one, or move these recordings elsewhere",
         )

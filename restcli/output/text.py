@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from restcli.events import Events, Scores
-from restcli.text import count, duration_in_words, elapsed
+from restcli.text import count, duration_in_words, elapsed, some_of
 
 if TYPE_CHECKING:
     from restcli.detect.result import Result
@@ -134,6 +134,5 @@ def _often_bad(result: Result) -> dict[str, dict[str, int]]:
 
 def _bad_nodes(reason: str, seconds: Mapping[str, int]) -> str:
     worst = sorted(seconds, key=lambda node: -seconds[node])
-    others = f" and {len(worst) - 4} more" if len(worst) > 4 else ""
     up_to = "up to " if len(worst) > 1 else ""
-    return f"{', '.join(worst[:4])}{others} left out for {up_to}{seconds[worst[0]]} s: {reason}"
+    return f"{some_of(worst, 4)} left out for {up_to}{seconds[worst[0]]} s: {reason}"

@@ -22,6 +22,7 @@ from restcli.signal.features import (
     transform,
 )
 from restcli.signal.open_inputs import HUM_BINS, band_levels, noise_levels, quietest_levels, spread_and_quiet
+from restcli.text import some_of
 
 
 class Quality(IntEnum):
@@ -218,5 +219,4 @@ def _copies(known: Float32Array, names: Sequence[str]) -> Iterator[str]:
         alike = (both.sum(axis=0) >= GAIN_SECONDS) & (same.sum(axis=0) > 0.5 * both.sum(axis=0))
         pairs += [f"{names[first]} and {names[first + 1 + other]}" for other in np.flatnonzero(alike).tolist()]
     if pairs:
-        shown = ", ".join(pairs[:4]) + (f" and {len(pairs) - 4} more" if len(pairs) > 4 else "")
-        yield f"the same amplitude second by second: {shown}; their channels may be copies of each other"
+        yield f"the same amplitude second by second: {some_of(pairs, 4)}; their channels may be copies of each other"
