@@ -90,7 +90,7 @@ def test_verdicts_on_other_events_are_never_applied(report: Path, toy_weights: P
     judge(report, ACCEPT)
     text = (report.parent / "night_review.jsonl").read_text()
     report = write_result(report.parent, toy_weights, events=EVENTS[:2])
-    with pytest.raises(AnnotationError, match="its 1 verdict are on other events"):
+    with pytest.raises(AnnotationError, match="holds only verdicts on events or weights other"):
         apply_verdicts(read_result(report), plot="none")
     judge(report, REJECT)
     applied = apply_verdicts(read_result(report), plot="none")

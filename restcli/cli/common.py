@@ -45,8 +45,10 @@ class Common:
 
     panel: ClassVar = "Messages and settings"
 
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print problems, and data asked for, alone.")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more about how results came about.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems and the data asked for.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more about how results were obtained.")] = (
+        False
+    )
     log: Annotated[
         Path | None,
         typer.Option("--log", callback=_remember_command, help="Append JSON lines without names of files or patients."),
@@ -98,7 +100,7 @@ def detail(text: str) -> None:
 
 
 def _checked(path: Path | None) -> Path | None:
-    """Refuse to append to a file that is no log, such as a recording."""
+    """Refuse to append to a file that is not a log, such as a recording."""
     if path is not None and path.is_file():
         try:
             with path.open("rb") as stream:

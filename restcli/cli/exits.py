@@ -129,12 +129,14 @@ def stop_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[N
 def _stop(number: int, _frame: FrameType | None) -> None:
     for other in _STOPPING:
         if other != signal.SIGINT:
-            signal.signal(other, signal.SIG_IGN)  # a closing terminal sends several, which must not stop the clean-up
+            signal.signal(
+                other, signal.SIG_IGN
+            )  # a terminal that closes sends several, which must not stop the clean-up
     raise Stopped(number)
 
 
 class _Stream:
-    """A standard stream: lost data end the command in an orderly way, lost notes do not matter."""
+    """A standard stream: lost data ends the command in an orderly way, lost notes do not matter."""
 
     def __init__(self, stream: TextIO, *, data: bool) -> None:
         self._stream, self._data = stream, data
@@ -149,7 +151,6 @@ class _Stream:
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream."""
         with self._guarded():
             self._stream.flush()
 

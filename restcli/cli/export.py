@@ -24,7 +24,7 @@ def export(
     to: Annotated[Literal["onnx", "c"], typer.Option("--to", help="ONNX graphs, or a header and a source of C99.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(),
     int8: Annotated[
-        bool, typer.Option("--int8", help="C only: weights in bytes, which changes scores a little.")
+        bool, typer.Option("--int8", help="C only: store weights as bytes, which changes scores a little.")
     ] = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -50,7 +50,6 @@ def export(
 
 
 def _contents(weights: Weights, to: str, *, int8: bool) -> dict[str, bytes]:
-    """Return the content of each file by its name."""
     if to == "c":
         from restcli.export.c import c_files
 

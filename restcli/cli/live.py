@@ -55,7 +55,7 @@ class SettingOptions:
 
 @dataclass
 class OutputOptions:
-    """Where the news go."""
+    """Where the news goes."""
 
     panel: ClassVar = options.OUTPUTS
 
@@ -76,8 +76,8 @@ class OutputOptions:
 def live(*, source: SourceOptions, settings: SettingOptions, output: OutputOptions) -> None:
     """Find seizures as the signal arrives, second by second; Ctrl-C ends it.
 
-    Writes X_scores.csv, X_events.tsv and X_live.jsonl, which are valid at any moment. An alarm begins when no signal to
-    come can undo the event, and ends when none can prolong it. Lost input is an alarm too. Not a medical device.
+    Writes X_scores.csv, X_events.tsv and X_live.jsonl, which are valid at any moment. An alarm begins when no later
+    signal can undo the event, and ends when none can prolong it. Lost input is an alarm too. Not a medical device.
     """
     from threadpoolctl import threadpool_limits
 
@@ -88,7 +88,7 @@ def live(*, source: SourceOptions, settings: SettingOptions, output: OutputOptio
     chosen = options.read_settings(**vars(settings))
     for name, given in (("--marks", output.marks), ("--pseudonyms", output.pseudonyms)):
         if given is not None and source.replay is None:
-            raise UsageError(name, "there is no recording that it is about", "--replay FILE")
+            raise UsageError(name, "needs a recording that is replayed", "--replay FILE")
     opened = _open(source, output.pseudonyms)
     with threadpool_limits(1, "blas"):
         monitor = Monitor(Detector(load_weights(chosen.weights), "cpu"), opened, chosen)

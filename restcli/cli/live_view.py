@@ -1,4 +1,4 @@
-"""What a person sees of a live stream: a calm view of one screen, or a line for each alarm."""
+"""What people see of a live stream: a view that fills one screen, or a line for each alarm."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class View:
         self._lost: dict[str, str] = {}
 
     def take(self, news: News) -> None:
-        """Take note of news."""
+        """Note what is new."""
         if isinstance(news, Row):
             probability, self._reason = news.score.probability, news.score.reason
             self._minute.append(probability)

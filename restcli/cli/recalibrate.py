@@ -30,7 +30,7 @@ def recalibrate(
 ) -> None:
     """Set threshold and calibration from verdicts on what the weights found; the network stays as it is.
 
-    Refused when there are too few verdicts to say anything.
+    It refuses when there are too few verdicts.
     """
     from restcli.files import check_free
     from restcli.nn.weights import load_weights

@@ -101,7 +101,7 @@ def _say_where_verdicts_are(reports: Mapping[str, Path]) -> None:
 
 
 def _open_browser(address: str, private: Path) -> None:
-    """Open the browser on a file that only this user can read: everybody sees what a program is started with."""
+    """Open the browser on a file that only this user can read: all users see the arguments of a program."""
     page = private / "review.html"
     page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
     webbrowser.open(page.as_uri())

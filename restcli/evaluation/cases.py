@@ -231,7 +231,7 @@ def _by_type(cases: Sequence[Case], found: Sequence[Bool]) -> dict[str, tuple[in
 
 
 def _notes(cases: Sequence[Case]) -> list[str]:
-    """Say what the counts cannot."""
+    """Say what the counts do not show."""
     notes = []
     lost = sum(int(event.stop + 1e-6) == int(event.onset + 1e-6) for case in cases for event in case.expert)
     if lost:

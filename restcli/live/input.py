@@ -38,12 +38,12 @@ class InputWatch:
         self.lost: dict[str, str] = {}  # by node, or "input": the reason
 
     def silent(self, now: float, silence: Silence) -> Iterator[Trouble]:
-        """Take note that nothing comes."""
+        """Note that nothing arrives."""
         if silence.seconds >= _SILENT and _WHOLE not in self.lost:
             yield self._begin(_WHOLE, silence.reason, now - silence.seconds, now)
 
     def broken(self, end: SegmentEnd) -> Iterator[Trouble]:
-        """Take note that signal is missing between two chunks."""
+        """Note that signal is missing between two chunks."""
         if _WHOLE not in self.lost:
             yield self._begin(_WHOLE, end.reason, end.stop, end.resumes)
 

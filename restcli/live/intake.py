@@ -1,4 +1,4 @@
-"""From chunks as they arrive to whole seconds at the rate of analysis, the same ones that a file of them would give."""
+"""From chunks as they arrive to whole seconds at the rate of analysis, the same as those of a file."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Intake:
             for rows, group in zip(self._rows, self._groups, strict=True):
                 data[list(rows)], saturated[list(rows)] = group.second(self._next)
             start = self._start + self._next
-            self._next += 1  # before it is given: whoever stops here must not get it again
+            self._next += 1  # before it is yielded: a caller that stops there must not get it twice
             for group in self._groups:
                 group.forget(self._next)
             yield Second(start, data, saturated)

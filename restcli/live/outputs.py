@@ -1,4 +1,4 @@
-"""Where news of a live stream go: growing tables, lines of JSON, and a command for alarms."""
+"""Where news of a live stream goes: growing tables, lines of JSON, and a command for alarms."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ class Outputs:
         self.tables.line(opening(self.monitor))
 
     def take(self, news: News) -> None:
-        """Pass news on: first to who waits for an alarm, then to the tables, for which the disk may be full."""
+        """Pass news on: first to those who wait for an alarm, then to the tables, for which the disk may be full."""
         if isinstance(news, Row):
             if self.publisher is not None:
                 self.publisher.score(news.score.probability, news.score.by_node)

@@ -56,7 +56,7 @@ class Rates:
     rates: tuple[Fraction, ...]
 
     def open(self) -> Any:
-        """Refuse: what has passed is gone."""
+        """Refuse: what has passed cannot be read again."""
         raise UsageError("stream", "its signal has passed", "a recording")
 
 

@@ -45,12 +45,12 @@ class Written:
 
     files: tuple[Path, ...]  # the run report last
     report: Mapping[str, Any]  # the run report
-    earlier: tuple[str, ...]  # outputs of an earlier run that this one did not make again, and left
+    earlier: tuple[str, ...]  # outputs of an earlier run that were not made again and stay
 
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What takes the place of a run's own facts after a review."""
+    """What replaces the facts of a run after a review."""
 
     report: Mapping[str, Any]  # of the review, as a run report
     shown: Sequence[Shown]  # events with verdicts
@@ -66,7 +66,7 @@ class Bundle:
     plot: str = "png"  # one of PLOTS
     overwrite: bool = False  # replace files even if they are not unchanged outputs of restcli
     owned: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of further files that are ours
-    mark: str = ""  # "", or REVIEWED: after a person's verdicts, beside the outputs that they leave as they were
+    mark: str = ""  # "", or REVIEWED: outputs after a review, beside the original ones
 
     def __post_init__(self) -> None:
         check_formats(self.formats, self.plot)
@@ -85,7 +85,7 @@ class Bundle:
         return f"{self.stem}_run{self.mark}.json"
 
     def check(self) -> None:
-        """Refuse, before anything is scored, what could not be written or would replace files that are not ours."""
+        """Raise, before anything is scored, if outputs cannot be written or would replace files that are not ours."""
         clear_leftovers(self.folder)
         if not self.overwrite:
             pages = (
@@ -121,7 +121,7 @@ class Bundle:
         return Written(tuple(self.folder / name for name in names), report, tuple(earlier))
 
     def _make(self, result: Result, workshop: Path, clock: StageClock, reviewed: Reviewed | None) -> dict[str, Any]:
-        """Make everything but the run report, which is returned."""
+        """Write everything except the run report, which is returned."""
         names, remarks = [], list[str]()
         with clock("tables"):
             for kind in dict.fromkeys(("tsv", *self.formats)):
@@ -158,7 +158,7 @@ class Bundle:
             raise OutputError(str(path), "exists and is not an unchanged output of restcli", "a free name", remedy)
 
     def _earlier(self, made: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-        """Find earlier outputs that are not made again: unchanged pictures of this kind, to remove, and the rest."""
+        """Find earlier outputs that are not made again: unchanged pictures of this kind, which go, and the rest."""
         page = re.compile(re.escape(f"{self.stem}_") + r"[a-z]+\d*(_p\d)?" + re.escape(f"{self.mark}.{self.plot}"))
         stale, left = [], {}
         for name, digest in (dict(self.owned) | _listed_outputs(self.folder / self.report_name)).items():
@@ -228,10 +228,10 @@ def _workshop(folder: Path, stem: str) -> Iterator[Path]:
 
 
 def _lock(place: Path, *, wait: bool = True) -> BinaryIO:
-    """Make a folder and hold the lock on it while the file is open: at the latest, it ends with the process."""
+    """Make a folder and lock it while the returned file is open; the lock ends with the process at the latest."""
     while True:
         place.mkdir(exist_ok=True)
-        if place.is_symlink():  # put there so that what lies elsewhere is emptied
+        if place.is_symlink():  # someone wants another folder to be emptied
             raise OutputError(str(place), "is a link", "a folder that restcli made", "Remove the link")
         with suppress(FileNotFoundError):  # the process that held the folder has just removed it
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -248,7 +248,7 @@ def _lock(place: Path, *, wait: bool = True) -> BinaryIO:
 
 
 def _complete(workshop: Path) -> None:
-    """Move outputs to their places if they are complete, that is if there is a run report; empty the folder."""
+    """Move outputs to their places if they are complete, that is, if there is a run report; empty the folder."""
     for end in (REPORT_END, f"_run{REVIEWED}.json"):
         for report in workshop.glob(f"*{end}"):
             own = f"{report.name.removesuffix(end)}_"

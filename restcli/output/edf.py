@@ -67,11 +67,11 @@ def write_edf(
     """Write a recording as EDF+C, or EDF+D with gaps, whole or not at all; returns remarks for the user."""
     usable = [i for i, channel in enumerate(recording.channels) if not channel.problem and channel.n_samples]
     if not usable:
-        raise RecordingError(str(recording.path), "holds no channel whose samples have a meaning")
+        raise RecordingError(str(recording.path), "has no channel with usable samples")
     duration, runs, remarks = _lay_out(recording, usable)
     signals, found = _scale(recording, usable, duration)
     n_left_out = len(recording.channels) - len(usable)
-    remarks += [f"{count(n_left_out, 'channel')} without meaning left out"] if n_left_out else []
+    remarks += [f"{count(n_left_out, 'channel')} without usable samples left out"] if n_left_out else []
     begin, known = recording.clock or _UNKNOWN_START, recording.clock is not None and keep_date
     if known and not 1985 <= begin.year <= 2084:
         known = False
@@ -112,7 +112,7 @@ def _lay_out(recording: Recording, usable: Sequence[int]) -> tuple[Fraction, lis
     ]
     runs = [run for run in runs if run.n_records]
     if not runs:
-        raise RecordingError(str(recording.path), "is shorter than a record of EDF")
+        raise RecordingError(str(recording.path), "is shorter than one EDF record")
     left = float(lost(duration))
     note = f"{left:.4g} s at the ends of segments left out: less than a record of {_decimal(duration)} s"
     return duration, runs, [note] if left > 1e-6 else []
@@ -157,7 +157,7 @@ def _scale(recording: Recording, usable: Sequence[int], duration: Fraction) -> t
 
 
 def _stored_limits(recording: Recording, index: int) -> tuple[tuple[str, str], tuple[int, int]] | None:
-    """Return the limits of a channel of a 16-bit file if the header of EDF can express them."""
+    """Return the limits of a channel of a 16-bit file if an EDF header can express them."""
     source = recording.source
     if not isinstance(source, RecordSource) or source.header.sample_bytes != 2:
         return None
@@ -192,7 +192,7 @@ def _read_ranges(recording: Recording) -> tuple[NDArray[np.float64], set[int]]:
 
 
 def _limits_around(low: float, high: float) -> tuple[str, str]:
-    """Return physical limits, a little outside of what occurs so that nothing looks clipped."""
+    """Return physical limits slightly outside the range of the samples, so that nothing looks clipped."""
     margin = max((high - low) * 1e-3, 1e-3 * max(1.0, abs(low)))
     return _limit(low - margin, math.floor), _limit(high + margin, math.ceil)
 

@@ -76,7 +76,6 @@ def _write_gif(frames: Iterator[Pixels], path: Path, rate: int) -> Path:
 
 
 def _write_mp4(frames: Iterator[Pixels], path: Path, rate: int) -> Path:
-    """Write an MP4 through ffmpeg."""
     first = next(frames)
     height, width = first.shape[:2]
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +89,7 @@ def _write_mp4(frames: Iterator[Pixels], path: Path, rate: int) -> Path:
                     process.stdin.write(np.ascontiguousarray(pixels).tobytes())
                 process.stdin.close()
             except OSError:
-                pass  # it has ended, and says so below
+                pass  # ffmpeg has ended; its exit code is checked below
         if process.returncode or not made.exists():
             raise OutputError(
                 str(path), f"ffmpeg failed (exit code {process.returncode})", remedy="Write a .gif instead"

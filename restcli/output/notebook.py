@@ -1,4 +1,4 @@
-"""A result in a Python session: one line, and a table for notebooks. Neither holds anything of a header."""
+"""A result in a Python session: one line, and a table for notebooks. Neither contains header fields."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def draw_pictures(
                     write = begin_save(figure, folder / f"{stem}_{name}{mark}.{kind}")
                     names.append(f"{stem}_{name}{mark}.{kind}")
                     writing.append(pool.submit(write))
-            except Exception as error:  # a picture must not cost a table, whatever is wrong with matplotlib
+            except Exception as error:  # whatever is wrong with matplotlib, tables must be written
                 failed[picture] = type(error).__name__  # its text may quote a file
     for page_written in writing:
         page_written.result()

@@ -1,4 +1,4 @@
-"""The machine form of a result, X_run.json. It holds nothing about the patient."""
+"""The machine form of a result, X_run.json. It contains nothing about the patient."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Counts:
 
 
 def rejected_in_words(counts: Counts) -> str:
-    """Say how many detections were rejected, and what the rule makes of them where it joins or hides some."""
+    """Say how many detections were rejected, and how many false alarms the rule counts if that differs."""
     text = f"rejected detections: {counts.rejected} of {counts.accepted + counts.rejected} judged"
     if counts.tally.false == counts.rejected:
         return text

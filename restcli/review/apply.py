@@ -29,7 +29,7 @@ from restcli.review.verdicts import PENDING, Item, Review, named_events, review_
 from restcli.signal.features import SPECTRUM_BINS
 from restcli.text import count, elapsed
 
-# Of a run report: what a review does not change.
+# Fields of a run report that a review does not change.
 _KEPT = "restcli disclaimer recording weights device settings rule montage quality scored".split()
 
 
@@ -64,17 +64,18 @@ class Verdicts:
         """Refuse when there are no verdicts, or only verdicts on other events."""
         path = str(journal_of(self.result.path))
         if not self.entries and self.n_foreign:
-            what = f"its {count(self.n_foreign, 'verdict')} are on other events or weights than the result beside it"
-            raise AnnotationError(
-                path, what, remedy="Judge the events of this result, or bring back the one that was judged"
+            what = (
+                f"its {count(self.n_foreign, 'verdict')} do not refer to the events and weights of the result beside it"
             )
+            remedy = "Judge the events of this result, or bring back the one that was judged"
+            raise AnnotationError(path, what, remedy=remedy)
         if not self.entries:
             raise AnnotationError(path, "holds no verdicts", "what restcli review writes", "Judge the events first")
 
 
 @dataclass(frozen=True, eq=False)
 class Applied:
-    """What applying verdicts left on disk, and what they say."""
+    """What applying verdicts wrote, and what the verdicts say."""
 
     written: Written
     counts: Counts
@@ -171,7 +172,7 @@ def _remarks(verdicts: Verdicts, review: Review) -> tuple[str, ...]:
 
 
 def _as_result(result: StoredResult, events: Events, *, with_trend: bool) -> Result:
-    """Put together what pictures and tables are made from; the network's parameters are not needed for them."""
+    """Put together what pictures and tables are made from, which does not take the network's parameters."""
     report = result.report
     described = read_features(report)
     weights = Weights(

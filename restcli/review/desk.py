@@ -64,13 +64,13 @@ class Case:
         return Journal(journal_of(self.result.path))
 
     def _shown(self, entries: Sequence[Entry] = ()) -> dict[str, Event]:
-        """Return the events that verdicts may speak of, by id; control stretches, which take time, if any does."""
+        """Return the events that verdicts may refer to, by id; control stretches, which take time, only if one does."""
         has_controls = self.blind or any(entry.event[:1] == "c" for entry in entries)
         return named_events(self.result.found) | (self.result.controls if has_controls else {})
 
     @cached_property
     def _aliases(self) -> dict[str, str]:
-        """What ids are called in the browser: in blind mode nothing that tells an event from a control stretch."""
+        """Ids as the browser knows them; in blind mode they do not tell an event from a control stretch."""
         if not self.blind:
             return {name: name for name in self._shown()}
         mixed = {name: hashlib.sha256(f"{self.result.digest}{name}".encode()).hexdigest()[:8] for name in self._shown()}
@@ -102,7 +102,7 @@ class Case:
         if entry.get("action") not in ("add", "read", "undo"):
             is_own = isinstance(name, str) and name.startswith("a")
             if not isinstance(name, str) or (name not in known and not is_own):
-                raise UsageError("verdict", "speaks of an event that is not shown", "the id of an event")
+                raise UsageError("verdict", "refers to an event that is not shown", "the id of an event")
             entry["event"] = known.get(name, name)
         stop = entry.get("stop")
         if isinstance(stop, int | float) and stop > self.result.duration + 1e-3:
@@ -199,7 +199,7 @@ class Case:
         notes = []
         if n_foreign:
             notes.append(
-                f"{count(n_foreign, 'verdict')} in the journal are on other events or weights and do not apply"
+                f"{count(n_foreign, 'verdict')} in the journal refer to other events or weights and do not apply"
             )
         if self.journal.n_damaged:
             notes.append(

@@ -100,4 +100,4 @@ def _check_action(given: Mapping[str, Any], where: str) -> None:
 
 def _check(fine: object, where: str, name: str) -> None:
     if not fine:
-        raise UsageError(where, f"{name!r} is missing or makes no sense", "an entry as docs/review.md describes it")
+        raise UsageError(where, f"{name!r} is missing or not valid", "an entry as docs/review.md describes it")

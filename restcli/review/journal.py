@@ -24,7 +24,7 @@ def journal_of(report: Path) -> Path:
 
 
 class ConflictError(RestError):
-    """A verdict on something other than what there is now; `entries` is what the writer does not know yet."""
+    """A verdict on a state that is outdated; `entries` are those that the writer has not seen."""
 
     entries: tuple[Entry, ...] = ()
 
@@ -68,7 +68,7 @@ class Journal:
             last = self._entries[-1].seq if self._entries else 0
             later = tuple(entry for entry in self._entries if entry.seq > after and entry.hash == content.get("hash"))
             if later or after > last:
-                what = "another window has written meanwhile"
+                what = "another window has saved verdicts meanwhile"
                 conflict = ConflictError(self.path.name, what, "verdicts on all of it")
                 conflict.entries = later
                 raise conflict

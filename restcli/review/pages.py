@@ -36,11 +36,11 @@ class PageRequest:
         numbers = (self.start, self.seconds, self.high_pass, self.low_pass, self.notch)
         fine = all(map(math.isfinite, numbers)) and min(numbers) >= 0 and 0 < self.seconds <= _LONGEST
         if not fine or not 1 <= self.width <= 20_000 or max(numbers[2:]) > 10_000:
-            raise UsageError("page", "a number makes no sense", f"seconds up to {_LONGEST:g}, frequencies in Hz")
+            raise UsageError("page", "a number is out of range", f"seconds up to {_LONGEST:g}, frequencies in Hz")
 
 
 def read_page(recording: Recording, view: View, asked: PageRequest) -> bytes:
-    """Return a page as the contract with the browser has it: a header in JSON, then 16-bit integers by trace."""
+    """Return a page in the form that the browser expects: a header in JSON, then 16-bit integers by trace."""
     sfreq = _rate(recording, view, asked)
     n_samples = round(asked.seconds * sfreq)
     margin = round(_MARGIN * sfreq) / sfreq

@@ -88,7 +88,7 @@ def recalibrate(
 ) -> Recalibrated:
     """Write weights with the threshold, and where it can be known the calibration, that the verdicts ask for.
 
-    UsageError when there are too few verdicts to say anything.
+    UsageError when there are too few verdicts.
     """
     judged, notes = _judged(weights, results)
     _refuse_too_few(judged, per_day)

@@ -1,4 +1,4 @@
-"""The web server of a review: on this machine alone, for one browser that knows the token."""
+"""The web server of a review: on this machine only, for one browser that knows the token."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Server:
             self._loop.run_until_complete(self._serve())
 
     def stop(self) -> None:
-        """End `run`; may be called from a signal handler, which must not raise into whatever answer is being made."""
+        """End `run`; may be called from a signal handler, which must not raise into an answer that is being made."""
         self._loop.call_soon_threadsafe(self._end.set)
 
     async def _serve(self) -> None:
@@ -141,7 +141,7 @@ class _Handler(RequestHandler):
         site = self.request.headers.get("Sec-Fetch-Site", "none")
         is_foreign = self.needs_token and (foreign or site not in {"same-origin", "none"})
         if self.request.host not in own or is_foreign:
-            self._refuse(403, "comes from another site", "requests of this page alone")
+            self._refuse(403, "comes from another site", "requests of this page only")
         elif self.needs_token and not hmac.compare_digest(
             self.request.headers.get("X-Token", "").encode(), self.server.token.encode()
         ):
@@ -152,10 +152,9 @@ class _Handler(RequestHandler):
         self.finish({"error": str(RestError("request", what, expected))})
 
     def case(self, name: str) -> Case:
-        """Return the recording with this id."""
         case = self.server.desk.cases.get(name)
         if case is None:
-            raise _NoSuchError("recordings", f"there is none with id {name}")
+            raise _NoSuchError("recordings", f"none has the id {name}")
         return case
 
     def content(self) -> Mapping[str, Any]:
@@ -171,7 +170,7 @@ class _Handler(RequestHandler):
         return content
 
     def send(self, value: Any) -> None:
-        """Answer with JSON; NaN must not get that far."""
+        """Answer with JSON, which must not hold NaN."""
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
@@ -234,7 +233,7 @@ class _Strip(_Handler):
             self.send(await self.server.strip(self.case(name), self.gone))
 
     def on_connection_close(self) -> None:
-        """End a reading that the browser does not wait for."""
+        """Stop reading what the browser no longer waits for."""
         self.gone.set()
 
 
@@ -262,7 +261,7 @@ class _Verdicts(_Handler):
     async def post(self, name: str) -> None:
         case, content = self.case(name), self.content()
         if content.get("hash") != case.result.digest:
-            raise ConflictError("verdict", "is on other events than those of this result", remedy="Reload the page")
+            raise ConflictError("verdict", "refers to events other than those of this result", remedy="Reload the page")
         content = {"reviewer": self.server.desk.reviewer, **content}
         try:
             entry = await self.server.work(case.append, content)

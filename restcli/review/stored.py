@@ -1,4 +1,4 @@
-"""A result as it lies in a folder of outputs: run report, scores and events that belong together."""
+"""A result in a folder of outputs: run report, scores and events that belong together."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _LONGEST = 1e10  # s
 
 @dataclass(frozen=True, eq=False)
 class StoredResult:
-    """What an earlier run left of a recording."""
+    """The outputs of an earlier run on a recording."""
 
     folder: Path
     stem: str  # what the names of the outputs begin with
@@ -83,7 +83,7 @@ class StoredResult:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the events with the weights that found them: what a verdict speaks of."""
+        """SHA-256 of the events and the weights that found them: what a verdict refers to."""
         named = {
             "weights": self.report["weights"]["sha256"],
             "duration": self.duration,
@@ -219,7 +219,7 @@ def read_result(path: Path, sources: Mapping[str, Path] | None = None) -> Stored
 
 
 def _check_report(report: Mapping[str, Any], where: str) -> None:
-    """Check all that a review uses of a run report, which may have been changed by hand; raises various errors."""
+    """Check all that a review uses of a run report, which may have been edited; raises various errors."""
     for place, kind in _KINDS.items():
         value: Any = report
         for name in place.split("."):

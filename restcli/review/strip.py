@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from restcli.detect.region import place_in_words
 from restcli.detect.result import Trend
 from restcli.detect.rule import evidence
+from restcli.detect.timeline import nan_median
 from restcli.events import Scores
 from restcli.io.recording import Recording
 from restcli.review.stored import StoredResult
@@ -54,19 +55,11 @@ def _pieces(
             seconds = data.reshape(len(data), len(part), -1)
             still = np.zeros(seconds.shape[:2], dtype=np.float32)
             summary = summarise(seconds, still, montage.matrix, config)
-            yield _median(np.where(summary.codes == Quality.GOOD, summary.rms, np.nan)), summary.spectrum
-
-
-def _median(levels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the median over the nodes, (T,), NaN where none is known."""
-    out = np.full(len(levels), np.nan, dtype=np.float32)
-    known = np.isfinite(levels).any(axis=1)
-    out[known] = np.nanmedian(levels[known], axis=1)
-    return out
+            yield nan_median(np.where(summary.codes == Quality.GOOD, summary.rms, np.nan)), summary.spectrum
 
 
 def strip_of(result: StoredResult, scores: Scores, trend: Trend, *, blind: bool) -> dict[str, Any]:
-    """Return the strip as the contract with the browser has it; null where nothing is known."""
+    """Return the strip in the form that the browser expects; null where nothing is known."""
     n_points = max(1, min(_MOST_POINTS, math.ceil(result.duration / scores.step)))
     edges = np.linspace(0.0, max(result.duration, 1e-3), n_points + 1)
     probability = None
@@ -88,7 +81,7 @@ def strip_of(result: StoredResult, scores: Scores, trend: Trend, *, blind: bool)
 
 
 def _as_bytes(power: NDArray[np.float64]) -> bytes:
-    """Turn log power into 1 to 255, the quietest and the loudest two in a hundred alike; 0 is unknown."""
+    """Turn log power into 1 to 255, clipped at two percentiles; 0 is unknown."""
     known = np.isfinite(power)
     if not known.any():
         return bytes(power.size)

@@ -1,9 +1,9 @@
-"""Pictures of recordings, events and training, drawn by Agg whatever MPLBACKEND says."""
+"""Pictures of recordings, events and training, always drawn with Agg."""
 
 import os
 from contextlib import suppress
 
-# Notebooks set MPLBACKEND for every process they start, and matplotlib cannot be imported where it is not valid.
+# Notebooks set MPLBACKEND for every process they start; importing matplotlib fails where that backend is missing.
 _backend = os.environ.pop("MPLBACKEND", None)
 import matplotlib  # noqa: E402
 

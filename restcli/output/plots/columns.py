@@ -16,7 +16,7 @@ from restcli.signal.sequences import true_runs
 
 
 def hatch_columns(axes: Axes, masks: Sequence[NDArray[np.bool_]], edges: FloatArray) -> None:
-    """Hatch the columns of each mask over the whole height of a panel, each mask with its own hatching."""
+    """Hatch the columns of each mask over the whole height of a panel, each mask in its own way."""
     for mask, hatch in zip(masks, HATCHES, strict=False):
         bars = [(edges[a], edges[b] - edges[a]) for a, b in true_runs(mask)]
         axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), zorder=3, hatch=hatch, **UNSCORED)

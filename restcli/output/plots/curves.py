@@ -49,7 +49,7 @@ def plot_threshold_curve(
     title: str,
     footer: str,
 ) -> Figure:
-    """Draw sensitivity against false alarms per day as the threshold moves; the axis is linear below one, for zero."""
+    """Draw sensitivity against false alarms per day at each threshold, on an axis that is linear below one."""
     figure, axes = _small_page(title, footer, "false alarms per day", "sensitivity (seizures found)")
     known = np.isfinite(false_alarms_per_day) & np.isfinite(sensitivity)
     x, y = false_alarms_per_day[known], sensitivity[known]

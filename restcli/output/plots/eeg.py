@@ -44,7 +44,7 @@ class TraceScale:
 
 
 def _centre(data: FloatArray) -> NDArray[np.float64]:
-    """Take each trace's median away; a trace without samples stays empty."""
+    """Subtract each trace's median; a trace without samples stays empty."""
     centred = np.array(data, dtype=float)
     for i, known in enumerate(np.isfinite(centred)):
         if known.any():
@@ -93,7 +93,7 @@ def trace_panel(figure: Figure, names: Sequence[str], width: float, start: datet
 
 
 def mark_event(axes: Axes, event: Event, page: tuple[float, float]) -> None:
-    """Shade an event, with a line at its onset and a broken one at its end."""
+    """Shade an event, with a solid line at its onset and a dashed one at its end."""
     begin, end = max(event.onset, page[0]), min(event.stop, page[1])
     shade: dict[str, Any] = {"facecolor": style.ORANGE_PALE, "linewidth": 0, "zorder": 0.4}
     axes.add_artist(Rectangle((begin, 0), end - begin, 1, transform=axes.get_xaxis_transform(), **shade))
@@ -104,13 +104,13 @@ def mark_event(axes: Axes, event: Event, page: tuple[float, float]) -> None:
 
 
 def _upright_lines(axes: Axes, places: Sequence[float], **look: Any) -> None:
-    """Draw lines from the bottom of a panel to its top; as one artist, which is much faster than one a line."""
+    """Draw lines from the bottom of a panel to its top, as one artist: much faster than one for each line."""
     lines = [((place, 0.0), (place, 1.0)) for place in places]
     axes.add_artist(LineCollection(lines, transform=axes.get_xaxis_transform(), **look))
 
 
 def draw_traces(axes: Axes, traces: Traces, scale: TraceScale, *, coloured: Sequence[str] = ()) -> None:
-    """Draw the traces, centred on their medians, negative up but for the ECG, and their scale bar; they may cross."""
+    """Draw the traces, centred on their medians, negative up except for the ECG, and a scale bar; they may cross."""
     units = [scale.row * (-scale.ecg if name == ECG_ROW else scale.sensitivity) for name in traces.names]
     samples = dict(zip(traces.names, _centre(traces.data) / np.array(units)[:, None], strict=True))
     grey: dict[str, Any] = {"color": style.GREY, "va": "center", "fontsize": style.FONT_ROW}

@@ -49,7 +49,7 @@ _SIDE_LEFT, _SIDE_WIDTH = 9.25, 2.3
 
 
 def draw(result: Result, shown: Sequence[Shown], *, title: str, footer: str) -> Iterator[tuple[str, Figure]]:
-    """Draw the pages of each event, or of the most confident ones; the figure is the same one each time."""
+    """Draw the pages of each event, or of the most confident ones; one figure is drawn again and again."""
     sheet: EventSheet | None = None
     for each in pictured_events(shown):
         traces = _read_pages(result, each.event)
@@ -61,7 +61,7 @@ def draw(result: Result, shown: Sequence[Shown], *, title: str, footer: str) -> 
 
 
 def pictured_events(shown: Sequence[Shown]) -> list[Shown]:
-    """Return the events that get pages: those that a person added first, those that one rejected last."""
+    """Return the events that get pages: those that a reviewer added first, rejected ones last."""
 
     def rank(each: Shown) -> tuple[bool, bool, float]:
         return each.verdict == REJECTED, each.verdict != ADDED, -float(np.nan_to_num(each.event.confidence))
@@ -120,7 +120,7 @@ class EventPages:
 
     @property
     def verdict(self) -> str:
-        """What a reviewer decided, as the title of the page."""
+        """What a reviewer decided, for the title of the page."""
         return f"Event {self.shown.in_words} {self.shown.details}"
 
     def headline(self, page: int) -> str:

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 _PACKING = 3  # zlib level: more takes longer and gains little
-_ROOM = 3  # pixels around words, for letters that reach beyond their box
+_ROOM = 3  # pixels around words, because letters may reach beyond their box
 
 
 def rasterize(figure: Figure) -> NDArray[np.uint8]:

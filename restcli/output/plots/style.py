@@ -68,7 +68,7 @@ _DAY = 86400
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw alike whatever the user's matplotlib settings say."""
+    """Draw the same whatever the user's matplotlib settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
@@ -106,7 +106,7 @@ def add_panel(figure: Figure, left: float, bottom: float, width: float, height: 
 
 
 def clear(place: Axes | Figure, shared: Sequence[Artist]) -> None:
-    """Remove what was drawn beside what all pages share."""
+    """Remove everything except what all pages share."""
     for artist in set(place.get_children()).difference(shared):
         artist.remove()
 
@@ -132,13 +132,13 @@ def margin_label(axes: Axes, text: str, *, at: tuple[float, float] = (0, 0.5), *
 
 
 def say(axes: Axes, text: str) -> None:
-    """Write across an empty panel why it is empty."""
+    """Write in the middle of an empty panel why it is empty."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", zorder=6, bbox=box)
 
 
 def printable(text: str) -> str:
-    """Write in Latin letters what the font cannot draw, so that no name of a file can spoil a page.
+    """Transliterate what the font cannot draw, so that no file name can spoil a page.
 
     >>> printable("脳波 Ünïcode")
     'NaoBo Ünïcode'
@@ -150,7 +150,7 @@ def printable(text: str) -> str:
 
 
 def _needs_shaping(sign: str) -> bool:
-    """Tell signs that are written from the right or join their neighbours, which matplotlib does not do."""
+    """Return whether a sign is written from the right or joins its neighbours, which matplotlib cannot draw."""
     return unicodedata.bidirectional(sign) in ("R", "AL", "AN") or unicodedata.category(sign) in ("Mn", "Mc")
 
 
@@ -169,7 +169,7 @@ def _title_and_fonts(title: str) -> tuple[str, list[str]]:
 
 
 def _has_all(path: str, signs: set[str]) -> bool:
-    with suppress(Exception):  # whatever is wrong with a font of this system
+    with suppress(Exception):  # fonts of the system may be damaged
         font = get_font(path)
         return all(font.get_char_index(ord(sign)) for sign in signs)
     return False
@@ -187,7 +187,7 @@ def wrap(text: str, width: int, *, most: int) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """Take out a text's middle: the end of a file's name tells most."""
+    """Cut the middle out of a text: the end of a file name says most."""
     if len(text) <= length:
         return text
     return text[: math.ceil((length - 1) / 2)] + "…" + text[len(text) - (length - 1) // 2 :]
