@@ -64,9 +64,7 @@ class Verdicts:
         """Refuse when there are no verdicts, or only verdicts on other events."""
         path = str(journal_of(self.result.path))
         if not self.entries and self.n_foreign:
-            what = (
-                f"its {count(self.n_foreign, 'verdict')} do not refer to the events and weights of the result beside it"
-            )
+            what = "holds only verdicts on events or weights other than those of the result beside it"
             remedy = "Judge the events of this result, or bring back the one that was judged"
             raise AnnotationError(path, what, remedy=remedy)
         if not self.entries:
