@@ -1,4 +1,4 @@
-"""Reads an ANT Neuro file in a process of its own, for the C code of the package antio can end the process.
+"""Reads an ANT Neuro file in a process of its own, because the C code of the package antio can end the process.
 
 A script with one argument, the file. It answers with a line of JSON, and then, to each line "START STOP", with samples.
 What the file says of the patient is not asked for, and the texts of events stay here.
@@ -16,7 +16,7 @@ from typing import Any
 NO_PACKAGE = 3
 """Exit status when antio cannot be imported."""
 _PATIENCE = 60  # seconds for the header, and for each stretch of samples
-_VALUES = 2**16  # that are read at a time, for they are Python's own floats
+_VALUES = 2**16  # read at a time, because they become Python floats
 _KINDS = {
     "amplifier disconnected": "off",
     "9001": "off",
@@ -32,7 +32,7 @@ def main(path: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the library may print
     faulthandler.dump_traceback_later(_PATIENCE, exit=True)
     try:
-        # The functions of antio itself keep in memory whatever they have read.
+        # The Python functions of antio keep everything they have read in memory.
         from antio.libeep import pyeep
     except ImportError:
         sys.exit(NO_PACKAGE)

@@ -97,7 +97,7 @@ def read_header(path: Path) -> bytes:
 
 
 def sibling(path: Path, endings: Iterable[str]) -> Path | None:
-    """Return the file beside `path` that has its name and one of the endings, whatever their case."""
+    """Return the file beside `path` with the same name and one of the endings, whatever their case, or None."""
     return next((file for ending in endings if (file := find_file(path.with_suffix(ending))) is not None), None)
 
 
@@ -107,7 +107,7 @@ def siblings(path: Path, endings: Iterable[str]) -> tuple[Path, ...]:
 
 
 def find_file(path: Path) -> Path | None:
-    """Return the file at a path, in whatever case its name is spelled there; None if there is none."""
+    """Return the file at a path, whatever the case of its name, or None."""
     if path.exists():
         return path
     try:
@@ -159,7 +159,7 @@ def named_beside(header: Path, name: str, *, endings: Iterable[str]) -> Path | N
 
 
 def _is_named_twice(header: Path, named: Path) -> bool:
-    """Tell whether a file that bears the name of no header is named by another header of the same kind."""
+    """Tell whether another header of the same kind names the same file."""
     others = (
         file for file in header.parent.iterdir() if file.suffix.lower() == header.suffix.lower() and file != header
     )

@@ -14,7 +14,6 @@ from pathlib import Path
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, find_file, read_header, sibling
 from restcli.io.edf_header import EdfHeader, EdfSignal
-from restcli.io.edf_times import Timeline
 from restcli.io.headers import (
     WRONG_CLOCK,
     channel_notes,
@@ -27,7 +26,7 @@ from restcli.io.headers import (
     unit_note,
 )
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource, from_records
+from restcli.io.records import from_records
 
 _FORMAT = "a Curry recording: a header (.cdt.dpa or .dap) and continuous samples beside it (.cdt or .dat)"
 _EXPORT = "Export the recording from Curry as raw float data, or as EDF"
@@ -99,7 +98,7 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
         n_missing=max(0, announced - n_samples),
         form="<f4",
     )
-    return from_records(path, edf, Timeline(), source=RecordSource.of(data, edf, status))
+    return from_records(path, edf, status, data=data)
 
 
 def _read(text: str, labels: str, where: str) -> _Header:

@@ -17,9 +17,9 @@ from restcli.errors import RecordingError
 from restcli.io import edf_header, edf_times
 from restcli.io.companions import open_regular
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource, from_records
+from restcli.io.records import from_records
 
-# Files of annotations alone are small.
+# Files that hold only annotations are small.
 _LARGEST_ANNOTATIONS = 2**24
 
 
@@ -57,7 +57,7 @@ def _open(path: Path, file: BinaryIO) -> Recording:
             "the original bytes",
             "copy the original again as a binary file",
         )
-    return from_records(path, header, _timeline(file, header, where), source=RecordSource.of(path, header, status))
+    return from_records(path, header, status, times=_timeline(file, header, where))
 
 
 def _timeline(file: BinaryIO, header: edf_header.EdfHeader, where: str) -> edf_times.Timeline:

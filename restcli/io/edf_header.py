@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -188,7 +188,7 @@ def parse_header(raw: bytes, size: int, where: str, *, marks: bool = False) -> E
     if not is_edf(raw):
         fields.repairs.append(f"the version field is wrong; read as {family} because the rest of the header fits")
     duration = fields.number(raw[244:252])
-    signals = _signals(_columns(raw, n_signals), fields, family)
+    signals = _signals(signal_fields(raw[256:], _WIDTHS, n_signals), fields, family)
     ordinary = tuple(s for s in signals if s.label.lower() not in _ANNOTATIONS)
     if not ordinary and not marks:
         raise fields.refusal("the file holds annotations only, no signals", "Give the recording that belongs to it")
@@ -219,21 +219,21 @@ def parse_header(raw: bytes, size: int, where: str, *, marks: bool = False) -> E
     )
 
 
-def _columns(raw: bytes, n_signals: int) -> list[list[bytes]]:
-    """Cut the signal part of the header into ten fields a signal."""
-    columns, position = [], 256
-    for width in _WIDTHS:
+def signal_fields(raw: bytes, widths: Sequence[int], n_signals: int) -> Iterator[tuple[bytes, ...]]:
+    """Yield the fields of each signal; in a header the first field of all signals comes before their second."""
+    columns, position = [], 0
+    for width in widths:
         columns.append([raw[position + i * width : position + (i + 1) * width] for i in range(n_signals)])
         position += n_signals * width
-    return columns
+    return zip(*columns, strict=True)
 
 
-def _signals(columns: list[list[bytes]], fields: _Fields, family: str) -> list[EdfSignal]:
+def _signals(rows: Iterable[tuple[bytes, ...]], fields: _Fields, family: str) -> list[EdfSignal]:
     """Make the signals, with their calibration and their place in a record."""
     signals, first = [], 0
     assumed, odd = [], []
     rail = 2**23 if family == "BDF" else 2**15
-    for label, _, unit, *limits, _, count, _ in zip(*columns, strict=True):
+    for label, _, unit, *limits, _, count, _ in rows:
         name, text, n_samples = fields.text(label), fields.text(unit), fields.whole(count)
         if n_samples is None or not 0 <= n_samples < 2**31:
             raise fields.refusal("the number of samples in a record is not a number for one of the signals")
@@ -263,7 +263,7 @@ def _signals(columns: list[list[bytes]], fields: _Fields, family: str) -> list[E
 
 
 def _calibration(limits: Sequence[Fraction | None], factor: float) -> tuple[float, float, str]:
-    """Scale and shift of a signal from its physical and digital limits, or why there are none."""
+    """Return scale and shift of a signal from its physical and digital limits, or NaN and the reason."""
     nan = float("nan")
     low, high, digital_low, digital_high = limits
     if low is None or high is None:

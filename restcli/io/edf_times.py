@@ -68,7 +68,7 @@ def is_text_damaged(raw: bytes) -> bool:
     places = [found.start() for found in re.finditer(b"\r\n", raw)]
     if len(places) < 12 or len(places) != raw.count(b"\n"):
         return False
-    # A flat line at 2573 is stored as CR LF, too, but always at the same place of a sample (of 2 or 3 bytes).
+    # A flat line at 2573 is stored as CR LF, too, but always at the same place in a sample (of 2 or 3 bytes).
     return all(len({place % width for place in places}) > 1 for width in (2, 3))
 
 

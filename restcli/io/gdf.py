@@ -21,8 +21,7 @@ import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular
-from restcli.io.edf_header import EdfHeader, EdfSignal
-from restcli.io.edf_times import Timeline
+from restcli.io.edf_header import EdfHeader, EdfSignal, signal_fields
 from restcli.io.headers import (
     NO_CLOCK,
     NO_UNIT,
@@ -36,7 +35,7 @@ from restcli.io.headers import (
     unit_note,
 )
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource, from_records
+from restcli.io.records import from_records
 from restcli.io.segments import at_joins
 
 _FORMAT = "a GDF recording of version 1 or 2"
@@ -111,7 +110,7 @@ def open_gdf(files: tuple[Path, ...]) -> Recording:
         n_missing=missing,
         form=form,
     )
-    recording = from_records(path, header, Timeline(), source=RecordSource.of(path, header, status))
+    recording = from_records(path, header, status)
     places = np.array([place for place in joins if 0 < place < held])
     return at_joins(recording, places, np.full(len(places), math.nan))
 
@@ -147,7 +146,7 @@ def _fixed(head: bytes, where: str) -> _Fields:
 
 
 def _written_date(raw: bytes) -> datetime | None:
-    """Read a date of version 1: year to second, and perhaps hundredths of it, in digits."""
+    """Read a date of version 1: the digits of year to second, optionally with hundredths."""
     found = re.match(rb"(\d{14})(\d\d)?", raw)
     try:
         if found is None:
@@ -168,16 +167,12 @@ def _counted_date(count: int) -> datetime | None:
 
 
 def _channels(raw: bytes, fields: _Fields) -> list[_Channel]:
-    """Read the headers of channels: each of their fields stands for all channels together."""
+    """Read the headers of channels."""
     old = fields.version < 1.9
     between, form = (0, "q") if old else (6, "d")
     widths = (16, 80 + between, 8 if old else 2, 8, 8, 8, 8, 80 if old else 68 + 12, 4, 4)
-    columns, at = [], 0
-    for width in widths:
-        columns.append([raw[at + place * width : at + (place + 1) * width] for place in range(fields.n_channels)])
-        at += width * fields.n_channels
     found = []
-    for label, _, unit, *limits, _, count, kind in zip(*columns, strict=True):
+    for label, _, unit, *limits, _, count, kind in signal_fields(raw, widths, fields.n_channels):
         name = printable(decode(label.split(b"\0")[0]))
         low, high, least, most = struct.unpack(f"<2d2{form}", b"".join(limits))
         said = (low, high, float(least), float(most))

@@ -49,7 +49,7 @@ class MemoryStore(Store):
     def _of_raw(self, picks: list[int], start: int, stop: int) -> NDArray[Any]:
         try:
             return np.asarray(self.values.get_data(picks=picks, start=start, stop=stop, verbose="error"))
-        except Exception as error:  # its reader raises whatever it raises, in words that may quote the header
+        except Exception as error:  # of any kind; its text may quote the header
             raise RecordingError("Raw object", f"it cannot be read ({type(error).__name__})") from None
 
 

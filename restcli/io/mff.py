@@ -53,7 +53,7 @@ class _Blocks:
 
 
 def mff_files(path: Path) -> tuple[Path, ...]:
-    """Return the samples and headers in the folder, in order; films may lie there, too."""
+    """Return the samples and headers in the folder, in order; the folder may also hold films."""
     found = (file for file in path.iterdir() if file.suffix.lower() in {".bin", ".xml"} and file.name[:1] != ".")
     files = tuple(sorted(found))
     if not files:
@@ -203,7 +203,7 @@ def _labels(here: dict[str, Path], n_channels: int, where: str) -> tuple[list[st
 
 
 def _against_reference(store: MffStore, labels: Sequence[str], reference: int | None) -> list[str]:
-    """Name channels against the reference if its own channel holds zeros alone: else they are against another."""
+    """Name channels against the reference if its own channel holds only zeros; otherwise they have another one."""
     if reference is None or parse_label(labels[reference]) is None:
         return list(labels)
     n_samples, length = int(store.blocks.edges[-1]), min(int(store.blocks.edges[-1]), store.blocks.rate)

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular
 from restcli.io.edf_header import EdfHeader, EdfSignal
-from restcli.io.edf_times import Timeline
 from restcli.io.headers import (
     PART_OF_SAMPLE,
     WRONG_CLOCK,
@@ -32,7 +31,7 @@ from restcli.io.headers import (
     with_reference,
 )
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource, from_records
+from restcli.io.records import from_records
 from restcli.io.segments import at_joins
 
 _FORMAT = "a Micromed recording (.trc) of header type 4"
@@ -91,7 +90,7 @@ def open_micromed(files: tuple[Path, ...]) -> Recording:
         + ((PART_OF_SAMPLE,) if rest else ()),
         form=f"<u{layout.width}",
     )
-    recording = from_records(path, header, Timeline(), source=RecordSource.of(path, header, status))
+    recording = from_records(path, header, status)
     return _at_cuts(recording, cuts[cuts.any(axis=1)], sfreq)
 
 

@@ -1,4 +1,4 @@
-"""Files that MNE reads: opened by the names it wants, its warnings and errors put into words of our own."""
+"""Files that MNE reads: opened under the names that it expects; its warnings and errors are reworded."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class MneStore(Store):
 
 
 def without_depth(recording: Recording, types: Sequence[str]) -> Recording:
-    """Mark channels that MNE's types place inside the head, whatever their names, and report them."""
+    """Mark channels that are inside the head by MNE's channel types, and report them."""
     channels = tuple(
         replace(channel, inside=kind in _DEPTH) for channel, kind in zip(recording.channels, types, strict=True)
     )
@@ -120,7 +120,7 @@ def without_depth(recording: Recording, types: Sequence[str]) -> Recording:
 
 @contextmanager
 def foreign(where: str, what: str) -> Iterator[list[str]]:
-    """Report whatever a reader of MNE raises by its kind alone, for its words may quote the header; collect repairs."""
+    """Report the kind of any error of an MNE reader, without its text, which may quote the header; collect repairs."""
     repairs: list[str] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -140,7 +140,7 @@ def foreign(where: str, what: str) -> Iterator[list[str]]:
 
 
 def _in_our_words(warning: warnings.WarningMessage) -> str:
-    """Say what a warning means, without its words, which may quote the header."""
+    """Say what a warning means, without its text, which may quote the header."""
     if issubclass(warning.category, _OF_CODE) or Path(warning.filename).name == _OF_POSITIONS:
         return ""
     text = str(warning.message).strip()

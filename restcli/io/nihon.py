@@ -68,7 +68,7 @@ def open_nihon(files: tuple[Path, ...]) -> Recording:
 
 
 def _is_extended(path: Path) -> bool:
-    """Tell a file with an extended header, in whose place old readers find one channel."""
+    """Recognise a file with an extended header; in its place older readers find a single channel."""
     with open_regular(path) as file:
         if not file.read(16).startswith(b"EEG-1200"):
             return False
@@ -85,7 +85,7 @@ def _named_codes(text: str) -> set[int]:
 
 
 def _without_guesses(recording: Recording, codes: tuple[int, ...], named: set[int]) -> Recording:
-    """Leave out electrodes that have their name from a default alone."""
+    """Leave out electrodes whose name is only a default."""
     channels = recording.channels
     guessed = [i for i, code in enumerate(codes) if code not in named and parse_label(channels[i].label) is not None]
     problem = "the file of electrode names (.21E) does not name it"

@@ -21,7 +21,7 @@ from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.io.edf_times import Timeline, place
 from restcli.io.headers import LONGEST, PART_OF_SAMPLE, check_length, decode, length_notes, printable
 from restcli.io.recording import Recording
-from restcli.io.records import RecordSource, from_records
+from restcli.io.records import from_records
 from restcli.text import count
 
 _WIDTHS = {"0": 2, "7": 4}
@@ -94,8 +94,7 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
         ),
         n_missing=max(0, noted - n_samples),
     )
-    source = RecordSource.of(data, header, status)
-    recording = from_records(path, header, sample_times(lay, n_samples, where), source=source)
+    recording = from_records(path, header, status, times=sample_times(lay, n_samples, where), data=data)
     if lay.unread is None or not 0 < lay.unread < n_samples:
         return recording
     last = recording.segments[-1]

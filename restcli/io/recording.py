@@ -156,7 +156,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Reading:
-    """An open recording, some of whose channels are read at one rate."""
+    """An open recording and the channels that are read from it, at one rate."""
 
     recording: Recording
     handle: Handle

@@ -41,11 +41,6 @@ class RecordSource:
     size: int
     modified: int  # ns
 
-    @classmethod
-    def of(cls, path: Path, header: EdfHeader, status: os.stat_result) -> RecordSource:
-        """Remember a file as it is now."""
-        return cls(path, header, status.st_size, status.st_mtime_ns)
-
     @cached_property
     def rates(self) -> tuple[Fraction, ...]:
         """Exact sampling rate of each channel."""
@@ -145,12 +140,13 @@ def _numbers(samples: NDArray[np.uint8], form: str = "") -> Samples:
     return wide.view("<i4")[..., 0] >> 8
 
 
-def from_records(path: Path, header: EdfHeader, times: Timeline, *, source: RecordSource) -> Recording:
-    """Make a recording of equal records: their header, their times, and where they lie."""
-    if times.pace != 1:
-        header = replace(header, record_duration=header.record_duration * times.pace)
-        source = replace(source, header=header)
-    step = header.record_duration
+def from_records(
+    path: Path, header: EdfHeader, status: os.stat_result, *, times: Timeline | None = None, data: Path | None = None
+) -> Recording:
+    """Make a recording of the equal records of a file in some state: `path`, or `data` beside it."""
+    times = times or Timeline()
+    step = header.record_duration * times.pace
+    header = replace(header, record_duration=step)
     segments = of_runs(times, [*times.first, header.n_records], step)
     check_length(segments[-1].stop, str(path))
     channels = []
@@ -169,6 +165,6 @@ def from_records(path: Path, header: EdfHeader, times: Timeline, *, source: Reco
         segments[-1].stop,
         segments,
         header.repairs + times.repairs,
-        source,
+        RecordSource(data or path, header, status.st_size, status.st_mtime_ns),
         missing=float(header.n_missing * step),
     )

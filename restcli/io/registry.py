@@ -100,7 +100,7 @@ COMPRESSED = "is compressed; unpack it first"
 NO_SIGNALS = "holds annotations only, no signals"
 _COMPRESSED = frozenset({".gz", ".zip", ".bz2", ".xz", ".7z", ".zst", ".rar", ".z"})
 _PACKED = {".xdfz": ".xdf", ".mfz": ".mff"}  # compressed recordings with endings of their own
-# Endings of files that lie beside recordings and are none, so that they need not be looked into.
+# Endings of other files that lie beside recordings and need not be opened.
 _OTHERS = frozenset(
     ".txt .md .rst .log .csv .tsv .csv_bi .tse .tse_bi .lbl .lbl_bi .seizures .json .xml .yaml .yml .toml .ini .html "
     ".htm .pdf .doc .docx .xls .xlsx .ppt .pptx .png .jpg .jpeg .tif .tiff .gif .svg .bmp .mp4 .avi .mov .wmv .m2t "
@@ -166,7 +166,7 @@ def _main_file(path: Path) -> Path:
 
 
 def _find_reader(path: Path) -> tuple[Reader, Path]:
-    """Return the reader of a recording and the file that stands for it; content counts before the ending."""
+    """Return the reader of a recording and the file that stands for it; content takes precedence over endings."""
     if is_folder_of_one(path) or is_folder_of_one(path.parent):
         return _FOLDERS, path if is_folder_of_one(path) else path.parent
     if path.suffix.lower() in _EDF.endings:
@@ -260,7 +260,7 @@ def files_of(path: str | os.PathLike[str]) -> tuple[Path, ...]:
 def stamp_of(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return the bytes of all files of a recording and a sum of their times, ns; both change with any of them.
 
-    The file itself counts alone when its header does not tell the others. Raises OSError when it is gone.
+    Only the file itself counts when its header does not name the others. Raises OSError when it is gone.
     """
     try:
         files = files_of(path)

@@ -39,7 +39,7 @@ def open_nicolet(files: tuple[Path, ...]) -> Recording:
 
 
 def open_nihon_1200(files: tuple[Path, ...], names: tuple[str, ...]) -> tuple[Recording, tuple[int, ...]]:
-    """Open a Nihon Kohden file with an extended header; returns the codes of its channels, too."""
+    """Open a Nihon Kohden file with an extended header; returns the codes of its channels as well."""
     options = (("block", "all"), ("no_log", True), ("marker_channel", False), ("all_channels", True))
     store = MneStore(files, stamps_of(files), names, "read_raw_nihon_kohden", module=_MODULE, options=options)
     with store.raw() as (raw, repairs):

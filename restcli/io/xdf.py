@@ -143,7 +143,7 @@ def _read_times(file: BinaryIO, contents: Contents, stream: _Stream) -> tuple[ND
 
 
 def _filled(times: NDArray[np.float64], following: float, rate: float) -> NDArray[np.float64]:
-    """Give samples without a time that of the one before and an interval more; `following` is due to the first."""
+    """Place samples without a time one interval after the one before; `following` is the time expected first."""
     known = np.isfinite(times)
     if known.all():
         return times

@@ -1,6 +1,6 @@
 """The chunks of an XDF file, and reading the samples of one of its streams.
 
-After https://github.com/sccn/xdf/wiki/Specifications. The package pyxdf holds whole files in memory, goes on in silence
+After https://github.com/sccn/xdf/wiki/Specifications. The package pyxdf holds whole files in memory, goes on silently
 after damaged chunks, and draws time stamps straight across gaps of less than a second or 500 samples.
 """
 
@@ -107,7 +107,7 @@ def split(raw: bytes, form: Form) -> tuple[NDArray[np.float64], NDArray[np.uint8
         if not (rows[:, 0] == 8).all():
             return None
         return rows[:, 1:9].copy().view("<f8")[:, 0], rows[:, 9:]
-    if len(rest) == n_samples * size + 8 and rest[0] == 8:  # the first alone has one
+    if len(rest) == n_samples * size + 8 and rest[0] == 8:  # only the first has one
         times = np.full(n_samples, np.nan)
         (times[0],) = struct.unpack_from("<d", rest, 1)
         rows = np.frombuffer(bytes(rest[:1]) + bytes(rest[9:]), np.uint8).reshape(n_samples, size)

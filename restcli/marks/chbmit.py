@@ -94,7 +94,7 @@ class _Block:
 
 
 def _seconds(text: str, where: str) -> float:
-    """Read ``417 seconds``; another unit is no number of seconds."""
+    """Read ``417 seconds``; other units are refused."""
     value, _, unit = " ".join(text.split()).partition(" ")
     if unit.lower().rstrip(".") not in {"", "s", "sec", "secs", "second", "seconds"}:
         raise AnnotationError(where, "the unit of a time is not known", "a number of seconds")

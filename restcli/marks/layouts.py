@@ -103,7 +103,8 @@ def look_for_items(path: str | Path) -> dict[Path, Item | None]:
         raise RecordingError(str(root), "does not exist", "a recording or a folder of recordings")
     if reviewed := find_reviewed(root):
         return {recording: _reviewed(recording, report, root) for recording, report in reviewed.items()}
-    recordings = [root] if root.is_file() or is_folder_of_one(root) else list(_walk(root))
+    is_one = root.is_file() or is_folder_of_one(root)
+    recordings = [root] if is_one else [path for path in _files(root) if is_recording(path)]
     if not recordings:
         raise RecordingError(str(root), "holds no recordings", ANY_FORMAT)
     return {recording: _find(recording, root) for recording in recordings}
@@ -113,10 +114,6 @@ def passed_over(path: str | Path) -> tuple[str, ...]:
     """Name the recordings that `find_items` leaves out: compressed ones, and those in formats that are not read."""
     reasons = ((file, why_no_recording(file)) for file in _files(Path(path)))
     return tuple(f"left out: {file} {reason}" for file, reason in reasons if reason not in {"", NO_SIGNALS})
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    return (path for path in _files(root) if is_recording(path))
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Label sets that look like scalp electrodes and are none: depth electrodes, grids, other caps, animals."""
+"""Labels that look like scalp electrodes but are not: depth electrodes, grids, other caps, animals."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def electrode_position(name: str) -> tuple[float, float, float]:
 
 
 def opposite(node: str) -> str:
-    """Return the node on the other side of the head: of the numbers 1 to 8 odd ones are left, even ones right."""
+    """Return the node on the other side of the head; odd numbers are left, even ones right."""
     return node.translate(_OTHER_SIDE)
 
 
@@ -231,7 +231,7 @@ def derive(labels: Sequence[str], nodes: Sequence[str], *, channel_map: Mapping[
 
 
 def _contacts(labels: Sequence[str], channel_map: Mapping[str, str]) -> tuple[int, ...]:
-    """Channels that are named like electrodes and are none, as the other labels show."""
+    """Return channels named like electrodes that are none, as the other labels show."""
     open_to_doubt = [label for label in labels if label not in channel_map and label.strip() not in channel_map]
     families = contact_families(open_to_doubt)
     if not families:

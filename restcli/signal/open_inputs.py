@@ -68,7 +68,7 @@ def band_levels(seconds: Float32Array, transformed: NDArray[np.complex64], power
 
 
 def noise_levels(seconds: Float32Array, transformed: NDArray[np.complex64], levels: Float32Array) -> Float32Array:
-    """Return the mean power densities by which white noise is told, (..., n) to (..., 6); NaN where it is none.
+    """Return the mean power densities that tell white noise, (..., n) to (..., 6); NaN where it is surely not.
 
     `levels` are the seconds' own levels.
     """
@@ -243,7 +243,7 @@ def _unlike_noise(levels: Float32Array, window: int) -> Float32Array:
 
 
 def _trailing_sums(values: Float32Array, window: int) -> Float32Array:
-    """Sum the values of the trailing window at each second that has one, in one order whatever came before."""
+    """Sum the values of the trailing window at each second that has one, in the same order whatever came before."""
     n_windows = len(values) - window + 1
     total = values[:n_windows].copy("K")
     for k in range(1, window):

@@ -106,7 +106,7 @@ def summarise(data: Float32Array, saturated: Float32Array, matrix: Float32Array,
 
 
 def derive_seconds(data: Float32Array, matrix: Float32Array) -> Float32Array:
-    """Return the nodes' seconds, (C, T, n) to (T, N, n); a missing channel leaves nodes without it alone."""
+    """Return the nodes' seconds, (C, T, n) to (T, N, n); a missing channel does not affect nodes that do not use it."""
     seconds = np.empty((data.shape[1], len(matrix), data.shape[2]), dtype=np.float32)
     for node, row in enumerate(matrix.tolist()):
         (first, weight), *others = [(channel, weight) for channel, weight in enumerate(row) if weight]
@@ -157,7 +157,7 @@ def _spread(transformed: NDArray[np.complex64], length: int) -> Float32Array:
     parts = transformed.view(np.float32)[..., 2:]  # real and imaginary parts from 1 Hz up
     total = np.float32(2.0) * np.einsum("tnf,tnf->tn", parts, parts)
     if length % 2 == 0:
-        total -= parts[..., -2] ** 2  # half the sampling rate stands for itself alone
+        total -= parts[..., -2] ** 2  # the bin at half the sampling rate has no mirror image
     return np.asarray(np.sqrt(np.maximum(total, 0)) / np.float32(length), dtype=np.float32)
 
 

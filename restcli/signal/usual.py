@@ -1,4 +1,4 @@
-"""The usual amplitude of each node, known from the past alone."""
+"""The usual amplitude of each node, as the past shows it."""
 
 from __future__ import annotations
 
