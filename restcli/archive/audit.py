@@ -1,4 +1,4 @@
-"""The audit trail of an archive: one line for whatever changed the outputs, each with the hash of the line before."""
+"""The audit trail of an archive: one line for each change of the outputs, with the hash of the line before."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _plain(value: object) -> object:
 
 
 def operator() -> str:
-    """Return the pseudonym of whoever runs this: RESTCLI_OPERATOR, or a hash of login name and machine."""
+    """Return the pseudonym of the person who runs this: RESTCLI_OPERATOR, or a hash of login name and machine."""
     given = os.environ.get(_OPERATOR)
     if given is None:
         try:
@@ -86,7 +86,7 @@ def _sealed(entry: Mapping[str, Any], previous: str) -> dict[str, Any]:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return the entry on a line, whatever it says; None if the line holds none."""
+    """Return the entry on a line; None if the line holds none."""
     try:
         entry = json.loads(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):

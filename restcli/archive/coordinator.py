@@ -69,7 +69,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a batch came to."""
+    """How a batch ended."""
 
     counts: dict[str, int]  # recordings of the archive in each state
     n_hidden: int  # things that were not looked into and may hide recordings
@@ -102,9 +102,7 @@ def run_batch(
     _check_pseudonyms(request)
     make_folder(request.out)
     with Ledger(request.out / ledger_name(*request.shard), write=True) as ledger:
-        coordinator = _Coordinator(request, options or PoolOptions(), ledger, weights)
-        coordinator.on_update, coordinator.wish = on_update, wish
-        return coordinator.run()
+        return _Coordinator(request, options or PoolOptions(), ledger, weights).run(on_update, wish)
 
 
 def _check_pseudonyms(request: Request) -> None:
@@ -131,13 +129,11 @@ def keys_of(request: Request, weights: Weights) -> Keys:
 
 
 class _Coordinator:
-    """Alone writes the ledger, alone decides; holds no more in memory than what is running."""
+    """Makes all decisions and is the only one to write the ledger; holds in memory only what is running."""
 
     def __init__(self, request: Request, options: PoolOptions, ledger: Ledger, weights: Weights) -> None:
         self.request, self.ledger = request, ledger
         self.trail = Trail(request.out / trail_name(ledger.path.name))
-        self.on_update: Callable[[Progress], None] = lambda _: None
-        self.wish: Callable[[], int] = lambda: GOING
         gpu = None if request.settings.device == "cpu" else gpu_memory()
         self.pool = WorkerPool(options, timeout=request.timeout, gpu=gpu)
         self.keys = keys_of(request, weights)
@@ -165,8 +161,8 @@ class _Coordinator:
         self.began, self.report_after = time.monotonic(), -math.inf
         self.n_now, self.eeg_seconds, self.bytes_now = 0, 0.0, 0
 
-    def run(self) -> Summary:
-        request = self.request
+    def run(self, on_update: Callable[[Progress], None], wish: Callable[[], int]) -> Summary:
+        self.on_update, self.wish, request = on_update, wish, self.request
         asked: dict[str, Any] = {"settings": asdict(self.settings), "formats": request.formats, "plot": request.plot}
         asked |= {"pseudonyms": self.names is not None}
         words = json.dumps(asked | {"restcli": __version__, "shard": request.shard}, ensure_ascii=False)
@@ -176,7 +172,7 @@ class _Coordinator:
         for row in left:
             finish_leftovers(self.folder, row.stem)
         self._walk()
-        self.ledger.plan(self.run_id, self.keys, retry=self.request.retry)
+        self.ledger.plan(self.run_id, self.keys, retry=request.retry)
         self._check_outputs()
         if self.ledger.waiting(self.run_id, 1) or self.ledger.twins(self.run_id, "fingerprint"):
             self._report("starting workers", at_once=True)
@@ -192,7 +188,7 @@ class _Coordinator:
         try:
             if is_bids(self.archive):
                 describe_derivatives(self.folder)
-            page = write_index(self.request.out)
+            page = write_index(request.out)
             self.trail.append(now(), {"what": "end", "counts": self.ledger.counts(), "index": sha256_of(page)})
         except OutputError:
             if self.halt is None:
@@ -222,7 +218,7 @@ class _Coordinator:
             self._report("walking the archive")
 
     def _check_outputs(self) -> None:
-        """Do again what the ledger calls done but whose run report is gone, or empty after a power cut."""
+        """Redo what the ledger calls done but whose run report is gone, or empty after a power cut."""
         for row_id, report in self.ledger.reports(self.run_id):
             if self.wish() != GOING:
                 break
@@ -236,7 +232,7 @@ class _Coordinator:
     # ---- copies
 
     def _find_copies(self) -> None:
-        """Hash what may be the same recording twice: first a glimpse of files of one size, then whole files."""
+        """Hash what may be copies: first small parts of files of one size, then whole files."""
         for column, at_once in _COPY_FINDERS.items():
             twins = self.ledger.twins(self.run_id, column)
             waiting = deque(twins[i : i + at_once] for i in range(0, len(twins), at_once))
@@ -287,7 +283,7 @@ class _Coordinator:
 
     @contextmanager
     def _halting(self) -> Iterator[None]:
-        """Begin nothing more where trail or ledger cannot be written; what is running may end."""
+        """Start nothing more once trail or ledger cannot be written; what is running may finish."""
         try:
             yield
         except OutputError as error:
@@ -349,7 +345,7 @@ class _Coordinator:
         return self.ledger.finish(row.id, self.keys, outcome)
 
     def _for_log(self, row: Row, known: dict[str, Any]) -> dict[str, Any]:
-        """Return what a log tells of a recording: all reasons, and no name."""
+        """Return what a log says about a recording: every reason, but no name."""
         error = known.get("error")
         facts = {"state": known["state"], "recording": row.id, "input": known["hash"]}
         facts |= {} if self.names is None else {"pseudonym": row.path}

@@ -14,12 +14,12 @@ from urllib.parse import quote
 from restcli.archive.ledger import DONE
 from restcli.archive.reviews import Reviews
 from restcli.archive.survey import Book, sum_up
-from restcli.archive.walk import is_output_of, outputs_folder
+from restcli.archive.walk import is_output_of
 from restcli.files import replacing
 from restcli.marks.reviewed import COUNTED
 from restcli.text import duration_in_words, elapsed, visible
 
-# A browser sorts this many rows in about a second; whoever has more wants `restcli batch export`.
+# A browser sorts this many rows in about a second; for more there is `restcli batch export`.
 MOST_ROWS = 10_000
 
 
@@ -43,7 +43,7 @@ def write_index(out: str | Path) -> Path:
     environment.filters["visible"] = visible
     with Book(out) as book, replacing(page) as stream:
         facts = sum_up(book)
-        place = os.path.relpath(outputs_folder(facts["archive"], out), out)
+        place = os.path.relpath(book.folder, out)
         content = environment.get_template("index.html.j2").stream(
             facts=facts,
             n_recordings=sum(facts["counts"].values()),
@@ -62,7 +62,7 @@ def _tables(facts: Mapping[str, Any], book: Book, place: str) -> Iterator[dict[s
         if facts[name]:
             rows = [[entry[key] for key in keys.values()] for entry in facts[name]]
             yield {"name": name, "title": title, "headings": keys, "rows": rows[:MOST_ROWS], "n_rows": len(rows)}
-    reviews = Reviews.of(book)
+    reviews = Reviews(book.folder)
     events = (_event_cells(row | reviews.verdict(row), place) for row in islice(book.events(), MOST_ROWS))
     yield {"name": "events", "title": "Events", "headings": _EVENTS, "rows": events, "n_rows": facts["n_events"]}
     recordings = (
@@ -123,7 +123,7 @@ def _recording_cells(row: Mapping[str, Any], reviews: Reviews, place: str) -> tu
 
 
 def _review_cell(row: Mapping[str, Any]) -> str:
-    """Say what reviewers made of a recording, or that they speak of an earlier result."""
+    """Say what reviewers made of a recording, and whether that was about an earlier result."""
     if not row.get("reviewers"):
         return ""
     counts = ", ".join(f"{row[f'n_{name}']} {name.replace('_', ' ')}" for name in COUNTED if row[f"n_{name}"])

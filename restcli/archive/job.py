@@ -49,12 +49,12 @@ class Plan:
 
 
 def annotate_one(row: Row, plan: Plan) -> dict[str, Any]:
-    """Annotate one recording and write its outputs; whatever goes wrong is returned, not raised."""
+    """Annotate one recording and write its outputs; an error is returned, not raised."""
     clock = StageClock()
     facts: dict[str, Any] = {"worker": f"{socket.gethostname()}:{os.getpid()}"}
     try:
         facts |= _annotate(row, plan, clock)
-    except Exception as error:  # whatever it is, it must not stop an archive
+    except Exception as error:  # no error may stop an archive
         text = str(as_rest_error(Path(row.path).name, error))
         if row.source:
             text = without_names(text, str(Path(plan.archive, row.source)), row.path)
@@ -66,7 +66,7 @@ def annotate_one(row: Row, plan: Plan) -> dict[str, Any]:
 
 
 def _is_full(error: BaseException | None) -> bool:
-    """Tell whether a full disk is at the bottom of an error, however often it was raised anew on its way up."""
+    """Tell whether a full disk caused an error, however often it was raised again on its way up."""
     while error is not None:
         if getattr(error, "errno", None) in _FULL:
             return True
@@ -136,7 +136,7 @@ def _write(result: Result, plan: Plan, place: Path, previous: Mapping[str, str])
 
 
 def _restored(recording: Recording, plan: Plan, content: str, clock: StageClock) -> Result | None:
-    """Return what cached scores give, if there are some."""
+    """Return the result that cached scores give, if there are any."""
     if not plan.cache.place(content).exists():
         return None
     with clock("restore"):

@@ -24,6 +24,7 @@ STATES = (DONE, FAILED, SAME, RUNNING, PENDING)
 _ROW = "id, path, size, mtime_ns, hash, stem"
 _EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")
 _FACTS = ("worker", "stages", "seconds", "error_class", "error", "clock", "duration", "scored", "missing", "n_events")
+_LAST_WALK = "seen = (SELECT MAX(id) FROM runs)"
 _REMEDY = "Move it away and run the batch again: outputs stay, and cached scores are used again"
 
 
@@ -38,7 +39,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Row:
-    """A recording whose turn it is."""
+    """A recording that is to be done."""
 
     id: int
     path: str  # relative to the archive
@@ -52,7 +53,7 @@ class Row:
 
 
 def is_complete(counts: Mapping[str, int], hidden: bool, n_acknowledged: int = 0) -> bool:
-    """Tell whether there were recordings, all scored or acknowledged, and nothing that may hide more was skipped."""
+    """Tell whether all recordings, at least one, were scored or acknowledged, and nothing may hide more of them."""
     n_all = sum(counts.values())
     return not hidden and n_all > 0 and counts[DONE] + counts[SAME] + n_acknowledged == n_all
 
@@ -117,7 +118,7 @@ class Ledger:
         return guard
 
     def _check(self, *, write: bool) -> None:
-        """Make a new ledger, or make sure that an old one is whole and ours."""
+        """Create a new ledger, or check that an existing one is whole and ours."""
         if write:
             self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;")
             if not schema_of(self._db):
@@ -155,7 +156,7 @@ class Ledger:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what SQLite reports into what a user can do."""
+        """Turn errors of SQLite into errors that a user can act on."""
         try:
             yield
         except (sqlite3.Error, OverflowError) as error:
@@ -177,7 +178,7 @@ class Ledger:
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """Make several changes one: all of them or none."""
+        """Make several changes as one: all of them or none."""
         self._do("BEGIN IMMEDIATE")
         try:
             yield
@@ -202,7 +203,7 @@ class Ledger:
         """Open a run; return its number and the recordings that an earlier run left unfinished, now pending again."""
         with self._together():
             left = [self._row(r) for r in self._do(f"SELECT {_ROW} FROM recordings WHERE state = 'running'")]
-            self._do("UPDATE recordings SET state = 'pending' WHERE state = 'running'")
+            self.put_back_all()
             found = self._do(
                 "INSERT INTO runs (started, archive, weights, settings) VALUES (?, ?, ?, ?) RETURNING id",
                 (now(), archive, keys.weights, settings),
@@ -367,8 +368,8 @@ class Ledger:
 
     def n_acknowledged(self) -> int:
         """Return how many failures of the last walk somebody has acknowledged."""
-        sql = "SELECT COUNT(*) FROM recordings WHERE seen = (SELECT MAX(id) FROM runs) AND state = 'failed' "
-        return int(self._do(f"{sql} AND acknowledged IS NOT NULL")[0][0])
+        sql = f"SELECT COUNT(*) FROM recordings WHERE {_LAST_WALK} AND state = 'failed' AND acknowledged IS NOT NULL"
+        return int(self._do(sql)[0][0])
 
     def last_run(self) -> dict[str, Any]:
         """Return the last run as plain values; empty when there was none."""
@@ -377,16 +378,13 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Return how many recordings of the last walk are in each state."""
-        sql = "SELECT state, COUNT(*) FROM recordings WHERE seen = (SELECT MAX(id) FROM runs) GROUP BY state"
+        sql = f"SELECT state, COUNT(*) FROM recordings WHERE {_LAST_WALK} GROUP BY state"
         return dict.fromkeys(STATES, 0) | dict(map(tuple, self._do(sql)))
 
     def bytes_left(self) -> int:
         """Return the bytes of the recordings that are pending or running."""
-        found = self._do(
-            "SELECT COALESCE(SUM(size), 0) FROM recordings "
-            "WHERE state IN ('pending', 'running') AND seen = (SELECT MAX(id) FROM runs)"
-        )
-        return int(found[0][0])
+        waiting = f"{_LAST_WALK} AND state IN ('pending', 'running')"
+        return int(self._do(f"SELECT COALESCE(SUM(size), 0) FROM recordings WHERE {waiting}")[0][0])
 
     def recordings(self) -> Iterator[dict[str, Any]]:
         """Yield the recordings of the last walk as plain values in order of their paths, outputs as a JSON list."""
@@ -394,7 +392,7 @@ class Ledger:
             "SELECT r.*, p.path AS same_as_path, (SELECT json_group_array(name) FROM outputs o "
             "WHERE o.recording = r.id AND r.state = 'done') AS outputs "
             "FROM recordings r LEFT JOIN recordings p ON p.id = r.same_as "
-            "WHERE r.seen = (SELECT MAX(id) FROM runs) ORDER BY r.path"
+            f"WHERE r.{_LAST_WALK} ORDER BY r.path"
         )
 
     def events(self) -> Iterator[dict[str, Any]]:
@@ -402,7 +400,7 @@ class Ledger:
         for row in self._rows(
             "SELECT r.path, r.hash, r.weights, r.made_stem, r.clock, e.* FROM recordings r "
             "JOIN events e ON e.recording = r.id "
-            "WHERE r.seen = (SELECT MAX(id) FROM runs) AND r.state = 'done' ORDER BY r.path, e.number"
+            f"WHERE r.{_LAST_WALK} AND r.state = 'done' ORDER BY r.path, e.number"
         ):
             if row["picture"] is not None and not is_output_of(row["path"], row["picture"]):
                 raise self._damaged("an event names a picture that is not its own")

@@ -84,7 +84,7 @@ class RunningTask:
 
 
 class QuietWorker(WorkerPlugin):
-    """Lets Ctrl-C reach the coordinator alone, so that workers finish what they have; hides what libraries log."""
+    """Keeps Ctrl-C from workers, so that they finish what they have; hides what libraries log."""
 
     idempotent = True
 
@@ -197,7 +197,7 @@ class WorkerPool:
         self._client = None
 
     def reconnect(self, is_enough: Callable[[], bool]) -> bool:
-        """Wait for a lost scheduler, or start another of our own; return False when `is_enough` first."""
+        """Wait for a lost scheduler, or start another of our own; return False if `is_enough` says so first."""
         deadline = time.monotonic() + _PATIENCE
         if self.cluster is not None:
             self.abandon()
@@ -226,20 +226,20 @@ class WorkerPool:
             raise SchedulerLost from error
 
     def _tasks_by_worker(self) -> dict[str, Any]:
-        """Ask which workers there are, and what they have to do, for others as well."""
+        """Ask for all workers and their tasks, including those of other clients."""
         found: dict[str, Any] = self._call("processing")
         recent = time.monotonic() - _REMEMBER_DEAD
         self._dead = {address: since for address, since in self._dead.items() if address in found and since > recent}
         return found
 
     def free(self) -> list[str]:
-        """Return the addresses of the workers that have nothing to do for us, those that others use last."""
+        """Return the addresses of the workers without a task of ours; those busy for others come last."""
         tasks = self._tasks_by_worker()
         free = tasks.keys() - {task.address for task in self.running} - self._dead.keys()
         return sorted(free, key=lambda address: (len(tasks[address]) > 0, address))
 
     def submit(self, address: str, function: Callable[..., Any], *args: Any) -> RunningTask:
-        """Give a task to one free worker, and to that one alone: two tasks on one worker die together."""
+        """Give a task to this free worker and no other: two tasks on one worker die together."""
         placed = {"workers": [address], "allow_other_workers": False}
         task = RunningTask(address, self._call("submit", function, *args, pure=False, retries=0, **placed))
         self.running.append(task)

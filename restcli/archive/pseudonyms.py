@@ -1,4 +1,4 @@
-"""Pseudonyms: what outputs call recordings, from a table that stays with whoever may know their names."""
+"""Pseudonyms: what outputs call recordings, from a table for those who may know their names."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Pseudonyms:
         self._taken |= {pseudonym.casefold() for pseudonym in table.values()}
 
     def _draw(self) -> str:
-        """Return a pseudonym that tells nothing, not even an order."""
+        """Draw a pseudonym that reveals nothing, not even an order."""
         while (drawn := f"r{secrets.token_hex(6)}") in self._taken:
             pass
         self._taken.add(drawn)

@@ -37,7 +37,7 @@ class PoolOptions:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether the scheduler must prove who it is, and is shown who asks."""
+        """Whether scheduler and client must both show certificates."""
         return self.scheduler is not None and self.scheduler.startswith("tls://")
 
     @property

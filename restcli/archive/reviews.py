@@ -1,4 +1,4 @@
-"""What reviewers said about the recordings of an archive, as ``restcli review apply`` left it beside their outputs."""
+"""What reviewers said about the recordings of an archive, as ``restcli review apply`` wrote it beside their outputs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.archive.ledger import DONE
-from restcli.archive.survey import Book
-from restcli.archive.walk import is_output_of, outputs_folder
+from restcli.archive.walk import is_output_of
 from restcli.files import sha256_of
 from restcli.marks.reviewed import COUNTED, read_reviewed
 from restcli.output.run_report import REPORT_END
@@ -25,11 +24,6 @@ class Reviews:
 
     folder: Path  # of outputs
 
-    @classmethod
-    def of(cls, book: Book) -> Reviews:
-        """Return the reviews beside the outputs of an open book."""
-        return cls(outputs_folder(str(book.run.get("archive", "")), book.out))
-
     def report(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the report after review of a row of recordings or events; None when there is none."""
         stem = row.get("made_stem")
@@ -39,7 +33,7 @@ class Reviews:
         return _read(path, path.stat().st_mtime_ns) if path.is_file() else None
 
     def is_current(self, row: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
-        """Tell whether a review is on the result that there is now."""
+        """Tell whether a review is about the current result."""
         run = self.folder / f"{row['made_stem']}{REPORT_END}"
         return run.is_file() and bool(report["review"]["of"]["report"] == sha256_of(run))
 

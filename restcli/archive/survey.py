@@ -12,6 +12,7 @@ from typing import Any
 from restcli import __version__
 from restcli.archive.audit import ACKNOWLEDGED, Trail, trail_name
 from restcli.archive.ledger import DONE, FAILED, STATES, Ledger, find_ledgers, is_complete, now
+from restcli.archive.walk import outputs_folder
 from restcli.errors import OutputError, UsageError
 
 
@@ -36,6 +37,11 @@ class Book:
                     rank = (-STATES.index(row["state"]), row["finished"] or "")
                     if rank >= ranks.get(row["path"], (-99, "")):
                         ranks[row["path"]], self._owner[row["path"]] = rank, number
+
+    @property
+    def folder(self) -> Path:
+        """Folder that the names of outputs are relative to."""
+        return outputs_folder(str(self.run.get("archive", "")), self.out)
 
     def __enter__(self) -> Book:
         return self
@@ -138,7 +144,7 @@ _NUMBER = re.compile(r"(?<![A-Za-z\d])\d+(?::\d+)*(?:\.\d+)?")  # also a time su
 
 
 class _Alike:
-    """Texts that differ in their numbers alone, counted together."""
+    """Texts that differ only in their numbers, counted together."""
 
     def __init__(self) -> None:
         self._paths: dict[tuple[str, ...], list[str]] = {}  # by what stands between the numbers

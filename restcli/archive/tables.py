@@ -43,7 +43,7 @@ def export_tables(out: Path, folder: Path | None = None, *, overwrite: bool = Fa
         check_free((stem.with_suffix(end) for stem in stems for end in (".csv", ".parquet")), overwrite=overwrite)
     make_folder(folder)
     with Book(out) as book:
-        reviews = Reviews.of(book)
+        reviews = Reviews(book.folder)
         recordings = (row | {"same_as": row["same_as_path"]} | reviews.columns(row) for row in book.recordings())
         events = (row | reviews.verdict(row) for row in book.events())
         reviewed = (event for row in book.recordings() for event in reviews.events(row))

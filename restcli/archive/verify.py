@@ -16,7 +16,7 @@ from restcli.errors import OutputError
 from restcli.files import read_json, resolve_output, sha256_of
 from restcli.output.run_report import REPORT_END
 
-_NOT_OUTPUTS = (".restcli", "export")  # folders of caches, and of tables that are made anew
+_NOT_OUTPUTS = (".restcli", "export")  # folders of caches, and of tables that can be exported again
 _OUTPUT = re.compile(r".+_[a-z0-9]+(_p[0-9])?(_reviewed)?\.(tsv|csv|csv_bi|json|edf|xml|png|pdf)", re.DOTALL)
 
 
@@ -25,7 +25,7 @@ class Verified:
     """What a check found."""
 
     n_outputs: int  # files whose content was compared
-    heads: Mapping[str, str]  # last hash of each trail; whoever notes them elsewhere can notice any later change
+    heads: Mapping[str, str]  # last hash of each trail; noted elsewhere, it reveals any later change
     faults: tuple[str, ...]  # what was changed, removed or added by hand
     remarks: tuple[str, ...]
 

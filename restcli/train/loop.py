@@ -144,8 +144,8 @@ def fit(
     on_progress: Progress | None = None,
 ) -> tuple[Rest, list[Row]]:
     """Train one member; return it with the parameters that were best on validation, and the log."""
-    # AdamW (decay 1e-4), one-cycle rate, gradients clipped to norm 1. Chunks, masks and first parameters depend on seed
-    # and step alone, so that a training that was interrupted ends with the same parameters.
+    # AdamW (decay 1e-4), one-cycle rate, gradients clipped to norm 1. Chunks, masks and first parameters depend only
+    # on seed and step, so that a training that was interrupted ends with the same parameters.
     with one_thread():  # sums in one order only, so that two runs give the same bytes
         adjacency = adjacency_of(settings)
         network = build_network(settings).to(settings.device)
@@ -200,7 +200,7 @@ def _check(state: _State, validation: Examples, adjacency: Tensor, loss: float, 
     validation_loss, area = validate(state.network.eval(), validation, adjacency, settings)
     row = {"step": float(state.step), "rate": learning_rate(max(0, state.step - 1), settings), "loss": loss}
     state.rows.append(row | {"validation_loss": validation_loss, "auroc": area})
-    # The few recordings of a fine-tuning have a share of seizures of their own: the loss would follow that alone.
+    # The few recordings of a fine-tuning have their own share of seizures, which is all that the loss would follow.
     fault = validation_loss if settings.start_from is None else 1 - area
     # What diverged has no measure, and takes the place of nothing that has one.
     if fault < state.least_fault or not math.isfinite(state.least_fault):
@@ -248,7 +248,7 @@ def step_to_go_on_from(path: Path, settings: TrainSettings, *sides: Examples) ->
 
 
 def _identity(settings: TrainSettings, *sides: Examples) -> str:
-    """Return settings and data, both by content, as text: another data set is another training."""
+    """Return a text that identifies a training by the content of its settings and data."""
     keys = [[example.task.key for example in side.items] for side in sides]
     return f"{settings.trained_by()} {hashlib.sha256(repr(keys).encode()).hexdigest()}"
 

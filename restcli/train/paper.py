@@ -78,7 +78,7 @@ class Windows:
 
 
 def windows_of(examples: Examples, length: int) -> Windows:
-    """Cut examples into windows; those without a seizure count in recordings without any alone."""
+    """Cut examples into windows; those without a seizure come only from recordings without any."""
     with_seizure = {example.task.key for example in examples.items if example.stretch.ictal.any()}
     places, positive = [], []
     for example in examples.items:

@@ -1,4 +1,4 @@
-"""Batches of augmented chunks: which ones depends on the seed and the step alone."""
+"""Batches of augmented chunks, which depend only on the seed and the step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from restcli.train.settings import TrainSettings
 from restcli.train.store import SEIZURE, TYPES, UNKNOWN, Examples, Float32Array, Stretch
 
 # Stretches with a generalised seizure other than a tonic-clonic one are drawn four times as often as those with others:
-# few recordings have them, and seizures that were the nearest to the background gain, see docs/training-log.md.
+# few recordings have them, and the seizures that score closest to the background gain, see docs/training-log.md.
 _GENERALISED = SEIZURE + 1 + np.array([TYPES.index("sz_gen"), TYPES.index("sz_gen_nm_typical")])
 _OFTEN = 4
 _FROM_SEIZURE = 0.6  # of the chunks come from stretches with a seizure

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from restcli.errors import OutputError, UsageError
@@ -40,7 +39,6 @@ class TrainResult:
     log: Path
     card: Path
     curves: Path
-    rows: tuple[Row, ...]  # the log
     seconds: float  # wall time of the training loop
 
     @property
@@ -139,7 +137,7 @@ class _Members:
     out: Path
 
     def resumed_in_words(self, train_side: Examples, validation: Examples) -> str:
-        """Say where each member goes on; empty where all begin anew and nothing was left of another training."""
+        """Say where each member resumes; empty when all start afresh and no other training left anything."""
         steps = [
             step_to_go_on_from(checkpoint_path(self.out, own), own, train_side, validation)
             for own in map(self.settings.of_member, range(self.settings.network.members))
@@ -194,16 +192,12 @@ def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSett
     """Write weights, log, pictures and card; the checkpoints have done their work."""
     path, card, log, curves, reliable = _outputs(out, settings)
     weights = replace(weights, sha256=save_weights(weights, path))
-    table = io.StringIO()
-    writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(log, table.getvalue())
+    write_atomically(log, pd.DataFrame(rows).to_csv(index=False, na_rep="nan", lineterminator="\n"))
     write_atomically(card, card_text(weights))
     _draw(curves, reliable, weights, rows, settings)
     for k in range(settings.network.members):
         checkpoint_path(out, settings.of_member(k)).unlink(missing_ok=True)
-    return TrainResult(weights, path, log, card, curves, tuple(rows), seconds)
+    return TrainResult(weights, path, log, card, curves, seconds)
 
 
 def _draw(curves: Path, reliable: Path, weights: Weights, rows: Sequence[Row], settings: TrainSettings) -> None:

@@ -181,7 +181,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The outcome: the rule at the balanced point, all points, and what a user must be told."""
+    """The rule at the balanced point, all points, and warnings for the user."""
 
     rule: EventRule
     points: tuple[OperatingPoint, ...]
@@ -199,7 +199,7 @@ def choose_points(
         asked = factor * per_day
         usable = [sample for sample in samples if sample.hours and sample.enough(asked)]
         if usable:
-            # What to expect of a threshold is told by the first sample.
+            # The first sample tells what to expect of a threshold.
             threshold = max(sample.threshold(asked) for sample in usable)
             tally = usable[0].count(threshold)
             points.append(OperatingPoint(name, threshold, tally.sensitivity, tally.false_per_day, asked))
