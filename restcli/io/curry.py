@@ -12,19 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from restcli.errors import RecordingError
+from restcli.io import headers
 from restcli.io.companions import check_regular, find_file, read_header, sibling
 from restcli.io.edf_header import EdfHeader, EdfSignal
-from restcli.io.headers import (
-    WRONG_CLOCK,
-    channel_notes,
-    check_length,
-    decode,
-    known_unit,
-    length_notes,
-    microvolts,
-    printable,
-    unit_note,
-)
 from restcli.io.recording import Recording
 from restcli.io.records import from_records
 
@@ -73,13 +63,13 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
     path, where = files[0], str(files[0])
     is_header = path.suffix.lower() == ".dap"
     data, header, labels = (files[1], files[0], files[2]) if is_header else (files[0], files[1], files[1])
-    said = _read(decode(read_header(header)), decode(read_header(labels)), where)
+    said = _read(headers.decode(read_header(header)), headers.decode(read_header(labels)), where)
     status, width = check_regular(data), 4 * len(said.channels)
     n_samples, rest = divmod(status.st_size, width)
     if rest or not n_samples:
         what = "the size of its file of samples does not fit the number of channels in its header"
         raise RecordingError(where, what, _FORMAT, _EXPORT)
-    check_length(float(n_samples / said.sfreq), where)
+    headers.check_length(float(n_samples / said.sfreq), where)
     announced = said.n_samples if said.n_samples >= 0 else n_samples
     held, whole = (float(n / said.sfreq) for n in (n_samples, announced))
     edf = EdfHeader(
@@ -91,10 +81,10 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
         n_records=n_samples,
         record_duration=1 / said.sfreq,
         signals=tuple(
-            EdfSignal(label, known_unit(unit), microvolts(unit) or 1.0, 0.0, 0, 0, 1, place)
+            EdfSignal(label, headers.known_unit(unit), headers.microvolts(unit) or 1.0, 0.0, 0, 0, 1, place)
             for place, (label, unit) in enumerate(said.channels)
         ),
-        repairs=said.repairs + length_notes(held, whole),
+        repairs=said.repairs + headers.length_notes(held, whole),
         n_missing=max(0, announced - n_samples),
         form="<f4",
     )
@@ -123,9 +113,10 @@ def _read(text: str, labels: str, where: str) -> _Header:
     if what:
         raise RecordingError(where, what, _FORMAT, _EXPORT)
     channels = _channels(text, labels, n_channels, where)
-    repairs = channel_notes((label, unit_note(unit or "unknown")) for label, unit in channels)
-    start, doubts = _start(fields)
-    return _Header(n_samples, _rate(fields, where), channels, start, (*repairs, *doubts))
+    repairs = headers.channel_notes((label, headers.unit_note(unit or "unknown")) for label, unit in channels)
+    start = _start(fields)
+    repairs += () if start else (headers.WRONG_CLOCK,)
+    return _Header(n_samples, _rate(fields, where), channels, start, repairs)
 
 
 def _block(text: str, name: str) -> str:
@@ -147,7 +138,7 @@ def _channels(text: str, labels: str, n_channels: int, where: str) -> tuple[tupl
     groups = _units(text)
     stored = dict(_lists(text, "CHAN_IN_FILE"))
     for group, lines in _lists(labels, "LABELS"):
-        named += [(printable(line), groups.get(group, "")) for line in lines]
+        named += [(headers.printable(line), groups.get(group, "")) for line in lines]
         places += stored.get(group, [])
     if len(places) == len(named) and all(place.strip().isdecimal() for place in places):
         order = sorted((int(place), channel) for channel, place in enumerate(places) if int(place) > 0)
@@ -188,12 +179,9 @@ def _rate(fields: dict[str, str], where: str) -> Fraction:
     raise RecordingError(where, what, _FORMAT, _EXPORT)
 
 
-def _start(fields: dict[str, str]) -> tuple[datetime | None, tuple[str, ...]]:
+def _start(fields: dict[str, str]) -> datetime | None:
     """Read the clock time of the first sample."""
     try:
-        year, month, day, hour, minute, second = (int(fields[key]) for key in _START)
-        fraction = 1000 * int(fields.get("StartMillisec") or 0)
-        start = datetime(year, month, day, hour, minute, second, fraction)
-    except (KeyError, ValueError, OverflowError):
-        return None, (WRONG_CLOCK,)
-    return start, ()
+        return headers.clock_time(*(int(fields[key]) for key in _START), 1000 * int(fields.get("StartMillisec") or 0))
+    except (KeyError, ValueError):
+        return None

@@ -10,18 +10,7 @@ from datetime import datetime
 from fractions import Fraction
 
 from restcli.errors import RecordingError
-from restcli.io.headers import (
-    LONGEST,
-    WRONG_CLOCK,
-    channel_notes,
-    check_length,
-    decode,
-    known_unit,
-    length_notes,
-    microvolts,
-    names,
-    unit_note,
-)
+from restcli.io import headers
 
 # Microvolts as exports have mangled them: the letter mu lost or written otherwise.
 _MANGLED = frozenset({"?v", "\ufffdv", "u", "uvolt", "uvolts", "mcv", "mkv", "мкв", "micv", "ìv", "âµv"})
@@ -89,7 +78,7 @@ class _Fields:
         """Decode a field; control bytes would reach terminals and tables, so none survives."""
         self.nul = self.nul or b"\0" in raw
         self.latin = self.latin or not raw.isascii()
-        return "".join(c if c.isprintable() else " " for c in decode(raw)).strip()
+        return "".join(c if c.isprintable() else " " for c in headers.decode(raw)).strip()
 
     def number(self, raw: bytes) -> Fraction | None:
         """Read a number, or None; Fraction keeps durations such as 0.1 exact."""
@@ -240,14 +229,14 @@ def _signals(rows: Iterable[tuple[bytes, ...]], fields: _Fields, family: str) ->
         numbers = [fields.number(limit) for limit in limits]
         scale, shift, problem = 1.0, 0.0, ""
         if name.lower() not in _ANNOTATIONS:
-            factor = microvolts(text)
+            factor = headers.microvolts(text)
             if not text or text.lower() in _MANGLED:
                 assumed.append(name)
                 text = "µV"
-            elif unit_note(text):
+            elif headers.unit_note(text):
                 odd.append(name)
             scale, shift, problem = _calibration(numbers, 1.0 if factor is None else factor)
-            text = known_unit(text)
+            text = headers.known_unit(text)
         if n_samples == 0:
             problem = "it holds no samples"
         low, high = (
@@ -256,9 +245,9 @@ def _signals(rows: Iterable[tuple[bytes, ...]], fields: _Fields, family: str) ->
         signals.append(EdfSignal(name, text, scale, shift, low, high, n_samples, first, problem))
         first += n_samples
     if assumed:
-        fields.repairs.append(f"{names(assumed)}: no unit that can be read in the header; microvolts assumed")
+        fields.repairs.append(f"{headers.names(assumed)}: no unit that can be read in the header; microvolts assumed")
     if odd:
-        fields.repairs.append(f"{names(odd)}: unit unknown; left out")
+        fields.repairs.append(f"{headers.names(odd)}: unit unknown; left out")
     return signals
 
 
@@ -282,15 +271,17 @@ def _calibration(limits: Sequence[Fraction | None], factor: float) -> tuple[floa
 
 def _report_channels(signals: Sequence[EdfSignal], fields: _Fields) -> None:
     """Report channels that cannot be used, repeated labels and inverted polarity."""
-    fields.repairs += channel_notes(
+    fields.repairs += headers.channel_notes(
         (signal.label, signal.problem and f"{signal.problem}; the channel is left out") for signal in signals
     )
     turned = [s.label for s in signals if s.scale < 0]
     if turned:
-        fields.repairs.append(f"{names(turned)}: the range is given from high to low; read as inverted polarity")
+        fields.repairs.append(
+            f"{headers.names(turned)}: the range is given from high to low; read as inverted polarity"
+        )
     twins = [label for label, count in Counter(s.label for s in signals).items() if count > 1]
     if twins:
-        fields.repairs.append(f"{names(twins)}: the label occurs more than once; distinguished by position")
+        fields.repairs.append(f"{headers.names(twins)}: the label occurs more than once; distinguished by position")
 
 
 def _data_start(raw: bytes, n_signals: int, record_bytes: int, *, size: int, fields: _Fields) -> int:
@@ -314,17 +305,17 @@ def _count_records(
     n_whole, rest = divmod(max(0, available), record_bytes)
     if n_whole == 0:
         raise fields.refusal("the file holds no complete data record; it is cut off", _COPY)
-    check_length(float(n_whole * duration), fields.where)
+    headers.check_length(float(n_whole * duration), fields.where)
     announced = fields.whole(raw[236:244])
     n_missing = 0
-    if announced is None or announced < 0 or announced * duration > LONGEST:
+    if announced is None or announced < 0 or announced * duration > headers.LONGEST:
         fields.repairs.append(
             "the header does not give the number of records (the recording was not closed properly); "
             f"{n_whole} counted from the size of the file"
         )
     else:
         n_missing = max(0, announced - n_whole)
-        fields.repairs += length_notes(float(n_whole * duration), float(announced * duration))
+        fields.repairs += headers.length_notes(float(n_whole * duration), float(announced * duration))
     if rest:
         fields.repairs.append(f"the last record is incomplete; its {rest} of {record_bytes} bytes are left out")
     return n_whole, n_missing
@@ -340,7 +331,7 @@ def _start(raw: bytes, fields: _Fields) -> datetime | None:
             raise ValueError
         start = datetime(*day, int(clock[1]), int(clock[2]), int(clock[3]))
     except ValueError:
-        fields.repairs.append(WRONG_CLOCK)
+        fields.repairs.append(headers.WRONG_CLOCK)
         return None
     if _date(date) is None:
         fields.repairs.append("the start date is unreadable; taken from the EDF+ recording field")

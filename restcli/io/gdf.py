@@ -20,20 +20,9 @@ from typing import BinaryIO
 import numpy as np
 
 from restcli.errors import RecordingError
+from restcli.io import headers
 from restcli.io.companions import open_regular
 from restcli.io.edf_header import EdfHeader, EdfSignal, signal_fields
-from restcli.io.headers import (
-    NO_CLOCK,
-    NO_UNIT,
-    channel_notes,
-    check_length,
-    decode,
-    known_unit,
-    length_notes,
-    microvolts,
-    printable,
-    unit_note,
-)
 from restcli.io.recording import Recording
 from restcli.io.records import from_records
 from restcli.io.segments import at_joins
@@ -105,8 +94,8 @@ def open_gdf(files: tuple[Path, ...]) -> Recording:
         record_duration=fields.duration,
         signals=signals,
         repairs=_reported(channels, signals)
-        + length_notes(held, announced)
-        + ((NO_CLOCK,) if fields.start is None else ()),
+        + headers.length_notes(held, announced)
+        + ((headers.NO_CLOCK,) if fields.start is None else ()),
         n_missing=missing,
         form=form,
     )
@@ -173,7 +162,7 @@ def _channels(raw: bytes, fields: _Fields) -> list[_Channel]:
     widths = (16, 80 + between, 8 if old else 2, 8, 8, 8, 8, 80 if old else 68 + 12, 4, 4)
     found = []
     for label, _, unit, *limits, _, count, kind in signal_fields(raw, widths, fields.n_channels):
-        name = printable(decode(label.split(b"\0")[0]))
+        name = headers.printable(headers.decode(label.split(b"\0")[0]))
         low, high, least, most = struct.unpack(f"<2d2{form}", b"".join(limits))
         said = (low, high, float(least), float(most))
         found.append(_Channel(name, _unit(unit, fields), said, *struct.unpack("<II", count + kind)))
@@ -183,7 +172,7 @@ def _channels(raw: bytes, fields: _Fields) -> list[_Channel]:
 def _unit(raw: bytes, fields: _Fields) -> str:
     """Return the unit of a channel: written in version 1, a code in version 2."""
     if fields.version < 1.9:
-        return printable(decode(raw))
+        return headers.printable(headers.decode(raw))
     code = int.from_bytes(raw, "little")
     return _UNITS.get(code, "unknown" if code else "")
 
@@ -194,7 +183,7 @@ def _signals(channels: Sequence[_Channel], fields: _Fields, where: str) -> tuple
     most = max(channel.n_samples for channel in channels)
     if not all(widths) or not 0 < most < 2**31 or most / fields.duration > 10**6:
         raise RecordingError(where, "its header gives impossible types or numbers of samples", _FORMAT, _COPY)
-    eeg = [c.kind for c in channels if c.n_samples and microvolts(c.unit or "uV") is not None]
+    eeg = [c.kind for c in channels if c.n_samples and headers.microvolts(c.unit or "uV") is not None]
     usual = max(eeg, key=eeg.count, default=channels[0].kind)
     width = next(w for w, channel in zip(widths, channels, strict=True) if channel.kind == usual)
     sizes = [w * channel.n_samples for w, channel in zip(widths, channels, strict=True)]
@@ -211,7 +200,7 @@ def _signals(channels: Sequence[_Channel], fields: _Fields, where: str) -> tuple
 def _signal(channel: _Channel, first: int, *, is_usual: bool) -> EdfSignal:
     """Make a signal with its calibration; without a unit it is in microvolts, as in EDF."""
     low, high, least, most = channel.limits
-    factor, problem = microvolts(channel.unit or "uV") or 1.0, ""
+    factor, problem = headers.microvolts(channel.unit or "uV") or 1.0, ""
     if not channel.n_samples:
         problem = "it holds no samples"
     elif not is_usual:
@@ -225,7 +214,7 @@ def _signal(channel: _Channel, first: int, *, is_usual: bool) -> EdfSignal:
         scale = (high - low) / (most - least) * factor
         shift = low * factor - least * scale
     limits = (int(least), int(most)) if not problem and channel.kind not in _FLOATS else (0, 0)
-    unit = known_unit(channel.unit or "uV")
+    unit = headers.known_unit(channel.unit or "uV")
     return EdfSignal(channel.label, unit, scale, shift, *limits, channel.n_samples, first, problem)
 
 
@@ -233,9 +222,9 @@ def _reported(channels: Sequence[_Channel], signals: Sequence[EdfSignal]) -> tup
     """Report channels that cannot be used, and those whose unit is assumed."""
     found = []
     for channel, signal in zip(channels, signals, strict=True):
-        note = unit_note(channel.unit) if channel.unit else NO_UNIT
+        note = headers.unit_note(channel.unit) if channel.unit else headers.NO_UNIT
         found.append((channel.label, f"{signal.problem}; left out" if signal.problem else note))
-    return channel_notes(found)
+    return headers.channel_notes(found)
 
 
 def _records(fields: _Fields, size: int, record_bytes: int, where: str) -> tuple[int, int]:
@@ -244,7 +233,7 @@ def _records(fields: _Fields, size: int, record_bytes: int, where: str) -> tuple
     n_records = min(fields.n_records, held) if fields.n_records >= 0 else held
     if n_records == 0:
         raise RecordingError(where, "the file holds no complete record; it is cut off", _FORMAT, "Copy it again")
-    check_length(float(n_records * fields.duration), where)
+    headers.check_length(float(n_records * fields.duration), where)
     announced = fields.n_records if 0 <= fields.n_records * fields.duration < 10**9 else n_records
     return n_records, max(0, announced - n_records)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from restcli.errors import RecordingError
 from restcli.text import some_of
@@ -39,6 +40,14 @@ def printable(text: str) -> str:
 def with_reference(label: str, reference: str) -> str:
     """Name a channel with its reference, for channels need not have the same one."""
     return f"{label}-{reference}" if reference and "-" not in label else label
+
+
+def clock_time(*fields: int) -> datetime | None:
+    """Return year, month, day, hour, minute, second and microseconds as a time; None if there is no such time."""
+    try:
+        return datetime(*fields)  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
+        return None
 
 
 def microvolts(unit: str) -> float | None:

@@ -9,7 +9,6 @@ import math
 import os
 import struct
 from dataclasses import dataclass, replace
-from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -18,18 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
+from restcli.io import headers
 from restcli.io.companions import open_regular
 from restcli.io.edf_header import EdfHeader, EdfSignal
-from restcli.io.headers import (
-    PART_OF_SAMPLE,
-    WRONG_CLOCK,
-    channel_notes,
-    check_length,
-    microvolts,
-    printable,
-    unit_note,
-    with_reference,
-)
 from restcli.io.recording import Recording
 from restcli.io.records import from_records
 from restcli.io.segments import at_joins
@@ -72,22 +62,23 @@ def open_micromed(files: tuple[Path, ...]) -> Recording:
     n_samples, rest = divmod(status.st_size - layout.start, layout.n_channels * layout.width)
     if n_samples == 0:
         raise RecordingError(where, "the file holds no samples", _FORMAT, "Copy it again")
-    check_length(n_samples / sfreq, where)
+    headers.check_length(n_samples / sfreq, where)
     signals = tuple(_signal(row, place) for place, row in enumerate(rows))
-    clock, doubts = _start(head)
+    day, month, year, *time = head[128:134]
+    start = headers.clock_time(1900 + year, month, day, *time)
     header = EdfHeader(
         kind="Micromed",
-        start=clock,
+        start=start,
         data_start=layout.start,
         record_bytes=layout.n_channels * layout.width,
         sample_bytes=layout.width,
         n_records=n_samples,
         record_duration=Fraction(1, sfreq),
         signals=signals,
-        repairs=doubts
-        + channel_notes((signal.label, signal.problem and f"{signal.problem}; left out") for signal in signals)
-        + channel_notes((signal.label, unit_note(signal.unit)) for signal in signals)
-        + ((PART_OF_SAMPLE,) if rest else ()),
+        repairs=(() if start else (headers.WRONG_CLOCK,))
+        + headers.channel_notes((signal.label, signal.problem and f"{signal.problem}; left out") for signal in signals)
+        + headers.channel_notes((signal.label, headers.unit_note(signal.unit)) for signal in signals)
+        + ((headers.PART_OF_SAMPLE,) if rest else ()),
         form=f"<u{layout.width}",
     )
     recording = from_records(path, header, status)
@@ -136,15 +127,15 @@ def _table(file: BinaryIO, head: bytes, name: str, where: str, *, needed: bool =
 
 def _signal(row: bytes, place: int) -> EdfSignal:
     """Read the label, the reference and the calibration of a channel."""
-    label, ground = (printable(text.split(b"\0")[0].decode("latin-1")) for text in (row[2:8], row[8:14]))
+    label, ground = (headers.printable(text.split(b"\0")[0].decode("latin-1")) for text in (row[2:8], row[8:14]))
     low, high, zero, least, most = struct.unpack_from("<5i", row, 14)
     unit = _UNITS.get(struct.unpack_from("<h", row, 34)[0], "unknown")
-    factor, problem = microvolts(unit), ""
+    factor, problem = headers.microvolts(unit), ""
     if low >= high or least == most:
         problem = "its range is empty"
     scale = (most - least) / (high - low + 1) * (factor or 1.0) if not problem else math.nan
     return EdfSignal(
-        with_reference(label, ground),
+        headers.with_reference(label, ground),
         unit if factor is None else "µV",
         scale,
         -zero * scale,
@@ -154,15 +145,6 @@ def _signal(row: bytes, place: int) -> EdfSignal:
         place,
         problem,
     )
-
-
-def _start(head: bytes) -> tuple[datetime | None, tuple[str, ...]]:
-    """Read the clock time of the first sample."""
-    day, month, year, hour, minute, second = head[128:134]
-    try:
-        return datetime(1900 + year, month, day, hour, minute, second), ()
-    except ValueError:
-        return None, (WRONG_CLOCK,)
 
 
 def _at_cuts(recording: Recording, cuts: NDArray[np.int64], sfreq: int) -> Recording:

@@ -6,7 +6,6 @@ import math
 import re
 import struct
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular, stamps_of
-from restcli.io.headers import WRONG_CLOCK
+from restcli.io.headers import WRONG_CLOCK, clock_time
 from restcli.io.mne_formats import of_raw
 from restcli.io.mne_reader import MneStore
 from restcli.io.recording import Recording
@@ -131,9 +130,6 @@ def open_egi(files: tuple[Path, ...]) -> Recording:
     with store.raw() as (raw, repairs):
         units = [unit if re.fullmatch(r"E\d+", name) else "" for name in raw.ch_names]
         recording = of_raw(raw, store, "EGI", units, repairs=repairs)
-    try:
-        year, month, day, hour, minute, second, milli = fields[1:8]
-        start = datetime(year, month, day, hour, minute, second, 1000 * milli)  # MNE takes it for local time
-    except ValueError:
-        return replace(recording, start=None, repairs=(*recording.repairs, WRONG_CLOCK))
-    return replace(recording, start=start)
+    start = clock_time(*fields[1:7], 1000 * fields[7])  # MNE takes it for local time
+    repairs = recording.repairs if start else (*recording.repairs, WRONG_CLOCK)
+    return replace(recording, start=start, repairs=repairs)
