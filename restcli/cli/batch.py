@@ -88,7 +88,9 @@ class Workers:
     tls_cert: Annotated[Path | None, typer.Option(help="Your certificate for a tls:// scheduler.")] = None
     tls_key: Annotated[Path | None, typer.Option(help="The key of your certificate.")] = None
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes on this machine.")] = None
-    memory: Annotated[Any, typer.Option(parser=parse_memory, metavar="SIZE", help="For one worker, as in 4GiB.")] = None
+    memory: Annotated[Any, typer.Option(parser=parse_memory, metavar="SIZE", help="Of one worker, such as 4GiB.")] = (
+        None
+    )
 
 
 @app.command(epilog="Example: restcli batch /archive /results --workers 8")
@@ -138,7 +140,7 @@ def run(
 
 @contextmanager
 def _display() -> Iterator[Callable[[Progress], None]]:
-    """Show progress: a live panel in a terminal, now and then a line in a log."""
+    """Show progress: a live panel in a terminal, else a line now and then."""
     terminal = console(err=True, wrap=True)
     if not terminal.is_terminal or common.is_quiet():
         yield _Log()

@@ -28,7 +28,7 @@ def info(
     allow_missing: options.AllowMissing = None,
     as_json: options.Json = False,
     settings_file: Annotated[
-        bool, typer.Option("--settings", help="Print every option as a settings file, with what is set.")
+        bool, typer.Option("--settings", help="Print every option as a settings file, with the values that are set.")
     ] = False,
     *,
     context: typer.Context,

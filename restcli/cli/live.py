@@ -34,7 +34,7 @@ class SourceOptions:
         None
     )
     replay: Annotated[Path | None, typer.Option("--replay", help="A recording, read as if it were live.")] = None
-    speed: Annotated[float, typer.Option(min=0, help="How much faster than life to replay; 0 without waiting.")] = 1.0
+    speed: Annotated[float, typer.Option(min=0, help="Speed of the replay, 1 for real time; 0 for no waiting.")] = 1.0
     stdin: Annotated[bool, typer.Option("--stdin", help="Frames as lines of JSON on standard input.")] = False
     labels: Annotated[str, typer.Option(help="Channel names, comma-separated, if the LSL stream has none.")] = ""
     unit: Annotated[str, typer.Option(help="Unit of the samples, if the LSL stream has none: uV, mV or V.")] = ""
@@ -60,12 +60,12 @@ class OutputOptions:
     panel: ClassVar = options.OUTPUTS
 
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the growing tables.")] = Path()
-    name: Annotated[str, typer.Option(help="What their names begin with; that of a replayed file by default.")] = ""
+    name: Annotated[str, typer.Option(help="Prefix of their names; by default that of the replayed file.")] = ""
     pseudonyms: options.Pseudonyms = None
     overwrite: options.Overwrite = False
     as_json: options.Json = False
-    hook: Annotated[str, typer.Option("--exec", help="Command for each alarm; it reads JSON on standard input.")] = ""
-    publish: Annotated[str, typer.Option(help="Name of an LSL stream of probabilities, and NAME-alarms.")] = ""
+    hook: Annotated[str, typer.Option("--exec", help="Command to run for each alarm; it reads JSON on stdin.")] = ""
+    publish: Annotated[str, typer.Option(help="Name of an LSL stream of probabilities; alarms go to NAME-alarms.")] = ""
     marks: Annotated[
         Path | None, typer.Option(help="Expert marks of a replayed recording: report latency and false alarms.")
     ] = None

@@ -49,14 +49,14 @@ Device = Annotated[
     typer.Option(metavar="DEVICE", help="Where to compute: auto (on a GPU if there is one), cpu or cuda."),
 ]
 Threads = Annotated[
-    int, typer.Option(min=0, help="Threads to compute on; 0 for one each processor, four at most, one in each worker.")
+    int, typer.Option(min=0, help="Number of threads; 0 for one per processor, at most four, one in each worker.")
 ]
 Format = Annotated[str, output("--format", "-f", help="Event tables, comma-separated; see restcli formats.")]
 _PLOT_HELP = f"Format of the pictures: {'; '.join(PICTURES.values())}."
 Plot = Annotated[Literal["png", "pdf", "none"], output(help=_PLOT_HELP)]
 _PSEUDONYMS_HELP = 'TOML file, one line for each recording: "name.edf" = "p017". Outputs contain only the pseudonym.'
 Pseudonyms = Annotated[Path | None, output(help=_PSEUDONYMS_HELP)]
-Overwrite = Annotated[bool, output("--overwrite", help="Replace files that exist.")]
+Overwrite = Annotated[bool, output("--overwrite", help="Replace existing files.")]
 Json = Annotated[bool, output("--json", help="Print JSON on stdout instead of a table.")]
 
 

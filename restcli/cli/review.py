@@ -38,9 +38,7 @@ OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the out
 
 Names = Annotated[
     Path | None,
-    typer.Option(
-        "--pseudonyms", help="The table that restcli batch was given, to find the recordings.", show_default=False
-    ),
+    typer.Option("--pseudonyms", help="The table given to restcli batch, to find the recordings.", show_default=False),
 ]
 
 
@@ -53,7 +51,7 @@ def open_(
         bool, typer.Option("--blind", help="Hide probabilities and mix events with control stretches.")
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open nothing.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open no browser.")] = False,
     pseudonyms: Names = None,
 ) -> None:
     """Open the reading room: page through recordings and judge each event; Ctrl-C closes it.
@@ -119,7 +117,7 @@ def apply_(
         Literal["png", "pdf", "none"] | None, typer.Option(help="Pictures.", show_default="as in the run")
     ] = None,
     reviewer: Annotated[
-        str | None, typer.Option(help="Apply the verdicts of this reviewer alone.", show_default="the last word counts")
+        str | None, typer.Option(help="Apply only the verdicts of this reviewer.", show_default="the last word counts")
     ] = None,
     pseudonyms: Names = None,
     as_json: options.Json = False,

@@ -24,7 +24,7 @@ Profile = Literal["training", "ward"]
 @app.command(epilog="Example: restcli simulate sim --hours 2 --seed 1")
 def simulate(
     out: Annotated[Path, typer.Argument(help="New or empty folder for the BIDS data set.")],
-    recordings: Annotated[int, typer.Option("--recordings", "-n", min=1, help="One person each.")] = 10,
+    recordings: Annotated[int, typer.Option("--recordings", "-n", min=1, help="How many, one person each.")] = 10,
     hours: Annotated[float, typer.Option(help="Length of each recording, at least a minute.")] = 0.5,
     seizures_per_day: Annotated[float, typer.Option("--seizures", min=0, max=2000, help="Mean number in 24 h.")] = 24.0,
     profile: Annotated[

@@ -27,12 +27,12 @@ _SPLITS = "patient, or official: as the data set defines it (TUSZ)."
 _FALSE_ALARMS = (
     "Most false alarms a day at the balanced point; 1.5 times as many at the sensitive, half at the specific."
 )
-_WARD = "Simulated recordings of 20 minutes, as on a ward, that thresholds are chosen on; 0 for none."
+_WARD = "Simulated 20-minute recordings, as on a ward, for choosing thresholds; 0 for none."
 _RECIPE = (
-    "paper: follow the paper's protocol on TUSZ and print its table beside the paper's. No weights are written; of the "
-    "other options, --out, --seed, --device, --workers and --overwrite count."
+    "paper: follow the paper's protocol on TUSZ and print its table beside the paper's. No weights are written; the "
+    "other options that apply are --out, --seed, --device, --workers and --overwrite."
 )
-_FOLD = "The fold for validation, counted from 0; without it the first with seizures and background on both sides."
+_FOLD = "The validation fold, counted from 0; by default the first with seizures and background on both sides."
 _STEPS = "Updates of the parameters of each member."
 _START_FROM = "Weights to fine-tune; they determine nodes, features and shape."
 
@@ -54,8 +54,8 @@ class Training:
     false_alarms_per_day: Annotated[float, typer.Option("--false-alarms", min=0, help=_FALSE_ALARMS)] = 80.0
     ward: Annotated[int, typer.Option(min=0, help=_WARD)] = 60
     start_from: Annotated[str | None, typer.Option("--from", help=_START_FROM)] = None
-    restart: Annotated[bool, typer.Option("--restart", help="Begin a stopped training anew.")] = False
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False
+    restart: Annotated[bool, typer.Option("--restart", help="Start a stopped training from the beginning.")] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to compute.")] = "cpu"
     workers: Annotated[int, typer.Option(min=1, help="Processes that prepare examples and train members.")] = 1
 
