@@ -17,17 +17,8 @@ from restcli.marks.registry import ENDINGS, ending_of, may_hold_events, read_eve
 from restcli.marks.reviewed import is_detected
 from restcli.marks.table import UnknownLengthError
 
-_NO_MARKS = (
-    "participants",
-    "_channels",
-    "_electrodes",
-    "_scans",
-    "_sessions",
-    "_scores",
-    "_run",
-    "_burden",
-    "_reviewed",
-    "dataset_description",
+_NO_MARKS = tuple(
+    "participants _channels _electrodes _scans _sessions _scores _run _burden _reviewed dataset_description".split()
 )
 
 

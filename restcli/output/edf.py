@@ -253,7 +253,7 @@ def _annotations(
     ]
     longest = max(map(len, own))
     waiting = [text.encode("utf-8") for text in left]
-    room = max([0, *map(len, waiting)], default=0)
+    room = max(map(len, waiting), default=0)
     while not (records := _place(own, waiting, longest + room)):
         room *= 2
     return records

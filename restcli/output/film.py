@@ -50,9 +50,8 @@ def write_film(result: Result, number: int, path: Path) -> Path:
         found = count(len(result.events), "event")
         raise UsageError("--event", f"{number}, but {found} found in {result.recording.path.name}", "an event's number")
     event = result.events.events[number - 1]
-    channel_map = dict(result.settings.channel_map)
-    start = float(np.floor(max(0.0, event.onset - BEFORE)))
-    traces = read_traces(result.recording, start, float(np.ceil(event.stop)), channel_map=channel_map)
+    limits = float(np.floor(max(0.0, event.onset - BEFORE))), float(np.ceil(event.stop))
+    traces = read_traces(result.recording, *limits, channel_map=result.settings.channel_map)
     if traces is None:
         raise OutputError(str(path), "no derivation can be drawn", "electrodes of the 10-20 system")
     make_folder(path.parent)

@@ -258,10 +258,7 @@ def _card(new: Weights, old: Weights, facts: dict[str, Any], notes: Sequence[str
     """Return the card: what the verdicts changed, then that of the weights that were recalibrated."""
     alarms, found = facts["false_alarms_per_day"], facts["sensitivity"]
     before, after = old.calibration, new.calibration
-    lines = [
-        f"# {new.name}",
-        f"{old.name} ({old.sha256[:12]}) with a threshold for one ward. The network is unchanged.",
-        "## Recalibration",
+    changes = [
         f"- verdicts: {facts['verdicts']} by {', '.join(facts['reviewers'])} on {facts['recordings']} recordings "
         f"({facts['read_whole']} read as a whole), {facts['seizures']} confirmed seizures, "
         f"{facts['scored_hours']:.1f} h",
@@ -274,9 +271,14 @@ def _card(new: Weights, old: Weights, facts: dict[str, Any], notes: Sequence[str
         f"- rule: {facts['rule']}; {facts['measured']}",
         *(f"- {note}" for note in notes),
         f"- events: {new.rule.describe()}",
-        f"## The card of {old.name}",
-        card_text(old)
-        if "training" in old.provenance
-        else "These weights have no card: restcli train did not make them.",
     ]
-    return "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:-2]) + "\n\n" + "\n\n".join(lines[-2:])
+    no_card = "These weights have no card: restcli train did not make them."
+    paragraphs = [
+        f"# {new.name}",
+        f"{old.name} ({old.sha256[:12]}) with a threshold for one ward. The network is unchanged.",
+        "## Recalibration",
+        "\n".join(changes),
+        f"## The card of {old.name}",
+        card_text(old) if "training" in old.provenance else no_card,
+    ]
+    return "\n\n".join(paragraphs)

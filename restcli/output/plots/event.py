@@ -85,7 +85,7 @@ def page_starts(event: Event, duration: float) -> list[float]:
 
 def _read_pages(result: Result, event: Event) -> tuple[Traces, ...]:
     """Read the signals of an event's pages; nothing where no derivation can be made."""
-    recording, channel_map = result.recording, dict(result.settings.channel_map)
+    recording, channel_map = result.recording, result.settings.channel_map
     starts = page_starts(event, recording.duration)
     pages = [read_traces(recording, start, start + _PAGE, channel_map=channel_map) for start in starts]
     return tuple(with_ecg(page, recording) for page in pages if page is not None)

@@ -21,26 +21,24 @@ def save_pages(recordings: Sequence[Path], folder: Path, *, count: int) -> list[
     """Write at most `count` pages: the first seizure of each recording, the second of each, and so on, then a start."""
     folder.mkdir(exist_ok=True)
     opened = [open_recording(path) for path in recordings[:count]]
-    rounds = zip_longest(*[[(recording, start) for start in _starts(recording)] for recording in opened])
+    rounds = zip_longest(*map(_pages_of, opened))
     wanted = [page for pages in rounds for page in pages if page is not None][:count]
-    return [
-        _save(recording, start, folder / f"page{i:02d}.png") for i, (recording, start) in enumerate(wanted, start=1)
-    ]
+    return [_save(page, folder / f"page{i:02d}.png") for i, page in enumerate(wanted, start=1)]
 
 
-def _events_of(recording: Recording) -> Events:
+def _pages_of(recording: Recording) -> list[tuple[Recording, Events, float]]:
+    """Return the recording, its events and the start of each page: one for each seizure, and the beginning."""
     name = recording.path.name.removesuffix("_eeg.edf") + "_events.tsv"
-    return read_events(recording.path.with_name(name), duration=recording.duration, start=recording.start)
-
-
-def _starts(recording: Recording) -> list[float]:
+    events = read_events(recording.path.with_name(name), duration=recording.duration, start=recording.start)
     last = max(0.0, recording.duration - _WIDTH)
-    return [min(max(0.0, event.onset - _BEFORE), last) for event in _events_of(recording)] + [0.0]
+    starts = [min(max(0.0, event.onset - _BEFORE), last) for event in events]
+    return [(recording, events, start) for start in (*starts, 0.0)]
 
 
-def _save(recording: Recording, start: float, path: Path) -> Path:
+def _save(page: tuple[Recording, Events, float], path: Path) -> Path:
+    recording, events, start = page
     traces = read_traces(recording, start, start + _WIDTH)
     assert traces is not None  # simulated recordings have all electrodes
     footer = f"Simulated; {traces.filters}"
-    events = [event for event in _events_of(recording) if event.stop > start and event.onset < start + _WIDTH]
-    return save_figure(plot_traces(traces, events, title=recording.path.name, footer=footer), path)
+    shown = [event for event in events if event.stop > start and event.onset < start + _WIDTH]
+    return save_figure(plot_traces(traces, shown, title=recording.path.name, footer=footer), path)

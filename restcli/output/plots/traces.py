@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,10 +37,10 @@ class Traces:
 
 
 def read_traces(
-    recording: Recording, start: float, stop: float, *, channel_map: Mapping[str, str] | None = None
+    recording: Recording, start: float, stop: float, *, channel_map: Sequence[tuple[str, str]] = ()
 ) -> Traces | None:
     """Read a stretch in the longitudinal bipolar montage; None when no derivation can be made."""
-    mapped = dict(channel_map or {})
+    mapped = dict(channel_map)
     montage = derive(usable_labels(recording, mapped=mapped), DOUBLE_BANANA, channel_map=mapped)
     if not montage.nodes:
         return None
