@@ -44,11 +44,8 @@ def open_edf(files: tuple[Path, ...]) -> Recording:
 
 
 def _open(path: Path, file: BinaryIO) -> Recording:
-    where = str(path)
-    status = os.fstat(file.fileno())
-    head = file.read(256)
-    head += file.read(256 * edf_header.count_signals(head, where))
-    header = edf_header.parse_header(head, status.st_size, where)
+    where, status = str(path), os.fstat(file.fileno())
+    header = edf_header.read_header(file, where)
     file.seek(header.data_start)
     if edf_times.is_text_damaged(file.read(2**20)):
         raise RecordingError(

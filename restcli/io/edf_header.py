@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from typing import BinaryIO
 
 from restcli.errors import RecordingError
 from restcli.io import headers
@@ -121,9 +123,8 @@ def is_whole_edf(raw: bytes) -> bool:
         return False
 
 
-def count_signals(raw: bytes, where: str) -> int:
+def _count_signals(raw: bytes, fields: _Fields) -> int:
     """Return the number of signals from the first 256 bytes of a file."""
-    fields = _Fields(where)
     if not raw:
         raise fields.refusal("the file is empty", _COPY)
     if len(raw) < 256:
@@ -160,15 +161,17 @@ def _stranger(raw: bytes) -> str:
     return "the file is not EDF or BDF: it does not begin with an EDF header"
 
 
-def parse_header(raw: bytes, size: int, where: str, *, marks: bool = False) -> EdfHeader:
-    """Read and repair the header of a file of `size` bytes from its first ``256 * (1 + n_signals)`` bytes.
+def read_header(file: BinaryIO, where: str, *, marks: bool = False) -> EdfHeader:
+    """Read and repair the header at the beginning of a file.
 
     For its `marks` a file needs no signals; one without signals may have records without a length.
 
     Kemp et al., *A simple format for exchange of digitized polygraphic recordings*, 1992; Kemp & Olivan, *European data
     format 'plus'*, 2003 (https://www.edfplus.info/specs/edfplus.html).
     """
-    n_signals = count_signals(raw, where)
+    size, raw = os.fstat(file.fileno()).st_size, file.read(256)
+    n_signals = _count_signals(raw, _Fields(where))
+    raw += file.read(256 * n_signals)
     fields = _Fields(where)
     if min(size, len(raw)) < 256 * (n_signals + 1):
         raise fields.refusal("the file ends inside its own header", _COPY)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -118,20 +119,20 @@ def open_mff(files: tuple[Path, ...]) -> Recording:
     return _at_epochs(recording, here, blocks)
 
 
-def _read(here: dict[str, Path], name: str, where: str) -> bytes:
+def _xml(here: dict[str, Path], name: str, where: str) -> ET.Element:
     if name not in here:
         raise RecordingError(where, f"its file {name} is missing", _FORMAT, "Copy the whole folder")
-    return read_header(here[name])
+    return parse_xml(read_header(here[name]), where, _FORMAT)
 
 
-def _signal_files(here: dict[str, Path], where: str) -> tuple[Path, bytes]:
+def _signal_files(here: dict[str, Path], where: str) -> tuple[Path, ET.Element]:
     """Return the file of EEG samples and its header: others hold polygraphic signals."""
     for name, file in here.items():
         found = re.fullmatch(r"signal(\d+)\.bin", name)
         if found and f"info{found[1]}.xml" in here:
-            raw = _read(here, f"info{found[1]}.xml", where)
-            if parse_xml(raw, where, _FORMAT).find("generalInformation/fileDataType/EEG") is not None:
-                return file, raw
+            info = _xml(here, f"info{found[1]}.xml", where)
+            if info.find("generalInformation/fileDataType/EEG") is not None:
+                return file, info
     raise RecordingError(where, "it holds no signals of the type EEG", _FORMAT, _EXPORT)
 
 
@@ -186,7 +187,7 @@ def _damaged(where: str) -> RecordingError:
 
 def _labels(here: dict[str, Path], n_channels: int, where: str) -> tuple[list[str], int | None, tuple[str, ...]]:
     """Name the channels by their sensors, or, in a known net, by the 10-20 system; return the reference's place."""
-    layout = parse_xml(_read(here, "sensorlayout.xml", where), where, _FORMAT)
+    layout = _xml(here, "sensorlayout.xml", where)
     sensors = [s for s in layout.iter("sensor") if text_of(s, "type") in (_IN_HEAD, _REFERENCE)]
     if len(sensors) != n_channels:
         what = f"its layout has {len(sensors)} sensors and its samples {n_channels} channels"
@@ -216,10 +217,10 @@ def _against_reference(store: MffStore, labels: Sequence[str], reference: int | 
     return [*named[:reference], "VREF", *named[reference + 1 :]]
 
 
-def _gains(raw: bytes, n_channels: int, where: str) -> NDArray[np.float64]:
+def _gains(info: ET.Element, n_channels: int, where: str) -> NDArray[np.float64]:
     """Return the measured gain of each channel, which samples are to be multiplied by."""
     gains = np.ones(n_channels)
-    kinds = [c for c in parse_xml(raw, where, _FORMAT).iter("calibration") if text_of(c, "type") == "GCAL"]
+    kinds = [c for c in info.iter("calibration") if text_of(c, "type") == "GCAL"]
     if len(kinds) > 1:
         what = "its gains were measured more than once, so that amplitudes are in doubt"
         raise RecordingError(where, what, _FORMAT, _EXPORT)
@@ -264,8 +265,8 @@ def _at_epochs(recording: Recording, here: dict[str, Path], blocks: _Blocks) -> 
 
 def _epochs(here: dict[str, Path], where: str) -> list[tuple[int, int, int, int]]:
     """Return begin, end, first and last block of each epoch."""
-    root, found = parse_xml(_read(here, "epochs.xml", where), where, _FORMAT), list[tuple[int, int, int, int]]()
-    for epoch in root.iter("epoch"):
+    found: list[tuple[int, int, int, int]] = []
+    for epoch in _xml(here, "epochs.xml", where).iter("epoch"):
         texts = [text_of(epoch, name) for name in ("beginTime", "endTime", "firstBlock", "lastBlock")]
         if not all(re.fullmatch(r"\d{1,18}", text, re.ASCII) for text in texts):
             found = []
@@ -291,7 +292,7 @@ def _unit_of(
 def _record_time(here: dict[str, Path], where: str) -> re.Match[str] | None:
     """Return the parts of the time at which the clock of the epochs was 0; nothing else of info.xml is used."""
     try:
-        return _TIME.fullmatch(text_of(parse_xml(_read(here, "info.xml", where), where, _FORMAT), "recordTime"))
+        return _TIME.fullmatch(text_of(_xml(here, "info.xml", where), "recordTime"))
     except RecordingError:
         return None
 

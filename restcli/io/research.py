@@ -114,8 +114,6 @@ def open_egi(files: tuple[Path, ...]) -> Recording:
     path, where = files[0], str(files[0])
     with open_regular(path) as file:
         head, size = file.read(_EGI.size), file.seek(0, 2)
-    if not is_egi(head):
-        raise RecordingError(where, "this is not an EGI simple binary file")
     fields = _EGI.unpack(head)
     version, (n_channels, _, bits, span, n_samples, n_events) = fields[0], fields[9:]
     if version % 2:

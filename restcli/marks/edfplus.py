@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import BinaryIO
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
 from restcli.io.companions import open_regular
-from restcli.io.edf_header import EdfHeader, EdfSignal, count_signals, parse_header
+from restcli.io.edf_header import EdfHeader, EdfSignal, read_header
 from restcli.io.edf_times import record_onset
 from restcli.io.headers import LONGEST, decode
 from restcli.marks.annotations import Annotation, from_annotations, to_annotations
@@ -32,12 +31,12 @@ def _matches(head: Head) -> bool:
 def _read(path: Path) -> Table:
     try:
         with open_regular(path) as file:
-            head = file.read(256)
-            head += file.read(256 * count_signals(head, str(path)))
-            header = parse_header(head, os.fstat(file.fileno()).st_size, str(path), marks=True)
+            header = read_header(file, str(path), marks=True)
             if header.annotations and header.n_records > _MOST_RECORDS:
                 raise RecordingError(str(path), f"the header makes {header.n_records} records of the file")
             lists = [_lists(file, header, mark) for mark in header.annotations]
+            file.seek(88)
+            has_date = b"Startdate X" not in file.read(80)
     except RecordingError as error:
         what = f"the annotations cannot be read: {error.what}"
         raise AnnotationError(str(path), what, "EDF+ or BDF+ with annotations", error.remedy) from error
@@ -52,8 +51,7 @@ def _read(path: Path) -> Table:
     whole, last = float(header.n_records * header.record_duration), float(header.record_duration)
     # With gaps the stored length is not the true one.
     gaps = header.kind.endswith("+D") or abs(stamps[1] - begin + last - whole) > SLACK
-    start = None if b"Startdate X" in head[88:168] else header.start
-    start = start and start + timedelta(seconds=begin)
+    start = header.start + timedelta(seconds=begin) if header.start and has_date else None
     return replace(table, start=start, duration=whole if header.signals and not gaps else None)
 
 
