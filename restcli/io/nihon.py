@@ -45,7 +45,8 @@ def open_nihon(files: tuple[Path, ...]) -> Recording:
     """Open a Nihon Kohden file; its blocks say when they began."""
     path, where = files[0], str(files[0])
     with open_regular(path) as file:
-        if not file.read(16).startswith(_DEVICES):
+        head = file.read(16)
+        if not head.startswith(_DEVICES):
             what = "this is not a Nihon Kohden file, and no BrainVision header (.vhdr) lies beside it"
             raise RecordingError(where, what, "a recording with all its files side by side")
     electrodes = next((file for file in files if file.suffix.lower() == ".21e"), None)
@@ -53,27 +54,21 @@ def open_nihon(files: tuple[Path, ...]) -> Recording:
         what = "its file of electrode names (.21E) is not beside it, and names by default would be guesses"
         raise RecordingError(where, what, remedy=f"Copy {path.stem}.21E from the EEG system to the same folder")
     wanted = (f"{path.stem}.EEG", *(path.stem + file.suffix.upper() for file in files[1:]))
-    if _is_extended(path):
+    if head.startswith(b"EEG-1200") and _is_extended(_blocks(path)):
         recording, codes = open_nihon_1200(files, wanted)
         return _without_guesses(recording, codes, _named_codes(decode(read_header(electrodes))))
     store = MneStore(files, stamps_of(files), wanted, "read_raw_nihon")
     with store.raw() as (raw, repairs):
         units = ["" if kind == "stim" else "V" for kind in raw.get_channel_types()]
         recording = of_raw(raw, store, "Nihon Kohden", units, repairs=repairs)
-    with foreign(where, "its blocks cannot be read"):
-        blocks = _blocks(path)
+    blocks = _blocks(path)
     recording = _without_guesses(recording, blocks[0].codes, _named_codes(decode(read_header(electrodes))))
     lengths = [block.n_samples / recording.channels[0].sfreq for block in blocks]
     return at_blocks(recording, [block.start for block in blocks], lengths)
 
 
-def _is_extended(path: Path) -> bool:
+def _is_extended(blocks: list[_Block]) -> bool:
     """Recognise a file with an extended header; in its place older readers find a single channel."""
-    with open_regular(path) as file:
-        if not file.read(16).startswith(b"EEG-1200"):
-            return False
-    with foreign(str(path), "its blocks cannot be read"):
-        blocks = _blocks(path)
     return len(blocks) == 1 and len(blocks[0].codes) <= 1
 
 
@@ -94,7 +89,7 @@ def _without_guesses(recording: Recording, codes: tuple[int, ...], named: set[in
 
 def _blocks(path: Path) -> list[_Block]:
     """Read where the blocks of the first control block are, and what their headers say."""
-    with open_regular(path) as file:
+    with open_regular(path) as file, foreign(str(path), "its blocks cannot be read"):
 
         def at(position: int, form: str) -> tuple[int, ...]:
             file.seek(position)

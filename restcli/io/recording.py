@@ -197,54 +197,30 @@ class _Reading:
         self, picks: Sequence[int], segment: Segment, span: tuple[int, int]
     ) -> tuple[Signal, tuple[NDArray[np.bool_], int] | None]:
         """Return samples `span` of a segment, and which stored samples, from the second value on, are at limits."""
-        reach = self._reach(picks[0], segment, span)
-        low, high, first, last = reach.low, reach.high, reach.first, reach.last
+        origin, n_stored = self.recording.stored_span(segment, picks[0])
+        ratio = resampling.ratio_of(self.target, self.recording.source.rates[picks[0]])
+        tiles = resampling.widen(span, ratio)
+        low, high = resampling.support(tiles, ratio)
+        first, last = min(max(low, 0), n_stored - 1), max(min(high, n_stored), 1)  # those of them that exist
         with self.clock("read"):
-            stored, limits = self.handle.read(picks, reach.origin + first, reach.origin + last)
+            stored, limits = self.handle.read(picks, origin + first, origin + last)
         found = None if limits is None or not limits.any() else (limits, first)
         if low < first or high > last:
             stored = np.pad(stored, ((0, 0), (first - low, high - last)), mode="edge")
-        if reach.ratio == 1:
+        if ratio == 1:
             return stored, found
         with self.clock("resample"):
-            data = resampling.resample(stored, low, reach.tiles, reach.ratio)
-        return data[:, span[0] - reach.tiles[0] : span[1] - reach.tiles[0]], found
-
-    def _reach(self, channel: int, segment: Segment, span: tuple[int, int]) -> _Reach:
-        rate = self.recording.source.rates[channel]
-        origin, n_stored = self.recording.stored_span(segment, channel)
-        ratio = resampling.ratio_of(self.target, rate)
-        tiles = resampling.widen(span, ratio)
-        low, high = resampling.support(tiles, ratio)
-        first, last = min(max(low, 0), n_stored - 1), max(min(high, n_stored), 1)
-        return _Reach(origin, ratio, tiles, low, high, first, last)
-
-
-@dataclass(frozen=True)
-class _Reach:
-    """Which stored samples of a segment, counted from `origin`, some output samples need."""
-
-    origin: int
-    ratio: Fraction
-    tiles: tuple[int, int]  # the output samples in whole tiles
-    low: int  # stored samples needed, some perhaps outside the segment
-    high: int
-    first: int  # those of them that exist
-    last: int
+            data = resampling.resample(stored, low, tiles, ratio)
+        return data[:, span[0] - tiles[0] : span[1] - tiles[0]], found
 
 
 def _per_second(limits: tuple[NDArray[np.bool_], int], rate: Fraction, seconds: tuple[int, int]) -> Signal:
     """Return the fraction of stored samples at the limits in each second, (C, n)."""
     at_limit, first = limits
-    edges = _edges(rate, seconds, first, at_limit.shape[1])
+    begins = [math.ceil(second * rate) - first for second in range(seconds[0], seconds[1] + 1)]
+    edges = np.clip(np.array(begins, dtype=np.intp), 0, at_limit.shape[1])
     fraction = np.zeros((len(at_limit), len(edges) - 1), dtype=np.float32)
     for row in np.flatnonzero(at_limit.any(axis=1)).tolist():
         places = np.searchsorted(np.flatnonzero(at_limit[row]), edges)
         fraction[row] = np.diff(places) / np.maximum(np.diff(edges), 1)
     return fraction
-
-
-def _edges(rate: Fraction, seconds: tuple[int, int], first: int, n_samples: int) -> NDArray[np.intp]:
-    """Where seconds begin among `n_samples` stored samples from `first` on, and the end of the last one."""
-    begins = [math.ceil(second * rate) - first for second in range(seconds[0], seconds[1] + 1)]
-    return np.clip(np.array(begins, dtype=np.intp), 0, n_samples)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.errors import RecordingError, UsageError
+from restcli.files import sha256_of
 from restcli.io import ant, curry, edf, gdf, mff, micromed, mne_formats, nihon, persyst, vendor, xdf
 from restcli.io.companions import ANY_FORMAT, check_regular, find_file, open_regular, sibling, unreadable
 from restcli.io.edf_header import is_edf, is_whole_edf
@@ -275,10 +276,7 @@ def recording_hash(path: str | os.PathLike[str]) -> str:
     digests = []
     for part in files_of(path):
         try:
-            with open_regular(part) as file:
-                digests.append(hashlib.file_digest(file, "sha256"))
+            digests.append(sha256_of(part))
         except OSError as error:
             raise unreadable(part, error) from None
-    if len(digests) == 1:
-        return digests[0].hexdigest()
-    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
+    return digests[0] if len(digests) == 1 else hashlib.sha256(bytes.fromhex("".join(digests))).hexdigest()
