@@ -182,7 +182,7 @@ def test_trailing_bytes_are_left_out(tmp_path: Path) -> None:
 def test_header_that_lies_about_its_own_size(tmp_path: Path) -> None:
     file = EdfFile(header={184: b"512     "})
     recording = open_recording(file.write(tmp_path / "a.edf"))
-    assert "wrong size of itself; 768 bytes" in recording.repairs[0]
+    assert "states its own size incorrectly; 768 bytes" in recording.repairs[0]
     close(stored(recording), file.microvolts())
 
 

@@ -107,12 +107,12 @@ def test_files_that_are_cut_off_or_were_not_closed(tmp_path: Path) -> None:
     [
         (4, b"3", "not a GDF file"),
         (252, b"\0\0", "impossible number of channels"),
-        (184, b"\1", "wrong size of itself"),
+        (184, b"\1", "states its own size incorrectly"),
         (244, bytes(8), "impossible duration"),
         (236, bytes(8), "no complete record"),
         (256 + 4 * 216, b"\xff" * 4, "impossible types or numbers"),
         (256 + 4 * 220, b"\x63", "impossible types or numbers"),
-        (256 + 4 * 220 + 12, b"\1", "not read together"),
+        (256 + 4 * 220 + 12, b"\1", "cannot be read together"),
     ],
 )
 def test_headers_that_make_no_sense_are_refused(tmp_path: Path, place: int, value: bytes, words: str) -> None:

@@ -73,9 +73,7 @@ def test_clock_that_drifts_is_followed_and_one_that_was_set_is_refused(tmp_path:
     drifting = np.arange(75_000) / 250 * 1.003
     recording = open_recording(write_xdf(tmp_path, times=drifting)[0])
     assert recording.duration == pytest.approx(300.9, abs=0.01) and "drift steadily" in recording.repairs[-1]
-    refused(
-        write_xdf(tmp_path, times=times, offsets=[*offsets, (60.0, 3000.0)])[0], "clock of its stream of EEG was set"
-    )
+    refused(write_xdf(tmp_path, times=times, offsets=[*offsets, (60.0, 3000.0)])[0], "clock of its EEG stream was set")
     times[8000:] -= 15
     refused(write_xdf(tmp_path, times=times, stamped="all")[0], "clock was set back")
 
@@ -139,7 +137,7 @@ def test_channels_without_names_are_numbered_for_a_map(tmp_path: Path) -> None:
 
 
 def test_several_streams_of_eeg_are_not_guessed(tmp_path: Path) -> None:
-    refused(write_xdf(tmp_path, streams=2)[0], "2 streams of EEG.* Convert its stream of EEG to EDF")
+    refused(write_xdf(tmp_path, streams=2)[0], "2 streams of EEG.* Convert its EEG stream to EDF")
 
 
 def test_file_that_is_cut_off_is_read_to_its_last_chunk(tmp_path: Path) -> None:

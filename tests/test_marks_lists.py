@@ -99,14 +99,19 @@ def test_oddities_of_summaries(tmp_path: Path) -> None:
         ("2951", "soon", "chb09_08.edf", "line 10: a text is not a number"),
         ("2951 seconds", "", "chb09_08.edf", "line 10: a text is not a number"),
         ("Seizure 1 Start Time: 2951 seconds\n", "", "chb09_08.edf", "line 10: an end without a start"),
-        ("2951 seconds", "49 minutes", "chb09_08.edf", "line 10: the unit of a time is not known"),
+        ("2951 seconds", "49 minutes", "chb09_08.edf", "line 10: the unit of a time is unknown"),
         (
             "in File: 0\n",
             "in File: 0\nSeizure Onset: 9 s\n",
             "chb24_02.edf",
-            "line 24: a line about seizures that is not",
+            "line 24: a line about seizures that cannot be",
         ),
-        ("in File: 0\n", "in File: 0\nSezure start 9\n", "chb24_02.edf", "line 24: a line about seizures that is not"),
+        (
+            "in File: 0\n",
+            "in File: 0\nSezure start 9\n",
+            "chb24_02.edf",
+            "line 24: a line about seizures that cannot be",
+        ),
         ("chb24_01.edf", "chb24_02.edf", "chb24_02.edf", "line 22: the recording is listed twice"),
     ],
 )
@@ -188,7 +193,9 @@ def test_a_second_seizure_takes_the_registration_of_the_first(tmp_path: Path) ->
     assert [a for a, _ in spans(read_list(table(tmp_path, "s.txt", text))["PN12-1.2.edf"])] == [1312, 9570]
     other = read_list(table(tmp_path, "t.txt", text.replace("PN12-1.2.edf\nSeizure s", "PN12-3.edf\nSeizure s")))
     assert spans(other["PN12-1.2.edf"]) == [(1312, 1375)]
-    with pytest.raises(AnnotationError, match=r"t.txt, line 11: an end without a start of seizure and registration"):
+    with pytest.raises(
+        AnnotationError, match=r"t.txt, line 11: an end without the start of the seizure and of the registration"
+    ):
         spans(other["PN12-3.edf"])
 
 
@@ -226,5 +233,5 @@ def test_a_seizure_whose_end_is_not_listed_does_not_vanish(tmp_path: Path) -> No
 def test_a_seizure_whose_times_are_misspelt_does_not_vanish(tmp_path: Path) -> None:
     good = siena("PN00-1.edf", "19.39.33", ("19.58.36", "19.59.46"))
     bad = "Seizure n 2\nFile name: PN00-1.edf\nSeizure strat time: 20.10.00\nSeizure edn time: 20.11.00\n"
-    with pytest.raises(AnnotationError, match=r"s\.txt, line 10: a time that is not known by its name"):
+    with pytest.raises(AnnotationError, match=r"s\.txt, line 10: a time with an unknown name"):
         spans(read_list(table(tmp_path, "s.txt", good + bad))["PN00-1.edf"])

@@ -150,7 +150,7 @@ def _rate(path: Path) -> float:
     found = re.search(rb"^\[Sampling Rate\]\s*(\d{1,9}(\.\d{0,20})?)\s*$", header, re.MULTILINE)
     rate = float(found[1]) if found else 0.0
     if not 0 < rate <= 1e6:
-        raise RecordingError(str(path), "its header gives no possible sampling rate", _FORMAT, _COPY)
+        raise RecordingError(str(path), "its header gives no valid sampling rate", _FORMAT, _COPY)
     return rate
 
 

@@ -297,7 +297,7 @@ def _data_start(raw: bytes, n_signals: int, record_bytes: int, *, size: int, fie
     if stated is not None and stated > expected and count is not None and size - stated == count * record_bytes > 0:
         fields.repairs.append("the header is longer than its signals need; the extra bytes are skipped")
         return int(stated)
-    fields.repairs.append(f"the header gives a wrong size of itself; {expected} bytes taken from its signals")
+    fields.repairs.append(f"the header states its own size incorrectly; {expected} bytes taken from its signals")
     return expected
 
 

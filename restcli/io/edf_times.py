@@ -96,15 +96,15 @@ def timeline(onsets: NDArray[np.float64], step: float, kind: str, *, where: str)
         raise _misplaced(onsets, where)
     if not known.any() or n_unknown > few:
         if interrupted:
-            what = f"the file is interrupted (EDF+D) but {n_unknown} of {len(onsets)} records bear no time"
+            what = f"the file is interrupted (EDF+D) but {n_unknown} of {len(onsets)} records have no time"
             raise RecordingError(where, what, _TIMES, _RE_EXPORT)
-        return Timeline(repairs=("records bear no time stamps; taken as continuous",))
+        return Timeline(repairs=("records have no time stamps; taken as continuous",))
     # A record without a time follows its predecessor; the first ones precede the first that has one.
     nearest = np.maximum.accumulate(np.where(known, np.arange(len(onsets)), int(np.argmax(known))))
     places = np.arange(len(onsets), dtype=np.float64) * step
     stamps: NDArray[np.float64] = places + (onsets - places)[nearest]
     if not interrupted and len(stamps) > 1 and (stamps == stamps[0]).all() and abs(stamps[0]) <= _LONGEST_GAPS:
-        return Timeline(repairs=("all records bear the same time stamp; taken as continuous",))
+        return Timeline(repairs=("all records have the same time stamp; taken as continuous",))
     found = place(places, stamps, continuous=not interrupted, sampled=True, where=where)
     if n_unknown:
         note = f"{n_unknown} record time stamps are unreadable; taken as following the one before"

@@ -126,7 +126,7 @@ def _fixed(head: bytes, where: str) -> _Fields:
     if not 0 < n_channels <= _MOST_CHANNELS:
         what = "its header gives an impossible number of channels"
     elif length < 256 * (n_channels + 1):
-        what = "its header gives a wrong size of itself"
+        what = "its header states its own size incorrectly"
     elif duration <= 0:
         what = "its header gives an impossible duration of a record"
     if what:
@@ -188,7 +188,7 @@ def _signals(channels: Sequence[_Channel], fields: _Fields, where: str) -> tuple
     width = next(w for w, channel in zip(widths, channels, strict=True) if channel.kind == usual)
     sizes = [w * channel.n_samples for w, channel in zip(widths, channels, strict=True)]
     if usual not in _TYPES or any(size % width for size in sizes):
-        what = "its channels store numbers of types that are not read together"
+        what = "its channels store numbers of different types, which cannot be read together"
         raise RecordingError(where, what, _FORMAT, "Convert it to EDF")
     signals, first = [], 0
     for channel, size in zip(channels, sizes, strict=True):

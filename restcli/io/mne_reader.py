@@ -176,5 +176,5 @@ def _link(file: Path, link: Path) -> None:
             return make(file, link)
         except OSError:
             continue
-    what = f"its name is not spelled as its format demands ({re.sub(r'.*[.]', '.', link.name)})"
+    what = f"its name is not spelled as its format requires ({re.sub(r'.*[.]', '.', link.name)})"
     raise RecordingError(str(file), what, remedy=f"Rename it to {link.name}")

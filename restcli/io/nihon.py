@@ -51,7 +51,7 @@ def open_nihon(files: tuple[Path, ...]) -> Recording:
             raise RecordingError(where, what, "a recording with all its files side by side")
     electrodes = next((file for file in files if file.suffix.lower() == ".21e"), None)
     if electrodes is None:
-        what = "its file of electrode names (.21E) is not beside it, and names by default would be guesses"
+        what = "its file of electrode names (.21E) is not beside it, and default names would be guesses"
         raise RecordingError(where, what, remedy=f"Copy {path.stem}.21E from the EEG system to the same folder")
     wanted = (f"{path.stem}.EEG", *(path.stem + file.suffix.upper() for file in files[1:]))
     if head.startswith(b"EEG-1200") and _is_extended(_blocks(path)):

@@ -27,7 +27,7 @@ from restcli.io.xdf_chunks import FORMAT, MAGIC, Contents, Form, XdfStore, list_
 from restcli.io.xml import parse_xml, text_of
 from restcli.text import count
 
-_CONVERT = "Convert its stream of EEG to EDF, or pass it to restcli.annotate as an array"
+_CONVERT = "Convert its EEG stream to EDF, or pass it to restcli.annotate as an array"
 _MOST_CHANNELS = 1024
 _TYPES = {"float32": "<f4", "double64": "<f8", "int8": "<i1", "int16": "<i2", "int32": "<i4", "int64": "<i8"}
 # Where the time of a sample differs by more, seconds, from what the one before lets expect, there may be a gap.
@@ -66,7 +66,7 @@ def open_xdf(files: tuple[Path, ...]) -> Recording:
         chunks, times = _read_times(file, contents, stream)
     n_samples = len(times)
     if not n_samples:
-        raise RecordingError(where, "its stream of EEG holds no samples", FORMAT)
+        raise RecordingError(where, "its EEG stream holds no samples", FORMAT)
     edges = np.concatenate([[0], np.cumsum(chunks[:, 2])])
     store = XdfStore(files, stamps, stream.form, chunks[:, :2], edges)
     channels = ((label, unit or "uV") for label, unit in stream.channels)
@@ -93,7 +93,7 @@ def _stream_of_eeg(contents: Contents, where: str) -> _Stream:
     elif not eeg:
         what = f"none of its {count(len(headers), 'stream')} is of the type EEG"
     elif not full:
-        what = "its stream of EEG holds no samples"
+        what = "its EEG stream holds no samples"
     elif len(full) > 1:
         what = f"it holds {len(full)} streams of EEG, each with channels and a clock of its own"
     if what:
@@ -108,19 +108,19 @@ def _stream(number: int, root: ET.Element, where: str) -> _Stream:
     rate = float(texts[1]) if re.fullmatch(r"\d{1,9}(\.\d*)?([eE][+-]?\d{1,2})?", texts[1], re.ASCII) else math.nan
     what = ""
     if not 0 < n_channels <= _MOST_CHANNELS:
-        what = "its stream of EEG gives an impossible number of channels"
+        what = "its EEG stream gives an impossible number of channels"
     elif rate == 0:
-        what = "its stream of EEG has no regular sampling rate"
+        what = "its EEG stream has no regular sampling rate"
     elif not 0.01 <= rate <= 1e6:
-        what = "its stream of EEG gives an impossible sampling rate"
+        what = "its EEG stream gives an impossible sampling rate"
     elif texts[2] not in _TYPES:
-        what = "the samples of its stream of EEG are not numbers"
+        what = "the samples of its EEG stream are not numbers"
     if what:
         raise RecordingError(where, what, FORMAT, _CONVERT)
     channels = [(text_of(each, "label"), text_of(each, "unit")) for each in root.findall("desc/channels/channel")]
     channels = channels or [(f"Ch{place}", "") for place in range(1, n_channels + 1)]  # a map can name them
     if len(channels) != n_channels:
-        what = f"its stream of EEG has {n_channels} channels and names {len(channels)}"
+        what = f"its EEG stream has {n_channels} channels and names {len(channels)}"
         raise RecordingError(where, what, "a label for each channel", _CONVERT)
     return _Stream(number, rate, Form(_TYPES[texts[2]], n_channels), tuple(channels))
 
@@ -164,7 +164,7 @@ def _synchronize(times: NDArray[np.float64], offsets: Sequence[tuple[float, floa
         return
     when, offset = measured.T
     if (np.abs(np.diff(offset)) > _RESET).any() or (np.diff(when) <= 0).any():
-        what = "the clock of its stream of EEG was set, or its computer started again, during the recording"
+        what = "the clock of its EEG stream was set, or its computer started again, during the recording"
         raise RecordingError(where, what, "one clock from beginning to end", _CONVERT)
     if when[-1] - when[0] < _COVERED * (times[-1] - times[0]):
         return  # what two clocks differ by from the beginning on does not matter

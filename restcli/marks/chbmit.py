@@ -81,7 +81,9 @@ class _Block:
                 raise AnnotationError(where, "an end without a start", "pairs of start and end")
             self.stops.append(_seconds(value, where))
         elif names_seizure(key):
-            raise AnnotationError(where, "a line about seizures that is not understood", "Seizure Start or End Time")
+            raise AnnotationError(
+                where, "a line about seizures that cannot be interpreted", "Seizure Start or End Time"
+            )
 
     def table(self) -> Table | AnnotationError:
         """Return the seizures, or why they are unknown."""
@@ -97,7 +99,7 @@ def _seconds(text: str, where: str) -> float:
     """Read ``417 seconds``; other units are refused."""
     value, _, unit = " ".join(text.split()).partition(" ")
     if unit.lower().rstrip(".") not in {"", "s", "sec", "secs", "second", "seconds"}:
-        raise AnnotationError(where, "the unit of a time is not known", "a number of seconds")
+        raise AnnotationError(where, "the unit of a time is unknown", "a number of seconds")
     return number(value, where)
 
 

@@ -45,7 +45,9 @@ class _Recording:
         begin = self.times.get("registration start") if self.start is None else self.start
         onset, stop = self.times.pop("seizure start", None), self.times.pop("seizure end")
         if begin is None or onset is None:
-            raise AnnotationError(where, "an end without a start of seizure and registration", "all three times")
+            raise AnnotationError(
+                where, "an end without the start of the seizure and of the registration", "all three times"
+            )
         onset, stop = (onset - begin) % _DAY, (stop - begin) % _DAY
         end = (self.times["registration end"] - begin) % _DAY if "registration end" in self.times else _DAY
         if not onset < stop <= end + SLACK:
@@ -77,7 +79,7 @@ def read_list(path: Path, starts: Mapping[str, datetime] | None = None) -> dict[
             except AnnotationError as error:
                 recording.error = recording.error or error
         elif name and "time" in key.split():
-            unknown = AnnotationError(where, "a time that is not known by its name", "Seizure start or end time")
+            unknown = AnnotationError(where, "a time with an unknown name", "Seizure start or end time")
             recordings[name].error = recordings[name].error or unknown
     if not recordings:
         raise AnnotationError(str(path), "there is no 'File name:' line", "a Siena list of seizures")
