@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,13 +21,12 @@ import pytest
 
 from restcli.cli.app import app
 from restcli.cli.exits import Stopped, run
-from restcli.detect.alarms import Alarm, AlarmRule
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.events import Event, Events
 from restcli.io.registry import open_recording
 from restcli.live.monitor import Monitor, Row
-from restcli.live.outputs import Tables
+from restcli.live.outputs import Outputs, Tables
 from restcli.live.replay import Replay
 from restcli.live.status import Status, StatusWatch
 from restcli.marks.registry import read_events
@@ -74,7 +72,7 @@ def test_a_replayed_recording_has_its_pseudonym_alone(
     texts = [said.out, said.err, *(path.read_text() for path in out.iterdir())]
     assert not any("DoeJane" in text for text in texts)
     assert live(monkeypatch, "--stdin", *words) == 2
-    assert "--pseudonyms: there is no recording" in capsys.readouterr().err
+    assert "--pseudonyms: needs a recording that is replayed" in capsys.readouterr().err
 
 
 def test_existing_files_are_not_replaced(
@@ -92,16 +90,16 @@ def test_existing_files_are_not_replaced(
 
 def test_the_tables_are_valid_at_any_moment(tmp_path: Path, example: Path) -> None:
     monitor = Monitor(Detector(load_weights(DEFAULT_NAME), "cpu"), Replay(open_recording(example), 0), Settings())
-    tables = Tables(tmp_path, "a")
+    outputs = Outputs(monitor, Tables(tmp_path, "a"))
     n_events = set()
     for news in monitor.run():
-        tables.take(news, monitor)
+        outputs.take(news)
         events = read_events(tmp_path / "a_events.tsv")
         assert monitor.until - 11 < events.duration <= monitor.until
         assert all(event.stop <= events.duration for event in events)
         assert len((tmp_path / "a_scores.csv").read_text().splitlines()) == monitor.rows + 1
         n_events.add(len(events))
-    tables.close(monitor)
+    outputs.close()
     assert n_events == set(range(len(monitor.alarms.events) + 1))
     assert read_events(tmp_path / "a_events.tsv").duration == monitor.until == 180
 
@@ -138,20 +136,11 @@ def test_a_hook_that_fails_stops_nothing(
 def test_an_alarm_is_raised_although_the_disk_is_full(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun, advance = list[float](), AlarmRule.advance
-
-    def watched(self: AlarmRule, time: float, *given: Any, **named: Any) -> list[Alarm]:
-        alarms = advance(self, time, *given, **named)
-        begun.extend([time] if alarms else [])
-        return alarms
-
-    def full(self: Tables, news: object, monitor: Monitor) -> None:
-        if isinstance(news, Alarm) or (isinstance(news, Row) and news.time >= begun[0]):
+    def full(self: Tables, monitor: Monitor) -> None:
+        if monitor.alarms.lasting:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(AlarmRule, "advance", watched)
-    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path / "before") == 0
-    monkeypatch.setattr(Tables, "take", full)
+    monkeypatch.setattr(Tables, "write_events", full)
     command = f"{sys.executable} -c \"import sys; open({str(tmp_path / 'said')!r}, 'w').write(str(sys.argv))\""
     options = ["--speed", 0, "--out", tmp_path, "--exec", command]
     assert live(monkeypatch, "--replay", example, *options) == 3

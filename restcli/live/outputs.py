@@ -94,15 +94,15 @@ class Tables:
         """Add a line to X_live.jsonl."""
         self._lines.write((json.dumps(message, ensure_ascii=False) + "\n").encode())
 
-    def take(self, news: News, monitor: Monitor) -> None:
-        """Add a score, or write the events anew."""
-        if isinstance(news, Row):
-            self._score(news, monitor)
-            if news.time < self._next:
-                return
-        elif not isinstance(news, Alarm):
-            return
-        self.write_events(monitor)
+    def score(self, row: Row, monitor: Monitor) -> None:
+        """Add a score; write the events too, now and then."""
+        nodes, probability = monitor.detector.weights.nodes, np.array([row.score.probability])
+        by_node = row.score.by_node[None]
+        head, line = scores_csv(Scores(np.array([row.time]), probability, by_node, nodes, 1.0, row.time + 0.5))
+        self._scores.write((line if self._begun else head + line).encode())  # a line at a time, never a part of one
+        self._begun = True
+        if row.time >= self._next:
+            self.write_events(monitor)
 
     def write_events(self, monitor: Monitor) -> None:
         """Write the table of events so far, whole."""
@@ -112,16 +112,8 @@ class Tables:
 
     def close(self, monitor: Monitor) -> None:
         """Write what is known in the end."""
-        self.write_events(monitor)
-        self._scores.close()
-        self._lines.close()
-
-    def _score(self, row: Row, monitor: Monitor) -> None:
-        nodes, probability = monitor.detector.weights.nodes, np.array([row.score.probability])
-        by_node = row.score.by_node[None]
-        head, line = scores_csv(Scores(np.array([row.time]), probability, by_node, nodes, 1.0, row.time + 0.5))
-        self._scores.write((line if self._begun else head + line).encode())  # a line at a time, never a part of one
-        self._begun = True
+        with self._scores, self._lines:
+            self.write_events(monitor)
 
 
 @dataclass
@@ -194,7 +186,7 @@ class Outputs:
         if isinstance(news, Row):
             if self.publisher is not None:
                 self.publisher.score(news.score.probability, news.score.by_node)
-            self.tables.take(news, self.monitor)
+            self.tables.score(news, self.monitor)
             return
         message = message_of(news, self.monitor)
         if self.hook is not None:
@@ -203,14 +195,16 @@ class Outputs:
             self.publisher.say(message)
         if isinstance(news, Alarm):
             self.alarms.append(news)
-        self.tables.take(news, self.monitor)
+            self.tables.write_events(self.monitor)
         self.tables.line(message)
 
     def close(self) -> Message:
         """Write what is known in the end, and return it."""
         end = closing(self.monitor)
-        self.tables.line(end)
-        self.tables.close(self.monitor)
-        if self.hook is not None:
-            self.hook.close()
+        try:
+            self.tables.line(end)
+            self.tables.close(self.monitor)
+        finally:
+            if self.hook is not None:
+                self.hook.close()
         return end

@@ -23,10 +23,10 @@ from restcli.output.shown import ACCEPTED, ADDED, NOT_JUDGED, REVIEWED, Shown
 from restcli.review.agreement import Counts, Pair, compare_reviewers, count_verdicts
 from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
-from restcli.review.stored import StoredResult, read_features
+from restcli.review.stored import StoredResult
 from restcli.review.strip import sample_trend
 from restcli.review.verdicts import PENDING, Item, Review, named_events, review_of, reviewed_events
-from restcli.signal.features import SPECTRUM_BINS
+from restcli.signal.features import SPECTRUM_BINS, FeatureConfig
 from restcli.text import count, elapsed
 
 # Fields of a run report that a review does not change.
@@ -172,16 +172,9 @@ def _remarks(verdicts: Verdicts, review: Review) -> tuple[str, ...]:
 def _as_result(result: StoredResult, events: Events, *, with_trend: bool) -> Result:
     """Put together what pictures and tables are made from, which does not take the network's parameters."""
     report = result.report
-    described = read_features(report)
-    weights = Weights(
-        report["weights"]["name"],
-        RestConfig(n_features=described.n_features),
-        described,
-        result.scores.nodes,
-        {},
-        rule=result.rule,
-        sha256=report["weights"]["sha256"],
-    )
+    # Outputs only name the weights.
+    named = report["weights"]
+    weights = Weights(named["name"], RestConfig(0), FeatureConfig(), result.scores.nodes, {}, sha256=named["sha256"])
     settings = {name: report["settings"][name] for name in ("weights", "step", "threshold", "channel_map")}
     settings["channel_map"] = tuple(tuple(pair) for pair in settings["channel_map"])
     empty = Trend(np.zeros(0), np.zeros(0, np.float32), np.zeros((0, SPECTRUM_BINS), np.float32))

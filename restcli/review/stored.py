@@ -23,7 +23,6 @@ from restcli.io.registry import open_recording
 from restcli.marks.json import row_of, span_of
 from restcli.nn.checks import read_value
 from restcli.output.run_report import REPORT_END
-from restcli.signal.features import FeatureConfig
 from restcli.signal.montage import Montage, derive
 
 _WHOLE = "the outputs of one run of restcli, unchanged"
@@ -233,17 +232,10 @@ def _check_report(report: Mapping[str, Any], where: str) -> None:
     _expect(settings["step"] >= 1 and float(settings["step"]).is_integer(), "settings.step")
     rule = read_value(EventRule, report["rule"], "rule")
     _expect(all(math.isfinite(value) for value in vars(rule).values()) and 0 < rule.threshold <= 1, "rule")
-    read_features(report)
     for item in report["events"]:
         row_of(item, where)
     for item in report["scored"]["not_scored"]:
         span_of(item, where)
-
-
-def read_features(report: Mapping[str, Any]) -> FeatureConfig:
-    """Return what the network saw of a second."""
-    features: FeatureConfig = read_value(FeatureConfig, report["weights"]["features"], "features")
-    return features
 
 
 def _expect(fine: bool, place: str) -> None:
