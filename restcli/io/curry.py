@@ -14,9 +14,8 @@ from pathlib import Path
 from restcli.errors import RecordingError
 from restcli.io import headers
 from restcli.io.companions import check_regular, find_file, read_header, sibling
-from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.io.recording import Recording
-from restcli.io.records import from_records
+from restcli.io.records import RecordLayout, StoredSignal, from_records
 
 _FORMAT = "a Curry recording: a header (.cdt.dpa or .dap) and continuous samples beside it (.cdt or .dat)"
 _EXPORT = "Export the recording from Curry as raw float data, or as EDF"
@@ -72,7 +71,7 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
     headers.check_length(float(n_samples / said.sfreq), where)
     announced = said.n_samples if said.n_samples >= 0 else n_samples
     held, whole = (float(n / said.sfreq) for n in (n_samples, announced))
-    edf = EdfHeader(
+    edf = RecordLayout(
         kind="Curry",
         start=said.start,
         data_start=0,
@@ -81,7 +80,7 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
         n_records=n_samples,
         record_duration=1 / said.sfreq,
         signals=tuple(
-            EdfSignal(label, headers.known_unit(unit), headers.microvolts(unit) or 1.0, 0.0, 0, 0, 1, place)
+            StoredSignal(label, headers.known_unit(unit), headers.microvolts(unit) or 1.0, 0.0, 0, 0, 1, place)
             for place, (label, unit) in enumerate(said.channels)
         ),
         repairs=said.repairs + headers.length_notes(held, whole),

@@ -17,7 +17,7 @@ from restcli.errors import RecordingError
 from restcli.io import edf_header, edf_times
 from restcli.io.companions import open_regular
 from restcli.io.recording import Recording
-from restcli.io.records import from_records
+from restcli.io.records import RecordLayout, from_records
 
 # Files that hold only annotations are small.
 _LARGEST_ANNOTATIONS = 2**24
@@ -57,7 +57,7 @@ def _open(path: Path, file: BinaryIO) -> Recording:
     return from_records(path, header, status, times=_timeline(file, header, where))
 
 
-def _timeline(file: BinaryIO, header: edf_header.EdfHeader, where: str) -> edf_times.Timeline:
+def _timeline(file: BinaryIO, header: RecordLayout, where: str) -> edf_times.Timeline:
     """Read the time stamps of the records: all of them if gaps are announced or a sample of them shows one."""
     interrupted = header.kind.endswith("+D")
     if not header.annotations or header.annotations[0].n_samples == 0:
@@ -76,12 +76,11 @@ def _timeline(file: BinaryIO, header: edf_header.EdfHeader, where: str) -> edf_t
     return edf_times.timeline(_onsets(file, header, np.arange(header.n_records)), step, header.kind, where=where)
 
 
-def _onsets(file: BinaryIO, header: edf_header.EdfHeader, records: NDArray[np.intp]) -> NDArray[np.float64]:
+def _onsets(file: BinaryIO, header: RecordLayout, records: NDArray[np.intp]) -> NDArray[np.float64]:
     mark = header.annotations[0]
-    place = header.data_start + mark.first * header.sample_bytes
     length = min(48, mark.n_samples * header.sample_bytes)
     onsets = np.empty(len(records))
     for i, record in enumerate(records.tolist()):
-        file.seek(place + record * header.record_bytes)
+        file.seek(header.place(record, mark))
         onsets[i] = edf_times.record_onset(file.read(length))
     return onsets

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from restcli.errors import RecordingError
 from restcli.io import headers
+from restcli.io.records import RecordLayout, StoredSignal
 
 # Microvolts as exports have mangled them: the letter mu lost or written otherwise.
 _MANGLED = frozenset({"?v", "\ufffdv", "u", "uvolt", "uvolts", "mcv", "mkv", "мкв", "micv", "ìv", "âµv"})
@@ -31,39 +32,6 @@ _LARGEST = 10**9
 _FASTEST = 10**6
 _MOST_SIGNALS = 4096
 _YEARS = (1900, 2200)
-
-
-@dataclass(frozen=True)
-class EdfSignal:
-    """One signal of an EDF or BDF file; ``value = digital * scale + shift`` in `unit`."""
-
-    label: str
-    unit: str  # see `headers.known_unit`
-    scale: float  # NaN, as `shift`, when there is a problem
-    shift: float
-    digital_min: int
-    digital_max: int  # equal to `digital_min` where no limits are known
-    n_samples: int  # in each record
-    first: int  # place of the first of them in the record, samples
-    problem: str = ""  # why the channel cannot be used; empty when it can
-
-
-@dataclass(frozen=True)
-class EdfHeader:
-    """What the header says after repair; patient and recording fields are not kept."""
-
-    kind: str  # "EDF", "EDF+C", "EDF+D", "BDF", "BDF+C" or "BDF+D"
-    start: datetime | None  # clock time as the header gives it
-    data_start: int  # bytes before the first record
-    record_bytes: int
-    sample_bytes: int
-    n_records: int  # complete records in the file
-    record_duration: Fraction  # s
-    signals: tuple[EdfSignal, ...]
-    repairs: tuple[str, ...]
-    annotations: tuple[EdfSignal, ...] = ()  # signals that hold time stamps and text
-    n_missing: int = 0  # records that the header announces and the file does not hold
-    form: str = ""  # numpy's name of the type of samples, where they are not signed integers
 
 
 @dataclass
@@ -161,7 +129,7 @@ def _stranger(raw: bytes) -> str:
     return "the file is not EDF or BDF: it does not begin with an EDF header"
 
 
-def read_header(file: BinaryIO, where: str, *, marks: bool = False) -> EdfHeader:
+def read_header(file: BinaryIO, where: str, *, marks: bool = False) -> RecordLayout:
     """Read and repair the header at the beginning of a file.
 
     For its `marks` a file needs no signals; one without signals may have records without a length.
@@ -196,7 +164,7 @@ def read_header(file: BinaryIO, where: str, *, marks: bool = False) -> EdfHeader
     data_start = _data_start(raw, n_signals, record_bytes, size=size, fields=fields)
     n_records, n_missing = _count_records(raw, size - data_start, record_bytes, duration=duration, fields=fields)
     reserved = raw[192:197].upper()
-    return EdfHeader(
+    return RecordLayout(
         kind=family + (reserved[3:].decode() if reserved in {b"EDF+C", b"EDF+D", b"BDF+C", b"BDF+D"} else ""),
         start=_start(raw, fields),
         data_start=data_start,
@@ -220,7 +188,7 @@ def signal_fields(raw: bytes, widths: Sequence[int], n_signals: int) -> Iterator
     return zip(*columns, strict=True)
 
 
-def _signals(rows: Iterable[tuple[bytes, ...]], fields: _Fields, family: str) -> list[EdfSignal]:
+def _signals(rows: Iterable[tuple[bytes, ...]], fields: _Fields, family: str) -> list[StoredSignal]:
     """Make the signals, with their calibration and their place in a record."""
     signals, first = [], 0
     assumed, odd = [], []
@@ -245,7 +213,7 @@ def _signals(rows: Iterable[tuple[bytes, ...]], fields: _Fields, family: str) ->
         low, high = (
             int(n) if n is not None and not problem else r for n, r in zip(numbers[2:], (-rail, rail - 1), strict=True)
         )
-        signals.append(EdfSignal(name, text, scale, shift, low, high, n_samples, first, problem))
+        signals.append(StoredSignal(name, text, scale, shift, low, high, n_samples, first, problem))
         first += n_samples
     if assumed:
         fields.repairs.append(f"{headers.names(assumed)}: no unit that can be read in the header; microvolts assumed")
@@ -272,7 +240,7 @@ def _calibration(limits: Sequence[Fraction | None], factor: float) -> tuple[floa
     return float(scale) * factor, float(low - digital_low * scale) * factor, ""
 
 
-def _report_channels(signals: Sequence[EdfSignal], fields: _Fields) -> None:
+def _report_channels(signals: Sequence[StoredSignal], fields: _Fields) -> None:
     """Report channels that cannot be used, repeated labels and inverted polarity."""
     fields.repairs += headers.channel_notes(
         (signal.label, signal.problem and f"{signal.problem}; the channel is left out") for signal in signals

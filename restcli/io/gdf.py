@@ -22,9 +22,9 @@ import numpy as np
 from restcli.errors import RecordingError
 from restcli.io import headers
 from restcli.io.companions import open_regular
-from restcli.io.edf_header import EdfHeader, EdfSignal, signal_fields
+from restcli.io.edf_header import signal_fields
 from restcli.io.recording import Recording
-from restcli.io.records import from_records
+from restcli.io.records import RecordLayout, StoredSignal, from_records
 from restcli.io.segments import at_joins
 
 _FORMAT = "a GDF recording of version 1 or 2"
@@ -84,7 +84,7 @@ def open_gdf(files: tuple[Path, ...]) -> Recording:
         table = fields.data_start + n_records * record_bytes
         joins = _new_segments(file, fields.version, table, rate) if not missing else []
     held, announced = (float(n * fields.duration) for n in (n_records, n_records + missing))
-    header = EdfHeader(
+    header = RecordLayout(
         kind="GDF",
         start=fields.start,
         data_start=fields.data_start,
@@ -177,7 +177,7 @@ def _unit(raw: bytes, fields: _Fields) -> str:
     return _UNITS.get(code, "unknown" if code else "")
 
 
-def _signals(channels: Sequence[_Channel], fields: _Fields, where: str) -> tuple[tuple[EdfSignal, ...], str, int]:
+def _signals(channels: Sequence[_Channel], fields: _Fields, where: str) -> tuple[tuple[StoredSignal, ...], str, int]:
     """Return the signals, the type of numbers of those that are read, and the bytes of a record."""
     widths = [np.dtype(_TYPES[c.kind]).itemsize if _TYPES.get(c.kind) else _WIDTHS.get(c.kind, 0) for c in channels]
     most = max(channel.n_samples for channel in channels)
@@ -197,7 +197,7 @@ def _signals(channels: Sequence[_Channel], fields: _Fields, where: str) -> tuple
     return tuple(signals), _TYPES[usual], sum(sizes)
 
 
-def _signal(channel: _Channel, first: int, *, is_usual: bool) -> EdfSignal:
+def _signal(channel: _Channel, first: int, *, is_usual: bool) -> StoredSignal:
     """Make a signal with its calibration; without a unit it is in microvolts, as in EDF."""
     low, high, least, most = channel.limits
     factor, problem = headers.microvolts(channel.unit or "uV") or 1.0, ""
@@ -215,10 +215,10 @@ def _signal(channel: _Channel, first: int, *, is_usual: bool) -> EdfSignal:
         shift = low * factor - least * scale
     limits = (int(least), int(most)) if not problem and channel.kind not in _FLOATS else (0, 0)
     unit = headers.known_unit(channel.unit or "uV")
-    return EdfSignal(channel.label, unit, scale, shift, *limits, channel.n_samples, first, problem)
+    return StoredSignal(channel.label, unit, scale, shift, *limits, channel.n_samples, first, problem)
 
 
-def _reported(channels: Sequence[_Channel], signals: Sequence[EdfSignal]) -> tuple[str, ...]:
+def _reported(channels: Sequence[_Channel], signals: Sequence[StoredSignal]) -> tuple[str, ...]:
     """Report channels that cannot be used, and those whose unit is assumed."""
     found = []
     for channel, signal in zip(channels, signals, strict=True):

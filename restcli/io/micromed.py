@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError
 from restcli.io import headers
 from restcli.io.companions import open_regular
-from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.io.recording import Recording
-from restcli.io.records import from_records
+from restcli.io.records import RecordLayout, StoredSignal, from_records
 from restcli.io.segments import at_joins
 
 _FORMAT = "a Micromed recording (.trc) of header type 4"
@@ -66,7 +65,7 @@ def open_micromed(files: tuple[Path, ...]) -> Recording:
     signals = tuple(_signal(row, place) for place, row in enumerate(rows))
     day, month, year, *time = head[128:134]
     start = headers.clock_time(1900 + year, month, day, *time)
-    header = EdfHeader(
+    header = RecordLayout(
         kind="Micromed",
         start=start,
         data_start=layout.start,
@@ -125,7 +124,7 @@ def _table(file: BinaryIO, head: bytes, name: str, where: str, *, needed: bool =
     raise RecordingError(where, f"its table {name} is missing or cut off", _FORMAT, "Copy it again")
 
 
-def _signal(row: bytes, place: int) -> EdfSignal:
+def _signal(row: bytes, place: int) -> StoredSignal:
     """Read the label, the reference and the calibration of a channel."""
     label, ground = (headers.printable(text.split(b"\0")[0].decode("latin-1")) for text in (row[2:8], row[8:14]))
     low, high, zero, least, most = struct.unpack_from("<5i", row, 14)
@@ -134,7 +133,7 @@ def _signal(row: bytes, place: int) -> EdfSignal:
     if low >= high or least == most:
         problem = "its range is empty"
     scale = (most - least) / (high - low + 1) * (factor or 1.0) if not problem else math.nan
-    return EdfSignal(
+    return StoredSignal(
         headers.with_reference(label, ground),
         unit if factor is None else "µV",
         scale,

@@ -17,11 +17,10 @@ import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, named_beside, read_header, renamed, sibling
-from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.io.edf_times import Timeline, place
 from restcli.io.headers import LONGEST, PART_OF_SAMPLE, check_length, decode, length_notes, printable
 from restcli.io.recording import Recording
-from restcli.io.records import from_records
+from restcli.io.records import RecordLayout, StoredSignal, from_records
 from restcli.text import count
 
 _WIDTHS = {"0": 2, "7": 4}
@@ -74,7 +73,7 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
     # Times are noted up to the end.
     noted = max((sample for sample, _ in lay.times if sample / lay.sfreq <= LONGEST), default=0)
     rail = 2 ** (8 * lay.sample_bytes - 1)
-    header = EdfHeader(
+    header = RecordLayout(
         kind="Persyst",
         start=lay.start,
         data_start=lay.data_start,
@@ -83,7 +82,7 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
         n_records=n_samples,
         record_duration=1 / lay.sfreq,
         signals=tuple(
-            EdfSignal(label, "µV", lay.calibration, 0.0, -rail, rail - 1, 1, place)
+            StoredSignal(label, "µV", lay.calibration, 0.0, -rail, rail - 1, 1, place)
             for place, label in enumerate(lay.labels)
         ),
         repairs=(

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import changed, reading
-from restcli.io.edf_header import EdfHeader, EdfSignal
 from restcli.io.edf_times import Timeline
 from restcli.io.headers import check_length
 from restcli.io.recording import Channel, Recording, to_samples
@@ -33,11 +32,48 @@ LONGEST_RECORD = 2**19
 
 
 @dataclass(frozen=True)
+class StoredSignal:
+    """One signal of a file of records; ``value = digital * scale + shift`` in `unit`."""
+
+    label: str
+    unit: str  # see `headers.known_unit`
+    scale: float  # NaN, as `shift`, when there is a problem
+    shift: float
+    digital_min: int
+    digital_max: int  # equal to `digital_min` where no limits are known
+    n_samples: int  # in each record
+    first: int  # place of the first of them in the record, samples
+    problem: str = ""  # why the channel cannot be used; empty when it can
+
+
+@dataclass(frozen=True)
+class RecordLayout:
+    """What a header says, after repair, of equal records; patient and recording fields are not kept."""
+
+    kind: str  # such as "EDF", "EDF+C", "EDF+D" or "Persyst"
+    start: datetime | None  # clock time as the header gives it
+    data_start: int  # bytes before the first record
+    record_bytes: int
+    sample_bytes: int
+    n_records: int  # complete records in the file
+    record_duration: Fraction  # s
+    signals: tuple[StoredSignal, ...]
+    repairs: tuple[str, ...]
+    annotations: tuple[StoredSignal, ...] = ()  # signals that hold time stamps and text
+    n_missing: int = 0  # records that the header announces and the file does not hold
+    form: str = ""  # numpy's name of the type of samples, where they are not signed integers
+
+    def place(self, record: int, signal: StoredSignal) -> int:
+        """Return the byte at which the samples of a signal begin in a record."""
+        return self.data_start + record * self.record_bytes + signal.first * self.sample_bytes
+
+
+@dataclass(frozen=True)
 class RecordSource:
     """A file of equal records, and its size and time when it was opened, to notice when it changes."""
 
     path: Path
-    header: EdfHeader
+    header: RecordLayout
     size: int
     modified: int  # ns
 
@@ -101,14 +137,14 @@ class RecordHandle:
         raw = self._bytes(header.data_start + first * header.record_bytes, (last - first) * header.record_bytes)
         return raw.reshape(last - first, -1, header.sample_bytes)
 
-    def _long_records(self, signal: EdfSignal, start: int, stop: int) -> Samples:
+    def _long_records(self, signal: StoredSignal, start: int, stop: int) -> Samples:
         """Return stored samples of one signal, (1, n), without reading the others' or more of its records."""
         header, size, done = self.source.header, self.source.header.sample_bytes, 0
         out = np.empty((1, stop - start), dtype=header.form or (np.int16 if size == 2 else np.int32))
         while done < out.size:
             record, inside = divmod(start + done, signal.n_samples)
             count = min(out.size - done, signal.n_samples - inside)
-            place = header.data_start + record * header.record_bytes + (signal.first + inside) * size
+            place = header.place(record, signal) + inside * size
             out[0, done : done + count] = _numbers(
                 self._bytes(place, count * size).reshape(1, count, size), header.form
             )[0]
@@ -141,7 +177,7 @@ def _numbers(samples: NDArray[np.uint8], form: str = "") -> Samples:
 
 
 def from_records(
-    path: Path, header: EdfHeader, status: os.stat_result, *, times: Timeline | None = None, data: Path | None = None
+    path: Path, header: RecordLayout, status: os.stat_result, *, times: Timeline | None = None, data: Path | None = None
 ) -> Recording:
     """Make a recording of the equal records of a file in some state: `path`, or `data` beside it."""
     times = times or Timeline()

@@ -14,9 +14,10 @@ from typing import BinaryIO
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
 from restcli.io.companions import open_regular
-from restcli.io.edf_header import EdfHeader, EdfSignal, read_header
+from restcli.io.edf_header import read_header
 from restcli.io.edf_times import record_onset
 from restcli.io.headers import LONGEST, decode
+from restcli.io.records import RecordLayout, StoredSignal
 from restcli.marks.annotations import Annotation, from_annotations, to_annotations
 from restcli.marks.table import SLACK, UNKNOWN_START, Format, Head, Table
 from restcli.marks.types import resembles_seizure
@@ -55,11 +56,11 @@ def _read(path: Path) -> Table:
     return replace(table, start=start, duration=whole if header.signals and not gaps else None)
 
 
-def _lists(file: BinaryIO, header: EdfHeader, signal: EdfSignal) -> list[bytes]:
+def _lists(file: BinaryIO, header: RecordLayout, signal: StoredSignal) -> list[bytes]:
     """Read the list of annotations in each record."""
     lists = []
     for record in range(header.n_records):
-        file.seek(header.data_start + record * header.record_bytes + signal.first * header.sample_bytes)
+        file.seek(header.place(record, signal))
         lists.append(file.read(signal.n_samples * header.sample_bytes))
     return lists
 
