@@ -131,7 +131,7 @@ def test_earlier_formats_stay_and_pages_of_events_that_are_no_more_go(result: Re
         "ward 7_scores.csv",
     ]
     assert edited.read_text().endswith("by hand")
-    assert sorted(written.earlier) == ["ward 7_events.csv", "ward 7_events.csv_bi"]
+    assert sorted(written.report["earlier_outputs"]) == ["ward 7_events.csv", "ward 7_events.csv_bi"]
     # What was left is still known to be ours, unless it was changed.
     write(result, tmp_path, formats=("csv",))
     with pytest.raises(OutputError, match="csv_bi: exists and is not an unchanged output"):
@@ -143,7 +143,7 @@ def test_an_edited_page_is_not_removed(result: Result, tmp_path: Path) -> None:
     page = tmp_path / "ward 7_event01.png"
     page.write_bytes(page.read_bytes() + b"annotated")
     written = write(replace(result, events=Events((), 40.0)), tmp_path)
-    assert page.read_bytes().endswith(b"annotated") and written.earlier == (page.name,)
+    assert page.read_bytes().endswith(b"annotated") and list(written.report["earlier_outputs"]) == [page.name]
 
 
 def test_nothing_found_is_written_as_background(result: Result, tmp_path: Path) -> None:

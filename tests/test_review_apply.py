@@ -82,7 +82,7 @@ def test_outputs_follow_the_verdicts_and_detected_ones_stay(report: Path) -> Non
     assert content["burden"]["not_scored_s"] >= 5
     judge(report, {"action": "edit", "event": "e1", "onset": 41.0, "stop": 45.0})
     again = apply_verdicts(read_result(report), formats=(), plot="png")
-    assert again.written.earlier == ("night_events_reviewed.csv",)
+    assert list(again.written.report["earlier_outputs"]) == ["night_events_reviewed.csv"]
     assert not (folder / "night_event01_p2_reviewed.png").exists(), "the event became shorter"
 
 

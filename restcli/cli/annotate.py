@@ -197,8 +197,8 @@ def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
     doubts += written.report["remarks"]
     pictures = written.report["pictures_failed"].items()
     doubts += [f"the picture '{picture}' could not be drawn ({reason})" for picture, reason in pictures]
-    if written.earlier:
-        doubts.append(f"left from an earlier run: {', '.join(written.earlier)}")
+    if earlier := written.report["earlier_outputs"]:
+        doubts.append(f"left from an earlier run: {', '.join(earlier)}")
     for line in doubts:
         note(f"{begin}{line}")
     say_more = common.inform if result.scores.scored < _MUCH else common.detail

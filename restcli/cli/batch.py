@@ -120,7 +120,7 @@ def run(
 
     given = vars(chosen) | {"formats": kinds, "retry": chosen.retry is not None}
     request = Request(archive, out, asked, **given)
-    received: list[int] = []  # requests to stop: Ctrl-C, or what batch systems send before they kill
+    received: list[int] = []  # requests to stop: Ctrl-C, or the signals that batch systems send before they kill
     with stop_signals(lambda number, _frame: received.append(number)), _display() as show:
 
         def update(progress: Progress) -> None:
@@ -299,7 +299,7 @@ def acknowledge(
 ) -> None:
     """Accept that a recording fails: batch and status do not end with 1 for it, until its file or its error changes.
 
-    It stays not scored, and status, index and tables go on to say so.
+    It still counts as not scored, and status, index and tables keep saying so.
     """
     from restcli.archive.survey import acknowledge as accept
 

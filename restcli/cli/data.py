@@ -70,7 +70,7 @@ def _print(inventory: Inventory) -> None:
         listed = ", ".join(f"{kind} in {n}" for kind, n in ignored.items())
         say(f"ignored, as not about seizures: {listed}", indent=2)
     if unscored := sum(each.unscored for each in found):
-        say(f"without a claim by anybody: {duration_in_words(unscored)}", indent=2)
+        say(f"judged by nobody: {duration_in_words(unscored)}", indent=2)
     for line in inventory.problems[:_MOST_PROBLEMS]:
         note(f"problem: {line}")
     if len(inventory.problems) > _MOST_PROBLEMS:

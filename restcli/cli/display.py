@@ -77,7 +77,7 @@ def _is_number(cell: str) -> bool:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[..., None] | None]:
-    """Show progress on stderr while the block runs; yields the callback, or None when stderr is no terminal."""
+    """Show progress on stderr while the block runs; yields the callback, or None when stderr is not a terminal."""
     terminal = console(err=True)
     if not terminal.is_terminal or is_quiet():
         yield None

@@ -28,7 +28,7 @@ def formats(as_json: options.Json = False) -> None:
     for kind, rows in found.items():
         cells = [[in_words(value) for value in row.values()] for row in rows]
         print_table([name.replace("_", " ") for name in rows[0]], cells, title=headings[kind])
-    say("From Python: Raw objects of MNE, whatever it reads, and arrays as well. Others: export as EDF+.", indent=0)
+    say("From Python: also arrays, and Raw objects of any format that MNE reads. Others: export as EDF+.", indent=0)
     say("The package eeg2edf comes with pip install 'rest-eeg[vendor]', antio with 'rest-eeg[ant]'.", indent=0)
 
 

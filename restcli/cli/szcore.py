@@ -30,7 +30,7 @@ def szcore(
 ) -> None:
     """Annotate one recording as SzCORE's containers do: INPUT below /data, the table of events to OUTPUT below /output.
 
-    Nothing else is written. Where the recording cannot be used there is no table, and the exit code is 3.
+    Nothing else is written. If the recording cannot be used, there is no table and the exit code is 3.
     """
     for name, given in (("INPUT", recording), ("OUTPUT", table)):
         if not given:

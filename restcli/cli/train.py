@@ -46,7 +46,7 @@ class Training:
     name: Annotated[str, typer.Option(help="Name of the weights file.")] = "rest"
     steps: Annotated[int | None, typer.Option(min=1, help=_STEPS, show_default="700; 200 with --from")] = None
     seed: Annotated[int, typer.Option(help="The same data and seed give the same bytes.")] = 0
-    recordings: Annotated[int, typer.Option(min=1, help="Simulated recordings that a plain sim: stands for.")] = 1200
+    recordings: Annotated[int, typer.Option(min=1, help="Number of simulated recordings for a plain sim:.")] = 1200
     loss: Annotated[Literal["bce", "mse"], typer.Option(help="Loss; mse in the paper.")] = "bce"
     split: Annotated[Literal["patient", "official"], typer.Option(metavar="RULE", help=_SPLITS)] = "patient"
     folds: Annotated[int, typer.Option(min=2, help="Number of folds; one of them is for validation.")] = 5

@@ -41,7 +41,7 @@ _POINTS = {
     **{f"sensitivity at {at:g} false alarms a day": (OperatingCurve.sensitivity_at, at) for at in (1.0, 10.0)},
     **{f"false alarms a day at sensitivity {at:g}": (OperatingCurve.false_at, at) for at in (0.5, 0.8)},
 }
-_BINS = 4096  # of scores: exact ranks would be sorted anew for every draw of the bootstrap
+_BINS = 4096  # of scores: exact ranks would be sorted again for every draw of the bootstrap
 _RATIOS = {"sensitivity": "sensitivity", "precision": "precision", "F1": "f1", "false alarms a day": "false_per_day"}
 
 

@@ -70,7 +70,7 @@ class Tally:
     """
 
     expert: int = 0  # events (or seconds) that the expert marked
-    found: int = 0  # those of them that were detected
+    found: int = 0  # of these, how many were detected
     false: int = 0  # detections (or seconds) that no mark explains
     seconds: float = 0.0  # time looked at
 

@@ -70,7 +70,7 @@ class Monitor:
 
     @property
     def until(self) -> float:
-        """The end of the last second whose score is known, in the end that of the stream."""
+        """The end of the last second that has a row; after `finish`, the end of the stream."""
         return self._end or (self._last + 0.5 if self.rows else 0.0)
 
     def run(self) -> Iterator[News]:
@@ -144,7 +144,7 @@ class Monitor:
         else:
             self.scored += 1
         self._last = time
-        # Before the row, which a full disk may refuse.
+        # Before the row, which cannot be written to a full disk.
         yield from self.alarms.advance(time, score.probability, score.by_node, at=at)
         self.rows += 1
         yield Row(time, score)

@@ -111,14 +111,14 @@ class Tables:
             write_events(monitor.events(), self._events, "tsv")
 
     def close(self, monitor: Monitor) -> None:
-        """Write what is known in the end."""
+        """Write what is known at the end."""
         with self._scores, self._lines:
             self.write_events(monitor)
 
 
 @dataclass
 class Hook:
-    """A command that is started for each alarm of any kind; it reads the message as JSON on standard input."""
+    """A command that is started for each alarm of any kind, and reads the message as JSON on standard input."""
 
     command: tuple[str, ...]
     note: Callable[[str], None]
@@ -199,7 +199,7 @@ class Outputs:
         self.tables.line(message)
 
     def close(self) -> Message:
-        """Write what is known in the end, and return it."""
+        """Write what is known at the end, and return it."""
         end = closing(self.monitor)
         try:
             self.tables.line(end)

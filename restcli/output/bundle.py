@@ -45,7 +45,6 @@ class Written:
 
     files: tuple[Path, ...]  # the run report last
     report: Mapping[str, Any]  # the run report
-    earlier: tuple[str, ...]  # outputs of an earlier run that were not made again and stay
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,7 @@ class Bundle:
                 names = [*report["outputs"], self.report_name]
                 if not self.overwrite:
                     self._check_ours(names)
-                stale, earlier = self._earlier(report["outputs"])
-                report["earlier_outputs"] = earlier
+                stale, report["earlier_outputs"] = self._earlier(report["outputs"])
                 # From here on a run that is interrupted is completed by the next one.
                 write_atomically(workshop / self.report_name, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
                 for name in stale:
@@ -118,7 +116,7 @@ class Bundle:
             if not error.where.startswith(str(_workshop_path(self.folder, self.stem))):
                 raise
             raise self._failed(error.what) from error
-        return Written(tuple(self.folder / name for name in names), report, tuple(earlier))
+        return Written(tuple(self.folder / name for name in names), report)
 
     def _make(self, result: Result, workshop: Path, clock: StageClock, reviewed: Reviewed | None) -> dict[str, Any]:
         """Write everything except the run report, which is returned."""

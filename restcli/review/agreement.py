@@ -39,7 +39,7 @@ class Counts:
     tally: Tally = field(default_factory=Tally)  # SzCORE events
     tally_read: Tally = field(default_factory=Tally)  # the same in recordings that a reviewer read as a whole
     empty_read: int = 0  # recordings without detected events that were read as a whole
-    empty_missed: int = 0  # those of them in which a seizure was added
+    empty_missed: int = 0  # of these, how many in which a seizure was added
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})

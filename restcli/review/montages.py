@@ -132,7 +132,7 @@ def _derived(
 
 
 def _electrode(label: str, channel_map: Mapping[str, str]) -> str | None:
-    """Return the node that a channel as recorded stands for, if it is one."""
+    """Return the node that a recorded channel stands for, if any."""
     ends = parse_label(channel_map.get(label, label))
     if ends is None:
         return None

@@ -175,7 +175,7 @@ class _Handler(RequestHandler):
         self.finish(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer with the one sentence of an error, whatever it is."""
+        """Answer any error with one sentence."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, Exception) and not hasattr(error, "status_code"):
             problem = as_rest_error("review", error)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition, Event
 
-_QUIET = 0.15  # s after an answer in which the next request is likely: whoever turns one page turns another
+_QUIET = 0.15  # s after an answer in which another request is likely: people turn several pages
 
 
 class GoneError(Exception):
@@ -40,7 +40,7 @@ class Turns:
             self._changed.notify_all()
 
     def wait(self, gone: Event) -> None:
-        """Wait until nothing is ahead, nor likely to be; GoneError when nobody wants the background's work any more."""
+        """Wait until nothing is ahead or likely to be; GoneError when the background's work is no longer wanted."""
         with self._changed:
             while self._ahead and not self._closed:
                 self._changed.wait_for(lambda: self._closed or not self._ahead)

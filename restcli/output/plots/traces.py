@@ -17,7 +17,7 @@ from restcli.signal.montage import DOUBLE_BANANA, derive
 _SFREQ = 200.0
 _BAND = (0.5, 40.0)  # Hz
 _MARGIN = 5.0  # s read on both sides of a page, for the filter
-ECG_ROW = "ECG"  # the name of its trace, whatever the file calls it
+ECG_ROW = "ECG"  # the name of its trace, independent of its label in the file
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +64,8 @@ def _filtered(
     recording: Recording, channels: Sequence[int], matrix: FloatArray, *, start: float, stop: float
 ) -> FloatArray:
     """Read sums of channels, each row of a matrix with its weights, and filter them; (N, n), µV."""
-    begin, end = max(0.0, start - _MARGIN), min(recording.duration, stop + _MARGIN)
-    signals = recording.read(channels, begin, end, sfreq=_SFREQ)
+    signals = recording.read(channels, start - _MARGIN, stop + _MARGIN, sfreq=_SFREQ)
     data = np.einsum("nc,ct->nt", matrix, signals)  # a matrix product would wait for several threads
-    first = round((start - begin) * _SFREQ)
+    first = round(_MARGIN * _SFREQ)
     filtered = filter_runs(data, _SFREQ, high_pass=_BAND[0], low_pass=_BAND[1])
     return filtered[:, first : first + round((stop - start) * _SFREQ)]

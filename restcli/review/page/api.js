@@ -14,7 +14,7 @@ export class Failure extends Error {
   }
 }
 
-// What is read counts as lost after two minutes; whoever sends something says how long it may take.
+// Reading times out after two minutes; those who send something say how long it may take.
 async function request(path, options = {}) {
   const headers = { "X-Token": token, ...(options.body ? { "Content-Type": "application/json" } : {}) };
   const reply = await fetch(path, { signal: AbortSignal.timeout(120_000), cache: "no-store", ...options, headers });

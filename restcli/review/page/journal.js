@@ -31,7 +31,7 @@ export class Journal {
     return Math.max(0, ...this.#saved.keys());
   }
 
-  // In order; those that wait speak of an event added here by the name that it has by now.
+  // In order; those that wait refer to an event added here by its present name.
   get entries() {
     const saved = [...this.#saved.values()].sort((a, b) => a.seq - b.seq);
     return [...saved, ...this.#waiting.map((entry) => ({ ...entry, event: this.resolve(entry.event) }))];

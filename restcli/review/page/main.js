@@ -18,7 +18,7 @@ const KEPT = "restcli_review="; // a cookie: unlike other stores it is the same 
 const settings = { montage: "longitudinal", page: "10", high: "0.5", low: "70", notch: "0", mm: null, ...readSettings() };
 const view = { start: 0, seconds: 10, sensitivity: null, events: [], selected: null, page: null, stem: "", montage: null };
 const pages = new Pages();
-const journals = new Map(); // recording -> journal; one that still saves goes on when another recording is shown
+const journals = new Map(); // recording -> journal; each keeps saving when another recording is shown
 let session = null;
 let journal = null;
 let sensitivity = null; // as a person chose it
@@ -398,7 +398,7 @@ function onKey(event) {
   run();
 }
 
-// The name of a key in the table: whatever Caps Lock says, and by its place on keyboards without Latin letters.
+// The name of a key in the table: independent of Caps Lock, and by position on keyboards without Latin letters.
 function nameOf({ key, code, shiftKey }) {
   if (shiftKey && (key === " " || key.startsWith("Arrow"))) return `Shift+${key}`;
   const letter = key.length === 1 && key > "~" ? code.replace("Key", "") : key;
@@ -463,7 +463,7 @@ function wire() {
   for (const name of ["montage", "page", "sensitivity", "high", "low", "notch"]) {
     byId(name).onchange = ({ target }) => {
       changeSetting(name, target.value);
-      if (!target.matches(":focus-visible")) byId("traces").focus(); // who chose with the mouse goes on with the page's keys
+      if (!target.matches(":focus-visible")) byId("traces").focus(); // after a choice with the mouse, keys work on the page again
     };
   }
   byId("filter").onchange = byId("order").onchange = () => showList(view, select);
