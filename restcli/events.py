@@ -100,7 +100,7 @@ class Scores:
         whole = self.announced
         if whole <= 0 or self.n_scored == 0:
             return 0.0
-        # Spans know of stretches between scores that are further apart than a second, counts of lost parts of seconds.
+        # Spans cover gaps between scores that are more than a second apart, counts the lost parts of seconds.
         by_spans = 1.0 - sum(span.stop - span.start for span in self.unscored) / whole
         return max(0.0, min(1.0, by_spans, self.n_scored * self.step / whole))
 

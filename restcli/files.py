@@ -22,7 +22,7 @@ _LARGEST = 1 << 28  # bytes of a table or report
 
 
 def not_written(where: str | Path, error: OSError) -> OutputError:
-    """Return what to raise when a file cannot be written."""
+    """Return the error to raise when a file cannot be written."""
     what = f"could not be written ({error.strerror or error})"
     return OutputError(str(where), what, remedy="Check that the folder exists, is writable and has room")
 
@@ -166,7 +166,7 @@ def read_regular(path: str | Path) -> bytes:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a file of JSON; OSError or ValueError when that cannot be done, whatever is in it."""
+    """Read a JSON file; whatever its content, it raises nothing but OSError and ValueError."""
     try:
         return json.loads(read_regular(path).decode("utf-8"))
     except RecursionError:

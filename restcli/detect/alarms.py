@@ -1,4 +1,4 @@
-"""Alarms: the events of scores that arrive one after the other, each as soon as nothing to come can undo it."""
+"""Alarms: events of scores as they arrive, each raised as soon as no later score can undo it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from restcli.events import Event, EventRule, Events, Scores
 
 State = Literal["begin", "update", "end", "joined"]
 
-# Scores that stand for what is to come, or for what is forgotten: no rule that weights may have looks farther from a
-# score. The past is cut when it is twice as long as what is kept, or later, when nothing depends on it; s.
+# Scores that stand for the future, or for the forgotten past: no rule that weights may have looks farther than that.
+# The past is cut when it is twice as long as what is kept, or later, once nothing depends on it; s.
 _REACH = 300
 _KEPT, _FORGET = 600, 60
 _UPDATE = 10.0  # s between updates of an alarm
@@ -26,8 +26,8 @@ class Alarm:
 
     number: int  # from 1, in the order of the beginnings
     state: State
-    event: Event  # as the scores so far tell
-    at: float  # s from the start of the recording, when this was said
+    event: Event  # as known from the scores so far
+    at: float  # s from the start of the recording, when this became known
     joined: int = 0  # number of the earlier alarm whose event this one turned out to be part of
 
 
@@ -39,7 +39,7 @@ class _Running:
 
 
 class AlarmRule:
-    """The event rule made causal: what it says in the end are exactly the events of `restcli.detect.rule.to_events`.
+    """The event rule made causal: in the end its events are exactly those of `restcli.detect.rule.to_events`.
 
     The rule is applied to the scores so far, followed once by zeros and once by ones. An event that stands although
     only zeros follow is certain: its alarm begins. One that is the same whatever follows is over: its alarm ends.
@@ -79,7 +79,7 @@ class AlarmRule:
         return alarms
 
     def finish(self, at: float) -> list[Alarm]:
-        """End with the scores so far: whatever is an event now stays one."""
+        """End with the scores so far: what is an event now stays one."""
         alarms = []
         for event in self._spans(None):
             if not self._is_over(event):
@@ -115,7 +115,7 @@ class AlarmRule:
         return alarms
 
     def _whole(self, event: Event) -> Event:
-        """Return an event with its channels, as the scores so far tell."""
+        """Return an event with its channels, as known from the scores so far."""
         whole = replace(self._recent.scores(), by_node=self._recent.by_node, nodes=self.nodes)
         return _same(event, to_events(whole, self.rule))
 
@@ -151,12 +151,12 @@ def _settled(event: Event) -> tuple[float, ...]:
 
 
 def _same(event: Event, events: Events) -> Event:
-    """Return what an event is among others, for which another future was assumed."""
+    """Return the same event as found under another assumption about the future."""
     return next((other for other in events if _overlap(other, event)), event)
 
 
 def alarm_times(scores: Scores, rule: EventRule, look_ahead: int) -> list[float]:
-    """Return when the alarm of each event would have begun, had these scores, one a second, come live."""
+    """Return when the alarm of each event would have begun if these scores had come live, one a second."""
     return [_certain_at(scores, rule, event) + look_ahead for event in to_events(scores, rule)]
 
 

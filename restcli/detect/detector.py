@@ -198,13 +198,11 @@ class Detector:
 
     def _score(self, scorer: Scorer) -> tuple[Timeline, str]:
         """Score all segments; also return where, and why on the CPU when a GPU failed at this recording."""
-        if self.engine.on_gpu is None:
-            return scorer.score(), self.device_reported
         try:
             return scorer.score(), self.device_reported
-        except RestError:
-            raise
-        except Exception as error:  # torch and drivers raise whatever they raise
+        except Exception as error:  # torch and drivers raise errors of many kinds
+            if self.engine.on_gpu is None or isinstance(error, RestError):
+                raise
             reason = f"the GPU failed: {first_line(error)}"
             if self.asked == "cuda":
                 path = str(scorer.recording.path)
@@ -213,7 +211,7 @@ class Detector:
 
 
 def _check_length(scores: Scores, recording: Recording, *, at_least: float, needed: int) -> None:
-    """Refuse a recording in which no event could be found, however it looks."""
+    """Refuse a recording whose scores are too few in a row for any event."""
     longest = max((stop - start for start, stop in true_runs(np.isfinite(scores.probability))), default=0) * scores.step
     if longest >= at_least:
         return

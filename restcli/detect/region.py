@@ -16,8 +16,8 @@ from restcli.signal.sequences import running_mean, true_runs
 
 _ONSET = 10.0  # seconds in which an event begins
 _LATERAL = 0.5  # log odds by which one side must exceed the other to be named: 5 bilateral simulated events stay below
-# Log odds by which a region must exceed the next to be named. Where none does, the strongest is hardly ever the right
-# one (models/EVALUATION.md).
+# Log odds by which a region must exceed the next to be named. Where none does, the strongest is rarely the right one
+# (models/EVALUATION.md).
 _REGIONAL = 1.0
 _SMOOTH, _LASTING = 3, 3  # scores: that a node is averaged over, and that a side takes part for
 _AT_ONCE = 2.0  # seconds within which both sides begin together
@@ -36,10 +36,10 @@ _SIDES = {
 
 
 def place_in_words(scores: Scores, event: Event, level: float) -> str:
-    """Say where an event begins and how it goes on, such as ``left temporal, spreads to right after 12 s``.
+    """Say where an event begins and how it spreads, such as ``left temporal, spreads to right after 12 s``.
 
     The region is left out unless it stands out.
-    A side takes part while half of its nodes reach `level`. Empty where too few nodes tell.
+    A side takes part while half of its nodes reach `level`. Empty where too few nodes are known.
     """
     inside = slice(*np.searchsorted(scores.time, [event.onset - 1e-6, event.stop]))
     values = running_mean(scores.by_node[inside], _SMOOTH)

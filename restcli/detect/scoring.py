@@ -35,11 +35,11 @@ _GATE_SECONDS = 600
 
 
 class SecondBySecond:
-    """What the seconds of a segment hand on from one to the next, up to the network's inputs.
+    """What is carried from one second of a segment to the next, up to the network's inputs.
 
     This is the definition of a score, which ``docs/definition.md`` explains step by step: all that is known at a second
     follows from it and those before, so that a file, cut anywhere, and a stream give the same scores.
-    Simulated examples are not judged `together`: the shipped weights were trained without.
+    Simulated examples are not judged `together`: the shipped weights were trained without that.
     """
 
     def __init__(self, features: FeatureConfig, n_nodes: int, *, together: bool = True) -> None:
@@ -214,7 +214,7 @@ class Scorer:
         return summary
 
     def _scan(self, group: _Group) -> float:
-        """Carry the states through the lanes of a group and keep the readouts; returns 0, no seconds of its own."""
+        """Carry the states through the lanes of a group and keep the readouts; returns 0, as it reads no seconds."""
         for block in group.blocks:
             block.result()
         with self.clock("network"):
@@ -231,7 +231,7 @@ class Scorer:
         return 0.0
 
     def _gates(self, k: int, group: _Group) -> Float32Array:
-        """Draw the masks of a pass, (T, N, B); they depend on seed, pass, second of the segment and node alone."""
+        """Draw the masks of a pass, (T, N, B); they depend only on seed, pass, second of the segment and node."""
         rate, gates = np.float32(self.engine.weights.config.fire_rate), np.ones_like(group.present)
         for number, lane in enumerate(group.lanes):
             low, high = (int(self.timeline.second[row]) for row in (lane.begin, lane.stop - 1))

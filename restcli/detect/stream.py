@@ -47,7 +47,7 @@ class Stream:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew after a gap."""
+        """Start again after a gap."""
         self._so_far.begin()
         self._recurrence = Recurrence(self.detector.engine.network)
         n_nodes = len(self.detector.weights.nodes)
@@ -74,7 +74,7 @@ class Stream:
         return self._score(self._recurrence.read_out()[:, 0, 0]) if len(self._codes) > self._ahead else None
 
     def finish(self) -> list[LiveScore]:
-        """Judge the seconds of a segment that has ended whose scores the network cannot look ahead for."""
+        """Judge the last seconds of a segment that has ended: the network cannot look ahead of them."""
         stop = len(self._codes)
         return [self._unscored(first, past_end(self._ahead)) for first in range(max(0, stop - self._ahead), stop)]
 
@@ -89,12 +89,12 @@ class Stream:
         return LiveScore(float(calibrate(mean, calibration)), by_node, "", codes)
 
     def _known(self, first: int) -> NDArray[np.uint8]:
-        """Return what is wrong with each node in one of the last seconds, (N,), as the later ones tell."""
+        """Return what is wrong with each node in one of the last seconds, (N,), as known from the later ones."""
         codes: NDArray[np.uint8] = final_codes(self._codes[first:], self._present[first:], self._ahead)[0]
         return codes
 
     def _unscored(self, first: int, reason: str) -> LiveScore:
-        """Judge one of the last seconds as not scored, by too few good nodes if that is so, else for a reason."""
+        """Judge one of the last seconds as not scored, for too few good nodes if that is so, else for `reason`."""
         codes = self._known(first)
         if np.count_nonzero(codes == Quality.GOOD) < self._needed:
             reason = few_nodes(self._needed, most_frequent_fault(codes[None])[0])

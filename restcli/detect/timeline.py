@@ -82,7 +82,7 @@ class Timeline:
             yield slice(start, start + int(self.to_end[start]) + 1)
 
     def leave_out_open_inputs(self, look_ahead: int) -> None:
-        """Name nodes that held no EEG as the readout knew it, and drop what was scored of them."""
+        """Mark nodes that held no EEG, as far as the readout could know, and drop their scores."""
         codes = final_codes(self.codes, self.present, look_ahead)
         self.logits[codes != self.codes] = np.nan
         self.codes[:] = codes
@@ -100,7 +100,7 @@ class Timeline:
 
 
 def final_codes(codes: NDArray[np.uint8], present: NDArray[np.bool_], look_ahead: int) -> NDArray[np.uint8]:
-    """Return codes (T, N) in which nodes held no EEG, as the seconds that the readout had seen by then tell."""
+    """Return codes (T, N) that also mark nodes without EEG, as known from the seconds that the readout had seen."""
     good = codes == Quality.GOOD
     return np.where(spread_back(good & ~present, look_ahead) & good, np.uint8(Quality.NO_EEG), codes)
 

@@ -1,4 +1,4 @@
-"""Baselines that a network must beat: amplitude alone, and a logistic regression on band power."""
+"""Baselines that a network must beat: amplitude, and a logistic regression on band power."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def check_tensors(weights: Weights) -> None:
 
 
 def _check_rule_can_fire(weights: Weights) -> None:
-    """Refuse a threshold above every probability that the network could give whatever it sees."""
+    """Refuse a threshold above every probability that the network could give for any input."""
     calibration = weights.calibration
     threshold = max(weights.rule.threshold, *(point.threshold for point in weights.points), 0)
     odds = math.inf if threshold >= 1 else math.log(threshold / (1 - threshold))

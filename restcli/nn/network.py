@@ -127,7 +127,7 @@ class Recurrence:
         """Go on by one second, given its projections, (N, B, H).
 
         `present`, (N, B, 1), is 1 where a node takes part and None when all do; `gate`, (N, B, 1), multiplies the
-        update (the random mask); `begins` are the lanes without a state as yet.
+        update (the random mask); `begins` are the lanes that have no state yet.
         """
         network, h = self.network, self._h
         for update in range(network.updates):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import signal
 
@@ -42,17 +43,10 @@ _PAIRS = {
 }
 PEOPLE = 60  # simulated ones, half of them with a seizure
 _FIRST_SEED = 1_000_000  # far from the seeds of training
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Windows of one patient or one simulated person."""
-
-    group: str  # never on both sides of a fold
-    state: str
-    ictal: BoolArray  # (W,)
-    spectra: Float32Array  # (W, 30), ln magnitude at 1..30 Hz, median of the derivations
-    features: dict[str, FloatArray]  # (W,) each
+# Columns of a table of windows, beside its features: person, state, whether in a seizure, and the ln magnitude at 1 to
+# 30 Hz, median of the derivations.
+_SPECTRUM = [f"{hertz} Hz" for hertz in range(1, 31)]
+_NO_FEATURES = ["group", "state", "ictal", "side", *_SPECTRUM]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +88,7 @@ def measure(
 ) -> Realism:
     """Compare real recordings with simulated ones, half of the simulated people with a seizure."""
     real = list(real_windows(folder))
-    simulated: list[Windows] = []
+    simulated: list[pd.DataFrame] = []
     for index in range(PEOPLE):
         chosen = replace(options, seizure_share=float(index % 2))
         simulated += simulated_windows([_FIRST_SEED + index], chosen)
@@ -107,13 +101,13 @@ def measure(
     spectra = {side: _median_spectra(group) for side, group in (("real", real), ("simulated", simulated))}
     states = {state: np.array(row) for state, row in spectra["simulated"].items() if state != "seizure"}
     nearest: Counter[str] = Counter()
-    for group in sorted({one.group for one in real if not one.ictal.all()}):
-        own = np.array(_median_spectra([replace(one, state="real") for one in real if one.group == group])["real"])
+    for _, rows in pd.concat(real).query("not ictal").groupby("group"):
+        own = np.array(_median_spectrum(rows))
         nearest[min(states, key=lambda state: float(np.std(states[state] - own)))] += 1
     return Realism(found, spectra, dict(nearest))
 
 
-def real_windows(folder: Path) -> Iterator[Windows]:
+def real_windows(folder: Path) -> Iterator[pd.DataFrame]:
     """Describe the recordings of a folder with expert marks."""
     for item in find_items(folder):
         recording = open_recording(item.recording_path)
@@ -125,10 +119,10 @@ def real_windows(folder: Path) -> Iterator[Windows]:
             ictal = events.mask(block.start + np.arange(block.data.shape[1] // round(SFREQ)) + 0.5)
             found = describe(np.nan_to_num(block.data), montage, ictal, np.ones_like(ictal))
             if found is not None:
-                yield replace(found, group=f"{item.source}/{item.patient}", state="real")
+                yield found.assign(group=f"{item.source}/{item.patient}", state="real")
 
 
-def simulated_windows(seeds: Sequence[int], options: SimulateOptions) -> Iterator[Windows]:
+def simulated_windows(seeds: Sequence[int], options: SimulateOptions) -> Iterator[pd.DataFrame]:
     """Describe recordings of two minutes, without what the machine does, through a mild chain of their own."""
     for seed in seeds:
         chain = draw_chain(generator(seed, 5))
@@ -140,10 +134,10 @@ def simulated_windows(seeds: Sequence[int], options: SimulateOptions) -> Iterato
         found = describe(made.data[list(montage.channels)], montage, ictal, known)
         if found is not None:
             state = next(row["state"] for row in made.drawn["scene"] if row["what"] == "background")
-            yield replace(found, group=f"sim-{seed}", state=state)
+            yield found.assign(group=f"sim-{seed}", state=state)
 
 
-def describe(data: Float32Array, montage: Montage, ictal: BoolArray, known: BoolArray) -> Windows | None:
+def describe(data: Float32Array, montage: Montage, ictal: BoolArray, known: BoolArray) -> pd.DataFrame | None:
     """Describe windows that lie wholly inside or wholly outside of seizures; None without any."""
     starts: list[int] = []
     for mask in (ictal & known, ~ictal & known):
@@ -162,8 +156,8 @@ def describe(data: Float32Array, montage: Montage, ictal: BoolArray, known: Bool
     power = np.abs(np.fft.rfft(x * np.hanning(_N), axis=2)) ** 2
     lines = np.log(np.sqrt(np.stack([power[..., np.abs(_HERTZ - f) <= 0.5].mean(axis=2) for f in range(1, 31)], 2)))
     features = {**_shape(x, power), **_rhythm(y, power), **_space(x, y, montage.nodes), **_envelope(x)}
-    spectra = np.median(lines, axis=1).astype(np.float32)
-    return Windows("", "", ictal[np.array(starts)[fine]], spectra, features)
+    spectra = dict(zip(_SPECTRUM, np.median(lines, axis=1).astype(np.float32).T, strict=True))
+    return pd.DataFrame({**features, **spectra, "ictal": ictal[np.array(starts)[fine]]})
 
 
 def _shape(x: FloatArray, power: FloatArray) -> dict[str, FloatArray]:
@@ -232,25 +226,22 @@ def _envelope(x: FloatArray) -> dict[str, FloatArray]:
     return found
 
 
-def compare(real: Sequence[Windows], simulated: Sequence[Windows], *, ictal: bool, seed: int = 0) -> Comparison | None:
+def compare(real: Sequence[pd.DataFrame], simulated: Sequence[pd.DataFrame], *, ictal: bool) -> Comparison | None:
     """Compare windows of one kind from at least two people each; None with fewer."""
     from sklearn.metrics import roc_auc_score
 
-    chosen = [[(one, one.ictal == ictal) for one in side if (one.ictal == ictal).any()] for side in (real, simulated)]
-    groups = [sorted({one.group for one, _ in side}) for side in chosen]
-    if min(map(len, groups)) < 2:
+    rows = pd.concat(one.assign(side=side) for side, tables in enumerate((real, simulated)) for one in tables)
+    rows = rows[rows["ictal"] == ictal]
+    people = [rows["group"][rows["side"] == i].nunique() for i in (0, 1)]
+    if min(people) < 2:
         return None
-    parts = [pair for side in chosen for pair in side]
-    names = list(parts[0][0].features)
-    table = np.concatenate([np.stack([one.features[name][mask] for name in names], 1) for one, mask in parts])
-    sizes = [int(mask.sum()) for _, mask in parts]
-    side = np.repeat([0] * len(chosen[0]) + [1] * len(chosen[1]), sizes)
-    group = np.repeat([one.group for one, _ in parts], sizes)
+    names = [str(name) for name in rows if name not in _NO_FEATURES]
+    table, side, group = rows[names].to_numpy(), rows["side"].to_numpy(), rows["group"].to_numpy()
     shape = [i for i, name in enumerate(names) if name != "amplitude"]
     auroc = {
-        "boosting": _distinguish(table, side, group, seed, trees=True),
-        "boosting without amplitude": _distinguish(table[:, shape], side, group, seed, trees=True),
-        "logistic without amplitude": _distinguish(table[:, shape], side, group, seed, trees=False),
+        "boosting": _distinguish(table, side, group, trees=True),
+        "boosting without amplitude": _distinguish(table[:, shape], side, group, trees=True),
+        "logistic without amplitude": _distinguish(table[:, shape], side, group, trees=False),
     }
     medians = [np.median(table[side == i], axis=0) for i in (0, 1)]
     single = [
@@ -258,11 +249,10 @@ def compare(real: Sequence[Windows], simulated: Sequence[Windows], *, ictal: boo
         for i, name in enumerate(names)
     ]
     single.sort(key=lambda row: -abs(row[1] - 0.5))
-    counts = int((side == 0).sum()), int((side == 1).sum())
-    return Comparison(auroc, single, counts, (len(groups[0]), len(groups[1])))
+    return Comparison(auroc, single, (int((side == 0).sum()), int((side == 1).sum())), (people[0], people[1]))
 
 
-def _distinguish(table: FloatArray, side: NDArray[Any], group: NDArray[Any], seed: int, *, trees: bool) -> float:
+def _distinguish(table: FloatArray, side: NDArray[Any], group: NDArray[Any], *, trees: bool) -> float:
     """Return the AUROC of a real-or-simulated classifier over folds of whole people, each person weighing the same."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
@@ -272,9 +262,9 @@ def _distinguish(table: FloatArray, side: NDArray[Any], group: NDArray[Any], see
     from sklearn.preprocessing import StandardScaler
 
     people = min(len(set(group[side == i])) for i in (0, 1))
-    folds = StratifiedGroupKFold(n_splits=min(4, people), shuffle=True, random_state=seed)
+    folds = StratifiedGroupKFold(n_splits=min(4, people), shuffle=True, random_state=0)
     model = (
-        HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, class_weight="balanced", random_state=seed)
+        HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, class_weight="balanced", random_state=0)
         if trees
         else LogisticRegression(C=0.2, max_iter=1000, class_weight="balanced")
     )
@@ -283,11 +273,13 @@ def _distinguish(table: FloatArray, side: NDArray[Any], group: NDArray[Any], see
     return float(roc_auc_score(side, score[:, 1]))
 
 
-def _median_spectra(windows: Sequence[Windows]) -> dict[str, list[float]]:
-    """Return the median spectrum (ln magnitude, 1..30 Hz) of the background in each state, and of seizures."""
-    groups: dict[str, list[Float32Array]] = {}
-    for one in windows:
-        for name, mask in ((one.state, ~one.ictal), ("seizure", one.ictal)):
-            groups.setdefault(name, []).append(one.spectra[mask])
-    rows = {name: np.concatenate(parts) for name, parts in groups.items()}
-    return {name: np.round(np.median(row, axis=0), 3).tolist() for name, row in sorted(rows.items()) if len(row)}
+def _median_spectra(windows: Sequence[pd.DataFrame]) -> dict[str, list[float]]:
+    """Return the median spectrum of the background in each state, and of seizures."""
+    rows = pd.concat(windows)
+    kinds = rows["state"].mask(rows["ictal"], "seizure")
+    return {str(kind): _median_spectrum(part) for kind, part in rows.groupby(kinds)}
+
+
+def _median_spectrum(rows: pd.DataFrame) -> list[float]:
+    found: list[float] = np.round(np.median(rows[_SPECTRUM].to_numpy(), axis=0), 3).tolist()
+    return found
