@@ -20,7 +20,7 @@ from restcli.signal import resampling
 from restcli.signal.resampling import Signal
 
 # Samples in the longest block, and the seconds of the shortest one that is long enough to resample well.
-_BLOCK_SAMPLES = 2**20
+_BLOCK_SAMPLES = 2**19
 _SHORTEST_BLOCK = 40
 LARGEST = 1e9  # in any unit; beyond, powers of samples overflow
 
