@@ -14,9 +14,9 @@ from restcli.evaluation.measures import (
     binned_auprc,
     binned_auroc,
     bootstrap,
-    nan_mean,
     reliability,
 )
+from restcli.signal.sequences import nan_mean
 
 # ------------------------------------------------------------------------------------- windows
 

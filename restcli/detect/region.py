@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from restcli.detect.rule import log_odds
 from restcli.events import Event, Scores
 from restcli.signal.montage import DOUBLE_BANANA, opposite
-from restcli.signal.sequences import running_mean, true_runs
+from restcli.signal.sequences import nan_mean, running_mean, true_runs
 
 _ONSET = 10.0  # seconds in which an event begins
 _LATERAL = 0.5  # log odds by which one side must exceed the other to be named: 5 bilateral simulated events stay below
@@ -45,8 +44,8 @@ def place_in_words(scores: Scores, event: Event, level: float) -> str:
     values = running_mean(scores.by_node[inside], _SMOOTH)
     table = {name: values[:, column] for column, name in enumerate(scores.nodes)}
     began = np.asarray(scores.time[inside] < event.onset + _ONSET)
-    odds = {name: _mean(log_odds(row[began])) for name, row in table.items()}
-    levels = {side: _mean([odds.get(node, math.nan) for node in nodes]) for side, nodes in _SIDES.items()}
+    odds = {name: nan_mean(log_odds(row[began])) for name, row in table.items()}
+    levels = {side: nan_mean([odds.get(node, math.nan) for node in nodes]) for side, nodes in _SIDES.items()}
     if not all(map(math.isfinite, levels.values())):
         return ""
     if abs(levels["left"] - levels["right"]) < _LATERAL:
@@ -68,7 +67,7 @@ def _region_that_stands_out(odds: dict[str, float], sides: Sequence[str]) -> str
     strengths = {}
     for region, left in _REGIONS.items():
         names = [name if side == "left" else opposite(name) for side in sides for name in left]
-        strengths[region] = _mean([odds.get(name, math.nan) for name in names])
+        strengths[region] = nan_mean([odds.get(name, math.nan) for name in names])
     known = sorted((region for region in strengths if math.isfinite(strengths[region])), key=strengths.__getitem__)
     return known[-1] if len(known) > 1 and strengths[known[-1]] - strengths[known[-2]] >= _REGIONAL else ""
 
@@ -79,9 +78,3 @@ def _first_taking_part(rows: Sequence[NDArray[np.float64]], level: float) -> int
     known = np.isfinite(values).sum(axis=1)
     part = np.asarray((known > 0) & (2 * (values >= level).sum(axis=1) >= known))
     return next((first for first, stop in true_runs(part) if stop - first >= min(_LASTING, len(part))), None)
-
-
-def _mean(values: Any) -> float:
-    """Average what is not NaN."""
-    known = np.asarray(values)[np.isfinite(values)]
-    return float(known.mean()) if known.size else math.nan

@@ -18,7 +18,6 @@ from restcli.evaluation.measures import (
     binned_auprc,
     binned_auroc,
     bootstrap,
-    nan_mean,
     reliability,
 )
 from restcli.evaluation.report import Evaluation, Measure, PatientResult
@@ -34,6 +33,7 @@ from restcli.evaluation.scoring import (
     total,
 )
 from restcli.events import Event, EventRule, Scores
+from restcli.signal.sequences import nan_mean
 
 Interval = Callable[[Statistic, int], tuple[float, float]]  # of a statistic over so many patients
 

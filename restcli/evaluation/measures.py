@@ -109,12 +109,6 @@ def bootstrap(statistic: Statistic, n_patients: int, *, n_draws: int = 1000, see
     return float(low), float(high)
 
 
-def nan_mean(values: FloatArray) -> float:
-    """Return the mean of what is defined; NaN when nothing is."""
-    known = np.asarray(values, dtype=float)[np.isfinite(values)]
-    return float(known.mean()) if known.size else math.nan
-
-
 def binomial_interval(k: int, n: int) -> tuple[float, float]:
     """Return the exact 95 % interval (Clopper and Pearson, 1934) of a fraction; NaN when `n` is 0.
 

@@ -1,7 +1,8 @@
-"""Runs and running means along time."""
+"""Runs and means along time."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -43,3 +44,9 @@ def _sums(values: NDArray[Any], behind: int, ahead: int) -> NDArray[Any]:
     np.cumsum(values, axis=0, out=sums[behind + 1 : stop])
     sums[stop:] = sums[stop - 1]
     return sums
+
+
+def nan_mean(values: Any) -> float:
+    """Average numbers that are not NaN; NaN when there is none."""
+    known = np.asarray(values, dtype=float)[np.isfinite(values)]
+    return float(known.mean()) if known.size else math.nan

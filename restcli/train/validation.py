@@ -21,7 +21,7 @@ from restcli.events import Event, EventRule, Events
 from restcli.nn.baselines import BandPowerBaseline, amplitude_baseline, fit_band_power
 from restcli.nn.network import NEVER
 from restcli.nn.weights import BALANCED, SENSITIVITIES, Calibration, OperatingPoint
-from restcli.signal.sequences import true_runs
+from restcli.signal.sequences import nan_mean, true_runs
 from restcli.train.store import SEIZURE, UNKNOWN, Examples, Float32Array
 from restcli.train.traces import Trace, stretch_bands
 
@@ -139,8 +139,8 @@ def measure_intervals(
         "seconds": len(width),
         "mean_width": float(width.mean()),
         "straddling": float(straddles.mean()),
-        "wrong_where_straddling": measures.nan_mean(errs[straddles].astype(float)),
-        "wrong_elsewhere": measures.nan_mean(errs[~straddles].astype(float)),
+        "wrong_where_straddling": nan_mean(errs[straddles].astype(float)),
+        "wrong_elsewhere": nan_mean(errs[~straddles].astype(float)),
     }
 
 
