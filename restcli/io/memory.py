@@ -168,10 +168,10 @@ def _usual_spread(recording: Recording) -> float:
     """Return the standard deviation within a second, µV, of the liveliest EEG channel; 0 when there is none."""
     names = [channel.label if channel.unit == "µV" else "" for channel in recording.channels]
     eeg = [row for row, ends in enumerate(parse_labels(names)) if ends is not None]
-    n_samples = recording.channels[0].n_samples if recording.channels else 0
-    length = min(n_samples, max(2, round(recording.channels[0].sfreq)))
     if not eeg:
         return 0.0
+    n_samples = recording.channels[0].n_samples
+    length = min(n_samples, max(2, round(recording.channels[0].sfreq)))
     starts = np.unique(np.linspace(0, n_samples - length, _SECONDS_TRIED).astype(int)).tolist()
     with recording.source.open() as handle:
         spread = np.stack([handle.read(eeg, start, start + length)[0].std(axis=1, dtype=float) for start in starts])

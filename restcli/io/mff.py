@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import open_regular, read_header, reading, stamps_of
-from restcli.io.headers import NO_CLOCK, check_length, length_notes
+from restcli.io.headers import NO_CLOCK, length_notes
 from restcli.io.mff_nets import electrodes_of
 from restcli.io.recording import Recording
 from restcli.io.segments import at_joins
@@ -101,7 +101,6 @@ def open_mff(files: tuple[Path, ...]) -> Recording:
     with open_regular(data) as file:
         blocks = _blocks(file, data.stat().st_size, where)
     sfreq, n_samples = blocks.rate, int(blocks.edges[-1])
-    check_length(n_samples / sfreq, where)
     labels, reference, notes = _labels(here, blocks.n_channels, where)
     gains = _gains(info, blocks.n_channels, where)
     store = MffStore((data,), stamps_of((data,)), blocks)

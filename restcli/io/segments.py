@@ -76,15 +76,14 @@ def at_blocks(recording: Recording, starts: Sequence[datetime | None], lengths: 
 
 def without(recording: Recording, stretches: Sequence[tuple[float, float]]) -> Recording:
     """Leave out stretches, in seconds of stored signal, in which there was no EEG."""
-    segments = recording.segments
-    for first, last in stretches:
-        kept = []
-        for segment in segments:
-            shift = segment.start - segment.offset
-            parts = (
-                (segment.offset, min(first, segment.stop - shift)),
-                (max(last, segment.offset), segment.stop - shift),
-            )
-            kept += [Segment(low + shift, high + shift, low) for low, high in parts if low < high]
-        segments = tuple(kept)
-    return replace(recording, segments=segments)
+    kept = []
+    for segment in recording.segments:
+        shift, begin = segment.start - segment.offset, segment.offset
+        end = segment.stop - shift
+        for first, last in sorted(stretches):
+            if begin < min(first, end):
+                kept.append(Segment(begin + shift, min(first, end) + shift, begin))
+            begin = max(begin, last)
+        if begin < end:
+            kept.append(Segment(begin + shift, segment.stop, begin))
+    return replace(recording, segments=tuple(kept))

@@ -72,11 +72,10 @@ def open_xdf(files: tuple[Path, ...]) -> Recording:
     channels = ((label, unit or "uV") for label, unit in stream.channels)
     recording = one_piece(path, store, channels, length=n_samples, sfreq=stream.sfreq)
     start = _start(contents, where)
-    notes: tuple[str, ...] = (
-        ("the file is damaged or cut off; what follows in it is not read",) if contents.damaged else ()
-    )
-    notes += channel_notes((label, NO_UNIT if not unit else "") for label, unit in stream.channels)
+    notes = channel_notes((label, NO_UNIT if not unit else "") for label, unit in stream.channels)
     notes += channel_notes((label, unit_note(unit or "uV")) for label, unit in stream.channels)
+    if contents.damaged:
+        notes = ("the file is damaged or cut off; what follows in it is not read", *notes)
     recording = replace(recording, format="XDF", start=start, repairs=notes + ((_CLOCK_NOTE,) if start else ()))
     _synchronize(times, contents.clocks.get(stream.number, []), where)
     return _placed(recording, times)
