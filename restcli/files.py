@@ -67,7 +67,7 @@ def check_free(paths: Iterable[Path], *, overwrite: bool) -> None:
     """Refuse to write over files that are there, unless the user asked for it."""
     if not overwrite and (taken := [path for path in paths if path.exists() or path.is_symlink()]):
         remedy = "Choose another name or folder, or pass --overwrite"
-        raise OutputError(str(taken[0]), "exists already", "a name that is free", remedy)
+        raise OutputError(str(taken[0]), "already exists", "a name that is free", remedy)
 
 
 def resolve_output(folder: str | Path, name: str) -> Path:

@@ -57,7 +57,7 @@ def test_what_is_there_stays(data: Path, words: str, taken: str) -> None:
 def test_an_evaluation_is_replaced_when_asked_to(data: Path) -> None:
     words = ["evaluate", data / "expert", data / "detected", "--out", data / "out"]
     assert restcli(*words).returncode == 0
-    check_refused(restcli(*words), 3, "evaluation.json: exists already", "pass --overwrite")
+    check_refused(restcli(*words), 3, "evaluation.json: already exists", "pass --overwrite")
     assert restcli(*words, "--overwrite").returncode == 0
 
 
@@ -68,7 +68,7 @@ def test_tables_of_an_archive_replace_their_own_alone(data: Path) -> None:
     for _ in range(2):
         assert restcli("batch", "export", data / "out").returncode == 0
     (data / "expert" / "events.csv").write_text(MINE)
-    check_refused(restcli("batch", "export", data / "out", "--to", data / "expert"), 3, "events.csv: exists already")
+    check_refused(restcli("batch", "export", data / "out", "--to", data / "expert"), 3, "events.csv: already exists")
     assert (data / "expert" / "events.csv").read_text() == MINE
     for ledger in (data / "out").glob("ledger*"):
         ledger.unlink()

@@ -114,7 +114,7 @@ def test_train_writes_weights_card_log_and_annotate_uses_them(dataset: Path, tmp
 def test_train_refuses_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "rest.safetensors").write_bytes(b"mine")
     refused = restcli("train", "sim:0-5", "-o", tmp_path)
-    check_refused(refused, 3, "exists already")
+    check_refused(refused, 3, "already exists")
     assert "--overwrite" in refused.stderr and (tmp_path / "rest.safetensors").read_bytes() == b"mine"
     check_refused(restcli("train", "sim:0-5", "-o", tmp_path / "a", "--split", "official"), 2, "no official split")
     check_refused(restcli("train", "sim:0-5", "-o", tmp_path / "b", "--from", "rest-paper", "--hidden", "8"), 3, "32")

@@ -255,7 +255,7 @@ def test_command_refuses(tmp_path: Path) -> None:
     link.symlink_to(path)
     before = path.read_bytes()
     for out, options, code, words in (
-        (taken, [], 3, "exists already"),
+        (taken, [], 3, "already exists"),
         (tmp_path / "out.bdf", [], 2, "does not end in .edf"),
         (path, ["--overwrite"], 2, "a file of the recording itself"),
         (link, ["--overwrite"], 2, "a file of the recording itself"),

@@ -105,4 +105,4 @@ def test_the_command_writes_weights_that_find_fewer_false_alarms(tmp_path: Path,
         *json.loads(done.stdout)["notes"],
     }
     again = run.invoke(app, options)
-    assert again.exit_code != 0 and "exists already" in str(again.exception)
+    assert again.exit_code != 0 and "already exists" in str(again.exception)

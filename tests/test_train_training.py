@@ -68,12 +68,12 @@ def test_a_stopped_training_says_where_it_goes_on_and_ends_with_the_same_bytes(t
     with pytest.raises(KeyboardInterrupt):
         train(["sim:"], tmp_path / "a", settings, on_progress=stop)
     again = train(["sim:"], tmp_path / "a", settings, on_resume=said.append)
-    assert said == ["goes on: member 1 at step 4, member 2 at step 2 of 4"]
+    assert said == ["resumes: member 1 at step 4, member 2 at step 2 of 4"]
     assert again.path.read_bytes() == whole.path.read_bytes()
     with pytest.raises(KeyboardInterrupt):
         train(["sim:"], tmp_path / "b", settings, on_progress=stop)
     train(["sim:"], tmp_path / "b", replace(settings, steps=3), on_resume=said.append)
-    assert "is of other settings or data, and is not used" in said[1]
+    assert "belongs to other settings or data and is not used" in said[1]
 
 
 def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> None:
@@ -214,7 +214,7 @@ def test_another_shape_than_that_of_the_weights_is_refused(tmp_path: Path) -> No
 def test_existing_weights_are_not_replaced_unless_asked(tmp_path: Path, ending: str) -> None:
     existing = tmp_path / f"rest{ending}"
     existing.write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"exists already.*--overwrite"):
+    with pytest.raises(OutputError, match=r"already exists.*--overwrite"):
         train(["sim:"], tmp_path, TrainSettings())
     assert existing.read_bytes() == b"mine"
     with pytest.raises(AssertionError, match="examples were prepared"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from restcli.archive.schema import EVENT
 from restcli.errors import UsageError
 from restcli.files import appending
 from restcli.io.companions import open_regular
@@ -24,7 +25,6 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _LONGEST = 1 << 20  # bytes of a line
 # What is hashed of a recording in the ledger, beside what the trail repeats.
 _ROW = "duration scored missing n_events notes error_class error".split()
-_EVENT = "onset duration label confidence channels picture".split()
 
 
 def trail_name(ledger: str = "ledger.sqlite") -> str:
@@ -34,7 +34,7 @@ def trail_name(ledger: str = "ledger.sqlite") -> str:
 
 def facts_of(row: Mapping[str, Any], events: Iterable[Mapping[str, Any]], report: str | None) -> dict[str, Any]:
     """Return what a trail says of a recording that is finished; `report` is the SHA-256 of its run report."""
-    values = [_plain(row.get(name)) for name in _ROW] + [[_plain(event[name]) for name in _EVENT] for event in events]
+    values = [_plain(row.get(name)) for name in _ROW] + [[_plain(event[name]) for name in EVENT] for event in events]
     return {
         "what": row["state"],
         "path": row["path"],

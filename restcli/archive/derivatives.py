@@ -52,8 +52,8 @@ def check_ours(out: Path, dataset: Path | None) -> None:
     names = () if dataset is None else (dataset / name for name in _NAMES)
     for path in (out / "index.html", *names):
         if path.exists():
-            what = "was not written by a batch, and this one would write over it"
-            raise UsageError(str(path), what, "a folder for results alone", "Choose another folder")
+            what = "was not written by a batch, and this one would overwrite it"
+            raise UsageError(str(path), what, "a folder only for results", "Choose another folder")
 
 
 def describe_derivatives(folder: str | Path) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from restcli.archive.schema import APPLICATION, SCHEMA, VERSION, expected_schema, schema_of
+from restcli.archive.schema import APPLICATION, EVENT, SCHEMA, VERSION, expected_schema, schema_of
 from restcli.archive.walk import LEDGER_PATTERN, Found, Skipped, is_inside, is_output_of, possible_stems
 from restcli.errors import OutputError
 from restcli.output.run_report import REPORT_END
@@ -22,7 +22,6 @@ PENDING, RUNNING, DONE, SAME, FAILED = "pending", "running", "done", "same", "fa
 STATES = (DONE, FAILED, SAME, RUNNING, PENDING)
 
 _ROW = "id, path, size, mtime_ns, hash, stem"
-_EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")
 _FACTS = ("worker", "stages", "seconds", "error_class", "error", "clock", "duration", "scored", "missing", "n_events")
 _LAST_WALK = "seen = (SELECT MAX(id) FROM runs)"
 _REMEDY = "Move it away and run the batch again: outputs stay, and cached scores are used again"
@@ -98,7 +97,7 @@ class Ledger:
         for base in (self.path, self._lock_path):
             for place in (base, *(base.with_name(f"{base.name}-{end}") for end in ("wal", "shm", "journal"))):
                 if place.is_symlink() or (place.exists() and not place.is_file()):
-                    raise self._damaged(f"{place.name} is a link or no regular file")
+                    raise self._damaged(f"{place.name} is a link or not a regular file")
 
     @property
     def _lock_path(self) -> Path:
@@ -355,7 +354,7 @@ class Ledger:
             )
             self._do_many(
                 "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((row_id, k, *map(event.get, _EVENT)) for k, event in enumerate(outcome.get("events", ()), start=1)),
+                ((row_id, k, *map(event.get, EVENT)) for k, event in enumerate(outcome.get("events", ()), start=1)),
             )
         return acknowledged is not None
 

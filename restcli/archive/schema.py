@@ -8,6 +8,7 @@ from functools import cache
 
 VERSION = 7
 APPLICATION = 0x52455354  # "REST"
+EVENT = ("onset", "duration", "label", "confidence", "channels", "picture")  # columns that say what an event is
 
 # Types and ranges are part of the schema, and the schema of a ledger is compared with this one when it is opened.
 SCHEMA = """

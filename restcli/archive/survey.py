@@ -96,7 +96,7 @@ def acknowledge(out: str | Path, recording: str, reason: str) -> None:
                 accepted = True
     if not accepted:
         what = "is not a recording that failed in this batch"
-        raise UsageError(recording, what, "a path below the archive", "restcli batch status names failures")
+        raise UsageError(recording, what, "a path below the archive", "restcli batch status lists failures")
 
 
 def sum_up(book: Book) -> dict[str, Any]:

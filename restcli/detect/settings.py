@@ -84,7 +84,7 @@ class Settings:
         if not _is_whole(self.seed):
             raise UsageError("--seed", f"{self.seed!r}", "a whole number")
         if not _is_whole(self.threads) or self.threads < 0:
-            raise UsageError("--threads", f"{self.threads!r}", "a number of threads, or 0 for one each processor")
+            raise UsageError("--threads", f"{self.threads!r}", "a number of threads, or 0 for one per processor")
 
     @classmethod
     def of(cls, **options: Any) -> Settings:
@@ -112,7 +112,9 @@ def check_settings(weights: Weights, settings: Settings) -> None:
         what = f"weights {weights.name} were not trained with a rescaled mask for each node"
         raise UsageError("--passes", what, "weights such as rest-default")
     if settings.types and not weights.types:
-        raise UsageError("--types", f"weights {weights.name} read out no types", "weights that were trained with types")
+        raise UsageError(
+            "--types", f"weights {weights.name} do not read out types", "weights that were trained with types"
+        )
     rule_in_force(weights, settings)
 
 

@@ -213,7 +213,7 @@ def shares(logits: FloatArray) -> FloatArray:
 
 _TOLERANCE = 1e-5
 _MEMORIES = (30, 60, 90, 120, 180, 240, 360, 600)
-NEVER = 3600  # s, for a network that does not forget: the state goes on from the begin of all but long segments
+NEVER = 3600  # s, for a network that does not forget: the state of all but long segments is carried from their start
 
 
 def memory_of(network: Network, features: FeatureConfig) -> int:

@@ -235,12 +235,12 @@ def validate(network: Rest, examples: Examples, adjacency: Tensor, settings: Tra
 
 
 def checkpoint_path(out: Path, settings: TrainSettings) -> Path:
-    """Return the file that a member's training goes on from."""
+    """Return the file from which a member's training resumes."""
     return out / f"{settings.name}-{settings.member}.checkpoint"
 
 
 def step_to_go_on_from(path: Path, settings: TrainSettings, *sides: Examples) -> int | None:
-    """Return the step that a member's training goes on from; None if what was left is of other settings or data."""
+    """Return the step at which a member's training resumes; None if what was left belongs to other settings or data."""
     if not (settings.resume and path.exists()):
         return 0
     found = torch.load(path, map_location="cpu", weights_only=True)

@@ -58,8 +58,8 @@ def train(
     """Train weights on ``sim:``, ``sim:FIRST-LAST`` or data sets, and write them into a folder.
 
     `on_progress` is called with things done, things in all, and a dictionary: empty while examples are prepared, then
-    ``loss`` and ``auroc``; `on_resume` is told where a training that was stopped goes on. What can be checked is
-    checked before anything is computed.
+    ``loss`` and ``auroc``; `on_resume` is told where a stopped training resumes. What can be checked is checked
+    before anything is computed.
     """
     settings, out = adopt(settings or TrainSettings()), Path(out)
     check_before(out, settings)
@@ -143,13 +143,13 @@ class _Members:
             for own in map(self.settings.of_member, range(self.settings.network.members))
         ]
         if not any(steps):
-            left = f"what a stopped training left in {self.out} is of other settings or data, and is not used"
+            left = f"what a stopped training left in {self.out} belongs to other settings or data and is not used"
             return left if None in steps else ""
         places = (f"member {k} at step {step or 0}" for k, step in enumerate(steps, start=1))
-        return f"goes on: {', '.join(places)} of {self.settings.steps}"
+        return f"resumes: {', '.join(places)} of {self.settings.steps}"
 
     def fit_all(self, *, on_progress: Progress | None) -> tuple[list[Rest], list[Row]]:
-        """Train them, several at a time if there are workers; an interrupted training goes on where it was."""
+        """Train them, several at a time if there are workers; an interrupted training resumes where it was."""
         count, steps = self.settings.network.members, self.settings.steps
         workers = min(self.settings.workers, count) if self.settings.device == "cpu" else 1
         if workers > 1:
