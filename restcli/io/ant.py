@@ -86,7 +86,7 @@ class AntStore(Store):
 
 
 def _failed(process: subprocess.Popen[bytes], where: str, aim: str) -> RecordingError:
-    """Say why the process ended: in all cases but one, because of the file."""
+    """Say why the process ended: the package is missing, or the file is damaged."""
     assert process.stdout is not None
     process.stdout.close()  # else a process that has more to say would not end
     process.communicate()
@@ -169,7 +169,7 @@ def _start(said: Sequence[float]) -> datetime | None:
 
 
 def _stretches(events: Sequence[tuple[str, int, int]], n_samples: int) -> list[tuple[int, int]]:
-    """Return the samples of times without an amplifier, and of measurements of impedances."""
+    """Return the ranges of samples without an amplifier or with impedance measurements."""
     found: list[tuple[int, int]] = []
     events = sorted(events, key=lambda event: event[1])
     switched = [kind for kind, _, _ in events if kind in {"off", "on"}]

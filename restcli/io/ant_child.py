@@ -84,7 +84,7 @@ def _samples(pyeep: Any, handle: int, n_channels: int, span: tuple[int, int]) ->
     found, step = array.array("f"), max(1, _VALUES // n_channels)
     for first in range(*span, step):
         found.extend(pyeep.get_samples(handle, first, min(first + step, span[1])))
-    if len(found) != n_channels * (span[1] - span[0]):  # who asked waits for as many
+    if len(found) != n_channels * (span[1] - span[0]):  # the caller waits for exactly that many
         sys.exit(1)
     return found.tobytes()
 

@@ -44,7 +44,7 @@ def is_curry(raw: bytes) -> bool:
 
 
 def curry_files(path: Path) -> tuple[Path, ...]:
-    """Return the header of a .cdt file; or the samples and, from version 7 on apart, the labels of a .dap file."""
+    """Return the header of a .cdt file, or the samples and labels of a .dap file."""
     found: tuple[Path | None, ...]
     if path.suffix.lower() == ".dap":
         found, missing = (sibling(path, (".dat",)), sibling(path, (".rs3",))), "file of samples (.dat) or labels (.rs3)"

@@ -255,7 +255,7 @@ def _slope(places: NDArray[np.float64], lag: NDArray[np.float64], limits: NDArra
 def _without_wrong_stamps(
     lag: NDArray[np.float64], limits: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], str, list[str]]:
-    """Put stamps that a few neighbours on both sides contradict where those are; say if that cannot be done."""
+    """Correct stamps that a few neighbours on both sides contradict; say if that cannot be done."""
     usual = _median(lag)  # leaves what only rises, or only falls, as it is
     if len(lag) > 6 * _FEW:
         # At the ends there is one side only: stamps ahead of all that follow, or behind all that went before.

@@ -33,12 +33,12 @@ def decode(raw: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without what would disturb terminals and tables."""
+    """Return a text without characters that would disturb terminals and tables."""
     return "".join(c for c in text if c.isprintable()).strip()
 
 
 def with_reference(label: str, reference: str) -> str:
-    """Name a channel with its reference, for channels need not have the same one."""
+    """Name a channel with its reference, because channels may have different ones."""
     return f"{label}-{reference}" if reference and "-" not in label else label
 
 

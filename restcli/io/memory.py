@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, UsageError
 from restcli.io.companions import Stamps
-from restcli.io.mne_reader import FIFF_UNIT_V, JOIN, without_depth
+from restcli.io.mne_reader import JOIN, units_of, without_depth
 from restcli.io.recording import Recording
 from restcli.io.segments import at_joins, without
 from restcli.io.uniform import Store, Stored, leave_out, one_piece
@@ -127,9 +127,8 @@ def _checked_array(source: Any, n_channels: int) -> NDArray[Any]:
 
 def _of_raw(raw: Any) -> Recording:
     sfreq, clock = float(raw.info["sfreq"]), raw.info["meas_date"]
-    units = ["V" if int(channel["unit"]) == FIFF_UNIT_V else "" for channel in raw.info["chs"]]
     path = next((Path(name) for name in raw.filenames if name is not None), Path("raw"))
-    channels = zip(raw.ch_names, units, strict=True)
+    channels = zip(raw.ch_names, units_of(raw), strict=True)
     recording = one_piece(path, MemoryStore(values=raw), channels, length=int(raw.n_times), sfreq=sfreq)
     usual = _usual_spread(recording)
     if usual > _TOO_LARGE:

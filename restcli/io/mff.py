@@ -1,6 +1,6 @@
 """EGI recordings (.mff): a folder with blocks of floats, one channel after the other, and headers in XML.
 
-MNE reads them through mffpy, which drops what its blocks do not fit, and takes memory for pauses as for signal.
+MNE reads them through mffpy, which drops blocks that do not fit and allocates memory for pauses.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ def _gains(info: ET.Element, n_channels: int, where: str) -> NDArray[np.float64]
 
 
 def _at_epochs(recording: Recording, here: dict[str, Path], blocks: _Blocks) -> Recording:
-    """Put the stretches without a pause to where epochs.xml says, and find the clock time of the first."""
+    """Place the stretches between pauses where epochs.xml says, and find the clock time of the first."""
     where = str(recording.path)
     epochs = _epochs(here, where)
     if [first for _, _, first, _ in epochs] != [1, *(last + 1 for *_, last in epochs[:-1])]:

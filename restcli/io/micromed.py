@@ -147,7 +147,7 @@ def _signal(row: bytes, place: int) -> StoredSignal:
 
 
 def _at_cuts(recording: Recording, cuts: NDArray[np.int64], sfreq: int) -> Recording:
-    """Put the parts of a shortened recording to where they were in the original."""
+    """Place the parts of a shortened recording where they were in the original."""
     if not len(cuts):
         return recording
     original, here = cuts.T / sfreq

@@ -107,7 +107,7 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
     path = files[0]
     header = _brainvision_header(path)
     if not 0 < header.n_channels <= _MOST_CHANNELS or header.n_channels != len(header.units):
-        what = "the header gives an impossible number of channels"  # MNE takes memory for as many as it says
+        what = "the header gives an impossible number of channels"  # MNE would allocate memory for them
         raise RecordingError(str(path), what, f"1 to {_MOST_CHANNELS} channels, each with its line")
     if header.cut:
         raise RecordingError(str(path), header.cut, remedy="Export the recording without segments")
@@ -117,7 +117,7 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
         raise RecordingError(str(path), _OTHER_SIZE, WHOLE, "Copy all files again")
     text, markers = b"", header.markers
     if len(files) == 3 and not markers.endswith(".vmrk"):  # MNE takes no other ending
-        markers = "markers.vmrk"  # in ASCII, for the header may be in any encoding
+        markers = "markers.vmrk"  # in ASCII, because the header may be in any encoding
         text = _naming_markers(read_header(path), markers)
     wanted = (f"{path.stem}.vhdr", header.samples, markers)[: len(files)]
     store = MneStore(files, stamps_of(files), wanted, "read_raw_brainvision", text)
@@ -130,7 +130,7 @@ def open_brainvision(files: tuple[Path, ...]) -> Recording:
     if len(files) < 3:
         return recording
     places, dates, doubts = _new_segments(decode(read_header(files[2])))
-    # MNE takes the first date in the file, whatever segment it is of.
+    # MNE takes the first date in the file, of any segment.
     start = dates[0] if places[:1] == [0] else None
     recording = replace(recording, start=start, repairs=recording.repairs + doubts)
     edges = np.array(places) / recording.channels[0].sfreq

@@ -21,11 +21,11 @@ from restcli.io.headers import names as listed
 from restcli.io.recording import Recording
 from restcli.io.uniform import Store, Stored
 
-FIFF_UNIT_V = 107
 JOIN = re.compile(r"(BAD |EDGE )?boundary|New Segment", re.IGNORECASE)
 """Beginnings of annotations at which stretches of signal were joined."""
 WHOLE = "a complete recording with all its files side by side"
 _EXPORT = "Export the recording as EDF from the EEG system"
+_FIFF_UNIT_V = 107
 # Types of channels from inside the head.
 _DEPTH = frozenset({"seeg", "ecog", "dbs"})
 # Beginnings of warnings, and what they mean for a recording; nothing where they concern what restcli does not use.
@@ -104,6 +104,11 @@ class MneStore(Store):
             package = self.module.split(".")[0]
             what = f"reading it needs the package {package}, which is not installed"
             raise RecordingError(where, what, remedy="pip install 'rest-eeg[vendor]', or export as EDF") from None
+
+
+def units_of(raw: Any) -> list[str]:
+    """Return "V" for channels of voltages, and nothing for others."""
+    return ["V" if int(channel["unit"]) == _FIFF_UNIT_V else "" for channel in raw.info["chs"]]
 
 
 def without_depth(recording: Recording, types: Sequence[str]) -> Recording:

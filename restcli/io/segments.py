@@ -65,7 +65,7 @@ def at_joins(recording: Recording, joins: NDArray[np.float64], lag: NDArray[np.f
 
 
 def at_blocks(recording: Recording, starts: Sequence[datetime | None], lengths: Sequence[float]) -> Recording:
-    """Put blocks, seconds long, that lie one after the other in the file to where their starts in whole seconds say."""
+    """Place consecutive blocks, of some lengths in seconds, by their start times, which are whole seconds."""
     places = np.cumsum([0.0, *lengths[:-1]])
     begin = starts[0] or datetime.min
     lag = np.array([math.nan if start is None else (start - begin).total_seconds() for start in starts]) - places

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from restcli.io.companions import stamps_of
 from restcli.io.headers import with_reference
 from restcli.io.mne_formats import of_raw
-from restcli.io.mne_reader import FIFF_UNIT_V, MneStore, foreign
+from restcli.io.mne_reader import MneStore, foreign, units_of
 from restcli.io.recording import Recording
 from restcli.io.segments import at_blocks
 
@@ -29,7 +28,7 @@ def open_nicolet(files: tuple[Path, ...]) -> Recording:
     path = files[0]
     store = MneStore(files, stamps_of(files), (path.name,), "read_raw_nicolet", module=_MODULE)
     with store.raw() as (raw, repairs):
-        recording = of_raw(raw, store, "Nicolet", _units(raw), repairs=(*repairs, _UNTRIED))
+        recording = of_raw(raw, store, "Nicolet", units_of(raw), repairs=(*repairs, _UNTRIED))
         found = raw._raw_extras[0]
     given, segments = found["header"]["channels"], found["header"]["segments"]
     labels = [with_reference(given[index]["label"], given[index]["reference"]) for index in found["channels"]]
@@ -43,7 +42,7 @@ def open_nihon_1200(files: tuple[Path, ...], names: tuple[str, ...]) -> tuple[Re
     options = (("block", "all"), ("no_log", True), ("marker_channel", False), ("all_channels", True))
     store = MneStore(files, stamps_of(files), names, "read_raw_nihon_kohden", module=_MODULE, options=options)
     with store.raw() as (raw, repairs):
-        recording = of_raw(raw, store, "Nihon Kohden", _units(raw), repairs=(*repairs, _UNTRIED))
+        recording = of_raw(raw, store, "Nihon Kohden", units_of(raw), repairs=(*repairs, _UNTRIED))
     with foreign(str(files[0]), "its blocks cannot be read"):
         from eeg2edf.nihon_kohden import nk
 
@@ -51,8 +50,3 @@ def open_nihon_1200(files: tuple[Path, ...], names: tuple[str, ...]) -> tuple[Re
         starts = [datetime.strptime(block["start"][:14], "%Y%m%d%H%M%S") for block in blocks]
     lengths = [block["n_samples"] / block["sfreq"] for block in blocks]
     return at_blocks(replace(recording, start=starts[0]), starts, lengths), tuple(blocks[0]["e21_index"])
-
-
-def _units(raw: Any) -> list[str]:
-    """Return "V" for voltages: eeg2edf marks other units as none."""
-    return ["V" if int(channel["unit"]) == FIFF_UNIT_V else "" for channel in raw.info["chs"]]

@@ -177,7 +177,7 @@ def _synchronize(times: NDArray[np.float64], offsets: Sequence[tuple[float, floa
 
 
 def _placed(recording: Recording, times: NDArray[np.float64]) -> Recording:
-    """Cut a stream at its gaps; one stamp stands for some samples, for single ones come early or late."""
+    """Cut a stream at its gaps; one stamp stands for several samples, because single stamps are early or late."""
     source = recording.source
     assert isinstance(source, UniformSource)
     rate = float(source.rate)
