@@ -13,12 +13,19 @@ import stat
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from restcli.errors import OutputError, UsageError
 
 _LARGEST = 1 << 28  # bytes of a table or report
+
+
+def shipped(folder: str) -> Path:
+    """Return a folder that restcli ships: inside the wheel, or beside the package in a checkout."""
+    package = Path(str(files("restcli")))
+    return package / folder if (package / folder).is_dir() else package.parent / folder
 
 
 def not_written(where: str | Path, error: OSError) -> OutputError:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import restcli
-from restcli.nn.weights import DEFAULT_NAME, models_folder
+from restcli.files import shipped
+from restcli.nn.weights import DEFAULT_NAME
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,8 +44,8 @@ def test_help_shows_the_public_names() -> None:
 
 
 def test_weights_are_found_beside_the_checkout() -> None:
-    assert models_folder() == Path(restcli.__file__).parent.parent / "models"
-    assert (models_folder() / f"{DEFAULT_NAME}.safetensors").is_file()
+    assert shipped("models") == Path(restcli.__file__).parent.parent / "models"
+    assert (shipped("models") / f"{DEFAULT_NAME}.safetensors").is_file()
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +75,8 @@ def test_wheel_holds_package_and_weights_and_they_are_found_there(wheels: dict[s
         assert not any(name.startswith(("tests/", "examples/")) for name in names)
         archive.extractall(tmp_path)
     code = (
-        "from restcli.nn.weights import load_weights, models_folder; from restcli.cli.demo import example_recording;"
-        "print(models_folder()); load_weights(); print(example_recording())"
+        "from restcli.files import shipped; from restcli.nn.weights import load_weights;"
+        "print(shipped('models')); load_weights(); print(shipped('examples') / 'absence.edf')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

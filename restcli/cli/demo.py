@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -25,10 +24,11 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the outputs.")] = Path("demo"),
 ) -> None:
     """Annotate the shipped example, three minutes of EEG with three absence seizures, and say what to do next."""
+    from restcli.files import shipped
     from restcli.marks.registry import read_events
 
     check_stdout()
-    recording = example_recording()
+    recording = shipped("examples") / "absence.edf"
     inform(f"Annotating {recording}: three minutes of EEG of a child with absence seizures.")
     writing = {"formats": ("tsv",), "plot": "png", "overwrite": False}
     code = Job(options.read_settings(channel_map=None), out, writing, as_json=False, profile=False).run([recording])
@@ -45,13 +45,6 @@ def demo(
     say(f"    {program} annotate patient.edf")
     if code != DONE:
         raise typer.Exit(code)
-
-
-def example_recording() -> Path:
-    """Return the shipped example: inside the wheel, or beside the package in a checkout."""
-    package = Path(str(files("restcli")))
-    folder = package / "examples" if (package / "examples").is_dir() else package.parent / "examples"
-    return folder / "absence.edf"
 
 
 def program_name() -> str:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError, RestError, WeightsError
 from restcli.events import EventRule
-from restcli.files import write_atomically
+from restcli.files import shipped, write_atomically
 from restcli.io.companions import open_regular
 from restcli.nn.baselines import BandPowerBaseline
 from restcli.nn.checks import LARGEST_FILE, check_header, check_weights, read_value
@@ -100,15 +99,9 @@ _KINDS = get_type_hints(Weights)
 _PLAIN = "config features nodes memory look_ahead min_nodes rule points calibration types golden".split()
 
 
-def models_folder() -> Path:
-    """Return the folder of the shipped weights: inside the wheel, or beside the package in a checkout."""
-    package = Path(str(files("restcli")))
-    return package / "models" if (package / "models").is_dir() else package.parent / "models"
-
-
 def list_weights() -> tuple[str, ...]:
     """Return the names of the shipped weights, the default first."""
-    names = sorted(path.stem for path in models_folder().glob("*.safetensors"))
+    names = sorted(path.stem for path in shipped("models").glob("*.safetensors"))
     return tuple(sorted(names, key=lambda name: name != DEFAULT_NAME))
 
 
@@ -117,9 +110,9 @@ def find_weights(name: str | Path) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    shipped = models_folder() / f"{name}.safetensors"
-    if shipped.is_file():
-        return shipped
+    own = shipped("models") / f"{name}.safetensors"
+    if own.is_file():
+        return own
     known = ", ".join(list_weights()) or "none"
     raise WeightsError(str(name), "there are no such weights", f"a .safetensors file or a shipped name: {known}")
 
