@@ -55,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a batch stands."""
+    """How far a batch has come."""
 
     stage: str  # in words
     counts: dict[str, int]  # recordings of the archive in each state

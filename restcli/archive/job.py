@@ -40,7 +40,7 @@ class Plan:
 
     archive: str  # folder of recordings
     folder: str  # of outputs
-    ledger: str  # a worker that does not see it has another disk in that place
+    ledger: str  # a worker that does not see it has something else mounted there
     cache: ScoreCache
     weights: Weights  # sent along, so that no worker needs the file
     settings: Settings  # its `weights` is a name for people

@@ -15,9 +15,9 @@ GOLDEN_TOLERANCE = 1e-3
 _SECONDS = 20
 
 
-def golden_signal(n_nodes: int, sfreq: float) -> NDArray[np.float32]:
+def golden_signal(n_nodes: int) -> NDArray[np.float32]:
     """Make the fixed test signal: a different chirp with a 3-Hz train at each node, µV, shape (N, n)."""
-    clock = np.arange(int(_SECONDS * sfreq)) / sfreq
+    clock = np.arange(_SECONDS * REFERENCE_RATE) / REFERENCE_RATE
     node = np.arange(n_nodes)[:, None]
     chirp = 20.0 * np.sin(2 * np.pi * (2.0 + 0.3 * node + 0.4 * clock) * clock)
     train = 30.0 * np.maximum(np.sin(2 * np.pi * 3.0 * clock + node), 0.0) ** 4 * (clock > _SECONDS / 2)
@@ -28,7 +28,7 @@ def golden_signal(n_nodes: int, sfreq: float) -> NDArray[np.float32]:
 def golden_logits(weights: Weights) -> tuple[float, ...]:
     """Compute the mean logit after each of the last 8 seconds of the test signal."""
     network = Network.of(weights)
-    signal = golden_signal(len(weights.nodes), REFERENCE_RATE)
+    signal = golden_signal(len(weights.nodes))
     seconds = signal.reshape(len(signal), -1, REFERENCE_RATE).swapaxes(0, 1)
     features = first_inputs(seconds, np.ones(seconds.shape[:2], dtype=bool), weights.features)
     recurrence, logits = Recurrence(network), []

@@ -111,7 +111,7 @@ class Recurrence:
         self.state = np.zeros(shape, dtype=np.float32)
         self._h, self._r = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
         self._both = np.empty((*shape[:2], 2 * shape[2]), dtype=np.float32)
-        # As large as the state: numpy is several times slower with what it must repeat.
+        # As large as the state: numpy is several times slower where it has to broadcast.
         biases = (network.carry_bias, network.first_bias, network.second_bias)
         self._carry_bias, self._first_bias, self._second_bias = (np.tile(bias, (*shape[:2], 1)) for bias in biases)
         self._zero = np.zeros(shape, dtype=np.float32)
@@ -173,7 +173,7 @@ def _multiply(values: FloatArray, by: FloatArray | None) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Lanes:
-    """B stretches of up to T seconds side by side; what follows the end of a shorter one is computed and not used."""
+    """B stretches of up to T seconds side by side; what follows the end of a shorter one is computed but not used."""
 
     projected: FloatArray  # (T, N, B, H)
     present: FloatArray  # (T, N, B), 1 where a node takes part

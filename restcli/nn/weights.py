@@ -160,7 +160,7 @@ def load_weights(name: str | Path = DEFAULT_NAME) -> Weights:
 
 
 def read_content(path: Path) -> bytes:
-    """Read a weights file whole, unless it is none by its size."""
+    """Read a whole weights file, unless it is too large to be one."""
     try:
         with open_regular(path) as file:
             content = file.read(LARGEST_FILE + 1)
@@ -177,7 +177,7 @@ def _parse(path: Path, content: bytes) -> tuple[Tensors, dict[str, Any]]:
 
     try:
         meta = dict(json.loads(check_header(content)["__metadata__"][_METADATA_KEY]))
-        json.dumps(meta)  # neither way may it be nested too deeply
+        json.dumps(meta)  # raises RecursionError if it is nested too deeply to be written again
         return dict(sorted(load(content).items())), meta
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(path.name, "is not a restcli weights file", "safetensors with restcli metadata") from error

@@ -63,7 +63,7 @@ def finish(
 def _measured(
     reader: Reader, validation: Examples, ward: Examples, settings: TrainSettings, *, baseline: BandPowerBaseline
 ) -> dict[str, Any]:
-    """Return what weights say of memory, calibration, rule, points and metrics."""
+    """Return memory, calibration, rule, points and metrics of the weights."""
     memory = memory_of(reader.network, settings.features)
     intervals, n_types = settings.network.has_intervals, settings.network.n_types
     traces = reader.traces(validation.stretches, n_passes=_PASSES if intervals else 0)

@@ -20,8 +20,8 @@ from restcli.train.store import SEIZURE, TYPES, UNKNOWN, Examples, Float32Array,
 _GENERALISED = SEIZURE + 1 + np.array([TYPES.index("sz_gen"), TYPES.index("sz_gen_nm_typical")])
 _OFTEN = 4
 _FROM_SEIZURE = 0.6  # of the chunks come from stretches with a seizure
-_MOST_DROPPED = 3  # nodes
 _ON_ICTAL = 0.75  # of those contain an ictal second chosen first
+_MOST_DROPPED = 3  # nodes
 
 
 @dataclass(frozen=True, eq=False)

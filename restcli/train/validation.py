@@ -27,10 +27,10 @@ from restcli.train.traces import Trace, stretch_bands
 
 # False alarms a day of each point, in units of those asked for.
 _RATES = dict(zip(SENSITIVITIES, (1.5, 1.0, 0.5), strict=True))
-_ENOUGH = 2.0  # false alarms that a sample must be long enough for, at the rate asked for
+_ENOUGH = 2.0  # a sample must be long enough for so many false alarms at the rate asked for
 # Thresholds tried, strictest first: a tenth of log odds apart.
 _LEVELS = tuple(round(float(level), 4) for level in logistic(np.arange(69, -40, -1) / 10))
-_FEW, _LOW = 0.2, 0.1  # sensitivity and threshold below which a training is warned of
+_FEW, _LOW = 0.2, 0.1  # sensitivity and threshold below which the user is warned
 
 
 def fit_baseline(examples: Examples) -> BandPowerBaseline:
