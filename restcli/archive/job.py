@@ -136,7 +136,6 @@ def _write(result: Result, plan: Plan, place: Path, previous: Mapping[str, str])
 
 
 def _restored(recording: Recording, plan: Plan, content: str, clock: StageClock) -> Result | None:
-    """Return the result that cached scores give, if there are any."""
     if not plan.cache.place(content).exists():
         return None
     with clock("restore"):

@@ -138,10 +138,10 @@ def _check_graph(weights: Weights) -> None:
     for node in nodes:
         ends = node.split("-")
         try:
-            places = [electrode_position(end) for end in ends]
-        except KeyError:
-            raise ValueError("nodes are not all electrodes or derivations of the 10-20 system") from None
-        if len(ends) > 2 or len(set(places)) != len(ends):
+            n_places = len({electrode_position(end) for end in ends})
+        except KeyError:  # none of the 10-20 system
+            n_places = 0
+        if n_places != len(ends) or len(ends) > 2:
             raise ValueError("nodes are not all electrodes or derivations of the 10-20 system")
     if not 1 <= weights.min_nodes <= len(nodes):
         raise ValueError(f"min_nodes is {weights.min_nodes} of {len(nodes)} nodes")
@@ -156,7 +156,6 @@ def _check_inputs(weights: Weights) -> None:
 
 
 def _shapes(config: RestConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each parameter of one member."""
     h = config.hidden
     shapes: dict[str, tuple[int, ...]] = {"l1.weight": (h, config.n_features), "l2.weight": (h, h), "l2.bias": (h,)}
     for name in ("gc1", "gc2"):

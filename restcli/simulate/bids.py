@@ -154,7 +154,6 @@ def _draw_storage(seed: int) -> _Storage:
 
 
 def _write_edf(path: str, segments: Iterable[Simulated], storage: _Storage) -> _Written:
-    """Write the segments as one EDF+ file."""
     start = 0.0
     with ExitStack() as stack:
         for segment, data in _resampled(segments, storage.rate):

@@ -68,7 +68,6 @@ def draw(seed: int, *, seconds: float = 120.0, options: SimulateOptions | None =
 
 
 def _draw_person(rng: WaveGenerator, options: SimulateOptions) -> Brain:
-    """Draw people until one fits the options."""
     youngest, oldest = options.ages or (0.0, np.inf)
     for _ in range(1000):
         brain = draw_brain(rng, options.profile)

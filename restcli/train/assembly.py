@@ -92,5 +92,4 @@ def _measured(
 
 
 def _parameters(networks: Sequence[Rest]) -> list[Tensors]:
-    """Return the parameters of each network."""
     return [{k: v.detach().cpu().numpy() for k, v in network.state_dict().items()} for network in networks]

@@ -175,7 +175,6 @@ def _drawn(task: Task) -> Iterator[Simulated]:
 
 
 def _joined(parts: Sequence[Stretch]) -> Stretch:
-    """Join parts that follow each other."""
     columns = ("spectra", "present", "relative", "labels")
     return Stretch(*(np.concatenate([getattr(part, column) for part in parts]) for column in columns))
 

@@ -114,7 +114,6 @@ def _logs(stretch: Stretch, features: FeatureConfig) -> Float32Array:
 
 
 def _gates(k: int, shape: tuple[int, ...], rate: float) -> Float32Array:
-    """Draw the masks of a pass."""
     return (np.random.default_rng(k).random(shape, dtype=np.float32) <= rate).astype(np.float32) / np.float32(rate)
 
 
