@@ -6,7 +6,6 @@ MNE reads them through the package curryreader, which holds whole recordings in 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ from restcli.errors import RecordingError
 from restcli.io import headers
 from restcli.io.companions import check_regular, find_file, read_header, sibling
 from restcli.io.recording import Recording
-from restcli.io.records import RecordLayout, StoredSignal, from_records
+from restcli.io.records import RecordLayout, StoredSignal, from_records, with_samples
 
 _FORMAT = "a Curry recording: a header (.cdt.dpa or .dap) and continuous samples beside it (.cdt or .dat)"
 _EXPORT = "Export the recording from Curry as raw float data, or as EDF"
@@ -25,17 +24,6 @@ _LITTLE = "INTEL"
 HEADERS = (".dpa", ".dpo")
 """Endings of headers after the whole name of the samples: ``a.cdt.dpa``."""
 _START = ("StartYear", "StartMonth", "StartDay", "StartHour", "StartMin", "StartSec")
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What a header says of the recording as a whole, and of each channel."""
-
-    n_samples: int
-    sfreq: Fraction  # Hz
-    channels: tuple[tuple[str, str], ...]  # label and unit of each
-    start: datetime | None
-    repairs: tuple[str, ...]
 
 
 def is_curry(raw: bytes) -> bool:
@@ -49,8 +37,8 @@ def curry_files(path: Path) -> tuple[Path, ...]:
     if path.suffix.lower() == ".dap":
         found, missing = (sibling(path, (".dat",)), sibling(path, (".rs3",))), "file of samples (.dat) or labels (.rs3)"
     else:
-        headers = (find_file(path.with_name(path.name + ending)) for ending in HEADERS)
-        found, missing = (next((file for file in headers if file is not None), None),), "header (.cdt.dpa)"
+        beside = (find_file(path.with_name(path.name + ending)) for ending in HEADERS)
+        found, missing = (next((file for file in beside if file is not None), None),), "header (.cdt.dpa)"
     files = tuple(file for file in found if file is not None)
     if len(files) < len(found):
         raise RecordingError(str(path), f"its {missing} is not beside it", _FORMAT, "Copy all files")
@@ -62,36 +50,19 @@ def open_curry(files: tuple[Path, ...]) -> Recording:
     path, where = files[0], str(files[0])
     is_header = path.suffix.lower() == ".dap"
     data, header, labels = (files[1], files[0], files[2]) if is_header else (files[0], files[1], files[1])
-    said = _read(headers.decode(read_header(header)), headers.decode(read_header(labels)), where)
-    status, width = check_regular(data), 4 * len(said.channels)
-    n_samples, rest = divmod(status.st_size, width)
+    layout, announced = _read(headers.decode(read_header(header)), headers.decode(read_header(labels)), where)
+    status = check_regular(data)
+    n_samples, rest = divmod(status.st_size, layout.record_bytes)
     if rest or not n_samples:
         what = "the size of its file of samples does not fit the number of channels in its header"
         raise RecordingError(where, what, _FORMAT, _EXPORT)
-    headers.check_length(float(n_samples / said.sfreq), where)
-    announced = said.n_samples if said.n_samples >= 0 else n_samples
-    held, whole = (float(n / said.sfreq) for n in (n_samples, announced))
-    edf = RecordLayout(
-        kind="Curry",
-        start=said.start,
-        data_start=0,
-        record_bytes=width,
-        sample_bytes=4,
-        n_records=n_samples,
-        record_duration=1 / said.sfreq,
-        signals=tuple(
-            StoredSignal(label, headers.known_unit(unit), headers.microvolts(unit) or 1.0, 0.0, 0, 0, 1, place)
-            for place, (label, unit) in enumerate(said.channels)
-        ),
-        repairs=said.repairs + headers.length_notes(held, whole),
-        n_missing=max(0, announced - n_samples),
-        form="<f4",
-    )
-    return from_records(path, edf, status, data=data)
+    announced = announced if announced >= 0 else n_samples
+    layout = with_samples(layout, n_samples, announced, incomplete=False, where=where)
+    return from_records(path, layout, status, data=data)
 
 
-def _read(text: str, labels: str, where: str) -> _Header:
-    """Read a header, and the text that names the channels, which may be the same."""
+def _read(text: str, labels: str, where: str) -> tuple[RecordLayout, int]:
+    """Read a header and the text that names the channels, which may be the same; return the number of samples, too."""
     lines = _block(text, "DATA_PARAMETERS")
     fields = dict(re.findall(r"^[ \t]*(\w+)[ \t]*=[ \t]*([^\r\n]*?)[ \t\r]*$", lines, re.MULTILINE))
     try:
@@ -115,7 +86,21 @@ def _read(text: str, labels: str, where: str) -> _Header:
     repairs = headers.channel_notes((label, headers.unit_note(unit or "unknown")) for label, unit in channels)
     start = _start(fields)
     repairs += () if start else (headers.WRONG_CLOCK,)
-    return _Header(n_samples, _rate(fields, where), channels, start, repairs)
+    layout = RecordLayout(
+        kind="Curry",
+        start=start,
+        data_start=0,
+        record_bytes=4 * n_channels,
+        sample_bytes=4,
+        record_duration=1 / _rate(fields, where),
+        signals=tuple(
+            StoredSignal(label, headers.known_unit(unit), headers.microvolts(unit) or 1.0, 0.0, 0, 0, 1, place)
+            for place, (label, unit) in enumerate(channels)
+        ),
+        repairs=repairs,
+        form="<f4",
+    )
+    return layout, n_samples
 
 
 def _block(text: str, name: str) -> str:

@@ -20,7 +20,7 @@ from restcli.errors import RecordingError
 from restcli.io import headers
 from restcli.io.companions import open_regular
 from restcli.io.recording import Recording
-from restcli.io.records import RecordLayout, StoredSignal, from_records
+from restcli.io.records import RecordLayout, StoredSignal, from_records, with_samples
 from restcli.io.segments import at_joins
 
 _FORMAT = "a Micromed recording (.trc) of header type 4"
@@ -61,7 +61,6 @@ def open_micromed(files: tuple[Path, ...]) -> Recording:
     n_samples, rest = divmod(status.st_size - layout.start, layout.n_channels * layout.width)
     if n_samples == 0:
         raise RecordingError(where, "the file holds no samples", _FORMAT, "Copy it again")
-    headers.check_length(n_samples / sfreq, where)
     signals = tuple(_signal(row, place) for place, row in enumerate(rows))
     day, month, year, *time = head[128:134]
     start = headers.clock_time(1900 + year, month, day, *time)
@@ -71,15 +70,14 @@ def open_micromed(files: tuple[Path, ...]) -> Recording:
         data_start=layout.start,
         record_bytes=layout.n_channels * layout.width,
         sample_bytes=layout.width,
-        n_records=n_samples,
         record_duration=Fraction(1, sfreq),
         signals=signals,
         repairs=(() if start else (headers.WRONG_CLOCK,))
         + headers.channel_notes((signal.label, signal.problem and f"{signal.problem}; left out") for signal in signals)
-        + headers.channel_notes((signal.label, headers.unit_note(signal.unit)) for signal in signals)
-        + ((headers.PART_OF_SAMPLE,) if rest else ()),
+        + headers.channel_notes((signal.label, headers.unit_note(signal.unit)) for signal in signals),
         form=f"<u{layout.width}",
     )
+    header = with_samples(header, n_samples, n_samples, incomplete=rest > 0, where=where)
     recording = from_records(path, header, status)
     return _at_cuts(recording, cuts[cuts.any(axis=1)], sfreq)
 

@@ -18,9 +18,9 @@ import numpy as np
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, named_beside, read_header, renamed, sibling
 from restcli.io.edf_times import Timeline, place
-from restcli.io.headers import LONGEST, PART_OF_SAMPLE, check_length, decode, length_notes, printable
+from restcli.io.headers import LONGEST, decode, printable
 from restcli.io.recording import Recording
-from restcli.io.records import RecordLayout, StoredSignal, from_records
+from restcli.io.records import RecordLayout, StoredSignal, from_records, with_samples
 from restcli.text import count
 
 _WIDTHS = {"0": 2, "7": 4}
@@ -34,16 +34,10 @@ _SAME = 1.0
 class LayHeader:
     """What a .lay file says; patient fields are neither kept nor quoted."""
 
+    layout: RecordLayout  # whose records are single samples, not counted yet
     data_name: str  # file of samples, without the folder that it had when it was written
-    sfreq: Fraction  # Hz
-    calibration: float  # microvolts for each step
-    sample_bytes: int
-    data_start: int  # bytes before the first sample
-    labels: tuple[str, ...]  # in the order of the stored samples
-    start: datetime | None  # clock time of the first sample
     times: tuple[tuple[int, float], ...]  # stored sample and second of the day, where the file notes them
     unread: int | None  # first stored sample after those whose noted time cannot be read
-    repairs: tuple[str, ...]
 
 
 def is_persyst(raw: bytes) -> bool:
@@ -64,40 +58,20 @@ def open_persyst(files: tuple[Path, ...]) -> Recording:
     """Open a .lay file: interleaved samples are records of one sample."""
     path, data = files
     where = str(path)
-    lay = _read(path)
-    status, width = check_regular(data), lay.sample_bytes * len(lay.labels)
-    n_samples, rest = divmod(max(0, status.st_size - lay.data_start), width)
+    lay, status = _read(path), check_regular(data)
+    layout, step = lay.layout, lay.layout.record_duration
+    n_samples, rest = divmod(max(0, status.st_size - layout.data_start), layout.record_bytes)
     if n_samples == 0:
         raise RecordingError(where, "its file of samples is empty", remedy="Copy it again")
-    check_length(float(n_samples / lay.sfreq), where)
     # Times are noted up to the end.
-    noted = max((sample for sample, _ in lay.times if sample / lay.sfreq <= LONGEST), default=0)
-    rail = 2 ** (8 * lay.sample_bytes - 1)
-    header = RecordLayout(
-        kind="Persyst",
-        start=lay.start,
-        data_start=lay.data_start,
-        record_bytes=width,
-        sample_bytes=lay.sample_bytes,
-        n_records=n_samples,
-        record_duration=1 / lay.sfreq,
-        signals=tuple(
-            StoredSignal(label, "µV", lay.calibration, 0.0, -rail, rail - 1, 1, place)
-            for place, label in enumerate(lay.labels)
-        ),
-        repairs=(
-            *lay.repairs,
-            *renamed(path, lay.data_name, data),
-            *length_notes(float(n_samples / lay.sfreq), float(max(noted, n_samples) / lay.sfreq)),
-            *((PART_OF_SAMPLE,) if rest else ()),
-        ),
-        n_missing=max(0, noted - n_samples),
-    )
-    recording = from_records(path, header, status, times=sample_times(lay, n_samples, where), data=data)
+    noted = max((sample for sample, _ in lay.times if sample * step <= LONGEST), default=0)
+    layout = replace(layout, repairs=layout.repairs + renamed(path, lay.data_name, data))
+    layout = with_samples(layout, n_samples, max(noted, n_samples), incomplete=rest > 0, where=where)
+    recording = from_records(path, layout, status, times=sample_times(lay, n_samples, where), data=data)
     if lay.unread is None or not 0 < lay.unread < n_samples:
         return recording
     last = recording.segments[-1]
-    return replace(recording, clock_until=last.start + float(lay.unread / lay.sfreq) - last.offset)
+    return replace(recording, clock_until=last.start + float(lay.unread * step) - last.offset)
 
 
 def _read(path: Path) -> LayHeader:
@@ -124,29 +98,36 @@ def parse_lay(text: str, where: str) -> LayHeader:
     if what:
         raise RecordingError(where, what, _FORMAT, _REMEDY)
     start, repairs = _start({key.lower(): value for key, value in sections.get("patient", [])})
-    noted = sections.get("sampletimes", [])
-    times = [
-        (int(sample), float(second.replace(",", ".")))
-        for sample, second in noted
-        if re.fullmatch(r"\d{1,15}", sample) and re.fullmatch(r"\d{1,9}([.,]\d*)?", second)
-    ]
-    if len(times) < len(noted):
-        repairs += (f"{count(len(noted) - len(times), 'sample time')} cannot be read; pauses there are unknown",)
-    times = sorted(dict(times).items())
-    numbers = [int(sample) for sample, _ in noted if re.fullmatch(r"\d{1,15}", sample)]
-    start, differing = _agree(start, tuple(times), Fraction(rate).limit_denominator(10**6))
-    return LayHeader(
-        data_name=re.split(r"[\\/]", info.get("file", ""))[-1],
-        sfreq=Fraction(info["samplingrate"].replace(",", ".")),
-        calibration=calibration,
-        sample_bytes=width,
-        data_start=data_start,
-        labels=tuple(printable(label) for _, label in sorted(places)),
+    times, unread, doubts = _noted_times(sections.get("sampletimes", []))
+    start, differing = _agree(start, times, Fraction(rate).limit_denominator(10**6))
+    rail = 2 ** (8 * width - 1)
+    layout = RecordLayout(
+        kind="Persyst",
         start=start,
-        times=tuple(times),
-        unread=min((number for number in numbers if number > max(dict(times), default=0)), default=None),
-        repairs=repairs + differing,
+        data_start=data_start,
+        record_bytes=width * n_channels,
+        sample_bytes=width,
+        record_duration=1 / Fraction(info["samplingrate"].replace(",", ".")),
+        signals=tuple(
+            StoredSignal(printable(label), "µV", calibration, 0.0, -rail, rail - 1, 1, place)
+            for place, (_, label) in enumerate(sorted(places))
+        ),
+        repairs=repairs + doubts + differing,
     )
+    return LayHeader(layout, re.split(r"[\\/]", info.get("file", ""))[-1], times, unread)
+
+
+def _noted_times(
+    noted: Sequence[tuple[str, str]],
+) -> tuple[tuple[tuple[int, float], ...], int | None, tuple[str, ...]]:
+    """Return times of samples, the first sample after them whose time cannot be read, and a note on such times."""
+    numbered = [(int(sample), second) for sample, second in noted if re.fullmatch(r"\d{1,15}", sample)]
+    read = [(n, float(s.replace(",", "."))) for n, s in numbered if re.fullmatch(r"\d{1,9}([.,]\d*)?", s)]
+    times, n_unread = dict(read), len(noted) - len(read)
+    latest = max(times, default=0)
+    unread = min((sample for sample, _ in numbered if sample > latest), default=None)
+    note = f"{count(n_unread, 'sample time')} cannot be read; pauses there are unknown"
+    return tuple(sorted(times.items())), unread, (note,) if n_unread else ()
 
 
 def _contradiction(count: int, places: Sequence[int]) -> str:
@@ -203,10 +184,11 @@ def sample_times(header: LayHeader, n_samples: int, where: str) -> Timeline:
     noted = [(sample, second) for sample, second in header.times if sample < n_samples]
     if not noted:
         return Timeline()
+    sfreq = 1 / header.layout.record_duration
     if noted[0][0] > 0:
-        noted.insert(0, (0, noted[0][1] - float(noted[0][0] / header.sfreq)))
+        noted.insert(0, (0, noted[0][1] - float(noted[0][0] / sfreq)))
     samples, seconds = (np.array(column) for column in zip(*noted, strict=True))
     # Times of the day begin anew at midnight.
     seconds = seconds + 86_400.0 * np.cumsum(np.diff(seconds, prepend=seconds[0]) < -43_200)
-    found = place(samples / float(header.sfreq), seconds - seconds[0], sampled=True, where=where)
+    found = place(samples / float(sfreq), seconds - seconds[0], sampled=True, where=where)
     return replace(found, first=tuple(int(samples[stamp]) for stamp in found.first))

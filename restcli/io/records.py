@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError
 from restcli.io.companions import changed, reading
 from restcli.io.edf_times import Timeline
-from restcli.io.headers import check_length
+from restcli.io.headers import PART_OF_SAMPLE, check_length, length_notes
 from restcli.io.recording import Channel, Recording, to_samples
 from restcli.io.segments import of_runs
 from restcli.signal.resampling import Signal
@@ -55,11 +55,11 @@ class RecordLayout:
     data_start: int  # bytes before the first record
     record_bytes: int
     sample_bytes: int
-    n_records: int  # complete records in the file
     record_duration: Fraction  # s
     signals: tuple[StoredSignal, ...]
     repairs: tuple[str, ...]
     annotations: tuple[StoredSignal, ...] = ()  # signals that hold time stamps and text
+    n_records: int = 0  # complete records in the file
     n_missing: int = 0  # records that the header announces and the file does not hold
     form: str = ""  # numpy's name of the type of samples, where they are not signed integers
 
@@ -174,6 +174,15 @@ def _numbers(samples: NDArray[np.uint8], form: str = "") -> Samples:
     wide = np.zeros((*samples.shape[:2], 4), dtype=np.uint8)
     wide[..., 1:] = samples
     return wide.view("<i4")[..., 0] >> 8
+
+
+def with_samples(layout: RecordLayout, held: int, announced: int, *, incomplete: bool, where: str) -> RecordLayout:
+    """Compare the samples that a file holds, one a record, with those that its header announces."""
+    held_seconds, announced_seconds = (float(n * layout.record_duration) for n in (held, announced))
+    check_length(held_seconds, where)
+    notes = length_notes(held_seconds, announced_seconds) + ((PART_OF_SAMPLE,) if incomplete else ())
+    missing = max(0, announced - held)
+    return replace(layout, n_records=held, n_missing=missing, repairs=layout.repairs + notes)
 
 
 def from_records(
