@@ -8,12 +8,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import detectors, device, end_to_end, live, network, precision, review, roofline
+from benchmarks import detectors, device, end_to_end, gpu, live, network, precision, review, roofline
 from benchmarks.tables import machine, markdown
 
 PARTS = {
     "end_to_end": end_to_end.measure,
     "network": network.measure,
+    "gpu": gpu.measure,
     "device": device.measure,
     "detectors": detectors.measure,
     "roofline": roofline.measure,

@@ -1,4 +1,4 @@
-"""Annotate one recording and print the costs: ``python -m benchmarks.child FILE PLOT``."""
+"""Annotate one recording and print the costs: ``python -m benchmarks.child FILE PLOT DEVICE``."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class TwoClocks(StageClock):
                 self.processor.seconds[stage] = self.processor.seconds.get(stage, 0.0) + spent
 
 
-def main(path: str, plot: str) -> None:
-    """Do what ``restcli annotate --plot PLOT`` does, stage by stage."""
+def main(path: str, plot: str, device: str) -> None:
+    """Do what ``restcli annotate --plot PLOT --device DEVICE`` does, stage by stage."""
     clock = TwoClocks()
     with clock("import"):
         from restcli.detect.detector import Detector
@@ -52,7 +52,7 @@ def main(path: str, plot: str) -> None:
     with clock("open"):
         recording = open_recording(path)
     with clock("weights"):
-        detector = Detector(load_weights("rest-default"))
+        detector = Detector(load_weights("rest-default"), device)
     wait_for_plots = expect_pictures(plot)
     result = detector.annotate(recording, Settings(), clock=clock)
     wait_for_plots()

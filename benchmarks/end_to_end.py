@@ -25,7 +25,7 @@ def measure(options: argparse.Namespace) -> Tables:
     for length in hours:
         path = make_recording(options.folder, length)
         runs = [(run_command(path), run_command(path, "png")) for _ in range(options.repeats)]
-        found[length], drawn[length] = (_median(list(same)) for same in zip(*runs, strict=True))
+        found[length], drawn[length] = (median_run(list(same)) for same in zip(*runs, strict=True))
     whole: Rows = [
         {
             "hours": length,
@@ -63,16 +63,18 @@ def measure(options: argparse.Namespace) -> Tables:
     return tables
 
 
-def run_command(path: Path, plot: str = "none") -> dict[str, Any]:
+def run_command(path: Path, plot: str = "none", *, device: str = "auto") -> dict[str, Any]:
     """Annotate in a fresh process; ``command`` is the wall time from its start to its end."""
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.child", str(path), plot], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks.child", str(path), plot, device], capture_output=True, text=True, check=True
     )
     return {**json.loads(done.stdout), "command": time.perf_counter() - begin}
 
 
-def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def median_run(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the median of every number of several runs."""
+
     def of(values: list[Any]) -> Any:
         if isinstance(values[0], dict):
             return {key: of([value[key] for value in values]) for key in values[0]}

@@ -166,3 +166,39 @@ def test_default_network_is_a_rest() -> None:
     assert n_parameters(build_network(TrainSettings())) < 10_000
     with pytest.raises(UsageError, match="fewer than 10000"):
         build_network(TrainSettings(config=RestConfig(n_features=42, hidden=64)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_trains_as_the_cpu_does_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
+    examples = made_examples()
+    unmasked = replace(TINY, config=replace(TINY.network, fire_rate=1.0))  # masks are drawn differently on a GPU
+    here, rows = fit(examples, examples, unmasked)
+    there, rows_there = fit(examples, examples, replace(unmasked, device="cuda"), checkpoint=tmp_path / "whole")
+    np.testing.assert_allclose(_flat(there.cpu()), _flat(here), atol=1e-4)
+    assert rows_there[-1]["auroc"] == pytest.approx(rows[-1]["auroc"], abs=1e-3)
+
+    def stop(done: int, total: int, values: dict[str, float]) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            examples,
+            examples,
+            replace(unmasked, device="cuda"),
+            checkpoint=tmp_path / "part",
+            on_progress=stop,
+        )
+    resumed, _ = fit(examples, examples, replace(unmasked, device="cuda"), checkpoint=tmp_path / "part")
+    np.testing.assert_allclose(_flat(resumed.cpu()), _flat(there), atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("variant", ["DS", "RS", "RM"])
+def test_variants_train_on_a_gpu(variant: str) -> None:
+    examples = made_examples()
+    settings = replace(TINY, steps=60, rate=2e-2, check_every=30, average=0.9, device="cuda")
+    _, rows = fit(examples, examples, replace(settings, config=replace(TINY.network, variant=variant)))
+    assert rows[-1]["auroc"] > 0.9
