@@ -66,7 +66,7 @@ def _same(options: argparse.Namespace) -> Rows:
     rows: Rows = []
     for name in ("rest-default", "rest-paper"):
         found = [
-            Detector(load_weights(name), device).annotate(open_recording(path), Settings(weights=name, passes=3))
+            Detector(load_weights(name), device).annotate(open_recording(path), Settings(weights=name))
             for device in _DEVICES
         ]
         scores = [result.scores.probability for result in found]
