@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace) -> Tables:
     return tables
 
 
-def run_command(path: Path, plot: str = "none", *, device: str = "auto") -> dict[str, Any]:
+def run_command(path: Path, plot: str = "none", *, device: str = "cpu") -> dict[str, Any]:
     """Annotate in a fresh process; ``command`` is the wall time from its start to its end."""
     begin = time.perf_counter()
     done = subprocess.run(

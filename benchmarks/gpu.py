@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from benchmarks.end_to_end import median_run, run_command
+from benchmarks.forms import forms
 from benchmarks.recordings import make_recording
+from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS
 from benchmarks.tables import Rows, Tables, seconds_of
-from restcli.detect.backends import choose_engine
+from restcli.detect.backends import engine_on
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.io.registry import open_recording
@@ -24,6 +26,7 @@ _DEVICES = ("cpu", "cuda")
 _LANES = (1, 24, 240)
 _LANE_SECONDS = 480  # the longest lane of a day, with the seconds that let the state forget
 _STEPS = 5
+_BULK = 256  # windows at once
 
 
 def measure(options: argparse.Namespace) -> Tables:
@@ -34,6 +37,7 @@ def measure(options: argparse.Namespace) -> Tables:
         "command to tables": _commands(options),
         "same results": _same(options),
         f"the network alone, {_LANE_SECONDS} s in lanes side by side": _network(options.repeats),
+        f"windows of {N_SECONDS} s on the GPU, torch": _windows(options.repeats),
         "a step of training": _training(options.repeats),
     }
 
@@ -89,9 +93,7 @@ def _network(repeats: int) -> Rows:
     for n_lanes in _LANES:
         times = {}
         for device in _DEVICES:
-            engine, told = choose_engine(weights, device)
-            if engine.device != device:
-                raise RuntimeError(told)
+            engine = engine_on(weights, device)
             shape = (_LANE_SECONDS, len(weights.nodes), n_lanes)
             projected = rng.standard_normal((*shape, engine.network.hidden), dtype=np.float32)
             lanes = Lanes(projected, np.ones(shape, np.float32), np.zeros(n_lanes, np.intp))
@@ -100,6 +102,22 @@ def _network(repeats: int) -> Rows:
             {"lanes": n_lanes, "cpu, one thread, s": times["cpu"], "cuda, s": times["cuda"]}
             | {"CPU / GPU": times["cpu"] / times["cuda"]}
         )
+    return rows
+
+
+@torch.inference_mode()
+def _windows(repeats: int) -> Rows:
+    x = torch.randn(_BULK, N_SECONDS, N_NODES, N_BINS, device="cuda")
+    rows: Rows = []
+    for name, form in forms().items():
+        network = form.window.to("cuda")
+
+        def run(windows: torch.Tensor, network: torch.nn.Module = network) -> None:
+            network(windows)
+            torch.cuda.synchronize()
+
+        alone, bulk = (seconds_of(lambda part=part: run(part), repeats=10 * repeats) for part in (x[:1], x))
+        rows.append({"network": name, "batch 1, ms": 1000 * alone, "bulk, ms/window": 1000 * bulk / len(x)})
     return rows
 
 

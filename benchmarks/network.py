@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
 from benchmarks.forms import Form, forms
-from benchmarks.rivals import N_BINS, N_NODES, N_SECONDS
+from benchmarks.rivals import N_SECONDS
 from benchmarks.runtime import first_states, session_of
 from benchmarks.tables import Rows, Tables, seconds_of
 from restcli.detect.detector import Detector
@@ -36,25 +35,21 @@ PUBLISHED = {
     "REST RS": (8_400, 0.037, 0.710),
     "REST RM": (8_400, 0.037, 1.292),
 }
-_BULK, _BULK_ON_GPU = 64, 256
+_BULK = 64
 _DAY = 86_400
 _SLOW = 0.02  # s
 _SHIPPED = "REST as shipped"
 
 
 def measure(options: argparse.Namespace) -> Tables:
-    """Time every network in onnxruntime on one thread, on a GPU if there is one, and a day as restcli runs it."""
+    """Time every network in onnxruntime on one thread, and a day as restcli runs it."""
     one_window, one_second, a_day = _on_one_thread(options.repeats)
-    title = f"{N_SECONDS}-s windows on a GPU, torch"
     weights = load_weights("rest-default")
     return {
         f"one window of {N_SECONDS} s, onnxruntime, one thread": one_window,
         "one more second with the state carried, onnxruntime, one thread": one_second,
         "a day with a score each second, onnxruntime, one thread": a_day,
         "the shipped network, one thread": _shipped(weights, options.repeats),
-        title: _on_gpu(options.repeats)
-        if torch.cuda.is_available()
-        else [{"network": "all", "result": "not run here: no GPU"}],
     }
 
 
@@ -116,22 +111,6 @@ def _compared(rows: Rows, column: str) -> Rows:
     """Say how many times as long as REST DS each one takes, its quickest way."""
     rest = min(row[column] for row in rows if row["network"] == "REST DS")
     return [row | {"times REST DS": row[column] / rest} for row in rows]
-
-
-@torch.inference_mode()
-def _on_gpu(repeats: int) -> Rows:
-    x = torch.randn(_BULK_ON_GPU, N_SECONDS, N_NODES, N_BINS, device="cuda")
-    rows: Rows = []
-    for name, form in forms().items():
-        network = form.window.to("cuda")
-
-        def run(windows: torch.Tensor, network: torch.nn.Module = network) -> None:
-            network(windows)
-            torch.cuda.synchronize()
-
-        alone, bulk = (seconds_of(lambda part=part: run(part), repeats=10 * repeats) for part in (x[:1], x))
-        rows.append({"network": name, "batch 1, ms": 1000 * alone, "bulk, ms/window": 1000 * bulk / len(x)})
-    return rows
 
 
 def _shipped(weights: Weights, repeats: int) -> Rows:

@@ -230,7 +230,7 @@ def test_senseless_settings_are_refused(bad: dict[str, object]) -> None:
 
 
 def test_unknown_device_is_refused(toy_weights: Path) -> None:
-    with pytest.raises(UsageError, match="auto, cpu or cuda"):
+    with pytest.raises(UsageError, match="cpu or cuda"):
         Detector(load_weights(toy_weights), "tpu")
 
 

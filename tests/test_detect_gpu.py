@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from edf_writer import noise, write_edf
 from threadpoolctl import threadpool_limits
 
 from restcli.detect import backends
-from restcli.detect.backends import Engine, choose_engine, fault_of, gpu_in_sight
+from restcli.detect.backends import Engine, engine_on, fault_of
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.errors import RecordingError, UsageError
@@ -31,10 +30,9 @@ Scan = Callable[[Lanes], FloatArray]
 
 @pytest.fixture
 def offer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scan | None], None]:
-    """Return a function that puts a GPU into sight, on which lanes run so, or as torch runs them on the CPU."""
+    """Return a function that offers a GPU, on which lanes run so, or as torch runs them on the CPU."""
 
     def offer_gpu(scan: Scan | None = None) -> None:
-        monkeypatch.setattr(backends, "gpu_in_sight", lambda: True)
         monkeypatch.setattr(gpu, "find_gpu", lambda: (CPU, ""))
         if scan is not None:
             monkeypatch.setattr(gpu, "scan_on", lambda _weights, _device: scan)
@@ -82,7 +80,6 @@ def test_missing_nodes_faults_and_masks_on_torch(tmp_path: Path, toy_weights: Pa
 def test_a_gpu_gives_the_events_of_the_cpu(example: Path) -> None:
     weights = load_weights(DEFAULT_NAME)
     there = Detector(weights, "cuda")
-    assert there.device_reported == "cuda"
     assert assert_same_result(example, Detector(weights, "cpu"), there)
 
 
@@ -90,33 +87,22 @@ def test_a_gpu_gives_the_events_of_the_cpu(example: Path) -> None:
 
 
 def test_a_reason_is_given_when_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
-    weights = load_weights(toy_weights)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(backends, "gpu_in_sight", lambda: True)
     for version, reason in ((None, "this torch is built without CUDA"), ("12.4", "torch sees no GPU")):
         monkeypatch.setattr(torch.version, "cuda", version)
-        engine, told = choose_engine(weights, "auto")
-        assert (engine.device, told) == ("cpu", f"cpu ({reason})")
-        with pytest.raises(UsageError, match=rf"{reason}.*--device cpu or auto"):
-            choose_engine(weights, "cuda")
-    assert choose_engine(weights, "cpu")[1] == "cpu"
+        with pytest.raises(UsageError, match=rf"{reason}.*Pass --device cpu"):
+            engine_on(load_weights(toy_weights), "cuda")
 
 
-def test_torch_looks_for_a_gpu_only_where_one_may_be(monkeypatch: pytest.MonkeyPatch, toy_weights: Path) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert not gpu_in_sight()
-    assert choose_engine(load_weights(toy_weights), "auto")[1] == "cpu"
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert gpu_in_sight()  # torch is loaded already, so that looking costs nothing
-
-
-def test_a_sound_gpu_is_taken(toy_weights: Path, offer: Callable[..., None]) -> None:
+def test_a_gpu_is_used_when_it_is_asked_for(
+    example: Path, toy_weights: Path, offer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     offer()
-    for asked in ("auto", "cuda"):
-        engine, told = choose_engine(load_weights(toy_weights), asked)
-        assert engine.on_gpu is not None and told == "cuda"
-    engine, told = choose_engine(load_weights(toy_weights), "cpu")
-    assert engine.on_gpu is None and told == "cpu"
+    detector = Detector(load_weights(toy_weights), "cuda")
+    monkeypatch.setattr(backends, "scan", None)
+    assert detector.annotate(open_recording(example), Settings()).device == "cuda"
+    monkeypatch.setattr(gpu, "find_gpu", None)
+    assert Detector(load_weights(toy_weights)).engine.on_gpu is None
 
 
 @pytest.mark.parametrize("name", [DEFAULT_NAME, "rest-paper"])
@@ -162,10 +148,7 @@ def test_a_gpu_that_computes_something_else_is_not_taken(
 ) -> None:
     weights = load_weights(toy_weights)
     offer(broken(weights))
-    detector = Detector(weights)
-    assert detector.engine.on_gpu is None
-    assert detector.device_reported.startswith("cpu (it computes other values than the CPU")
-    with pytest.raises(UsageError, match=r"other values.*--device cpu or auto"):
+    with pytest.raises(UsageError, match=r"it computes other values than the CPU.*Pass --device cpu"):
         Detector(weights, "cuda")
 
 
@@ -173,11 +156,10 @@ def no_compiler(_lanes: Lanes) -> FloatArray:
     raise RuntimeError("Failed to find C compiler.\nPlease specify via CC.")
 
 
-def test_a_gpu_that_fails_at_once_is_not_taken(example: Path, offer: Callable[..., None]) -> None:
+def test_a_gpu_that_fails_at_once_is_not_taken(toy_weights: Path, offer: Callable[..., None]) -> None:
     offer(no_compiler)
-    detector = Detector(load_weights(DEFAULT_NAME))
-    assert detector.device_reported == "cpu (Failed to find C compiler.)"
-    assert detector.annotate(open_recording(example), Settings()).events
+    with pytest.raises(UsageError, match=r"--device: Failed to find C compiler\..*Pass --device cpu"):
+        Detector(load_weights(toy_weights), "cuda")
 
 
 # --- failures at work -----------------------------------------------------------------------------------------------
@@ -199,34 +181,12 @@ def fails_at_work(kind: type[Exception]) -> Scan:
 
 
 @pytest.mark.parametrize("kind", [torch.OutOfMemoryError, ResourceError])
-def test_a_gpu_that_fails_while_scoring_is_left_for_the_cpu(
+def test_a_gpu_that_fails_while_scoring_is_an_error_of_the_recording(
     example: Path, offer: Callable[..., None], kind: type[Exception]
 ) -> None:
     offer(fails_at_work(kind))
-    detector = Detector(load_weights(DEFAULT_NAME), "auto")
-    assert detector.engine.on_gpu
-    result = detector.annotate(open_recording(example), Settings())
-    assert result.device == "cpu (the GPU failed: out of memory. Tried to allocate 2.00 GiB.)"
-    expected = Detector(load_weights(DEFAULT_NAME), "cpu").annotate(open_recording(example), Settings())
-    np.testing.assert_array_equal(result.scores.probability, expected.scores.probability)
-    assert len(result.events) == len(expected.events) > 0
-    assert detector.engine.on_gpu  # the next recording may have better luck
-
-
-def test_two_threads_may_meet_a_gpu_that_fails(example: Path, offer: Callable[..., None]) -> None:
-    offer(fails_at_work(torch.OutOfMemoryError))
-    detector = Detector(load_weights(DEFAULT_NAME), "auto")
-    with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(detector.annotate, open_recording(example), Settings()) for _ in range(2)]
-    assert all("the GPU failed" in run.result().device and run.result().events for run in runs)
-
-
-def test_a_gpu_asked_for_by_name_that_fails_while_scoring_is_an_error_of_the_recording(
-    example: Path, offer: Callable[..., None]
-) -> None:
-    offer(fails_at_work(torch.OutOfMemoryError))
     detector = Detector(load_weights(DEFAULT_NAME), "cuda")
-    with pytest.raises(RecordingError, match=r"the GPU failed: out of memory.*--device cpu or auto"):
+    with pytest.raises(RecordingError, match=r"the GPU failed: out of memory.*Pass --device cpu"):
         detector.annotate(open_recording(example), Settings())
 
 

@@ -134,7 +134,7 @@ class _Coordinator:
     def __init__(self, request: Request, options: PoolOptions, ledger: Ledger, weights: Weights) -> None:
         self.request, self.ledger = request, ledger
         self.trail = Trail(request.out / trail_name(ledger.path.name))
-        gpu = None if request.settings.device == "cpu" else gpu_memory()
+        gpu = gpu_memory() if request.settings.device == "cuda" else None
         self.pool = WorkerPool(options, timeout=request.timeout, gpu=gpu)
         self.keys = keys_of(request, weights)
         self.archive = request.archive.resolve()

@@ -157,11 +157,10 @@ def _scored(recording: Recording, plan: Plan, clock: StageClock) -> Result:
 
 def _detector(weights: Weights, device: str) -> Detector:
     """Build the network once for each process, and try the GPU when it is this process's turn."""
-    from restcli.detect.backends import gpu_in_sight
     from restcli.detect.detector import Detector
 
     if (weights.sha256, device) not in _detectors:
-        with turn_at("cuda" if device != "cpu" and gpu_in_sight() else "cpu", StageClock()):
+        with turn_at(device, StageClock()):
             _detectors[weights.sha256, device] = Detector(weights, device)
     return _detectors[weights.sha256, device]
 

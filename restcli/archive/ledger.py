@@ -278,9 +278,9 @@ class Ledger:
         alike = {"fingerprint": "size", "hash": "size, fingerprint"}[column]
         known = "" if column == "fingerprint" else "AND fingerprint IS NOT NULL"
         found = self._do(
-            f"SELECT id, path FROM recordings WHERE seen = ?1 AND {column} IS NULL {known} AND ({alike}) IN "
-            f"(SELECT {alike} FROM recordings WHERE seen = ?1 GROUP BY {alike} HAVING COUNT(*) > 1) ORDER BY path",
-            (run,),
+            f"SELECT id, path FROM recordings WHERE seen = :run AND {column} IS NULL {known} AND ({alike}) IN "
+            f"(SELECT {alike} FROM recordings WHERE seen = :run GROUP BY {alike} HAVING COUNT(*) > 1) ORDER BY path",
+            {"run": run},
         )
         return [(row_id, path) for row_id, path in found if is_inside(path)]
 
@@ -293,12 +293,12 @@ class Ledger:
         """Let every recording whose content is already that of another point to it instead of being done."""
         self._do(
             "WITH ranked AS (SELECT id, FIRST_VALUE(id) OVER (PARTITION BY hash ORDER BY state != 'done', path) first "
-            "FROM recordings WHERE seen = ?1 AND hash IS NOT NULL) "
+            "FROM recordings WHERE seen = :run AND hash IS NOT NULL) "
             "UPDATE recordings SET state = 'same', same_as = ranked.first, error = NULL, error_class = NULL, "
             "acknowledged = NULL "
             "FROM ranked WHERE ranked.id = recordings.id AND ranked.first != ranked.id "
             "AND recordings.state IN ('pending', 'same', 'failed')",
-            (run,),
+            {"run": run},
         )
 
     def outputs_of_copies(self, run: int) -> dict[str, str]:

@@ -45,8 +45,8 @@ Seed = Annotated[int, typer.Option(help="Seed of the masked passes.")]
 AllowMissing = Annotated[int | None, typer.Option(min=0, help="Nodes that a recording may lack.", show_default=_OWN)]
 ChannelMap = Annotated[Path | None, typer.Option(help='TOML file, one line for each channel: "their label" = "F3".')]
 Device = Annotated[
-    Literal["auto", "cpu", "cuda"],
-    typer.Option(metavar="DEVICE", help="Where to compute: auto (on a GPU if there is one), cpu or cuda."),
+    Literal["cpu", "cuda"],
+    typer.Option(help="Where the network computes. A GPU takes longer to start than it saves."),
 ]
 Threads = Annotated[
     int, typer.Option(min=0, help="Number of threads; 0 for one per processor, at most four, one in each worker.")
@@ -71,7 +71,7 @@ class Detection:
     sensitivity: Sensitivity = "balanced"
     allow_missing: AllowMissing = None
     channel_map: ChannelMap = None
-    device: Device = "auto"
+    device: Device = "cpu"
     threads: Threads = 0
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -39,30 +36,21 @@ class Engine:
         return "cpu" if self.on_gpu is None else "cuda"
 
 
-def choose_engine(weights: Weights, asked: str) -> tuple[Engine, str]:
-    """Return an engine on the device asked for, and in words where it runs and why not on a GPU."""
-    if asked not in ("auto", "cpu", "cuda"):
-        raise UsageError("--device", f"{asked!r} is not a device", "auto, cpu or cuda")
-    if asked == "cpu" or (asked == "auto" and not gpu_in_sight()):
-        return Engine(weights), "cpu"
-    from restcli.nn.gpu import find_gpu, scan_on
+def engine_on(weights: Weights, device: str) -> Engine:
+    """Return an engine on a device; a GPU must compute what the CPU does."""
+    if device not in ("cpu", "cuda"):
+        raise UsageError("--device", f"{device!r} is not a device", "cpu or cuda")
+    if device == "cpu":
+        return Engine(weights)
+    from restcli.nn.gpu import find_gpu, scan_on  # loads torch, which takes longer than scoring hours on a CPU
 
-    device, fault = find_gpu()
-    if device is not None:
-        engine = Engine(weights, scan_on(weights, device))
+    found, fault = find_gpu()
+    if found is not None:
+        engine = Engine(weights, scan_on(weights, found))
         fault = fault_of(engine)
         if not fault:
-            return engine, "cuda"
-    if asked == "cuda":
-        raise UsageError("--device", fault, "a GPU that computes what a CPU does", "Pass --device cpu or auto")
-    return Engine(weights), f"cpu ({fault})"
-
-
-def gpu_in_sight() -> bool:
-    """Tell whether there may be a GPU, without loading torch, which takes longer than scoring hours on a CPU."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return False
-    return "torch" in sys.modules or any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg"))
+            return engine
+    raise UsageError("--device", fault, "a GPU that computes what a CPU does", "Pass --device cpu")
 
 
 def fault_of(engine: Engine) -> str:

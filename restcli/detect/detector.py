@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from restcli.detect.backends import Engine, choose_engine
+from restcli.detect.backends import engine_on
 from restcli.detect.result import Result, Trend
 from restcli.detect.rule import to_events
 from restcli.detect.scoring import Progress, Scorer
@@ -111,12 +111,7 @@ class Detector:
     weights : Weights
         From `load_weights`.
     device : str
-        ``auto`` takes a GPU that works and else the CPU; ``cpu``; ``cuda``.
-
-    Attributes
-    ----------
-    device_reported : str
-        Where the network computes, and why not on a GPU.
+        ``cpu``, which is the faster one for so small a network (``benchmarks/RESULTS.md``), or ``cuda``.
 
     Raises
     ------
@@ -127,14 +122,13 @@ class Detector:
 
     Notes
     -----
-    A GPU is tried on drawn inputs first: one that fails, or gives other values than the CPU, is not used. When a GPU
-    fails during a recording, that recording is scored on the CPU.
+    A GPU is tried on drawn inputs first: one that fails, or gives other values than the CPU, is refused.
     """
 
-    def __init__(self, weights: Weights, device: str = "auto") -> None:
-        self.weights, self.asked = weights, device
+    def __init__(self, weights: Weights, device: str = "cpu") -> None:
+        self.weights = weights
         check_golden(weights)
-        self.engine, self.device_reported = choose_engine(weights, device)
+        self.engine = engine_on(weights, device)
 
     def annotate(
         self,
@@ -165,7 +159,7 @@ class Detector:
         Raises
         ------
         RecordingError
-            If too few nodes can be derived, nothing is long enough to score, or a GPU asked for by name fails.
+            If too few nodes can be derived, nothing is long enough to score, or the GPU fails.
         UsageError
             If the weights cannot serve the settings.
         """
@@ -173,7 +167,7 @@ class Detector:
         weights, needed = self.weights, needed_nodes(self.weights, settings)
         check_settings(weights, settings)
         montage, rule = fit_montage(recording, weights, settings), rule_in_force(weights, settings)
-        timeline, device = self._score(Scorer(self.engine, recording, montage, settings, clock, on_progress))
+        timeline = self._score(Scorer(self.engine, recording, montage, settings, clock, on_progress))
         with clock("events"):
             scores = to_scores(timeline, weights, needed=needed, step=settings.step)
             if not settings.types:
@@ -191,23 +185,21 @@ class Detector:
             trend=Trend(timeline.time, timeline.amplitude(), timeline.spectrum),
             bad_seconds=count_bad(timeline.codes, weights.nodes),
             band_limit=band_limit(timeline.spectrum),
-            device=device,
+            device=self.engine.device,
             stages=dict(clock.seconds),
             doubts=gain_doubts(timeline.rms, timeline.codes == Quality.GOOD, weights.nodes),
         )
 
-    def _score(self, scorer: Scorer) -> tuple[Timeline, str]:
-        """Score all segments; also return where, and why on the CPU when a GPU failed at this recording."""
+    def _score(self, scorer: Scorer) -> Timeline:
+        """Score all segments."""
         try:
-            return scorer.score(), self.device_reported
+            return scorer.score()
         except Exception as error:  # torch and drivers raise errors of many kinds
             if self.engine.on_gpu is None or isinstance(error, RestError):
                 raise
+            path = str(scorer.recording.path)
             reason = f"the GPU failed: {first_line(error)}"
-            if self.asked == "cuda":
-                path = str(scorer.recording.path)
-                raise RecordingError(path, reason, "a GPU with room to work", "Pass --device cpu or auto") from error
-        return replace(scorer, engine=Engine(self.weights)).score(), f"cpu ({reason})"
+            raise RecordingError(path, reason, "a GPU with room to work", "Pass --device cpu") from error
 
 
 def _check_length(scores: Scores, recording: Recording, *, at_least: float, needed: int) -> None:

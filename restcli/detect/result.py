@@ -62,7 +62,7 @@ class Result:
     band_limit : int or None
         Frequency in Hz above which the recording holds nearly nothing because it was low-passed, or None.
     device : str
-        Where the network ran, and why not on a GPU when one was looked for.
+        Where the network ran, ``cpu`` or ``cuda``.
     stages : dict of str to float
         Seconds spent in each stage; stages overlap, so their sum may exceed the wall time.
     doubts : tuple of str

@@ -62,7 +62,7 @@ class Settings:
     threshold: float | None = None
     allow_missing: int | None = None
     channel_map: tuple[tuple[str, str], ...] = ()
-    device: str = "auto"
+    device: str = "cpu"
     passes: int = 0
     seed: int = 0
     threads: int = 0
