@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,15 @@ def duration_in_words(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as a percentage that never rounds up to 100.
+
+    >>> percent(0.9999), percent(1.0)
+    ('99.9 %', '100 %')
+    """
+    return "100 %" if fraction >= 1 else f"{math.floor(fraction * 1000) / 10:.1f} %"
 
 
 def visible(text: object) -> str:

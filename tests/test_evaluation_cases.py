@@ -256,6 +256,8 @@ def test_every_number_names_its_rule() -> None:
         assert f"- **{key}**: {RULES[key]}" in text
     assert "timescoring 0." in text and "rest-test" in text and RULE.describe() in text
     assert "98.1 % of it scored" in text
+    lacking = case("ana", events(), scored(missing=(600, 601)))
+    assert "99.9 % of it scored" in evaluate_cases([lacking], n_draws=DRAWS).to_markdown()  # 3599 of 3600 s are not all
 
 
 def test_json_has_no_nan() -> None:

@@ -32,7 +32,8 @@ from restcli.output.plots.event import MOST_EVENTS, pictured_events
 from restcli.output.plots.traces import read_traces
 from restcli.output.run_report import run_report
 from restcli.output.shown import detected
-from restcli.output.text import percent, quality_warnings
+from restcli.output.text import quality_warnings
+from restcli.text import percent
 
 ALL_FORMATS = ("csv_bi", "edf", "xml", "csv", "json")
 

@@ -14,7 +14,7 @@ from restcli.cli import common, options
 from restcli.cli.display import print_json, print_table, progress_bar
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, caught, check_stdout, note, say
 from restcli.errors import UsageError
-from restcli.text import elapsed, without_names
+from restcli.text import elapsed, percent, without_names
 
 if TYPE_CHECKING:
     from restcli.detect.detector import Detector
@@ -187,7 +187,7 @@ def _print_events(result: Result, written: Written) -> None:
 def _print_notes(result: Result, written: Written, *, alone: bool) -> None:
     """Print on stderr what makes the result doubtful, and one line about what was scored and written."""
     from restcli.output.pictures import count_pictured
-    from restcli.output.text import percent, quality_warnings, scored_text
+    from restcli.output.text import quality_warnings, scored_text
 
     begin = "" if alone else f"{result.recording.path.name}: "
     doubts = quality_warnings(result)

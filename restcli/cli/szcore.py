@@ -12,6 +12,7 @@ import typer
 from restcli.cli import options
 from restcli.cli.exits import note
 from restcli.errors import UsageError
+from restcli.text import percent
 
 if TYPE_CHECKING:
     from restcli.events import Events
@@ -46,7 +47,7 @@ def szcore(
     assert form.write is not None
     _write(into / table, form.write(_in_centiseconds(result.events), Path(table).stem))
     if result.scores.scored < 1:
-        note(f"restcli: {100 * result.scores.scored:.1f} % of {recording} was scored; the table cannot say so")
+        note(f"restcli: {percent(result.scores.scored)} of {recording} was scored; the table cannot say so")
 
 
 def _in_centiseconds(events: Events) -> Events:

@@ -14,7 +14,7 @@ from restcli.evaluation.curve import OperatingCurve
 from restcli.evaluation.measures import Reliability
 from restcli.evaluation.scoring import RULES, Case, Float, Tally, plain
 from restcli.events import EventRule
-from restcli.text import markdown_table
+from restcli.text import count, markdown_table, percent
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # heading and cells
 
@@ -171,8 +171,9 @@ class Evaluation:
 
     def to_markdown(self) -> str:
         """Return tables for a report or a card."""
-        scored = "" if math.isnan(self.scored) else f", {100 * self.scored:.1f} % of it scored"
-        head = f"{len(self.cases)} recordings of {len(self.patients)} patients, {self.hours:.2f} h{scored}."
+        scored = "" if math.isnan(self.scored) else f", {percent(self.scored)} of it scored"
+        head = f"{count(len(self.cases), 'recording')} of {count(len(self.patients), 'patient')}, "
+        head += f"{self.hours:.2f} h{scored}."
         if self.model:
             head += f" Detections by {self.model}."
         if self.rule is not None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from restcli.output.text import DISCLAIMER, answer_text, event_table, percent, quality_warnings, scored_text
-from restcli.text import count, elapsed
+from restcli.output.text import DISCLAIMER, answer_text, event_table, quality_warnings, scored_text
+from restcli.text import count, elapsed, percent
 
 if TYPE_CHECKING:
     from restcli.detect.result import Result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from restcli.events import Events, Scores
-from restcli.text import count, duration_in_words, elapsed, some_of
+from restcli.text import count, duration_in_words, elapsed, percent, some_of
 
 if TYPE_CHECKING:
     from restcli.detect.result import Result
@@ -24,15 +23,6 @@ _USUAL_RANGE_OF_MINUTES = (3.5, 60.0)
 _MINUTES = 300  # seconds
 _LEAST_BAND = 30  # Hz
 _LEAST_BAD = 10  # seconds
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction as a percentage that never rounds up to 100.
-
-    >>> percent(0.9999), percent(1.0)
-    ('99.9 %', '100 %')
-    """
-    return "100 %" if fraction >= 1 else f"{math.floor(fraction * 1000) / 10:.1f} %"
 
 
 def rule_text(result: Result) -> str:
