@@ -10,7 +10,7 @@ from restcli.detect.alarms import Alarm
 from restcli.live.input import Trouble
 from restcli.live.monitor import Monitor, News, Row
 from restcli.live.status import Status
-from restcli.text import duration_in_words, elapsed, visible
+from restcli.text import duration_in_words, elapsed, some_of, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -118,7 +118,7 @@ class View:
         used = self._monitor.montage.nodes
         left_out = [f"{node} ({reason})" for node, reason in list(self._lost.items()) if node in used]
         good = f"{len(used) - len(left_out)} of {len(self._monitor.detector.weights.nodes)} good"
-        return f"{good}; left out: {', '.join(left_out[:3])}{' ...' if len(left_out) > 3 else ''}" if left_out else good
+        return f"{good}; left out: {some_of(left_out, 3)}" if left_out else good
 
 
 def _cells(values: deque[float]) -> str:

@@ -16,6 +16,7 @@ from restcli.marks.layouts import patient_of
 from restcli.marks.registry import ENDINGS, ending_of, may_hold_events, read_events
 from restcli.marks.reviewed import is_detected
 from restcli.marks.table import UnknownLengthError
+from restcli.text import some_of
 
 _NO_MARKS = tuple(
     "participants _channels _electrodes _scans _sessions _scores _run _burden _reviewed dataset_description".split()
@@ -103,7 +104,7 @@ def _folder_cases(expert: Path, detected: Path, skip_missing: bool) -> tuple[lis
     if missing and (not skip_missing or len(missing) == len(tables[0])):
         raise AnnotationError(
             str(detected),
-            f"no events for {len(missing)} of {len(tables[0])} recordings: {', '.join(missing[:5])}",
+            f"no events for {len(missing)} of {len(tables[0])} recordings: {some_of(missing, 5)}",
             "a table for each, with a bckg row where none were found",
             "Run the detection on them, or pass --skip-missing to leave them out",
         )

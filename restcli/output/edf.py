@@ -19,7 +19,7 @@ from restcli.files import replacing
 from restcli.io.recording import Recording
 from restcli.io.records import RecordSource
 from restcli.marks.annotations import to_annotations
-from restcli.text import count
+from restcli.text import count, some_of
 
 _CHUNK_BYTES = 2**23
 _COARSE = 0.5  # µV; a larger digital step is reported
@@ -152,7 +152,7 @@ def _scale(recording: Recording, usable: Sequence[int], duration: Fraction) -> t
         raise RecordingError(str(recording.path), "holds no channel that EDF can express")
     unknown = [f"'{recording.channels[i].label}'" for i in usable if i in lacking]
     if unknown:
-        remarks.append(f"samples without a value are written at the lower limit: {', '.join(unknown[:6])}")
+        remarks.append(f"samples without a value are written at the lower limit: {some_of(unknown, 6)}")
     return signals, remarks
 
 
