@@ -408,6 +408,7 @@ def test_empty_archive_is_not_complete(batch: Callable[..., Summary], tmp_path: 
     assert not batch(tmp_path / "archive", tmp_path / "out").complete
 
 
+@pytest.mark.slow
 def test_other_threshold_reads_no_signal(
     batch: Callable[..., Summary], recordings: list[Path], toy_weights: Path, tmp_path: Path
 ) -> None:

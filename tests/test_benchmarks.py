@@ -40,6 +40,7 @@ def test_pages_of_a_review_are_timed_in_a_browser(tmp_path: Path, monkeypatch: p
     assert all(0 < float(row["next page, median"]) < 60_000 and float(row["server, peak MB"]) > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_rivals_have_the_published_sizes_and_judge_each_window_alone() -> None:
     built = rivals(torch.from_numpy(electrode_graph(ELECTRODES_19)))
     x = torch.randn(2, N_SECONDS, N_NODES, N_BINS)
@@ -102,6 +103,7 @@ def test_counted_operations_of_the_network_follow_its_shape() -> None:
     assert counts(weights, 1.0)["network"][1] == pytest.approx(by_hand)
 
 
+@pytest.mark.slow
 def test_recording_to_measure_with_is_usable(tmp_path: Path) -> None:
     recording = open_recording(make_recording(tmp_path, 0.02))
     assert (len(recording.channels), recording.channels[0].sfreq) == (N_CHANNELS, SFREQ)

@@ -135,6 +135,7 @@ def test_no_clock_where_a_pause_is_unknown(tmp_path: Path) -> None:
     assert start is None or f"{start:%H:%M:%S}" == "00:00:00"
 
 
+@pytest.mark.slow
 def test_real_recordings_come_back(shared_eeg: Path, tmp_path: Path) -> None:
     found, out = 0, tmp_path / "out.edf"
     for path in sorted(path for path in shared_eeg.rglob("*") if path.suffix.lower() in {".edf", ".bdf", ".eeg"}):

@@ -49,7 +49,7 @@ def scorer_of(recording: Recording, detector: Detector, settings: Settings | Non
 # --- the definition -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weights", ["toy", DEFAULT_NAME, "rest-paper"])
+@pytest.mark.parametrize("weights", ["toy", pytest.param(DEFAULT_NAME, marks=pytest.mark.slow), "rest-paper"])
 @pytest.mark.parametrize("sfreq", [200, 256])
 def test_scores_equal_the_definition_in_torch(tmp_path: Path, toy_weights: Path, weights: str, sfreq: int) -> None:
     """The state is carried from the first second to the last, in one piece, as it is trained."""

@@ -109,7 +109,6 @@ def test_odd_json_and_toml_are_errors(text: str, tmp_path: Path) -> None:
         ("events.0.channels", "all"),
         ("recording.duration_s", float("inf")),
         ("recording.segments", 3),
-        ("weights.features.bands", [[1]]),
         ("rule.threshold", "0.5"),
         ("rule.smooth", float("inf")),
         ("outputs", {"a_events.tsv": 1}),

@@ -24,6 +24,7 @@ def result(example: Path) -> Result:
     return restcli.annotate(example, device="cpu")
 
 
+@pytest.mark.slow
 def test_a_gif_is_small_and_as_long_as_it_should_be(result: Result, tmp_path: Path) -> None:
     event = result.events.events[0]
     path = write_film(result, 1, tmp_path / "films" / "a.gif")

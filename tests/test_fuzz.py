@@ -37,7 +37,7 @@ def refusing(error: Exception) -> Target:
 @pytest.mark.parametrize(
     "error",
     [
-        ValueError("x"),
+        pytest.param(ValueError("x"), marks=pytest.mark.slow),
         MemoryError(),
         as_rest_error("a.edf", KeyError("x")),
         RecordingError("a.edf", "of Erika"),

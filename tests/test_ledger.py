@@ -308,6 +308,7 @@ def test_a_folder_without_ledger_is_told(tmp_path: Path) -> None:
         find_ledgers(tmp_path)
 
 
+@pytest.mark.slow
 def test_five_thousand_finished_recordings_resume_in_a_moment(ledger: Ledger) -> None:
     files = [found(f"ward {i % 50}/{i}.edf", size=i) for i in range(5000)]
     do_all(ledger, begin(ledger, *files))

@@ -213,7 +213,8 @@ class _Panel:
 def _summary_text(summary: Summary, out: Path) -> str:
     counts = summary.counts
     text = (
-        f"restcli: {counts['done']} of {sum(counts.values())} recordings scored, {counts['same']} copies of them, "
+        f"restcli: {counts['done']} of {sum(counts.values())} recordings scored, "
+        f"{count(counts['same'], 'duplicate')}, "
         f"{counts['failed']} failed, {counts['pending']} to go; {summary.n_now} in this run; see {out}/index.html"
     )
     if summary.n_acknowledged:
