@@ -1,4 +1,4 @@
-"""Writes docs/licences.md from what the installed packages say of themselves: `make licences`."""
+"""Writes docs/licences.md from what the installed packages declare: `make licences`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BY_HAND = {
 }
 HEAD = """# Licences of what restcli uses
 
-What the packages say of themselves (`make licences` asks them). *Needed*: to run restcli (`requirements.lock`), or by
-`constraints.txt` for an optional part, tests and building alone. None is shipped in restcli's wheel. CUDA packages come
-with PyTorch on Linux and are not needed on a CPU.
+The licences are those that the packages declare (`make licences` reads them). *Needed* says whether a package is needed
+to run restcli ("yes", `requirements.lock`) or only for an optional part, tests or building (`constraints.txt`). None is
+shipped in restcli's wheel. CUDA packages come with PyTorch on Linux and are not needed on a CPU.
 
 Each release has a software bill of materials (SBOM, CycloneDX) with the version and the hashes of everything that
 restcli needs to run; `make sbom` writes it to `build/rest-eeg.cdx.json`.
