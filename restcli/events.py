@@ -100,7 +100,7 @@ class Scores:
         whole = self.announced
         if whole <= 0 or self.n_scored == 0:
             return 0.0
-        # Spans cover gaps between scores that are more than a second apart, counts the lost parts of seconds.
+        # Spans account for gaps between scores longer than a second, the count of scores for lost parts of a second.
         by_spans = 1.0 - sum(span.stop - span.start for span in self.unscored) / whole
         return max(0.0, min(1.0, by_spans, self.n_scored * self.step / whole))
 

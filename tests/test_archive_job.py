@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from edf_writer import noise, write_edf
 
 import restcli
 from restcli.archive import cache, gpu, job
+from restcli.archive.coordinator import Request, keys_of
 from restcli.archive.ledger import Row
 from restcli.detect.settings import Settings
 from restcli.nn.weights import load_weights
@@ -69,6 +71,25 @@ def test_key_changes_with_settings_that_change_scores(toy_weights: Path, monkeyp
     assert len(set(keys[:3])) == 1 and len(set(keys[2:])) == 4
     monkeypatch.setattr(cache, "own_sources_digest", lambda: "other")
     assert cache.scoring_digest(weights, Settings()) != keys[0]
+
+
+def test_every_setting_is_part_of_a_key(toy_weights: Path, tmp_path: Path) -> None:
+    others = {
+        "step": 2,
+        "threshold": 0.9,
+        "allow_missing": 3,
+        "channel_map": (("a", "F3"),),
+        "passes": 4,
+        "seed": 1,
+        "sensitivity": "specific",
+        "types": True,
+    }
+    # Weights count by their content; device and threads change no result by more than rounding.
+    assert others.keys() == {field.name for field in fields(Settings)} - {"weights", "device", "threads"}
+    weights = load_weights(toy_weights)
+    chosen = [{}, *({name: value} for name, value in others.items())]
+    keys = {keys_of(Request(tmp_path, tmp_path / "out", Settings(**each)), weights) for each in chosen}
+    assert len(keys) == len(chosen)
 
 
 def test_worker_of_another_version_stops_the_batch(recording: Path, toy_weights: Path, tmp_path: Path) -> None:

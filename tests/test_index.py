@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,8 @@ from restcli.archive.ledger import Keys, Ledger, ledger_name
 from restcli.archive.survey import plain_reason, survey
 from restcli.archive.tables import export_tables
 from restcli.archive.walk import Found, Skipped
+from restcli.marks.registry import WRITABLE
+from restcli.output.pictures import PICTURES
 
 KEYS = Keys("w" * 64, "s" * 64, "r" * 64)
 EVIL = '<img src=x onerror="document.title=1">\n&.edf'
@@ -178,7 +181,11 @@ def test_derivatives_are_described(tmp_path: Path) -> None:
     assert {"Name", "BIDSVersion", "DatasetType", "GeneratedBy"} <= set(described)
     assert set(json.loads((tmp_path / "d" / "events.json").read_text())) >= {"onset", "duration", "eventType"}
     assert len((tmp_path / "d" / "README").read_text()) > 150  # what the BIDS validator calls very small
-    assert "!/events.json" in (tmp_path / "d" / ".bidsignore").read_text()
+    ignored = (tmp_path / "d" / ".bidsignore").read_text().splitlines()
+    assert "!/events.json" in ignored
+    names = [*(f"events.{name}" for name in WRITABLE if name != "tsv"), *(f"{picture}01.png" for picture in PICTURES)]
+    assert [name for name in names if not any(fnmatch(f"x_{name}", line) for line in ignored)] == []
+    assert not any(fnmatch("x_events.tsv", line) for line in ignored)
 
 
 def test_no_cell_of_an_exported_table_is_a_formula(tmp_path: Path) -> None:

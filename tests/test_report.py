@@ -28,6 +28,7 @@ from restcli.marks.registry import read_events
 from restcli.nn.weights import load_weights
 from restcli.output import bundle
 from restcli.output.bundle import Bundle, Written, clear_leftovers, scores_csv
+from restcli.output.pictures import PICTURES
 from restcli.output.plots.event import MOST_EVENTS, pictured_events
 from restcli.output.plots.traces import read_traces
 from restcli.output.run_report import run_report
@@ -137,6 +138,14 @@ def test_earlier_formats_stay_and_pages_of_events_that_are_no_more_go(result: Re
     write(result, tmp_path, formats=("csv",))
     with pytest.raises(OutputError, match="csv_bi: exists and is not an unchanged output"):
         write(result, tmp_path, formats=("csv_bi",))
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_picture_of_somebody_else_is_refused_before_anything_is_scored(tmp_path: Path, picture: str) -> None:
+    foreign = tmp_path / (f"ward 7_{picture}01.png" if picture == "event" else f"ward 7_{picture}.png")
+    foreign.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=picture):
+        Bundle(tmp_path, "ward 7").check()
 
 
 def test_an_edited_page_is_not_removed(result: Result, tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def test_rescore_equals_annotating_again(result: restcli.Result, example: Path) 
         other = result.rescore(threshold)
         assert repr(other.events) == repr(again.events)  # NaN is not equal to itself
         assert other.rule == again.rule and other.settings == again.settings and other.scores is result.scores
-        assert repr(other.rescore().events) == repr(result.events)
+        assert other.rescore().settings == other.settings
+        assert repr(restcli.rescore(other)) == repr(other.rescore().events) == repr(other.events)
     with pytest.raises(UsageError, match="--threshold"):
         result.rescore(1.5)
 

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from restcli.detect.result import Result
 
 PACKAGE = Path(__file__).parent.parent
-# The sources and libraries that scores follow from; the last also fixes the form in which they are stored.
+# The sources and libraries that scores follow from; this module fixes the form in which they are stored.
 _SOURCES = ("signal", "io", "nn", "detect", "events.py", "archive/cache.py")
 _LIBRARIES = ("mne",)  # reads files; others compute the same up to rounding
+# Settings that only choose events among the scores, and those that change no result by more than rounding.
+RULE_SETTINGS = ("threshold", "sensitivity")
+_NO_SETTING_OF_SCORES = ("weights", "device", "threads")  # the weights count by their content
 _META = "restcli-scores"
 _ARRAYS = ("time", "probability", "by_node", "interval", "by_type")  # of the scores
 # Bins of the spectrum that pictures show are 1..40 Hz; the others are not stored.
@@ -53,10 +56,9 @@ def own_sources_digest() -> str:
 
 
 def scoring_digest(weights: Weights, settings: Settings) -> str:
-    """Digest everything that determines scores; not the device, which changes them by rounding only."""
-    chosen = asdict(settings)
-    for left_out in ("weights", "threshold", "sensitivity", "device", "threads"):
-        chosen.pop(left_out)
+    """Digest everything that determines scores."""
+    left_out = {*RULE_SETTINGS, *_NO_SETTING_OF_SCORES}
+    chosen = {name: value for name, value in asdict(settings).items() if name not in left_out}
     text = json.dumps({"sources": own_sources_digest(), "weights": weights.sha256, **chosen}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from restcli import __version__
 from restcli.archive.audit import Trail, facts_of, trail_name
-from restcli.archive.cache import ScoreCache, scoring_digest
+from restcli.archive.cache import RULE_SETTINGS, ScoreCache, scoring_digest
 from restcli.archive.derivatives import check_ours, describe_derivatives
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.index import write_index
@@ -123,7 +123,8 @@ def _check_pseudonyms(request: Request) -> None:
 def keys_of(request: Request, weights: Weights) -> Keys:
     """Return what, beside its content, the result of a recording depends on."""
     settings = request.settings
-    rendering = json.dumps([settings.threshold, settings.sensitivity, sorted(set(request.formats)), request.plot])
+    rule = [getattr(settings, name) for name in RULE_SETTINGS]
+    rendering = json.dumps([*rule, sorted(set(request.formats)), request.plot])
     digest = hashlib.sha256(rendering.encode()).hexdigest()
     return Keys(weights.sha256, scoring_digest(weights, settings), digest)
 

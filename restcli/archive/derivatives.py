@@ -10,7 +10,9 @@ from restcli.archive.walk import LEDGER_PATTERN
 from restcli.errors import UsageError
 from restcli.files import make_folder, write_atomically
 from restcli.marks.hed import HED_VERSION
+from restcli.marks.registry import WRITABLE
 from restcli.marks.szcore import COLUMNS
+from restcli.output.pictures import PICTURES, PLOTS
 
 _README = f"""Seizures found automatically by restcli {__version__}.
 Not a medical device: every event must be judged by a person who reads EEG.
@@ -19,24 +21,12 @@ For each recording *_events.tsv lists events in the SzCORE form (events.json des
 scores, pictures and a run report, for which BIDS has no place; .bidsignore names them. index.html shows everything.
 """
 # What BIDS has no place for: beside tables, and in the root when the ledger is kept there.
-_NOT_BIDS = """*_scores.csv
-*_burden.tsv
-*_reviewed.*
-*_review.jsonl
-*_run.json
-*_overview.*
-*_event[0-9]*.*
-*_events.csv*
-*_events.edf
-*_events.xml
-*_events.json
-!/events.json
-/index.html
-/ledger*
-/audit*.jsonl
-/export
-/.restcli
-"""
+_NOT_BIDS = [
+    *("*_scores.csv", "*_burden.tsv", "*_reviewed.*", "*_review.jsonl", "*_run.json"),
+    *(f"*_{picture}*.{kind}" for picture in PICTURES for kind in PLOTS if kind != "none"),
+    *(f"*_events.{name}" for name in WRITABLE if name != "tsv"),
+    *("!/events.json", "/index.html", "/ledger*", "/audit*.jsonl", "/export", "/.restcli"),
+]
 
 
 _NAMES = ("dataset_description.json", "events.json", "README", ".bidsignore")
@@ -69,4 +59,4 @@ def describe_derivatives(folder: str | Path) -> None:
     write_atomically(root / "dataset_description.json", json.dumps(description, indent=1) + "\n")
     write_atomically(root / "events.json", json.dumps(COLUMNS, indent=1) + "\n")
     write_atomically(root / "README", _README)
-    write_atomically(root / ".bidsignore", _NOT_BIDS)
+    write_atomically(root / ".bidsignore", "".join(f"{line}\n" for line in _NOT_BIDS))

@@ -38,7 +38,8 @@ from restcli.errors import RestError
 
 TICK = 0.5
 
-# Dask times its messages by the wall clock; set back by more than this, it would hold them until it has caught up.
+# Seconds. Dask times its messages by the wall clock: after a larger setback it would hold them until the clock has
+# caught up.
 _SETBACK = 1.0
 # A dead worker gets nothing for this long, or until the scheduler has noticed.
 _REMEMBER_DEAD = 60.0

@@ -14,10 +14,13 @@ from restcli.archive.ledger import DONE, FAILED, Ledger, find_ledgers
 from restcli.archive.walk import is_inside, outputs_folder
 from restcli.errors import OutputError
 from restcli.files import read_json, resolve_output, sha256_of
+from restcli.marks.registry import WRITABLE
+from restcli.output.pictures import PLOTS
 from restcli.output.run_report import REPORT_END
 
 _NOT_OUTPUTS = (".restcli", "export")  # folders of caches, and of tables that can be exported again
-_OUTPUT = re.compile(r".+_[a-z0-9]+(_p[0-9])?(_reviewed)?\.(tsv|csv|csv_bi|json|edf|xml|png|pdf)", re.DOTALL)
+_KINDS = "|".join(sorted({*WRITABLE, "csv", "json", *PLOTS} - {"none"}))
+_OUTPUT = re.compile(rf".+_[a-z0-9]+(_p[0-9])?(_reviewed)?\.({_KINDS})", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ DERIVATIVES = ("derivatives", "restcli")
 
 # Folders of a BIDS dataset that hold no raw recordings.
 _NOT_RAW = frozenset({"derivatives", "sourcedata", "code", "stimuli"})
-# Longest name in bytes that leaves room for "_event01.png" and a random suffix in 255.
+# Longest name in bytes that leaves room in 255 for endings such as "_event01_p2_reviewed.png" and a random suffix.
 _LONGEST_STEM = 180
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of a name that Python could not decode
 _REMEDY = "Move ledger*.sqlite*, index.html and .restcli out of it, and choose another folder for outputs"

@@ -43,7 +43,7 @@ def evaluate(
 ) -> None:
     """Compare detections with expert marks: SzCORE event and sample rules, AUROC of windows, delays.
 
-    The options from --step to --device apply with --weights.
+    The options from --step to --threads apply with --weights.
     """
     if (detected is None) == (weights is None):
         raise UsageError("evaluate", "needs either DETECTED or --weights", "one of the two")

@@ -62,7 +62,7 @@ Json = Annotated[bool, output("--json", help="Print JSON on stdout instead of a 
 
 @dataclass
 class Detection:
-    """Options of the commands that detect; each is the field of `Settings` with its name."""
+    """Options of annotate, batch and evaluate; each is the field of `Settings` with its name."""
 
     panel: ClassVar = "Detection"
 

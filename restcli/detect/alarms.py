@@ -13,8 +13,8 @@ from restcli.events import Event, EventRule, Events, Scores
 
 State = Literal["begin", "update", "end", "joined"]
 
-# Scores that stand for the future, or for the forgotten past: no rule that weights may have looks farther than that.
-# The past is cut when it is twice as long as what is kept, or later, once nothing depends on it; s.
+# Seconds of scores that stand in for the future and for the forgotten past: no rule that weights may have reaches
+# farther. The past is cut once it is twice as long as what is kept and nothing depends on it any more.
 _REACH = 300
 _KEPT, _FORGET = 600, 60
 _UPDATE = 10.0  # s between updates of an alarm

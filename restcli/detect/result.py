@@ -89,7 +89,7 @@ class Result:
         Parameters
         ----------
         threshold : float, optional
-            Probability that an event must reach; by default the weights' own.
+            Probability that an event must reach; by default that of this result.
 
         Returns
         -------
@@ -101,7 +101,7 @@ class Result:
         UsageError
             If the threshold is not a probability.
         """
-        settings = replace(self.settings, threshold=threshold)
+        settings = self.settings if threshold is None else replace(self.settings, threshold=threshold)
         rule = rule_in_force(self.weights, settings)
         events = to_events(self.scores, rule, self.events.start)
         return replace(self, settings=settings, rule=rule, events=events)

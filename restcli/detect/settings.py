@@ -39,7 +39,7 @@ class Settings:
     channel_map : tuple of (str, str)
         Label in the file, and the electrode or derivation that it stands for.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        ``cpu`` or ``cuda``.
     passes : int
         Masked passes for an interval around each probability; 0 for none.
     seed : int

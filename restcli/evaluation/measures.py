@@ -139,7 +139,7 @@ def poisson_interval(k: int, exposure: float) -> tuple[float, float]:
 
 
 def lowest_safe(rates: Iterable[float], most: float) -> int:
-    """Return the place of the lowest threshold that, as all higher ones, keeps to a rate; the highest when none does.
+    """Return the place of the lowest threshold that, like all higher ones, keeps to a rate; the highest when none does.
 
     `rates` are those of ever lower thresholds, and are asked for only as far as they keep to it.
 

@@ -27,7 +27,7 @@ _KINDS = {
 
 
 def main(path: str) -> None:
-    """Answer until nothing is asked any more; end when an answer takes too long, even inside the C code."""
+    """Answer requests until there are no more; end when an answer takes too long, even inside the C code."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the library may print
     faulthandler.dump_traceback_later(_PATIENCE, exit=True)

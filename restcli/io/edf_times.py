@@ -278,7 +278,7 @@ def _without_wrong_stamps(
 
 
 def _cuts(lag: NDArray[np.float64], limits: NDArray[np.float64], drift: float) -> NDArray[np.intp]:
-    """Return where runs begin: after a gap, and where the lag has drifted away from that of the run's begin."""
+    """Return where runs begin: after a gap, and where the lag has drifted away from that at the start of the run."""
     first, level, top = [0], float(lag[0]), float(lag[0])
     for i, (value, limit) in enumerate(zip(lag.tolist(), limits.tolist(), strict=True)):
         if value - top > limit or abs(value - level) > drift:

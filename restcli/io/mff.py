@@ -263,7 +263,7 @@ def _at_epochs(recording: Recording, here: dict[str, Path], blocks: _Blocks) -> 
 
 
 def _epochs(here: dict[str, Path], where: str) -> list[tuple[int, int, int, int]]:
-    """Return begin, end, first and last block of each epoch."""
+    """Return begin time, end time, first block and last block of each epoch."""
     found: list[tuple[int, int, int, int]] = []
     for epoch in _xml(here, "epochs.xml", where).iter("epoch"):
         texts = [text_of(epoch, name) for name in ("beginTime", "endTime", "firstBlock", "lastBlock")]

@@ -167,7 +167,7 @@ def _main_file(path: Path) -> Path:
 
 
 def _find_reader(path: Path) -> tuple[Reader, Path]:
-    """Return the reader of a recording and the file that stands for it; content takes precedence over endings."""
+    """Return the reader of a recording and the file that stands for it: EDF and BDF by ending, others by content."""
     if is_folder_of_one(path) or is_folder_of_one(path.parent):
         return _FOLDERS, path if is_folder_of_one(path) else path.parent
     if path.suffix.lower() in _EDF.endings:

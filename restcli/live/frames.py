@@ -64,7 +64,7 @@ class Frames:
         self.recording = describe(name, channels, kind="frames", start=start)
 
     def chunks(self, groups: Sequence[Sequence[int]]) -> Iterator[Chunk | Silence]:
-        """Yield the frames; between them, that nothing has come."""
+        """Yield the frames, and a `Silence` whenever none has arrived for a while."""
         arrived: queue.Queue[str | None] = queue.Queue(_WAITING)
 
         def read() -> None:

@@ -32,9 +32,9 @@ class InputWatch:
     """Says once when input is lost and once when it is back."""
 
     def __init__(self, nodes: Sequence[str], used: Sequence[str], look_ahead: int) -> None:
-        self._ahead = unusable_ahead(look_ahead)  # what is wrong follows at once
+        self._ahead = unusable_ahead(look_ahead)  # the reason follows at once
         self._columns = [(nodes.index(node), node) for node in used]
-        self._for = dict.fromkeys(used, 0)  # s that a node has differed from what was said of it
+        self._for = dict.fromkeys(used, 0)  # seconds for which a node has differed from its reported state
         self.lost: dict[str, str] = {}  # by node, or "input": the reason
 
     def silent(self, now: float, silence: Silence) -> Iterator[Trouble]:

@@ -14,10 +14,10 @@ from restcli.live.source import Chunk
 from restcli.signal import resampling
 from restcli.signal.resampling import Signal
 
-# How fast slow drift between the source's clock and its samples is followed, and what a jump of its clock must differ
-# by from the time waited, s.
+# Time constant, in seconds, for following slow drift between the source's clock and its samples; and how many seconds
+# the clock's advance must differ from the time waited to count as a jump.
 _DRIFT_SECONDS, _CLOCK_JUMP = 10.0, 5.0
-# Where nobody measured how long was waited, a longer gap is a clock that was set: decades would be scored as one, s.
+# Seconds. Where the time waited is unknown, a longer gap means that the clock was set, not that decades were lost.
 _LONGEST_GAP = 86_400.0
 LOST, JUMPED = "samples were lost", "the source's clock jumped"
 

@@ -75,7 +75,7 @@ class Layout:
     name: str  # the `source` of its items
     title: str  # a few words for listings
     stem: re.Pattern[str]  # file names of its recordings without their ending; the first group is the patient
-    # Recording and match of its stem to an item, or None without marks; reading them says what is wrong with them.
+    # Makes an item of a recording and the match of its stem; None without marks. Faults of marks appear on reading.
     find: Callable[[Path, re.Match[str]], Item | None]
 
 

@@ -246,8 +246,8 @@ def _length(table: Table, where: str, duration: float | None) -> float:
 
 def _shift(table: Table, where: str, start: datetime | None) -> float:
     """Return seconds from the start of the recording to the moment from which the table counts."""
-    anonymous = start is None or start.date() != UNKNOWN_START.date()
-    if table.origin is None or (anonymous and table.origin == UNKNOWN_START):
+    undated = start is not None and start.date() == UNKNOWN_START.date()
+    if table.origin is None or (table.origin == UNKNOWN_START and not undated):
         return 0.0
     if start is None:
         raise UnknownLengthError(where, "onsets are clock times", remedy="Give the recording too")

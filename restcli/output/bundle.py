@@ -24,7 +24,7 @@ from restcli.events import Scores
 from restcli.files import read_json, replacing, sha256_of, write_atomically
 from restcli.marks.registry import WRITABLE, write_events
 from restcli.output.burden import burden_of
-from restcli.output.pictures import PLOTS, draw_pictures
+from restcli.output.pictures import PICTURES, PLOTS, draw_pictures
 from restcli.output.run_report import REPORT_END, run_report
 from restcli.output.shown import REVIEWED, Shown
 from restcli.profiling import StageClock
@@ -87,9 +87,8 @@ class Bundle:
         """Raise, before anything is scored, if outputs cannot be written or would replace files that are not ours."""
         clear_leftovers(self.folder)
         if not self.overwrite:
-            pages = (
-                [] if self.plot == "none" else [f"{name}{self.mark}.{self.plot}" for name in ("overview", "event01")]
-            )
+            first = [f"{picture}{number}" for picture in PICTURES for number in ("", "01")]
+            pages = [] if self.plot == "none" else [f"{name}{self.mark}.{self.plot}" for name in first]
             tables = [f"events{self.mark}.{kind}" for kind in ("tsv", *self.formats)] + [f"burden{self.mark}.tsv"]
             scores = [] if self.mark else ["scores.csv"]
             self._check_ours([*(f"{self.stem}_{end}" for end in [*tables, *scores, *pages]), self.report_name])
@@ -299,5 +298,5 @@ def scores_csv(scores: Scores) -> Iterator[str]:
 
 @cache
 def _four_decimals() -> NDArray[np.bytes_]:
-    """Return the texts of 0 to 1 in steps of 0.0001, and an empty one, as the fields that follow another one."""
+    """Return the CSV fields for 0 to 1 in steps of 0.0001, and an empty field, each with the comma before it."""
     return np.array([f",{i / 10000:.4f}".encode() for i in range(10001)] + [b","])

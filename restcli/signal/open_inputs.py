@@ -31,8 +31,8 @@ SILENT_RMS = 0.5
 # Hum of this RMS in µV, and this many times larger than the bands, over a white spectrum of any size.
 HUM_RMS = 30.0
 HUM_RATIO = 10.0
-# Power above 7 Hz, µV²: seconds below the first, or below the second and as strong from 26 Hz up as under it, may lie
-# in such 11 s. For others a plain spectrum is enough.
+# Power above 7 Hz, µV². Only a second below the first limit, or below the second limit and as strong above 26 Hz as
+# below, can belong to such 11 s; for all other seconds a plain spectrum is enough.
 SMALL_POWER, LARGE_POWER = 6.0, 30.0
 # White noise of any size on many nodes at once. A node's means over a window are compared with those of white noise:
 # over the lower bands, which low-pass filters leave, and from second to second. The ratio is about 1 for white noise,

@@ -69,7 +69,7 @@ _SPELLS: _Columns = {
     "nystagmus": (0.8, 0.1),  # a guess
     "tremor": (1.0, 0.2),  # Louis and Ferreira, Mov Disord 2010: 0.9 % of people
 }
-# Patterns: spells in an hour of those who can show it; on the ward of the others and of the encephalopathic.
+# Patterns: spells an hour in people who can show them; on the ward in the others, and in those with encephalopathy.
 _MIMICS: _Columns = {
     # Altindag et al., Arch Neuropsychiatry 2017: periodic discharges in 33 % of 57 in intensive care; on routine EEG
     # periodic or rhythmic patterns in 12 % of 371 (Clin Neurophysiol 2016;127:1176). So 20 %, a third of the time.

@@ -202,7 +202,7 @@ def _check(state: _State, validation: Examples, adjacency: Tensor, loss: float, 
     state.rows.append(row | {"validation_loss": validation_loss, "auroc": area})
     # The few recordings of a fine-tuning have their own share of seizures, which is all that the loss would follow.
     fault = validation_loss if settings.start_from is None else 1 - area
-    # What diverged has no measure, and takes the place of nothing that has one.
+    # Parameters that diverged have no measure (NaN) and never replace parameters that have one.
     if fault < state.least_fault or not math.isfinite(state.least_fault):
         state.least_fault, state.best = fault, _copy(state.network)
     state.network.load_state_dict(current)

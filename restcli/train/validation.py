@@ -175,7 +175,7 @@ class Sample:
         return self.tallies[threshold]
 
     def threshold(self, per_day: float) -> float:
-        """Return the lowest threshold that, as all higher ones, keeps to `per_day`; the strictest when none does."""
+        """Return the lowest threshold that, like all higher ones, keeps to `per_day`; the strictest when none does."""
         return _LEVELS[measures.lowest_safe((self.count(level).false_per_day for level in _LEVELS), per_day)]
 
 
