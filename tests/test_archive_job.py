@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,17 @@ def test_worker_of_another_version_stops_the_batch(recording: Path, toy_weights:
     outcome = job.annotate_one(Row(1, str(recording), 1, 1, "a"), make_plan(tmp_path / "out", toy_weights, "0" * 64))
     assert outcome["fatal"] and "another version" in outcome["error"]
     assert not list((tmp_path / "out").glob("a_*"))
+
+
+def test_a_worker_without_the_gpu_asked_for_stops_the_batch(
+    recording: Path, toy_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(gpu, "LOCK_FOLDER", tmp_path / "locks")
+    plan = make_plan(tmp_path / "out", toy_weights)
+    plan = replace(plan, settings=replace(plan.settings, device="cuda"))
+    outcome = job.annotate_one(Row(1, str(recording), 1, 1, "a"), plan)
+    assert outcome["fatal"] and "Pass --device cpu" in outcome["error"]
 
 
 # ---- what may be removed

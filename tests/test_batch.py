@@ -232,7 +232,7 @@ def test_walk_finds_recordings_and_says_what_it_did_not_look_into(tmp_path: Path
         "deep/loop": False,
         "other": False,
         "poisoned": True,
-        "out": False,
+        "out": True,  # c.edf would be missed
         "broken.edf": True,
         "pipe.edf": True,
         "\\xe4.edf": True,
@@ -249,6 +249,22 @@ def test_walk_counts_what_it_passes_over_by_ending(tmp_path: Path) -> None:
     assert sorted(found.path for found in listing.recordings) == ["a.edf+", "b"]
     assert listing.others == {".edf.gz": 1, ".tsv": 2, ".edf": 1, "": 1}
     assert [(item.path, item.may_hide) for item in listing.skipped] == [("a_events.edf", False), ("c.edf.gz", True)]
+
+
+@pytest.mark.parametrize("place", ["w/a.edf", "w/deep/a.edf", "linked/deep/a.edf"])
+def test_recordings_in_the_folder_of_outputs_are_missed_aloud(tmp_path: Path, place: str) -> None:
+    archive, real = tmp_path / "archive", tmp_path / "real"
+    for folder in (archive, real):
+        folder.mkdir()
+    (archive / "linked").symlink_to(real)
+    path = archive / place
+    path.parent.mkdir(parents=True)
+    path.touch()
+    (out := archive / place.split("/")[0]).joinpath("ledger.sqlite").touch()
+    (out / "b_events.edf").touch()
+    for chosen in (out, tmp_path / "elsewhere"):
+        (hidden,) = (item for listing in walk_archive(archive, chosen) for item in listing.skipped if item.may_hide)
+        assert hidden.path == out.name and "holds recordings" in hidden.reason
 
 
 def test_unreadable_folder_may_hide_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,3 +82,15 @@ def test_a_log_is_not_appended_to_another_file(data: Path) -> None:
     assert recording.read_bytes() == before
     for _ in range(2):
         assert restcli("formats", "--log", data / "log.jsonl").returncode == 0
+
+
+def test_a_recording_is_not_written_over_however_its_folder_is_spelled(tmp_path: Path) -> None:
+    names = [tmp_path / "w" / name for name in ("x.edf", "x_events.edf")]
+    (tmp_path / "w").mkdir()
+    (tmp_path / "link").symlink_to("w")
+    for name in names:
+        name.write_bytes(b"EEG")
+    for out in (tmp_path / "w", tmp_path / "w" / ".." / "w", tmp_path / "link"):
+        done = restcli("annotate", *names, "--out", out, "--format", "edf", "--overwrite")
+        check_refused(done, 2, "is one of the recordings")
+    assert [name.read_bytes() for name in names] == [b"EEG"] * 2

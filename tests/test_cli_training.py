@@ -67,6 +67,37 @@ def test_evaluate_with_weights_detects_and_shows_the_baselines(
     assert {path.name for path in tmp_path.iterdir()} >= {"operating_scores.png", "reliability.png"}
 
 
+def test_evaluate_exits_1_when_a_recording_could_not_be_evaluated(
+    dataset: Path, toy_weights: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(dataset, tmp_path / "data")
+    marks = sorted((tmp_path / "data").rglob("*_events.tsv"))[0]
+    marks.write_text(marks.read_text().splitlines()[0] + "\n1e9\t5\tsz\n")
+    done = restcli("evaluate", tmp_path / "data", "--weights", toy_weights)
+    assert done.returncode == 1 and "not scored, counted nowhere" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden"])
+def test_weights_have_names_without_folders(tmp_path: Path, name: str) -> None:
+    check_refused(restcli("train", "sim:", "-o", tmp_path / "runs", "--name", name), 2, "--name")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "sim:", "-o", "runs", "--false-alarms", "nan"),
+        ("simulate", "sim", "--hours", "nan"),
+        ("simulate", "sim", "--seed", "-5"),
+        ("batch", ".", "out", "--timeout", "nan"),
+    ],
+)
+def test_what_is_no_number_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_refused(restcli(*words), 2, words[-1].lstrip("-"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_evaluate_needs_exactly_one_other_side(dataset: Path, toy_weights: Path) -> None:
     check_refused(restcli("evaluate", dataset), 2, "one of the two")
     check_refused(restcli("evaluate", dataset, dataset, "--weights", toy_weights), 2, "one of the two")

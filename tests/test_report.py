@@ -148,6 +148,12 @@ def test_a_picture_of_somebody_else_is_refused_before_anything_is_scored(tmp_pat
         Bundle(tmp_path, "ward 7").check()
 
 
+def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "ward 7_events.tsv").symlink_to("/nowhere/annex")
+    with pytest.raises(OutputError, match=r"events\.tsv"):
+        Bundle(tmp_path, "ward 7").check()
+
+
 def test_an_edited_page_is_not_removed(result: Result, tmp_path: Path) -> None:
     write(result, tmp_path)
     page = tmp_path / "ward 7_event01.png"

@@ -52,6 +52,10 @@ class Request:
     timeout: float = 3600.0  # seconds after which a recording that is not done counts as failed
     pseudonyms: Path | None = None  # table of names that outputs have in place of those in the archive
 
+    def __post_init__(self) -> None:
+        if not self.timeout >= 1:
+            raise UsageError("--timeout", f"{self.timeout} s", "1 or more")
+
 
 @dataclass(frozen=True)
 class Progress:

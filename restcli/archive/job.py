@@ -17,7 +17,7 @@ from restcli.archive.cache import ScoreCache, scoring_digest
 from restcli.archive.gpu import UnfitWorkerError, turn_at
 from restcli.archive.ledger import Row
 from restcli.detect.settings import Settings
-from restcli.errors import OutputError, RecordingError, RestError, as_rest_error
+from restcli.errors import OutputError, RecordingError, RestError, UsageError, as_rest_error
 from restcli.files import resolve_output, sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import files_of, fingerprint_of, open_recording, recording_hash, stamp_of
@@ -147,7 +147,10 @@ def _scored(recording: Recording, plan: Plan, clock: StageClock) -> Result:
         remedy = "Install the same restcli on every worker, and start the workers again"
         raise UnfitWorkerError("workers", "they run another version of restcli than the coordinator", remedy=remedy)
     with clock("weights"):
-        detector = _detector(plan.weights, plan.settings.device)
+        try:
+            detector = _detector(plan.weights, plan.settings.device)
+        except UsageError as error:  # no GPU here: this is no fault of the recording
+            raise UnfitWorkerError(*error.args) from error
     with turn_at(detector.engine.device, clock):
         # The other processors belong to other workers.
         settings = replace(plan.settings, threads=plan.settings.threads or 1)

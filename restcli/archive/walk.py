@@ -20,6 +20,7 @@ DERIVATIVES = ("derivatives", "restcli")
 _NOT_RAW = frozenset({"derivatives", "sourcedata", "code", "stimuli"})
 # Longest name in bytes that leaves room in 255 for endings such as "_event01_p2_reviewed.png" and a random suffix.
 _LONGEST_STEM = 180
+_EVENTS = re.compile(r"_events(_reviewed)?\.[^.]+$")  # of outputs
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")  # bytes of a name that Python could not decode
 _REMEDY = "Move ledger*.sqlite*, index.html and .restcli out of it, and choose another folder for outputs"
 
@@ -111,7 +112,7 @@ def walk_archive(archive: str | Path, out: str | Path) -> Iterator[Listing]:
             continue
         known[identity] = "was walked already, and was reached again by a link"
         if identity == own or any(PurePosixPath(entry.name).match(LEDGER_PATTERN) for entry in entries):
-            yield Listing((), (_skip_outputs(folder, entries, is_out=identity == own),), {})
+            yield Listing((), (_skip_outputs(root, folder),), {})
             continue
         contents = _sort(folder, entries, is_bids_root=bids and not folder)
         recordings, unusable = _recordings(root, folder, contents.files, bids=bids)
@@ -187,12 +188,12 @@ def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _skip_outputs(folder: str, entries: Sequence[os.DirEntry[str]], *, is_out: bool) -> Skipped:
-    """Say why a folder of outputs is not walked; recordings beside a ledger would be missed."""
-    recordings = [e for e in entries if _has_ending(e.name) and "_events." not in e.name]
-    if is_out or not recordings:
-        return Skipped(folder, "holds outputs of restcli", may_hide=False)
-    return Skipped(folder, f"holds recordings beside the ledger of a batch; {_REMEDY.lower()}", may_hide=True)
+def _skip_outputs(root: Path, folder: str) -> Skipped:
+    """Say why a folder of outputs is not walked; recordings in it would be missed."""
+    names = (name for _, folders, files in os.walk(root / folder) for name in (*files, *folders))
+    if any(_has_ending(name) and not _EVENTS.search(name) for name in names):
+        return Skipped(folder, f"holds recordings beside the outputs of a batch; {_REMEDY.lower()}", may_hide=True)
+    return Skipped(folder, "holds outputs of restcli", may_hide=False)
 
 
 def _printable(path: str) -> str:

@@ -65,10 +65,10 @@ def annotate(
 def _check_names(recordings: list[Path], shown: Mapping[Path, Path], out: Path, kinds: tuple[str, ...]) -> None:
     """Refuse outputs that would have the same names or be written over a recording, before anything is done."""
     seen: dict[str, Path] = {}
-    inputs = {path.absolute() for path in recordings}
+    inputs = {path.resolve() for path in recordings}
     for path in recordings:
         stem = shown[path].stem
-        places = {out.absolute() / f"{stem}_events.{kind}" for kind in kinds}
+        places = {(out / f"{stem}_events.{kind}").resolve() for kind in kinds}
         for place in places & inputs:
             what = f"is one of the recordings, and the events of {path} would be written over it"
             raise UsageError(str(place), what, remedy="Choose another folder with --out, or leave this file out")

@@ -28,6 +28,7 @@ _HEADLINES = (
 @app.command(epilog="Example: restcli evaluate expert.tsv patient_events.tsv")
 @options.takes(detection=options.Detection)
 def evaluate(
+    context: typer.Context,
     expert: Annotated[Path, typer.Argument(help="Expert marks (file or folder); with --weights, a folder of data.")],
     detected: Annotated[Path | None, typer.Argument(help="Detected events: a file, or a folder like EXPERT.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", "-w", help="Detect with these, without DETECTED.")] = None,
@@ -44,9 +45,15 @@ def evaluate(
     """Compare detections with expert marks: SzCORE event and sample rules, AUROC of windows, delays.
 
     The options from --step to --threads apply with --weights.
+
+    Exit code: 0 done; 1 some recordings could not be evaluated; 2 wrong usage; 3 nothing could be evaluated.
     """
     if (detected is None) == (weights is None):
         raise UsageError("evaluate", "needs either DETECTED or --weights", "one of the two")
+    unfit = {"skip_missing"} if weights is not None else set(vars(detection))
+    if given := options.given_among(context, unfit):
+        remedy = "Leave it out, or give DETECTED" if weights is not None else "Leave it out, or pass --weights"
+        raise UsageError(given, "has no effect here", remedy=remedy)
     if out is not None:
         from restcli.output.evaluation import check_place
 
@@ -69,6 +76,8 @@ def evaluate(
         print_json(evaluation.to_dict())
     else:
         _print_evaluation(evaluation)
+    if evaluation.n_failed:
+        raise typer.Exit(1)
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:

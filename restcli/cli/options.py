@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -139,6 +139,15 @@ def read_settings(*, channel_map: Path | None, **chosen: Any) -> Settings:
     from restcli.detect.settings import Settings, read_channel_map
 
     return Settings(channel_map=read_channel_map(channel_map), **chosen)
+
+
+def given_among(context: typer.Context, names: Collection[str]) -> str:
+    """Return the first of some options that was typed on the command line, as it is typed; empty if none was."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            return max(parameter.opts, key=len)
+    return ""
 
 
 def split_list(text: str) -> tuple[str, ...]:

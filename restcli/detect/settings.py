@@ -81,8 +81,8 @@ class Settings:
             raise UsageError("--passes", f"{self.passes!r}", "0, or at least 2 passes")
         if missing is not None and not (_is_whole(missing) and missing >= 0):
             raise UsageError("--allow-missing", f"{missing!r}", "a number of nodes, 0 or more")
-        if not _is_whole(self.seed):
-            raise UsageError("--seed", f"{self.seed!r}", "a whole number")
+        if not _is_whole(self.seed) or self.seed < 0:
+            raise UsageError("--seed", f"{self.seed!r}", "a whole number, 0 or more")
         if not _is_whole(self.threads) or self.threads < 0:
             raise UsageError("--threads", f"{self.threads!r}", "a number of threads, or 0 for one per processor")
 

@@ -46,7 +46,8 @@ def evaluate_dataset(
     notes = [*_learnt_from(items, weights), *failures, *passed_over(data)]
     model = f"{weights.name} ({weights.sha256[:8]})"
     found = evaluate_cases(cases, rule=rule_in_force(weights, settings), model=model, seed=seed, notes=notes)
-    return replace(found, points=tuple(_at(point, cases, weights) for point in weights.points))
+    points = tuple(_at(point, cases, weights) for point in weights.points)
+    return replace(found, points=points, n_failed=len(failed))
 
 
 def _learnt_from(items: Sequence[Item], weights: Weights) -> list[str]:

@@ -70,6 +70,7 @@ class Evaluation:
     rule: EventRule | None = None  # how scores became events
     notes: tuple[str, ...] = ()  # what a reader must know
     points: tuple[PointResult, ...] = ()  # operating points of the weights
+    n_failed: int = 0  # recordings that could not be scored and are counted nowhere
 
     @property
     def scored(self) -> float:

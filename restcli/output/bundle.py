@@ -147,11 +147,13 @@ class Bundle:
         listed = _listed_outputs(self.folder / self.report_name)
         for name in names:
             path = self.folder / name
-            if not path.exists() or (name == self.report_name and listed):
+            if not (path.exists() or path.is_symlink()) or (name == self.report_name and listed):
                 continue
             if path.is_file() and sha256_of(path) in (listed.get(name), self.owned.get(name)):
                 continue
             remedy = "Choose another folder with --out, or replace the file with --overwrite"
+            if self.mark:
+                remedy = "Move it away"
             raise OutputError(str(path), "exists and is not an unchanged output of restcli", "a free name", remedy)
 
     def _earlier(self, made: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -52,7 +53,9 @@ class DatasetSettings:
     profile: Profile = TRAINING
 
     def __post_init__(self) -> None:
-        if self.recordings < 1 or self.hours * 3600 < 60 or not 0 <= self.seizures_per_day <= 2000:
+        if self.seed < 0:
+            raise UsageError("--seed", f"{self.seed}", "0 or more")
+        if self.recordings < 1 or not 60 <= self.hours * 3600 < math.inf or not 0 <= self.seizures_per_day <= 2000:
             raise UsageError(
                 "simulate",
                 f"{self.recordings} recordings of {self.hours} h with {self.seizures_per_day} seizures a day "

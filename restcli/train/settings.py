@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if not 0 <= (self.fold or 0) < self.folds:
             raise UsageError("--fold", f"fold {self.fold} of {self.folds}", "at least 2 folds, counted from 0")
+        if not math.isfinite(self.false_alarms_per_day):
+            raise UsageError("--false-alarms", f"{self.false_alarms_per_day}", "a number of false alarms a day")
         if not 0 <= self.look_ahead < self.chunk:
             raise UsageError("look_ahead", f"{self.look_ahead} s", "less than the chunk")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
@@ -113,6 +114,8 @@ def _recordings(tasks: Sequence[Task], settings: TrainSettings) -> list[str]:
 
 def check_before(out: Path, settings: TrainSettings) -> None:
     """Refuse before any work what would fail after it: existing weights, folder, network size, device."""
+    if not re.fullmatch(r"\w[\w.-]*", settings.name):
+        raise UsageError("--name", repr(settings.name), "letters, digits, hyphens, underscores and dots")
     make_folder(out)
     if not os.access(out, os.W_OK):
         raise OutputError(str(out), "the folder cannot be written to", remedy="Choose another folder with --out")
