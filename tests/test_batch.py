@@ -690,6 +690,7 @@ def test_a_trail_that_cannot_be_written_stops_the_batch_in_order(
     assert batch(archive, out).complete
 
 
+@pytest.mark.slow
 def test_nobody_answers_at_an_address(recordings: list[Path], toy_weights: Path, tmp_path: Path) -> None:
     shutil.copy(recordings[0], tmp_path)
     request = Request(tmp_path, tmp_path / "out", Settings(weights=str(toy_weights)))

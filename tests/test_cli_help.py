@@ -90,7 +90,9 @@ def test_a_folder_is_for_batch(tmp_path: Path) -> None:
     check_refused(restcli("annotate", tmp_path), 3, "this is a folder", "restcli batch FOLDER OUT")
 
 
-@pytest.mark.parametrize("columns", [60, 64, 72, 80, 100, 140, 200])
+@pytest.mark.parametrize(
+    "columns", [60, 80, 200, *(pytest.param(n, marks=pytest.mark.slow) for n in (64, 72, 100, 140))]
+)
 def test_no_word_of_the_help_is_cut(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", columns)
     for words, command in COMMANDS.items():

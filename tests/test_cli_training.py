@@ -177,6 +177,7 @@ def test_another_training_s_checkpoint_is_not_ours(left: str, monkeypatch: pytes
     assert "continues" not in stopped_training(monkeypatch, tmp_path / "a", left)
 
 
+@pytest.mark.slow
 def test_simulate_writes_a_dataset_that_evaluate_reads(toy_weights: Path, tmp_path: Path) -> None:
     arguments = ("--recordings", "2", "--hours", "0.02", "--seizures", "2000", "--seed", "3")
     done = restcli("simulate", tmp_path / "sim", *arguments, "--plot", "1")

@@ -69,6 +69,7 @@ def test_an_mp4_without_ffmpeg_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         check_film(tmp_path / "a.mp4")
 
 
+@pytest.mark.slow
 def test_an_mp4(result: Result, tmp_path: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("ffmpeg is not on this machine")

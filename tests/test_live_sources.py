@@ -282,6 +282,7 @@ def test_an_lsl_stream_in_and_out(lsl: Any, detector: Detector) -> None:
     assert json.loads(markers.pull_sample(timeout=10)[0][0]) == {"kind": "alarm", "state": "begin"}
 
 
+@pytest.mark.slow
 def test_what_an_lsl_stream_does_not_say_is_asked_for(lsl: Any) -> None:
     from restcli.live.lsl import LslSource, StreamFacts
 

@@ -203,6 +203,7 @@ def test_example_runs() -> None:
     assert "of 180 s scored with rest-default" in done.stdout
 
 
+@pytest.mark.slow
 def test_notebook_runs() -> None:
     notebook = json.loads((ROOT / "examples" / "annotate.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
