@@ -50,10 +50,7 @@ def evaluate(
     """
     if (detected is None) == (weights is None):
         raise UsageError("evaluate", "needs either DETECTED or --weights", "one of the two")
-    unfit = {"skip_missing"} if weights is not None else set(vars(detection))
-    if given := options.given_among(context, unfit):
-        remedy = "Leave it out, or give DETECTED" if weights is not None else "Leave it out, or pass --weights"
-        raise UsageError(given, "has no effect here", remedy=remedy)
+    _check_effects(context, detection, is_detecting=weights is not None)
     if out is not None:
         from restcli.output.evaluation import check_place
 
@@ -78,6 +75,13 @@ def evaluate(
         _print_evaluation(evaluation)
     if evaluation.n_failed:
         raise typer.Exit(1)
+
+
+def _check_effects(context: typer.Context, detection: options.Detection, *, is_detecting: bool) -> None:
+    """Refuse options that would be ignored."""
+    unfit, other = ({"skip_missing"}, "give DETECTED") if is_detecting else (vars(detection).keys(), "pass --weights")
+    if given := options.given_among(context, unfit):
+        raise UsageError(given, "has no effect here", remedy=f"Leave it out, or {other}")
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
