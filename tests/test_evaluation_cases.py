@@ -269,14 +269,16 @@ def test_json_has_no_nan() -> None:
     assert again["reliability"]["counts"] == [int(n) for n in result.reliability.counts] if result.reliability else True
 
 
-def test_the_command_begins_with_three_headlines(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("patients", "interval"), [("a", ""), ("ab", " (95 % over patients: 1.000 to 1.000)")])
+def test_the_command_begins_with_three_headlines(tmp_path: Path, patients: str, interval: str) -> None:
     for folder in ("expert", "detected"):
-        (tmp_path / folder).mkdir()
-        rows = "onset\tduration\teventType\trecordingDuration\n50\t20\tsz\t180\n"
-        (tmp_path / folder / "a_events.tsv").write_text(rows)
+        for patient in patients:
+            (tmp_path / folder / f"sub-{patient}").mkdir(parents=True)
+            rows = "onset\tduration\teventType\trecordingDuration\n50\t20\tsz\t180\n"
+            (tmp_path / folder / f"sub-{patient}" / f"sub-{patient}_events.tsv").write_text(rows)
     first = restcli("evaluate", tmp_path / "expert", tmp_path / "detected").stdout.splitlines()[:3]
     assert [line.partition(":")[0] for line in first] == ["sensitivity", "false alarms a day", "window AUROC"]
-    assert "1.000 (95 % over patients: " in first[0] and first[0].endswith("by the rule event+pooled")
+    assert first[0] == f"sensitivity: 1.000{interval}, by the rule event+pooled"
     assert "not known without scores" in first[2]
 
 
