@@ -160,6 +160,32 @@ def test_tusz_as_downloaded(tmp_path: Path) -> None:
     assert [(e.onset, e.label) for e in items["00000258"].events] == [(4.0, "sz_gen_m_tonic")]
 
 
+@pytest.mark.parametrize(
+    ("place", "root", "split"),
+    [
+        ("eval/tuh/aaaaaaac", "eval/tuh", None),  # a stranger's folder
+        ("eval/tuh/train/aaaaaaac", "eval/tuh", "train"),
+        ("tuh/train/aaaaaaac/s001", "tuh/train", "train"),
+        ("tuh/edf/eval/aaaaaaac/s001", "tuh/edf/eval/aaaaaaac", "eval"),  # part of what was downloaded
+        ("tuh/edf/eval/aaaaaaac", "tuh/edf/eval/aaaaaaac/aaaaaaac_s001_t000.edf", "eval"),
+    ],
+)
+def test_tusz_split_is_inside_the_folder_given(tmp_path: Path, place: str, root: str, split: str | None) -> None:
+    path = record(tmp_path / place / "aaaaaaac_s001_t000.edf")
+    put(path.with_suffix(".csv"), "x")
+    (item,) = find_items(tmp_path / root)
+    assert item.split == split
+
+
+def test_bids_subject_is_the_same_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for session in ("ses-01", "ses-02"):
+        folder = tmp_path / "corpus" / "sub-01" / session / "eeg"
+        record(folder / f"sub-01_{session}_eeg.edf")
+        put(folder / f"sub-01_{session}_events.tsv", NONE_FOUND)
+    monkeypatch.chdir(tmp_path / "corpus" / "sub-01" / "ses-01")
+    assert {item.patient for root in (".", "../ses-02/eeg") for item in find_items(root)} == {"corpus/sub-01"}
+
+
 def test_tusz_typed_table_goes_before_the_binary_one(tmp_path: Path) -> None:
     path = record(tmp_path / "aaaaaaac_s001_t000.edf")
     for ending in (".csv_bi", ".lbl", ".csv"):

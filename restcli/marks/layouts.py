@@ -59,8 +59,8 @@ class Item:
     recording_path: Path
     marks: Marks
     patient: str  # recordings of one patient share it
-    split: str | None  # official: train, dev or eval
     source: str  # name of the layout
+    split: str | None = None  # official: train, dev or eval
 
     @property
     def events(self) -> Events:
@@ -77,6 +77,7 @@ class Layout:
     stem: re.Pattern[str]  # file names of its recordings without their ending; the first group is the patient
     # Makes an item of a recording and the match of its stem; None without marks. Faults of marks appear on reading.
     find: Callable[[Path, re.Match[str]], Item | None]
+    split: Callable[[Path, Path], str | None] = lambda *_: None  # official side of a recording in a folder of data
 
 
 def find_items(path: str | Path) -> tuple[Item, ...]:
@@ -130,16 +131,16 @@ def _find(recording: Path, root: Path) -> Item | None:
     for layout in LAYOUTS:
         match = layout.stem.fullmatch(recording.stem)
         if match is not None and (item := layout.find(recording, match)) is not None:
-            return item
+            return replace(item, split=layout.split(recording, root))
     marks = _beside(recording)
     if marks is None:
         return None
-    return Item(recording, Marks(marks), patient_of(_place(recording, root)), None, "folder")
+    return Item(recording, Marks(marks), patient_of(_place(recording, root)), "folder")
 
 
 def _reviewed(recording: Path, report: Path, root: Path) -> Item:
     marks = Marks(report, "reviewed", lambda path, _: {"reviewed": read_claims(path)})
-    return Item(recording, marks, patient_of(_place(report, root)), None, "reviewed")
+    return Item(recording, marks, patient_of(_place(report, root)), "reviewed")
 
 
 def _place(path: Path, root: Path) -> Path:
@@ -168,19 +169,24 @@ def _first(paths: Iterable[Path]) -> Path | None:
 
 def _bids(recording: Path, match: re.Match[str]) -> Item | None:
     marks = recording.with_name(f"{recording.stem.removesuffix('_eeg')}_events.tsv")
-    subject = next((folder for folder in recording.parents if folder.name == match[1]), recording.parent)
-    patient = f"{subject.resolve().parent.name}/{match[1]}"
-    return Item(recording, Marks(marks), patient, None, "bids") if marks.is_file() else None
+    folders = (recording.parent.resolve() / recording.name).parents  # also where the root is one of the subject's
+    subject = next((folder for folder in folders if folder.name == match[1]), folders[0])
+    patient = f"{subject.parent.name}/{match[1]}"
+    return Item(recording, Marks(marks), patient, "bids") if marks.is_file() else None
 
 
 def _tusz(recording: Path, match: re.Match[str]) -> Item | None:
     marks = _first(recording.with_suffix(ending) for ending in (".csv", ".csv_bi", ".tse", ".tse_bi", ".lbl"))
-    if marks is None:
-        return None
+    return None if marks is None else Item(recording, Marks(marks), match[1], "tusz")
+
+
+def _tusz_split(recording: Path, root: Path) -> str | None:
+    """Name the nearest folder of a split: in or at the root, or above it if in ``edf``, as TUSZ is downloaded."""
     official = {"train": "train", "dev": "dev", "dev_test": "dev", "eval": "eval"}
-    folders = [folder.name for folder in recording.resolve().parents]
-    split = next((official[name] for name in folders if name in official), None)
-    return Item(recording, Marks(marks), match[1], split, "tusz")
+    place = _place(recording, root)
+    inside = [folder.name for folder in (root.resolve() / place).parents[: len(place.parts)] if root.is_dir()]
+    downloaded = [folder.name for folder in recording.resolve().parents if folder.parent.name == "edf"]
+    return next((official[name] for name in inside + downloaded if name in official), None)
 
 
 _CHBMIT_SAME = {"chb21": "chb01"}  # one girl, recorded again 1.5 years later (PhysioNet, CHB-MIT 1.0.0)
@@ -199,7 +205,7 @@ def _chbmit(recording: Path, match: re.Match[str]) -> Item | None:
         marks = Marks(stream)
     elif records.is_file() and not _is_listed(records, f"{match[1]}/{recording.name}", _words):
         marks = Marks(records, recording.name, lambda *_: defaultdict(lambda: Table((), looked=True)))
-    return None if marks is None else Item(recording, marks, patient, None, "chbmit")
+    return None if marks is None else Item(recording, marks, patient, "chbmit")
 
 
 def _words(path: Path) -> list[str]:
@@ -218,7 +224,7 @@ def _siena(recording: Path, match: re.Match[str]) -> Item | None:
     if not listed.is_file() or not _is_listed(listed, recording.name, read_list):
         return None
     marks = Marks(listed, recording.name, read_list, _siena_type(listed, match[1]))
-    return Item(recording, marks, match[1], None, "siena")
+    return Item(recording, marks, match[1], "siena")
 
 
 def _siena_type(listed: Path, patient: str) -> str:
@@ -233,13 +239,13 @@ def _siena_type(listed: Path, patient: str) -> str:
 
 def _seizeit(recording: Path, match: re.Match[str]) -> Item | None:
     marks = recording.with_name(f"{recording.stem}_a1.tsv")
-    return Item(recording, Marks(marks), match[1], None, "seizeit") if marks.is_file() else None
+    return Item(recording, Marks(marks), match[1], "seizeit") if marks.is_file() else None
 
 
 LAYOUTS = (
     Layout("reviewed", "outputs of restcli review apply", re.compile(r"(?!)"), lambda *_: None),  # see `find_items`
     Layout("bids", "BIDS-EEG with SzCORE events", re.compile(r"(sub-[A-Za-z0-9]+)_(?:\S+_)?eeg"), _bids),
-    Layout("tusz", "TUSZ as downloaded", re.compile(r"([a-z0-9]{8})_s\d+_t\d+"), _tusz),
+    Layout("tusz", "TUSZ as downloaded", re.compile(r"([a-z0-9]{8})_s\d+_t\d+"), _tusz, _tusz_split),
     Layout("chbmit", "CHB-MIT", re.compile(r"(chb\d\d)[a-z]?_\d+\+?"), _chbmit),
     Layout("siena", "Siena", re.compile(r"(PN\d\d)-\S+"), _siena),
     Layout("seizeit", "SeizeIT1", re.compile(r"(P_ID\d+)_r\d+"), _seizeit),
