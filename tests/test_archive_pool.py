@@ -94,6 +94,7 @@ def test_no_port_answers_to_another_certificate(workers: WorkerPool) -> None:
             Client(f"tcp://127.0.0.1:{port}", timeout=5).run_on_scheduler(list)
 
 
+@pytest.mark.slow
 def test_task_that_hangs_is_ended_and_the_others_are_not(workers: WorkerPool, tmp_path: Path) -> None:
     stuck = workers.submit(workers.free()[0], wait_for_file, str(tmp_path / "never"))
     for _ in range(3):

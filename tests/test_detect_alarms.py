@@ -110,6 +110,7 @@ def test_no_rule_that_weights_may_have_reaches_farther_than_alarms_look() -> Non
     assert sum(_BOUNDS[f"rule.{name}"][1] for name in ("smooth", "long", "min_duration", "max_gap")) <= _REACH
 
 
+@pytest.mark.slow
 def test_the_past_is_forgotten() -> None:
     alarms = AlarmRule(EventRule(), NODES)
     longest = 0

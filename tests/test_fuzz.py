@@ -38,7 +38,7 @@ def refusing(error: Exception) -> Target:
     "error",
     [
         pytest.param(ValueError("x"), marks=pytest.mark.slow),
-        MemoryError(),
+        pytest.param(MemoryError(), marks=pytest.mark.slow),
         as_rest_error("a.edf", KeyError("x")),
         RecordingError("a.edf", "of Erika"),
         RecordingError("a.edf", "x" * 5000),

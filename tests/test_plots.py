@@ -507,7 +507,7 @@ def test_bytes_repeat(tmp_path, suffix):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a{suffix}", f"b{suffix}"]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+@pytest.mark.parametrize("suffix", [".png", pytest.param(".pdf", marks=pytest.mark.slow)])
 def test_a_sheet_used_again_gives_the_bytes_of_a_fresh_one(tmp_path, suffix):
     pages = [
         (make_traces(90, 120), Event(100.25, 9.0, "sz", 0.7, ("F7-T3",))),

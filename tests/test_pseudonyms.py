@@ -77,6 +77,7 @@ def leaks(text: bytes | str) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_nothing_of_a_batch_knows_the_names(toy_weights: Path, tmp_path: Path) -> None:
     archive, out, table = tmp_path / "archive", tmp_path / "out", tmp_path / "names.toml"

@@ -53,6 +53,7 @@ def test_another_recording_of_the_same_form_is_not_judged(report: Path) -> None:
         _ = read_result(report).recording
 
 
+@pytest.mark.slow
 def test_outputs_follow_the_verdicts_and_detected_ones_stay(report: Path) -> None:
     before = {path: sha256_of(path) for path in report.parent.iterdir()}
     judge(report, ACCEPT | {"onset": 41.0, "stop": 62.0}, REJECT, ADD)

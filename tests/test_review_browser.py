@@ -347,6 +347,7 @@ def test_a_calibrated_screen_shows_30_mm_a_second(desk: Server, window: Callable
         settle(page)
 
 
+@pytest.mark.slow
 def test_a_failed_save_is_shown_and_tried_again(desk: Server, window: Callable[..., Page], journal: Path) -> None:
     page = window(desk.address)
     page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
@@ -381,6 +382,7 @@ def test_a_failed_save_is_shown_and_tried_again(desk: Server, window: Callable[.
     complaints.clear()
 
 
+@pytest.mark.slow
 def test_two_windows_see_each_other_and_lose_nothing(desk: Server, window: Callable[..., Page], journal: Path) -> None:
     one, other = window(desk.address), window(desk.address)
     press(one, "a")

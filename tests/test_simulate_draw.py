@@ -29,6 +29,7 @@ def test_same_seed_same_bytes_and_other_seed_others() -> None:
     assert first.data.tobytes() != other.data.tobytes()
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
     code = (
         "import hashlib; from restcli.simulate.draw import draw;"
@@ -104,6 +105,7 @@ def test_a_long_recording_comes_in_pieces_without_seams() -> None:
         assert np.all(step <= 2 * usual + 2)
 
 
+@pytest.mark.slow
 def test_seizures_a_day_are_kept_on_average() -> None:
     counts = [sum(bool(p.events.events) for p in draw_long(s, seconds=600, seizures_per_day=288)) for s in range(8)]
     assert 0.8 < np.mean(counts) < 3.2  # 2 episodes expected in each

@@ -85,6 +85,7 @@ def test_what_reads_no_signal_needs_no_arrays(arguments: list[str]) -> None:
     assert loaded(COMMAND.strip() + "\nNone", *arguments) == []
 
 
+@pytest.mark.slow
 def test_a_gpu_asked_for_brings_torch(example: Path) -> None:
     allowed = "except Exception as error:\n    assert '--device' in str(error)"
     code = f"import sys, restcli\ntry:\n    restcli.annotate(sys.argv[1], device='cuda')\n{allowed}\nNone"

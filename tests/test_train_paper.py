@@ -63,7 +63,7 @@ def test_windows_are_those_of_the_published_code(tusz: Path, tmp_path: Path) -> 
     assert windows.positive[chosen].sum() == 3 and len(chosen) == 6
 
 
-@pytest.mark.parametrize("variant", ["DS", "RM"])
+@pytest.mark.parametrize("variant", ["DS", pytest.param("RM", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])])
 def test_a_network_learns_what_is_easy(
     tusz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str, device: str

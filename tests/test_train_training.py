@@ -54,6 +54,7 @@ def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path,
     assert str(tmp_path) not in json.dumps(weights.provenance)
 
 
+@pytest.mark.slow
 def test_a_stopped_training_says_where_it_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, cache: Path) -> None:
     two = replace(TINY.network, members=2)
     settings = replace(TINY, cache=cache, recordings=12, steps=4, check_every=2, config=two)
@@ -76,6 +77,7 @@ def test_a_stopped_training_says_where_it_goes_on_and_ends_with_the_same_bytes(t
     assert "belongs to other settings or data and is not used" in said[1]
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_given_weights(tmp_path: Path, cache: Path) -> None:
     settings = replace(TINY, cache=cache, recordings=12, steps=4)
     first = train(["sim:"], tmp_path / "a", settings)
@@ -135,6 +137,7 @@ def test_types_are_fitted_on_the_joint_states_of_members() -> None:
         torch.testing.assert_close(network.fc.weight, weight)
 
 
+@pytest.mark.slow
 def test_weights_remember_for_as_long_as_was_measured_and_the_card_says_so(tmp_path: Path, cache: Path) -> None:
     made = train(["sim:"], tmp_path, replace(TINY, cache=cache, recordings=12))
     assert made.weights.memory == memory_of(Network.of(made.weights), FEATURES)
@@ -190,6 +193,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("restcli.train.training.build_examples", work)
 
 
+@pytest.mark.slow
 def test_fine_tuning_takes_nodes_features_and_seconds_from_the_weights(tmp_path: Path) -> None:
     paper = load_weights("rest-paper")
     settings = adopt(TrainSettings(start_from="rest-paper"))
