@@ -15,7 +15,7 @@ from edf_writer import noise, write_edf
 import restcli
 from restcli.archive import cache, gpu, job
 from restcli.archive.coordinator import Request, keys_of
-from restcli.archive.ledger import Row
+from restcli.archive.ledger import LedgerRow
 from restcli.detect.settings import Settings
 from restcli.nn.weights import load_weights
 from restcli.profiling import StageClock
@@ -93,7 +93,9 @@ def test_every_setting_is_part_of_a_key(toy_weights: Path, tmp_path: Path) -> No
 
 
 def test_worker_of_another_version_stops_the_batch(recording: Path, toy_weights: Path, tmp_path: Path) -> None:
-    outcome = job.annotate_one(Row(1, str(recording), 1, 1, "a"), make_plan(tmp_path / "out", toy_weights, "0" * 64))
+    outcome = job.annotate_one(
+        LedgerRow(1, str(recording), 1, 1, "a"), make_plan(tmp_path / "out", toy_weights, "0" * 64)
+    )
     assert outcome["fatal"] and "another version" in outcome["error"]
     assert not list((tmp_path / "out").glob("a_*"))
 
@@ -105,7 +107,7 @@ def test_a_worker_without_the_gpu_asked_for_stops_the_batch(
     monkeypatch.setattr(gpu, "LOCK_FOLDER", tmp_path / "locks")
     plan = make_plan(tmp_path / "out", toy_weights)
     plan = replace(plan, settings=replace(plan.settings, device="cuda"))
-    outcome = job.annotate_one(Row(1, str(recording), 1, 1, "a"), plan)
+    outcome = job.annotate_one(LedgerRow(1, str(recording), 1, 1, "a"), plan)
     assert outcome["fatal"] and "Pass --device cpu" in outcome["error"]
 
 
@@ -130,7 +132,7 @@ def test_outputs_are_not_written_through_a_link(recording: Path, toy_weights: Pa
     plan = make_plan(tmp_path / "out", toy_weights)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "ward").symlink_to(tmp_path / "elsewhere")
-    outcome = job.annotate_one(Row(1, str(recording), 1, 1, "ward/a"), plan)
+    outcome = job.annotate_one(LedgerRow(1, str(recording), 1, 1, "ward/a"), plan)
     assert "leads out of the folder of outputs" in outcome["error"] and not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -138,12 +140,12 @@ def test_outputs_are_not_written_through_a_link(recording: Path, toy_weights: Pa
 def test_foreign_file_is_not_overwritten(recording: Path, toy_weights: Path, tmp_path: Path, name: str) -> None:
     plan = make_plan(tmp_path / "out", toy_weights)
     (tmp_path / "out" / name).write_text("by hand")
-    task = Row(1, str(recording), 1, 1, "a")
+    task = LedgerRow(1, str(recording), 1, 1, "a")
     outcome = job.annotate_one(task, plan)
     assert "not an unchanged output" in outcome["error"] and "--retry failed" in outcome["error"]
     assert (tmp_path / "out" / name).read_text() == "by hand" and len(list((tmp_path / "out").glob("a_*"))) == 1
     owned = {name: hashlib.sha256(b"by hand").hexdigest()}  # what the ledger knows as ours
-    assert "error" not in job.annotate_one(Row(1, str(recording), 1, 1, "a", outputs=owned), plan)
+    assert "error" not in job.annotate_one(LedgerRow(1, str(recording), 1, 1, "a", outputs=owned), plan)
     assert (tmp_path / "out" / name).read_text() != "by hand"
 
 
@@ -153,7 +155,9 @@ def test_foreign_file_is_not_overwritten(recording: Path, toy_weights: Path, tmp
 def test_pipe_in_place_of_a_recording_is_an_error_at_once(toy_weights: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.edf")
     assert all(job.hash_many([str(tmp_path / "a.edf")], column) == [None] for column in ("fingerprint", "hash"))
-    outcome = job.annotate_one(Row(1, str(tmp_path / "a.edf"), 1, 1, "a"), make_plan(tmp_path / "out", toy_weights))
+    outcome = job.annotate_one(
+        LedgerRow(1, str(tmp_path / "a.edf"), 1, 1, "a"), make_plan(tmp_path / "out", toy_weights)
+    )
     assert outcome["error_class"] == "RecordingError" and "regular file" in outcome["error"]
 
 
@@ -161,7 +165,7 @@ def test_truncated_recording_reports_what_is_missing(recording: Path, toy_weight
     short = tmp_path / "short.edf"
     short.write_bytes(recording.read_bytes()[: -8 * 19 * 200 * 2])
     outcome: dict[str, Any] = job.annotate_one(
-        Row(1, str(short), 1, 1, "short"), make_plan(tmp_path / "out", toy_weights)
+        LedgerRow(1, str(short), 1, 1, "short"), make_plan(tmp_path / "out", toy_weights)
     )
     assert outcome["missing"] == pytest.approx(8, abs=1), outcome
     assert any(line.startswith("repaired: the file is cut off: 8 s") for line in outcome["notes"].splitlines())
@@ -170,7 +174,7 @@ def test_truncated_recording_reports_what_is_missing(recording: Path, toy_weight
 def test_doubts_are_noted_also_where_scores_come_from_the_cache(toy_weights: Path, tmp_path: Path) -> None:
     loud = write_edf(tmp_path / "a.edf", noise(19, 30, 200, seed=1, scale=300.0), 200)
     plan = make_plan(tmp_path / "out", toy_weights)
-    first, again = (job.annotate_one(Row(1, str(loud), 1, 1, stem), plan)["notes"] for stem in ("a", "b"))
+    first, again = (job.annotate_one(LedgerRow(1, str(loud), 1, 1, stem), plan)["notes"] for stem in ("a", "b"))
     assert "usual amplitude" in first and first == again
 
 

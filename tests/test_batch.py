@@ -29,7 +29,7 @@ from edf_writer import noise, write_edf
 
 from restcli.archive import pool, resources
 from restcli.archive.audit import Trail
-from restcli.archive.coordinator import FINISHING, GOING, Progress, Request, Summary, run_batch
+from restcli.archive.coordinator import FINISHING, GOING, BatchProgress, BatchSummary, Request, run_batch
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.ledger import Ledger, Row, ledger_name
 from restcli.archive.resources import PoolOptions
@@ -99,7 +99,7 @@ def scheduler() -> Iterator[str]:
 
 
 @pytest.fixture
-def batch(scheduler: str, toy_weights: Path, tmp_path: Path) -> Callable[..., Summary]:
+def batch(scheduler: str, toy_weights: Path, tmp_path: Path) -> Callable[..., BatchSummary]:
     """Return a function that runs a batch on the cluster."""
 
     def run(
@@ -110,7 +110,7 @@ def batch(scheduler: str, toy_weights: Path, tmp_path: Path) -> Callable[..., Su
         on_update: Any = None,
         wish: Any = None,
         **chosen: Any,
-    ) -> Summary:
+    ) -> BatchSummary:
         settings = settings or Settings(weights=str(toy_weights), threshold=0.3)
         request = Request(archive, out, settings, **({"plot": "none"} | chosen))
         return run_batch(
@@ -340,7 +340,7 @@ def test_shards_divide_the_paths() -> None:
 # ---- a cluster that is there already
 
 
-def test_messy_archive(batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path) -> None:
+def test_messy_archive(batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     names = ["a.edf", "ward 1/two\nlines.edf", "ward 1/日本 & <b>.edf", "z/copy of a.edf"]
     for name, source in zip(names, [0, 1, 2, 0], strict=True):
@@ -381,7 +381,7 @@ def test_messy_archive(batch: Callable[..., Summary], recordings: list[Path], tm
 
 
 def test_second_run_does_only_what_is_new(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
@@ -400,7 +400,7 @@ def test_second_run_does_only_what_is_new(
 
 
 def test_what_an_earlier_content_gave_does_not_outlive_a_failure(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
@@ -419,14 +419,14 @@ def test_what_an_earlier_content_gave_does_not_outlive_a_failure(
     assert not list(out.glob("0_*")) and not list(out.glob("1_*"))
 
 
-def test_empty_archive_is_not_complete(batch: Callable[..., Summary], tmp_path: Path) -> None:
+def test_empty_archive_is_not_complete(batch: Callable[..., BatchSummary], tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     assert not batch(tmp_path / "archive", tmp_path / "out").complete
 
 
 @pytest.mark.slow
 def test_other_threshold_reads_no_signal(
-    batch: Callable[..., Summary], recordings: list[Path], toy_weights: Path, tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], toy_weights: Path, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
     archive.mkdir()
@@ -452,7 +452,7 @@ def test_other_threshold_reads_no_signal(
 
 
 def test_results_equal_those_of_annotate(
-    batch: Callable[..., Summary], recordings: list[Path], toy_weights: Path, tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], toy_weights: Path, tmp_path: Path
 ) -> None:
     import restcli
     from restcli.output.bundle import Bundle
@@ -468,7 +468,7 @@ def test_results_equal_those_of_annotate(
 
 
 def test_moved_recording_takes_its_scores_along(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     (archive / "new").mkdir(parents=True)
@@ -481,7 +481,7 @@ def test_moved_recording_takes_its_scores_along(
 
 
 def test_name_that_meets_another_moves_its_outputs(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
@@ -493,7 +493,7 @@ def test_name_that_meets_another_moves_its_outputs(
 
 
 def test_failed_recordings_get_another_chance_when_asked(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
@@ -514,7 +514,9 @@ def test_failed_recordings_get_another_chance_when_asked(
     assert batch(archive, out).complete
 
 
-def test_shards_together_do_everything(batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path) -> None:
+def test_shards_together_do_everything(
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
+) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
     for source in recordings:
@@ -530,7 +532,7 @@ def test_shards_together_do_everything(batch: Callable[..., Summary], recordings
 
 
 def test_worker_needs_no_weights_file(
-    batch: Callable[..., Summary], recordings: list[Path], toy_weights: Path, tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], toy_weights: Path, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
     archive.mkdir()
@@ -538,7 +540,7 @@ def test_worker_needs_no_weights_file(
     weights = Path(shutil.copy(toy_weights, tmp_path / "gone.safetensors"))
     seen: list[str] = []
 
-    def remove(progress: Progress) -> None:
+    def remove(progress: BatchProgress) -> None:
         seen.append(progress.stage)
         weights.unlink(missing_ok=True)
 
@@ -547,7 +549,7 @@ def test_worker_needs_no_weights_file(
 
 
 def test_worker_that_sees_another_disk_is_told(
-    batch: Callable[..., Summary], recordings: list[Path], toy_weights: Path, tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], toy_weights: Path, tmp_path: Path
 ) -> None:
     from restcli.archive.cache import ScoreCache
     from restcli.archive.job import Plan, annotate_one
@@ -568,7 +570,7 @@ def test_worker_that_sees_another_disk_is_told(
 
 
 def test_bids_archive_becomes_a_derivatives_dataset(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
 ) -> None:
     archive, out = tmp_path / "bids", tmp_path / "bids" / "derivatives" / "restcli"
     eeg = archive / "sub-01" / "ses-01" / "eeg"
@@ -596,7 +598,7 @@ def test_bids_archive_becomes_a_derivatives_dataset(
 
 
 def test_corrupt_ledger_is_refused_and_outputs_are_safe(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
@@ -617,7 +619,7 @@ def test_corrupt_ledger_is_refused_and_outputs_are_safe(
 
 @pytest.mark.slow
 def test_recording_that_changes_while_it_is_read(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
@@ -640,7 +642,7 @@ def test_recording_that_changes_while_it_is_read(
 @pytest.mark.slow
 @pytest.mark.parametrize(("full", "size"), [("", "400k"), ("derivatives/restcli", "60k")])
 def test_full_disk_stops_the_batch_and_space_lets_it_go_on(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path, full: str, size: str
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path, full: str, size: str
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     small = out / full  # everything, or only what workers write: a BIDS archive keeps its ledger elsewhere
@@ -669,7 +671,7 @@ def test_full_disk_stops_the_batch_and_space_lets_it_go_on(
 
 
 def test_a_trail_that_cannot_be_written_stops_the_batch_in_order(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
@@ -782,7 +784,7 @@ def test_nothing_half_is_left(poisoned: tuple[Path, str]) -> None:
 
 @pytest.mark.slow
 def test_resume_after_the_coordinator_is_killed(
-    recordings: list[Path], toy_weights: Path, tmp_path: Path, batch: Callable[..., Summary]
+    recordings: list[Path], toy_weights: Path, tmp_path: Path, batch: Callable[..., BatchSummary]
 ) -> None:
     archive, out, marks = tmp_path / "archive", tmp_path / "out", tmp_path / "marks"
     archive.mkdir()
@@ -919,7 +921,7 @@ def test_scheduler_lost_and_back(recordings: list[Path], toy_weights: Path, tmp_
     processes = cluster()
     news: list[str] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: BatchProgress) -> None:
         news.extend(progress.news)
         if progress.running and "killed" not in news and marked(marks):
             (marks / "go").touch()
@@ -1075,7 +1077,7 @@ def test_workers_share_a_gpu(recordings: list[Path], toy_weights: Path, tmp_path
 # ---- people
 
 
-def shown(progress: Progress, *, width: int, panel: Any = None) -> list[str]:
+def shown(progress: BatchProgress, *, width: int, panel: Any = None) -> list[str]:
     """Draw the live panel as a terminal of this width would show it."""
     from rich.console import Console
 
@@ -1093,14 +1095,14 @@ def test_panel_fits_its_terminal_and_tells_everything(width: int) -> None:
     names = tuple((f"ward {n}/日本\n[red]{'lang ' * 40}.edf", 3.0 + n) for n in range(11))
     news = tuple(f"failed: 'bad {n}.edf': holds only {n} bytes {'and more ' * 12}(end {n})" for n in range(9))
     counts = {"done": 7, "same": 2, "failed": 9, "running": 11, "pending": 1}
-    lines = shown(Progress("annotating", counts, names, 100.0, 360.0, 5000.0, news), width=width)
+    lines = shown(BatchProgress("annotating", counts, names, 100.0, 360.0, 5000.0, news), width=width)
     assert all(cell_len(line) <= width for line in lines)
     assert lines[1].startswith("annotating: 9 of 30 done (2 copies)")
     assert lines[2].startswith("9 failed, 11 running, 1,000 h of EEG")
     assert lines[3].startswith("     3 s  ward 0/日本\\x0a[red]lang") and "3 more running" in lines[11]
     told = "".join(line.strip() for line in lines[12:])
     assert told.index("bad 8") < told.index("bad 4") and "bad 3" not in told and "(end 4)" in told
-    assert shown(Progress("walking the archive", dict.fromkeys(counts, 0)), width=80)[-2:] == [
+    assert shown(BatchProgress("walking the archive", dict.fromkeys(counts, 0)), width=80)[-2:] == [
         "walking the archive: 0 of 0 done",
         "0 failed, 0 running, 0 h of EEG an hour, time left unknown",
     ]
@@ -1114,7 +1116,7 @@ def test_log_is_a_line_now_and_then_and_one_for_each_failure(
     clock = [0.0]
     monkeypatch.setattr(cli_batch.time, "monotonic", lambda: clock[0])
     log = cli_batch._Log()
-    progress = Progress("annotating", {"done": 7, "same": 0, "failed": 1}, (("a.edf", 1.0),), 2.0, 60.0, 45.0)
+    progress = BatchProgress("annotating", {"done": 7, "same": 0, "failed": 1}, (("a.edf", 1.0),), 2.0, 60.0, 45.0)
     for clock[0] in (1.0, 29.0, 31.0, 32.0):
         log(progress)
     log(replace(progress, news=("failed: 'two\\nlines.edf': is empty",)))
@@ -1125,7 +1127,7 @@ def test_log_is_a_line_now_and_then_and_one_for_each_failure(
 
 
 def test_status_and_export_of_a_batch(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from typer.testing import CliRunner
 
@@ -1146,7 +1148,7 @@ def test_status_and_export_of_a_batch(
 
 
 def test_ledger_is_readable_while_a_batch_runs(
-    batch: Callable[..., Summary], recordings: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()

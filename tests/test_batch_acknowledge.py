@@ -11,7 +11,7 @@ import typer
 from test_cli import check_refused, restcli
 from test_ledger import KEYS, begin, do_all, found
 
-from restcli.archive.coordinator import Progress
+from restcli.archive.coordinator import BatchProgress
 from restcli.archive.index import write_index
 from restcli.archive.ledger import STATES, Ledger
 from restcli.archive.tables import export_tables
@@ -72,7 +72,7 @@ def test_an_acknowledgement_lasts_until_file_or_error_change(out: Path, change: 
 
 def test_quiet_leaves_failures_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "_LOG_EVERY", 0.0)
-    progress = Progress("annotating", dict.fromkeys(STATES, 0), news=("failed: 'x.edf': is empty",))
+    progress = BatchProgress("annotating", dict.fromkeys(STATES, 0), news=("failed: 'x.edf': is empty",))
     for level, lines in ((common.USUAL, 2), (common.QUIET, 1)):
         monkeypatch.setattr(common._state, "level", level)
         with batch._display() as show:

@@ -194,10 +194,10 @@ def test_ctrl_c_ends_in_order(tmp_path: Path, example: Path) -> None:
 def test_the_view(example: Path) -> None:
     from rich.console import Console
 
-    from restcli.cli.live_view import View
+    from restcli.cli.live_view import LiveView
 
     monitor = Monitor(Detector(load_weights(DEFAULT_NAME), "cpu"), Replay(open_recording(example), 0), Settings())
-    view = View(monitor)
+    view = LiveView(monitor)
     screen = Console(width=110, record=True, file=io.StringIO())
     seen = ""
     for news in monitor.run():

@@ -19,7 +19,7 @@ from restcli.errors import RestError
 from restcli.events import Event
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
-from restcli.live.monitor import Monitor, News, Row
+from restcli.live.monitor import Monitor, News, NewScore
 from restcli.live.replay import Replay
 from restcli.nn.weights import DEFAULT_NAME, load_weights
 from restcli.signal.montage import ELECTRODES_19
@@ -54,7 +54,7 @@ def assert_live_equals_annotate(
     recording = open_recording(path)
     result = detector.annotate(recording, settings)
     monitor, news = watched(recording, detector, settings)
-    rows = [row for row in news if isinstance(row, Row)]
+    rows = [row for row in news if isinstance(row, NewScore)]
     np.testing.assert_array_equal([row.time for row in rows], result.scores.time)
     probability = np.array([row.score.probability for row in rows])
     np.testing.assert_allclose(probability, result.scores.probability, atol=1e-5, rtol=0)
@@ -74,7 +74,7 @@ def assert_alarms_make_sense(news: list[News], monitor: Monitor) -> None:
     assert sorted(alarm.number for alarm in over) == begun
     assert [alarm.event for alarm in over if alarm.state == "end"] == list(monitor.alarms.events)
     assert all(alarm.at >= alarm.event.onset for alarm in alarms)
-    told = [item.at for item in news if not isinstance(item, Row)]
+    told = [item.at for item in news if not isinstance(item, NewScore)]
     assert told == sorted(told)
 
 
@@ -132,7 +132,7 @@ def test_the_chunks_do_not_matter(tmp_path: Path, detector: Detector) -> None:
     said = []
     for size in (Fraction(1, 64), Fraction(1), Fraction(100)):
         monitor = Monitor(detector, Replay(recording, 0, lambda size=size: size), Settings())
-        said.append([row.score.probability for row in monitor.run() if isinstance(row, Row)])
+        said.append([row.score.probability for row in monitor.run() if isinstance(row, NewScore)])
     np.testing.assert_array_equal(said[0], said[1])
     np.testing.assert_array_equal(said[0], said[2])
 

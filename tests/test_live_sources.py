@@ -22,7 +22,7 @@ from restcli.errors import RecordingError, UsageError
 from restcli.live.frames import Frames
 from restcli.live.input import Trouble
 from restcli.live.intake import JUMPED, LOST, Intake, Second, SegmentEnd
-from restcli.live.monitor import Monitor, News, Row
+from restcli.live.monitor import Monitor, News, NewScore
 from restcli.live.source import Chunk, Silence
 from restcli.nn.weights import DEFAULT_NAME, load_weights
 from restcli.signal.montage import ELECTRODES_19
@@ -65,7 +65,7 @@ def test_frames_are_scored_as_an_array_is(detector: Detector) -> None:
     import restcli
 
     scores = restcli.annotate(data.astype(np.float32), sfreq=SFREQ, ch_names=list(ELECTRODES_19), device="cpu").scores
-    said = [row.score.probability for row in news if isinstance(row, Row)]
+    said = [row.score.probability for row in news if isinstance(row, NewScore)]
     np.testing.assert_allclose(said, scores.probability, atol=1e-5, rtol=0)
     assert monitor.unscored == list(scores.unscored)
     assert str(monitor.events().start) == "2030-01-02 03:04:05"
@@ -78,7 +78,7 @@ def test_lost_samples_are_not_scored_and_an_alarm(detector: Detector) -> None:
     assert troubles(news) == [("input", "begin", LOST), ("input", "end", LOST)]
     assert {span.reason for span in monitor.unscored if 20 <= span.start < 27} == {"no signal: a gap in the recording"}
     assert monitor.until == pytest.approx(47.4)
-    first = next(row.time for row in news if isinstance(row, Row) and row.time > 20 and not row.score.reason)
+    first = next(row.time for row in news if isinstance(row, NewScore) and row.time > 20 and not row.score.reason)
     assert first == pytest.approx(27.9)
 
 
@@ -139,7 +139,7 @@ def test_samples_that_are_not_known_are_not_scored(detector: Detector) -> None:
     data = noise(19, 40, SFREQ, seed=1)
     data[:, 25 * SFREQ + 3] = np.nan
     _, news = news_of(detector, frames_of(data, [None] * 40))
-    assert [row.time for row in news if isinstance(row, Row) and "no signal" in row.score.reason] == [25.5]
+    assert [row.time for row in news if isinstance(row, NewScore) and "no signal" in row.score.reason] == [25.5]
 
 
 def test_a_silent_source_is_an_alarm(detector: Detector) -> None:
@@ -207,7 +207,7 @@ def test_absurd_samples_are_not_scored_and_warn_of_nothing(detector: Detector) -
     data = noise(19, 40, SFREQ, seed=1)
     data[:5, 25 * SFREQ], data[5:, 25 * SFREQ] = 1e30, 1e300
     _, news = news_of(detector, frames_of(data, [None] * 40))
-    assert [row.time for row in news if isinstance(row, Row) and 20 < row.time < 30 and row.score.reason] == [
+    assert [row.time for row in news if isinstance(row, NewScore) and 20 < row.time < 30 and row.score.reason] == [
         22.5,
         25.5,
     ]
@@ -261,15 +261,15 @@ def test_an_lsl_stream_in_and_out(lsl: Any, detector: Detector) -> None:
     for k in range(20):
         piece = np.ascontiguousarray(data[:, k * SFREQ : (k + 1) * SFREQ].T / 1e6)
         stream.push_chunk(piece, begun + k + 1 - 1 / SFREQ)  # the stamp of the last sample
-    rows: list[Row] = []
+    rows: list[NewScore] = []
     deadline = time.monotonic() + 30
     for piece in source.chunks(monitor.groups):
-        rows += [item for item in monitor.take(piece) if isinstance(item, Row)]
+        rows += [item for item in monitor.take(piece) if isinstance(item, NewScore)]
         if len(rows) >= 17 or time.monotonic() > deadline:
             break
-    rows += [item for item in monitor.finish() if isinstance(item, Row)]
+    rows += [item for item in monitor.finish() if isinstance(item, NewScore)]
     lines = [header(), *(frame(piece) for piece in np.split(data.astype(float), 20, axis=1))]
-    expected = [item for item in news_of(detector, Frames(lines))[1] if isinstance(item, Row)]
+    expected = [item for item in news_of(detector, Frames(lines))[1] if isinstance(item, NewScore)]
     np.testing.assert_allclose(
         [row.score.probability for row in rows], [row.score.probability for row in expected], atol=1e-4
     )

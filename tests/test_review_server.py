@@ -36,7 +36,7 @@ from restcli.detect.settings import Settings
 from restcli.errors import OutputError
 from restcli.io.registry import fingerprint_of, open_recording
 from restcli.nn.weights import load_weights
-from restcli.review.desk import Case, open_desk
+from restcli.review.desk import OpenRecording, open_desk
 from restcli.review.montages import views_of
 from restcli.review.pages import PageRequest, read_page
 from restcli.review.server import Server
@@ -397,7 +397,7 @@ def test_the_sensitivity_follows_the_waves_that_the_page_shows(tmp_path: Path, t
         content = json.loads(report.read_text())
         content["recording"]["fingerprint"] = fingerprint_of([path])
         report.write_text(json.dumps(content))
-        found.append(Case("0", "night", read_result(report), "r1").default_sensitivity)
+        found.append(OpenRecording("0", "night", read_result(report), "r1").default_sensitivity)
     assert found[0] == found[1] < found[2] and found[0] < found[3]
 
 
@@ -425,8 +425,8 @@ def test_a_strip_waits_for_what_people_wait_for_and_ends_with_its_window(
         order.append("strip")
         return {}
 
-    monkeypatch.setattr(Case, "page", page)
-    monkeypatch.setattr(Case, "strip", strip)
+    monkeypatch.setattr(OpenRecording, "page", page)
+    monkeypatch.setattr(OpenRecording, "strip", strip)
     threads = [Thread(target=browser, args=(f"/api/recordings/0/{what}",)) for what in ("page", "strip")]
     threads[0].start()
     assert asked.wait(30)
@@ -457,7 +457,7 @@ def test_closing_the_room_ends_a_strip_that_is_being_read(folder: Path, monkeypa
         finally:
             ended.set()
 
-    monkeypatch.setattr(Case, "strip", strip)
+    monkeypatch.setattr(OpenRecording, "strip", strip)
     thread = Thread(target=server.run)
     thread.start()
     with socket.create_connection(("127.0.0.1", server.port)) as window:

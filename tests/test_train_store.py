@@ -14,7 +14,7 @@ from restcli.events import Events
 from restcli.marks.registry import write_events
 from restcli.train.settings import TrainSettings
 from restcli.train.sources import build_examples, find_tasks
-from restcli.train.store import Examples, Store, Stretch, Task
+from restcli.train.store import Examples, ExampleStore, Stretch, Task
 
 
 def _gather(data: list[str], settings: TrainSettings, cache: Path) -> Examples:
@@ -26,7 +26,7 @@ def test_a_recording_is_in_the_store_whole_or_not_at_all(tmp_path: Path, monkeyp
     relative = np.full(shape, 0.5, np.float32)
     piece = Stretch(np.ones((*shape, 100), np.float16), np.ones(shape, np.uint8), relative, np.arange(5, dtype=np.int8))
     one, two, none = (Task(name, "made", name) for name in ("one", "two", "none"))
-    store = Store(tmp_path, ("A", "B"))
+    store = ExampleStore(tmp_path, ("A", "B"))
     for task, stretches in ((one, [piece]), (two, [piece, piece]), (none, [])):
         store.add(task, stretches)
     examples = store.examples([two, none, one])
@@ -47,7 +47,7 @@ def test_a_recording_is_in_the_store_whole_or_not_at_all(tmp_path: Path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         store.add(Task("three", "made", "p"), [piece])
     assert sorted(tmp_path.iterdir()) == before
-    assert store.path(one) != Store(tmp_path, ("A", "C")).path(one)
+    assert store.path(one) != ExampleStore(tmp_path, ("A", "C")).path(one)
 
 
 def test_simulated_examples_are_kept_and_do_not_depend_on_workers(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from restcli.archive.derivatives import check_ours, describe_derivatives
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.index import write_index
 from restcli.archive.job import Plan, annotate_one, finish_leftovers, hash_many, remove_outputs
-from restcli.archive.ledger import DONE, FAILED, Keys, Ledger, Row, is_complete, ledger_name, now
+from restcli.archive.ledger import DONE, FAILED, Keys, Ledger, LedgerRow, is_complete, ledger_name, now
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
 from restcli.archive.pseudonyms import Pseudonyms
 from restcli.archive.resources import PoolOptions
@@ -58,7 +58,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Progress:
+class BatchProgress:
     """How far a batch has come."""
 
     stage: str  # in words
@@ -72,7 +72,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Summary:
+class BatchSummary:
     """How a batch ended."""
 
     counts: dict[str, int]  # recordings of the archive in each state
@@ -92,9 +92,9 @@ def run_batch(
     request: Request,
     options: PoolOptions | None = None,
     *,
-    on_update: Callable[[Progress], None] = lambda _: None,
+    on_update: Callable[[BatchProgress], None] = lambda _: None,
     wish: Callable[[], int] = lambda: GOING,
-) -> Summary:
+) -> BatchSummary:
     """Annotate every recording of an archive that needs it, and keep the ledger.
 
     `on_update` and `wish` (`GOING`, `FINISHING` what runs, or `STOPPING` now) are called about twice a second.
@@ -157,7 +157,7 @@ class _Coordinator:
             request.plot,
         )
         self.names = None if request.pseudonyms is None else Pseudonyms(request.pseudonyms, request.out)
-        self.running: dict[RunningTask, Row] = {}
+        self.running: dict[RunningTask, LedgerRow] = {}
         self.failed_on: dict[int, str] = {}  # worker that failed with a recording which is to be tried again
         self.news = [options.warning] if options.warning else []
         self.finished: list[dict[str, Any]] = []
@@ -166,7 +166,7 @@ class _Coordinator:
         self.began, self.report_after = time.monotonic(), -math.inf
         self.n_now, self.eeg_seconds, self.bytes_now = 0, 0.0, 0
 
-    def run(self, on_update: Callable[[Progress], None], wish: Callable[[], int]) -> Summary:
+    def run(self, on_update: Callable[[BatchProgress], None], wish: Callable[[], int]) -> BatchSummary:
         self.on_update, self.wish, request = on_update, wish, self.request
         asked: dict[str, Any] = {"settings": asdict(self.settings), "formats": request.formats, "plot": request.plot}
         asked |= {"pseudonyms": self.names is not None}
@@ -204,7 +204,7 @@ class _Coordinator:
         hidden = sum(item.may_hide for item in self.ledger.skipped())
         stopped, n_acknowledged = self.wish() != GOING, self.ledger.n_acknowledged()
         n_named = 0 if self.names is None else self.names.n_added
-        return Summary(self.ledger.counts(), hidden, self.n_now, stopped, n_acknowledged, n_named)
+        return BatchSummary(self.ledger.counts(), hidden, self.n_now, stopped, n_acknowledged, n_named)
 
     def _walk(self) -> None:
         shard, n_shards = self.request.shard
@@ -336,7 +336,7 @@ class _Coordinator:
             if not self._finish(row, outcome):
                 self.news.append(f"failed: {row.path!r}: {reason}")
 
-    def _finish(self, row: Row, outcome: dict[str, Any]) -> bool:
+    def _finish(self, row: LedgerRow, outcome: dict[str, Any]) -> bool:
         """Enter an outcome in ledger and trail; tell whether it is a failure that somebody acknowledged."""
         self.n_now += 1
         self.bytes_now += row.size
@@ -349,7 +349,7 @@ class _Coordinator:
         self.trail.append(now(), facts_of(known, outcome.get("events", ()), made))
         return self.ledger.finish(row.id, self.keys, outcome)
 
-    def _for_log(self, row: Row, known: dict[str, Any]) -> dict[str, Any]:
+    def _for_log(self, row: LedgerRow, known: dict[str, Any]) -> dict[str, Any]:
         """Return what a log says about a recording: every reason, but no name."""
         error = known.get("error")
         facts = {"state": known["state"], "recording": row.id, "input": known["hash"]}
@@ -382,4 +382,4 @@ class _Coordinator:
         news, self.news = tuple(self.news), []
         finished, self.finished = tuple(self.finished), []
         to_go = left * seconds / self.bytes_now if self.bytes_now else math.nan
-        self.on_update(Progress(stage, counts, running, self.eeg_seconds / 3600, seconds, to_go, news, finished))
+        self.on_update(BatchProgress(stage, counts, running, self.eeg_seconds / 3600, seconds, to_go, news, finished))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from restcli.archive.cache import ScoreCache, scoring_digest
 from restcli.archive.gpu import UnfitWorkerError, turn_at
-from restcli.archive.ledger import Row
+from restcli.archive.ledger import LedgerRow
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RecordingError, RestError, UsageError, as_rest_error
 from restcli.files import resolve_output, sha256_of
@@ -48,7 +48,7 @@ class Plan:
     plot: str
 
 
-def annotate_one(row: Row, plan: Plan) -> dict[str, Any]:
+def annotate_one(row: LedgerRow, plan: Plan) -> dict[str, Any]:
     """Annotate one recording and write its outputs; an error is returned, not raised."""
     clock = StageClock()
     facts: dict[str, Any] = {"worker": f"{socket.gethostname()}:{os.getpid()}"}
@@ -74,7 +74,7 @@ def _is_full(error: BaseException | None) -> bool:
     return False
 
 
-def _annotate(row: Row, plan: Plan, clock: StageClock) -> dict[str, Any]:
+def _annotate(row: LedgerRow, plan: Plan, clock: StageClock) -> dict[str, Any]:
     if not Path(plan.ledger).exists():
         raise OutputError(plan.folder, "is not visible to this worker", "the same folder on every worker")
     source = str(Path(plan.archive, row.source or row.path))

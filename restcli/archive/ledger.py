@@ -37,7 +37,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """A recording that is to be done."""
 
     id: int
@@ -187,10 +187,10 @@ class Ledger:
             raise
         self._do("COMMIT")
 
-    def _row(self, values: sqlite3.Row) -> Row:
+    def _row(self, values: sqlite3.Row) -> LedgerRow:
         """Read a row that will be acted on; its names must be those that restcli gives."""
         outputs = self._do("SELECT name, hash FROM outputs WHERE recording = ?", (values["id"],))
-        row = Row(**dict(values), outputs=dict(map(tuple, outputs)))
+        row = LedgerRow(**dict(values), outputs=dict(map(tuple, outputs)))
         are_ours = all(is_output_of(row.path, name) for name in row.outputs)
         if not (is_inside(row.path) and row.stem in possible_stems(row.path) and are_ours):
             raise self._damaged(f"row {row.id} names files that are not its own")
@@ -198,7 +198,7 @@ class Ledger:
 
     # ---- a run
 
-    def begin_run(self, archive: str, keys: Keys, settings: str) -> tuple[int, list[Row]]:
+    def begin_run(self, archive: str, keys: Keys, settings: str) -> tuple[int, list[LedgerRow]]:
         """Open a run; return its number and the recordings that an earlier run left unfinished, now pending again."""
         with self._together():
             left = [self._row(r) for r in self._do(f"SELECT {_ROW} FROM recordings WHERE state = 'running'")]
@@ -310,7 +310,7 @@ class Ledger:
         self._do(f"DELETE FROM outputs WHERE recording IN (SELECT id FROM recordings WHERE {copies})", (run,))
         return found
 
-    def waiting(self, run: int, count: int) -> list[Row]:
+    def waiting(self, run: int, count: int) -> list[LedgerRow]:
         """Return the next recordings to do, the largest first."""
         found = self._do(
             f"SELECT {_ROW} FROM recordings INDEXED BY recordings_by_turn WHERE state = 'pending' AND seen = ? "

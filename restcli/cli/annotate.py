@@ -31,7 +31,7 @@ _MUCH = 0.95  # scored fraction below which the reasons are printed
 
 
 @app.command(epilog="Example: restcli annotate ward/*.edf --out results --format csv,edf")
-@options.takes(settings=options.Annotation)
+@options.takes(settings=options.AnnotationOptions)
 def annotate(
     recordings: Annotated[list[Path], typer.Argument(help="EDF, BDF or other EEG recordings.", show_default=False)],
     out: Annotated[Path, options.output("--out", "-o", help="Folder for the outputs.")] = Path(),
@@ -42,7 +42,7 @@ def annotate(
     as_json: options.Json = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time spent in each stage.")] = False,
     *,
-    settings: options.Annotation,
+    settings: options.AnnotationOptions,
 ) -> None:
     """Find seizures: write event tables, scores, pictures and a run report for each recording.
 

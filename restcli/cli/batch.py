@@ -21,7 +21,7 @@ from restcli.text import count, duration_in_words, visible
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from restcli.archive.coordinator import Progress, Summary
+    from restcli.archive.coordinator import BatchProgress, BatchSummary
 
 _LOG_EVERY = 30.0  # s
 _MOST_RUNNING = 8  # lines of the display
@@ -94,14 +94,14 @@ class Workers:
 
 
 @app.command(epilog="Example: restcli batch /archive /results --workers 8")
-@options.takes(chosen=Choices, pool=Workers, settings=options.Annotation)
+@options.takes(chosen=Choices, pool=Workers, settings=options.AnnotationOptions)
 def run(
     archive: Annotated[Path, typer.Argument(help="Folder of recordings, searched recursively.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder for outputs, ledger and index.", show_default=False)],
     *,
     chosen: Choices,
     pool: Workers,
-    settings: options.Annotation,
+    settings: options.AnnotationOptions,
 ) -> None:
     """Annotate every recording of an archive that is new or has changed.
 
@@ -123,7 +123,7 @@ def run(
     received: list[int] = []  # requests to stop: Ctrl-C, or the signals that batch systems send before they kill
     with stop_signals(lambda number, _frame: received.append(number)), _display() as show:
 
-        def update(progress: Progress) -> None:
+        def update(progress: BatchProgress) -> None:
             for facts in progress.finished:
                 common.log("recording", **facts)
             show(progress)
@@ -139,7 +139,7 @@ def run(
 
 
 @contextmanager
-def _display() -> Iterator[Callable[[Progress], None]]:
+def _display() -> Iterator[Callable[[BatchProgress], None]]:
     """Show progress: a live panel in a terminal, else a line now and then."""
     terminal = console(err=True, wrap=True)
     if not terminal.is_terminal or common.is_quiet():
@@ -158,7 +158,7 @@ class _Log:
     def __init__(self) -> None:
         self.after = time.monotonic() + _LOG_EVERY
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: BatchProgress) -> None:
         for text in progress.news:
             note(f"restcli: {text}")
         if time.monotonic() >= self.after:
@@ -166,7 +166,7 @@ class _Log:
             common.inform(f"restcli: {progress.stage}: {', '.join(_progress_parts(progress))}")
 
 
-def _progress_parts(progress: Progress) -> tuple[str, ...]:
+def _progress_parts(progress: BatchProgress) -> tuple[str, ...]:
     counts = progress.counts
     pace = progress.eeg_hours / progress.seconds * 3600 if progress.seconds > 0 else 0.0
     copies = f" ({counts['same']} copies)" if counts["same"] else ""
@@ -185,7 +185,7 @@ class _Panel:
     def __init__(self) -> None:
         self.failures: deque[str] = deque(maxlen=5)
 
-    def draw(self, progress: Progress) -> RenderableType:
+    def draw(self, progress: BatchProgress) -> RenderableType:
         """Lay out a bar with the counts below it, what is running, and the last failures (newest first, in full)."""
         from rich.console import Group
         from rich.padding import Padding
@@ -210,7 +210,7 @@ class _Panel:
         return Group(*lines)
 
 
-def _summary_text(summary: Summary, out: Path) -> str:
+def _summary_text(summary: BatchSummary, out: Path) -> str:
     counts = summary.counts
     text = (
         f"restcli: {counts['done']} of {sum(counts.values())} recordings scored, "

@@ -26,7 +26,7 @@ _HEADLINES = (
 
 
 @app.command(epilog="Example: restcli evaluate expert.tsv patient_events.tsv")
-@options.takes(detection=options.Detection)
+@options.takes(detection=options.DetectionOptions)
 def evaluate(
     context: typer.Context,
     expert: Annotated[Path, typer.Argument(help="Expert marks (file or folder); with --weights, a folder of data.")],
@@ -40,7 +40,7 @@ def evaluate(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap over patients.")] = 0,
     as_json: options.Json = False,
     *,
-    detection: options.Detection,
+    detection: options.DetectionOptions,
 ) -> None:
     """Compare detections with expert marks: SzCORE event and sample rules, AUROC of windows, delays.
 
@@ -77,7 +77,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _check_effects(context: typer.Context, detection: options.Detection, *, is_detecting: bool) -> None:
+def _check_effects(context: typer.Context, detection: options.DetectionOptions, *, is_detecting: bool) -> None:
     """Refuse options that would be ignored."""
     unfit, other = ({"skip_missing"}, "give DETECTED") if is_detecting else (vars(detection).keys(), "pass --weights")
     if given := options.given_among(context, unfit):

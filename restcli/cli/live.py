@@ -19,7 +19,7 @@ from restcli.errors import UsageError
 if TYPE_CHECKING:
     from restcli.detect.alarms import Alarm
     from restcli.live.monitor import Monitor, News
-    from restcli.live.source import Source
+    from restcli.live.source import LiveSource
 
 app = typer.Typer()
 
@@ -98,7 +98,7 @@ def live(*, source: SourceOptions, settings: SettingOptions, output: OutputOptio
         _report(output.marks, monitor, alarms)
 
 
-def _open(wanted: SourceOptions, pseudonyms: Path | None) -> Source:
+def _open(wanted: SourceOptions, pseudonyms: Path | None) -> LiveSource:
     if sum((wanted.lsl is not None, wanted.replay is not None, wanted.stdin)) != 1:
         raise UsageError("restcli live", "needs one source", "one of --lsl, --replay and --stdin")
     if wanted.replay is not None:
@@ -156,7 +156,7 @@ def _watch(monitor: Monitor, output: OutputOptions, stem: str) -> list[Alarm]:
 @contextmanager
 def _display(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[News], None]]:
     """Show news: JSON on stdout, a view on a terminal, else a line for each alarm."""
-    from restcli.cli.live_view import View, line_of
+    from restcli.cli.live_view import LiveView, line_of
     from restcli.live.outputs import message_of, opening
 
     terminal = console(err=True)
@@ -166,7 +166,7 @@ def _display(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[News], No
     elif terminal.is_terminal and not is_quiet():
         from rich.live import Live
 
-        view = View(monitor)
+        view = LiveView(monitor)
         with Live(get_renderable=view.draw, console=terminal, refresh_per_second=2):
             yield view.take
     else:

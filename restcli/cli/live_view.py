@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from restcli.detect.alarms import Alarm
 from restcli.live.input import Trouble
-from restcli.live.monitor import Monitor, News, Row
+from restcli.live.monitor import Monitor, News, NewScore
 from restcli.live.status import Status
 from restcli.text import duration_in_words, elapsed, some_of, visible
 
@@ -44,7 +44,7 @@ def line_of(news: News) -> str:
     return ""
 
 
-class View:
+class LiveView:
     """Keeps what is shown, and draws it, perhaps in another thread."""
 
     def __init__(self, monitor: Monitor) -> None:
@@ -58,7 +58,7 @@ class View:
 
     def take(self, news: News) -> None:
         """Note what is new."""
-        if isinstance(news, Row):
+        if isinstance(news, NewScore):
             probability, self._reason = news.score.probability, news.score.reason
             self._minute.append(probability)
             self._highest = max((p for p in (self._highest, probability) if p == p), default=math.nan)

@@ -61,7 +61,7 @@ Json = Annotated[bool, output("--json", help="Print JSON on stdout instead of a 
 
 
 @dataclass
-class Detection:
+class DetectionOptions:
     """Options of annotate, batch and evaluate; each is the field of `Settings` with its name."""
 
     panel: ClassVar = "Detection"
@@ -76,7 +76,7 @@ class Detection:
 
 
 @dataclass
-class Annotation(Detection):
+class AnnotationOptions(DetectionOptions):
     """Options of the commands that annotate, which choose every field of `Settings`."""
 
     weights: Weights = DEFAULT_WEIGHTS

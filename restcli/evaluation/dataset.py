@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from restcli.detect.alarms import alarm_times
 from restcli.detect.detector import Detector
 from restcli.detect.result import Result
 from restcli.detect.rule import to_events
+from restcli.detect.scoring import Progress
 from restcli.detect.settings import Settings, rule_in_force
 from restcli.errors import RestError
 from restcli.evaluation.cases import evaluate_cases
@@ -21,8 +22,6 @@ from restcli.io.registry import open_recording, recording_hash
 from restcli.marks.layouts import Item, find_items, passed_over
 from restcli.nn.baselines import AMPLITUDE, BAND_POWER, amplitude_baseline, band_powers
 from restcli.nn.weights import FINGERPRINT, OperatingPoint, Weights, load_weights
-
-Progress = Callable[[float, float], None]
 
 
 def evaluate_dataset(

@@ -28,7 +28,7 @@ from restcli.io.headers import NO_CLOCK, channel_notes, decode, printable, unit_
 from restcli.io.mne_reader import under_names
 from restcli.io.recording import Recording
 from restcli.io.segments import at_joins, without
-from restcli.io.uniform import Store, Stored, one_piece
+from restcli.io.uniform import SampleStore, Stored, one_piece
 from restcli.text import count
 
 _FORMAT = "an ANT Neuro recording (.cnt)"
@@ -41,7 +41,7 @@ _DAYS = (27_538, 73_050)  # that make sense as a date, counted from the end of 1
 
 
 @dataclass(frozen=True)
-class AntStore(Store):
+class AntStore(SampleStore):
     """Files that another process reads, which lasts as long as they are open."""
 
     @contextmanager

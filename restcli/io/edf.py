@@ -57,14 +57,14 @@ def _open(path: Path, file: BinaryIO) -> Recording:
     return from_records(path, header, status, times=_timeline(file, header, where))
 
 
-def _timeline(file: BinaryIO, header: RecordLayout, where: str) -> edf_times.Timeline:
+def _timeline(file: BinaryIO, header: RecordLayout, where: str) -> edf_times.RecordTimes:
     """Read the time stamps of the records: all of them if gaps are announced or a sample of them shows one."""
     interrupted = header.kind.endswith("+D")
     if not header.annotations or header.annotations[0].n_samples == 0:
         if interrupted:
             what = "the file is interrupted (EDF+D) but has no annotations to say where the gaps are"
             raise RecordingError(where, what)
-        return edf_times.Timeline()
+        return edf_times.RecordTimes()
     step = float(header.record_duration)
     some = np.unique(np.linspace(0, header.n_records - 1, 500).astype(int))
     onsets = _onsets(file, header, some)

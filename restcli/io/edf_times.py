@@ -73,7 +73,7 @@ def is_text_damaged(raw: bytes) -> bool:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class RecordTimes:
     """When records were taken: runs of records without a gap."""
 
     first: tuple[int, ...] = (0,)  # first record of each run
@@ -83,7 +83,7 @@ class Timeline:
     repairs: tuple[str, ...] = ()
 
 
-def timeline(onsets: NDArray[np.float64], step: float, kind: str, *, where: str) -> Timeline:
+def timeline(onsets: NDArray[np.float64], step: float, kind: str, *, where: str) -> RecordTimes:
     """Find the gaps from the time stamps of records (`record_onset`) of `step` seconds.
 
     The kinds ``EDF+D`` and ``BDF+D`` announce gaps, ``+C`` denies them, others know no record times.
@@ -98,13 +98,13 @@ def timeline(onsets: NDArray[np.float64], step: float, kind: str, *, where: str)
         if interrupted:
             what = f"the file is interrupted (EDF+D) but {n_unknown} of {len(onsets)} records have no time"
             raise RecordingError(where, what, _TIMES, _RE_EXPORT)
-        return Timeline(repairs=("records have no time stamps; taken as continuous",))
+        return RecordTimes(repairs=("records have no time stamps; taken as continuous",))
     # A record without a time follows its predecessor; the first ones precede the first that has one.
     nearest = np.maximum.accumulate(np.where(known, np.arange(len(onsets)), int(np.argmax(known))))
     places = np.arange(len(onsets), dtype=np.float64) * step
     stamps: NDArray[np.float64] = places + (onsets - places)[nearest]
     if not interrupted and len(stamps) > 1 and (stamps == stamps[0]).all() and abs(stamps[0]) <= _LONGEST_GAPS:
-        return Timeline(repairs=("all records have the same time stamp; taken as continuous",))
+        return RecordTimes(repairs=("all records have the same time stamp; taken as continuous",))
     found = place(places, stamps, continuous=not interrupted, sampled=True, where=where)
     if n_unknown:
         note = f"{n_unknown} record time stamps are unreadable; taken as following the one before"
@@ -130,7 +130,7 @@ def place(
     continuous: bool = False,
     sampled: bool = False,
     where: str,
-) -> Timeline:
+) -> RecordTimes:
     """Cut a signal into runs by the times stamped at some places of it, both in seconds; `first` counts the stamps.
 
     What a stamp and its place differ by is their lag. A few that leave the others and come back are wrong stamps, a
@@ -175,7 +175,7 @@ def _runs(
     *,
     continuous: bool,
     where: str,
-) -> Timeline:
+) -> RecordTimes:
     """Cut at gaps, where a clock was set back, and where it wandered away."""
     origin = float(lag[0])
     first = _cuts(lag, limits, np.inf if continuous else _DRIFT)
@@ -185,14 +185,14 @@ def _runs(
         remedy = "Export the signal before and after it as two files" if "set back" in useless else _RE_EXPORT
         raise RecordingError(where, useless, _TIMES, remedy)
     if useless:
-        return Timeline(origin=origin, repairs=(f"{useless}; ignored because the header says continuous",))
+        return RecordTimes(origin=origin, repairs=(f"{useless}; ignored because the header says continuous",))
     if continuous and len(first) - 1 > max(10, len(lag) // 10):
         what = f"time stamps show {len(first) - 1} gaps among {len(lag)} records, but the header says continuous"
         raise RecordingError(where, what, "stamps that follow each other, or EDF+D", _RE_EXPORT)
     repairs = _report(lag, first, limits, continuous=continuous)
     if not -_JITTER < origin < 1.0:
         repairs.append(f"the first record is stamped {origin:.3f} s after the header's start; time 0 is there")
-    return Timeline(tuple(map(int, first)), tuple(map(float, start)), origin, repairs=tuple(repairs))
+    return RecordTimes(tuple(map(int, first)), tuple(map(float, start)), origin, repairs=tuple(repairs))
 
 
 def _usual_drift(places: NDArray[np.float64], stamps: NDArray[np.float64]) -> float:

@@ -20,7 +20,7 @@ from restcli.io.companions import Stamps
 from restcli.io.mne_reader import JOIN, units_of, without_depth
 from restcli.io.recording import Recording
 from restcli.io.segments import at_joins, without
-from restcli.io.uniform import Store, Stored, leave_out, one_piece
+from restcli.io.uniform import SampleStore, Stored, leave_out, one_piece
 from restcli.signal.montage import parse_labels
 from restcli.signal.quality import FLAT_STD
 from restcli.signal.sequences import true_runs
@@ -31,7 +31,7 @@ _SECONDS_TRIED = 60
 
 
 @dataclass(frozen=True, eq=False)
-class MemoryStore(Store):
+class MemoryStore(SampleStore):
     """Samples of an array or of a Raw object."""
 
     files: tuple[Path, ...] = ()

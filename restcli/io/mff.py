@@ -25,7 +25,7 @@ from restcli.io.headers import NO_CLOCK, length_notes
 from restcli.io.mff_nets import electrodes_of
 from restcli.io.recording import Recording
 from restcli.io.segments import at_joins
-from restcli.io.uniform import Store, Stored, UniformSource, leave_out, one_piece, parts
+from restcli.io.uniform import SampleStore, Stored, UniformSource, leave_out, one_piece, parts
 from restcli.io.xml import parse_xml, text_of
 from restcli.signal.montage import parse_label
 
@@ -63,7 +63,7 @@ def mff_files(path: Path) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
-class MffStore(Store):
+class MffStore(SampleStore):
     """A file of samples."""
 
     blocks: _Blocks = field(repr=False)

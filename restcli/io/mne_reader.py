@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError
 from restcli.io.headers import names as listed
 from restcli.io.recording import Recording
-from restcli.io.uniform import Store, Stored
+from restcli.io.uniform import SampleStore, Stored
 
 JOIN = re.compile(r"(BAD |EDGE )?boundary|New Segment", re.IGNORECASE)
 """Beginnings of annotations at which stretches of signal were joined."""
@@ -57,7 +57,7 @@ _OF_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, Resour
 
 
 @dataclass(frozen=True)
-class MneStore(Store):
+class MneStore(SampleStore):
     """Files that MNE reads: the one that it is given, and its companions."""
 
     names: tuple[str, ...]  # by which MNE looks for them

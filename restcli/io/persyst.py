@@ -17,7 +17,7 @@ import numpy as np
 
 from restcli.errors import RecordingError
 from restcli.io.companions import check_regular, named_beside, read_header, renamed, sibling
-from restcli.io.edf_times import Timeline, place
+from restcli.io.edf_times import RecordTimes, place
 from restcli.io.headers import LONGEST, decode, printable
 from restcli.io.recording import Recording
 from restcli.io.records import RecordLayout, StoredSignal, from_records, with_samples
@@ -179,11 +179,11 @@ def _agree(
     return (start + timedelta(seconds=later), ()) if later > 0 and not start.microsecond else (start, ())
 
 
-def sample_times(header: LayHeader, n_samples: int, where: str) -> Timeline:
+def sample_times(header: LayHeader, n_samples: int, where: str) -> RecordTimes:
     """Find gaps from the times of the day that the header notes for some samples."""
     noted = [(sample, second) for sample, second in header.times if sample < n_samples]
     if not noted:
-        return Timeline()
+        return RecordTimes()
     sfreq = 1 / header.layout.record_duration
     if noted[0][0] > 0:
         noted.insert(0, (0, noted[0][1] - float(noted[0][0] / sfreq)))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import changed, reading
-from restcli.io.edf_times import Timeline
+from restcli.io.edf_times import RecordTimes
 from restcli.io.headers import PART_OF_SAMPLE, check_length, length_notes
 from restcli.io.recording import Channel, Recording, to_samples
 from restcli.io.segments import of_runs
@@ -186,10 +186,15 @@ def with_samples(layout: RecordLayout, held: int, announced: int, *, incomplete:
 
 
 def from_records(
-    path: Path, header: RecordLayout, status: os.stat_result, *, times: Timeline | None = None, data: Path | None = None
+    path: Path,
+    header: RecordLayout,
+    status: os.stat_result,
+    *,
+    times: RecordTimes | None = None,
+    data: Path | None = None,
 ) -> Recording:
     """Make a recording of the equal records of a file in some state: `path`, or `data` beside it."""
-    times = times or Timeline()
+    times = times or RecordTimes()
     step = header.record_duration * times.pace
     header = replace(header, record_duration=step)
     segments = of_runs(times, [*times.first, header.n_records], step)

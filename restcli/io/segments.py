@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
-from restcli.io.edf_times import Timeline, place
+from restcli.io.edf_times import RecordTimes, place
 from restcli.io.recording import Recording, Segment
 from restcli.text import count
 
 _MOST_JOINS = 10_000  # unless fewer than one a second
 
 
-def of_runs(times: Timeline, edges: Sequence[int], step: Fraction) -> tuple[Segment, ...]:
+def of_runs(times: RecordTimes, edges: Sequence[int], step: Fraction) -> tuple[Segment, ...]:
     """Return segments of runs of records, or of samples, of `step` seconds; `edges` has one more than there are."""
     # Where the clock went back, samples that share their times with the next run are left out.
     return tuple(

@@ -24,7 +24,7 @@ Stored: TypeAlias = Callable[[list[int], int, int], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Store:
+class SampleStore:
     """Where samples are: plain data, no open handle."""
 
     files: tuple[Path, ...]
@@ -39,7 +39,7 @@ class Store:
 class UniformSource:
     """Reads a store, as long as its files do not change."""
 
-    store: Store
+    store: SampleStore
     rate: Fraction  # Hz
     to_unit: tuple[float, ...]  # for each channel
 
@@ -78,7 +78,9 @@ def parts(edges: NDArray[np.int64], start: int, stop: int) -> Iterator[tuple[int
         yield block, max(start, int(edges[block])), min(stop, int(edges[block + 1]))
 
 
-def one_piece(path: Path, store: Store, channels: Iterable[tuple[str, str]], *, length: int, sfreq: float) -> Recording:
+def one_piece(
+    path: Path, store: SampleStore, channels: Iterable[tuple[str, str]], *, length: int, sfreq: float
+) -> Recording:
     """Make a recording without pauses of channels, given by label and unit; its format and start are left open."""
     duration, rate = length / sfreq, resampling.exact_rate(sfreq)
     check_length(duration, str(path))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from restcli.errors import RecordingError
 from restcli.io.companions import reading
-from restcli.io.uniform import Store, Stored, parts
+from restcli.io.uniform import SampleStore, Stored, parts
 
 MAGIC = b"XDF:"
 FORMAT = "an XDF recording with one stream of EEG at a regular sampling rate"
@@ -131,7 +131,7 @@ def _one_by_one(rest: memoryview, n_samples: int, form: Form) -> tuple[NDArray[n
 
 
 @dataclass(frozen=True)
-class XdfStore(Store):
+class XdfStore(SampleStore):
     """One stream of a file."""
 
     form: Form

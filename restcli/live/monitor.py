@@ -17,7 +17,7 @@ from restcli.detect.timeline import GAP, PART
 from restcli.events import Events, Span
 from restcli.live.input import InputWatch, Trouble
 from restcli.live.intake import Intake, Second
-from restcli.live.source import Chunk, Silence, Source
+from restcli.live.source import Chunk, LiveSource, Silence
 from restcli.live.status import Status, StatusWatch
 from restcli.signal.features import analysis_rate
 from restcli.signal.quality import Quality
@@ -26,14 +26,14 @@ _SHORTEST_GAP = 1.0  # s; shorter ones have no score of their own
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class NewScore:
     """The score of a second."""
 
     time: float  # its centre, s from the start of the recording
     score: LiveScore
 
 
-News = Row | Alarm | Trouble | Status
+News = NewScore | Alarm | Trouble | Status
 
 
 @dataclass(eq=False)
@@ -41,7 +41,7 @@ class Monitor:
     """Scores a stream of chunks as `annotate` scores a recording of them."""
 
     detector: Detector
-    source: Source
+    source: LiveSource
     settings: Settings
     rows: int = 0
     scored: int = 0  # seconds
@@ -147,7 +147,7 @@ class Monitor:
         # Before the row, which cannot be written to a full disk.
         yield from self.alarms.advance(time, score.probability, score.by_node, at=at)
         self.rows += 1
-        yield Row(time, score)
+        yield NewScore(time, score)
         if not self._ending:
             yield from self._input.advance(time, score, at)
         yield from self._status.advance(self.events, at)

@@ -22,7 +22,7 @@ from restcli.events import Scores
 from restcli.files import check_free, make_folder, not_written
 from restcli.live.input import Trouble
 from restcli.live.lsl import Publisher
-from restcli.live.monitor import Monitor, News, Row
+from restcli.live.monitor import Monitor, News, NewScore
 from restcli.marks.json import event_to_dict
 from restcli.marks.registry import write_events
 from restcli.output.bundle import scores_csv
@@ -35,7 +35,7 @@ _EVENTS_EVERY = 10.0  # s between tables of events without news
 
 def message_of(news: News, monitor: Monitor) -> Message:
     """Describe news in plain values for JSON; times are seconds from the start of the recording."""
-    if isinstance(news, Row):
+    if isinstance(news, NewScore):
         score = news.score
         told = {"time": news.time, "probability": score.probability, "not_scored": score.reason or None}
         return dict(plain({"kind": "score", **told}))
@@ -94,7 +94,7 @@ class Tables:
         """Add a line to X_live.jsonl."""
         self._lines.write((json.dumps(message, ensure_ascii=False) + "\n").encode())
 
-    def score(self, row: Row, monitor: Monitor) -> None:
+    def score(self, row: NewScore, monitor: Monitor) -> None:
         """Add a score; write the events too, now and then."""
         nodes, probability = monitor.detector.weights.nodes, np.array([row.score.probability])
         by_node = row.score.by_node[None]
@@ -183,7 +183,7 @@ class Outputs:
 
     def take(self, news: News) -> None:
         """Pass news on: first to those who wait for an alarm, then to the tables, for which the disk may be full."""
-        if isinstance(news, Row):
+        if isinstance(news, NewScore):
             if self.publisher is not None:
                 self.publisher.score(news.score.probability, news.score.by_node)
             self.tables.score(news, self.monitor)

@@ -38,7 +38,7 @@ class Silence:
     reason: str = "the source is silent"
 
 
-class Source(Protocol):
+class LiveSource(Protocol):
     """Where live signal comes from."""
 
     recording: Recording  # its channels, and when it starts; without an end

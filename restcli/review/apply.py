@@ -25,7 +25,7 @@ from restcli.review.entries import Entry
 from restcli.review.journal import Journal, journal_of, of_result
 from restcli.review.stored import StoredResult
 from restcli.review.strip import sample_trend
-from restcli.review.verdicts import PENDING, Item, Review, named_events, review_of, reviewed_events
+from restcli.review.verdicts import PENDING, Review, ReviewedEvent, named_events, review_of, reviewed_events
 from restcli.signal.features import SPECTRUM_BINS, FeatureConfig
 from restcli.text import count, elapsed
 
@@ -112,7 +112,7 @@ def shown_events(review: Review, detected: Events) -> tuple[Shown, ...]:
     return tuple(_shown(item, found.get(item.id)) for item in sorted(items, key=lambda item: item.event.onset))
 
 
-def _shown(item: Item, found: Event | None) -> Shown:
+def _shown(item: ReviewedEvent, found: Event | None) -> Shown:
     verdict = NOT_JUDGED if item.state == PENDING else item.state
     if found is None and verdict == ACCEPTED:
         verdict = ADDED
@@ -145,7 +145,7 @@ def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) 
     }
 
 
-def _describe(item: Item) -> dict[str, Any]:
+def _describe(item: ReviewedEvent) -> dict[str, Any]:
     """Return a verdict as plain values; comments stay in the journal."""
     return {
         "event": item.id,

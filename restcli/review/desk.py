@@ -47,7 +47,7 @@ _LOOKS, _LOOK_RATE = 8, 200.0  # stretches of 10 s that the sensitivity is chose
 
 
 @dataclass(eq=False)
-class Case:
+class OpenRecording:
     """One recording on the desk."""
 
     id: str
@@ -225,7 +225,7 @@ class Case:
 class Desk:
     """All recordings of a review."""
 
-    cases: Mapping[str, Case]
+    cases: Mapping[str, OpenRecording]
     reviewer: str
     blind: bool = False
     left_out: tuple[str, ...] = ()  # why results are not among them
@@ -255,7 +255,7 @@ def open_desk(
     empty = [name for name, result in results.items() if not result.found]
     drawn = set(np.random.default_rng(_SEED).permutation(empty)[:_SAMPLE].tolist()) if len(results) > 1 else set()
     cases = {
-        str(number): Case(str(number), name, result, reviewer, blind, sample=name in drawn)
+        str(number): OpenRecording(str(number), name, result, reviewer, blind, sample=name in drawn)
         for number, (name, result) in enumerate(results.items())
     }
     return Desk(cases, reviewer, blind, tuple(left_out))

@@ -39,7 +39,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Trace:
+class PageTrace:
     """One row of a page: the sum of some channels, each with a weight."""
 
     label: str
@@ -58,7 +58,7 @@ class Trace:
 class View:
     """A montage of traces."""
 
-    traces: tuple[Trace, ...]
+    traces: tuple[PageTrace, ...]
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ def views_of(recording: Recording, nodes: Sequence[str], channel_map: Mapping[st
     """Return the montages that the channels of a recording allow; ECG, EOG and EMG stand below each of them."""
     kinds = [_channel_kind(recording, index, channel_map) for index in range(len(recording.channels))]
     own = [
-        Trace(channel.label, kind, kind, {index: 1.0}, _electrode(channel.label, channel_map), channel.unit)
+        PageTrace(channel.label, kind, kind, {index: 1.0}, _electrode(channel.label, channel_map), channel.unit)
         for index, (channel, kind) in enumerate(zip(recording.channels, kinds, strict=True))
         if not channel.problem
     ]
@@ -117,7 +117,7 @@ def _derived(
     nodes: set[str],
     *,
     referential: bool,
-) -> tuple[Trace, ...]:
+) -> tuple[PageTrace, ...]:
     """Derive the traces of a montage; those that the channels do not allow are left out."""
     wanted = {name: group for group, names in groups.items() for name in names.split()}
     montage = derive(usable_labels(recording, mapped=channel_map), tuple(wanted), channel_map=channel_map)
@@ -127,7 +127,7 @@ def _derived(
         weights = {montage.channels[column]: float(montage.matrix[row, column]) for column in used}
         electrode = name.split("-")[0]
         node = name if name in nodes else electrode if referential and electrode in nodes else None
-        found.append(Trace(name, wanted[name], "eeg", weights, node))
+        found.append(PageTrace(name, wanted[name], "eeg", weights, node))
     return tuple(found)
 
 

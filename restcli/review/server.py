@@ -24,7 +24,7 @@ from tornado.web import Application, RequestHandler
 
 from restcli.errors import AnnotationError, OutputError, RestError, UsageError, as_rest_error
 from restcli.review.apply import apply_verdicts
-from restcli.review.desk import Case, Desk
+from restcli.review.desk import Desk, OpenRecording
 from restcli.review.journal import ConflictError
 from restcli.review.pages import PageRequest
 from restcli.review.trail import enter_applied
@@ -115,7 +115,7 @@ class Server:
         with self._turns.ahead():
             return await asyncio.get_running_loop().run_in_executor(self._workers, function, *given)
 
-    async def strip(self, case: Case, gone: Event) -> Any:
+    async def strip(self, case: OpenRecording, gone: Event) -> Any:
         """Make a strip while nothing else is asked for, and until it is not wanted any more."""
         pause = partial(self._turns.wait, gone)
         return await asyncio.get_running_loop().run_in_executor(self._strips, case.strip, pause)
@@ -151,7 +151,7 @@ class _Handler(RequestHandler):
         self.set_status(status)
         self.finish({"error": str(RestError("request", what, expected))})
 
-    def case(self, name: str) -> Case:
+    def case(self, name: str) -> OpenRecording:
         case = self.server.desk.cases.get(name)
         if case is None:
             raise _NoSuchError("recordings", f"none has the id {name}")

@@ -16,7 +16,7 @@ _OPEN = {PENDING: "detected, but judged by nobody", UNSURE: "detected; the revie
 
 
 @dataclass(frozen=True)
-class Item:
+class ReviewedEvent:
     """An event with what was decided about it."""
 
     id: str  # e1: detected; a1: added; c1: control stretch
@@ -31,11 +31,11 @@ class Item:
 class Review:
     """The state of a review."""
 
-    items: Mapping[str, Item]
+    items: Mapping[str, ReviewedEvent]
     reviewers: tuple[str, ...] = ()
     read_by: tuple[str, ...] = ()  # who read the whole recording: where they added nothing, they saw no seizure
 
-    def of(self, kind: str) -> list[Item]:
+    def of(self, kind: str) -> list[ReviewedEvent]:
         """Return the items of a kind: e, a or c."""
         return [item for item in self.items.values() if item.id.startswith(kind)]
 
@@ -45,7 +45,7 @@ class Review:
         return sum(item.state != PENDING for item in self.of("e"))
 
     @property
-    def confirmed(self) -> list[Item]:
+    def confirmed(self) -> list[ReviewedEvent]:
         """Seizures by the reviewers: accepted, added, and control stretches in which they saw one."""
         return [item for item in self.items.values() if item.state == ACCEPTED]
 
@@ -58,14 +58,14 @@ def named_events(events: Iterable[Event]) -> dict[str, Event]:
 def review_of(entries: Sequence[Entry], detected: Mapping[str, Event], *, reviewer: str | None = None) -> Review:
     """Return what the entries, all on these events, or those of one reviewer, amount to; the last word counts."""
     chosen = [entry for entry in entries if reviewer in (None, entry.reviewer)]
-    items = {name: Item(name, event) for name, event in detected.items()}
+    items = {name: ReviewedEvent(name, event) for name, event in detected.items()}
     valid = in_force(chosen)
     for entry in valid:
         known = items.get(entry.event)
         if entry.action == "remove":
             items.pop(entry.event, None)
         elif entry.action == "add":
-            items[entry.event] = _changed(Item(entry.event, Event(0.0, 1.0), ACCEPTED), entry)
+            items[entry.event] = _changed(ReviewedEvent(entry.event, Event(0.0, 1.0), ACCEPTED), entry)
         elif known is not None:
             items[entry.event] = _changed(known, entry)
     return Review(
@@ -84,7 +84,7 @@ def in_force(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.action != "undo" and entry.seq not in undone]
 
 
-def _changed(item: Item, entry: Entry) -> Item:
+def _changed(item: ReviewedEvent, entry: Entry) -> ReviewedEvent:
     event = item.event
     if entry.onset is not None and entry.stop is not None:
         event = replace(event, onset=entry.onset, duration=entry.stop - entry.onset)

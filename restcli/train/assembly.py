@@ -13,7 +13,7 @@ from restcli.nn.rest import Rest
 from restcli.nn.weights import Tensors, Weights, load_weights
 from restcli.train.settings import TrainSettings
 from restcli.train.store import TYPES, Examples
-from restcli.train.traces import Reader
+from restcli.train.traces import TraceReader
 from restcli.train.validation import (
     Sample,
     choose_points,
@@ -30,10 +30,10 @@ from restcli.train.validation import (
 _PASSES = 20  # masked passes that intervals are measured with
 
 
-def reader_of(networks: Sequence[Rest], settings: TrainSettings) -> Reader:
+def reader_of(networks: Sequence[Rest], settings: TrainSettings) -> TraceReader:
     """Return trained members as one network that reads stretches as a detector reads recordings."""
     network = Network.joined(_parameters(networks), settings.nodes, settings.network.inference_updates)
-    return Reader(network, settings.features, settings.network.fire_rate, settings.look_ahead)
+    return TraceReader(network, settings.features, settings.network.fire_rate, settings.look_ahead)
 
 
 def finish(
@@ -61,7 +61,7 @@ def finish(
 
 
 def _measured(
-    reader: Reader, validation: Examples, ward: Examples, settings: TrainSettings, *, baseline: BandPowerBaseline
+    reader: TraceReader, validation: Examples, ward: Examples, settings: TrainSettings, *, baseline: BandPowerBaseline
 ) -> dict[str, Any]:
     """Return memory, calibration, rule, points and metrics of the weights."""
     memory = memory_of(reader.network, settings.features)

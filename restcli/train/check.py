@@ -15,7 +15,7 @@ from restcli.train.sources import montage_of
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckedRecording:
     """One recording that can be used."""
 
     path: Path
@@ -33,7 +33,7 @@ class Inventory:
     """What a folder holds."""
 
     folder: Path
-    found: list[Found] = field(default_factory=list)
+    found: list[CheckedRecording] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # file, line where there is one, what is wrong
     left_out: list[str] = field(default_factory=list)
 
@@ -99,14 +99,14 @@ def take_inventory(folder: str | Path) -> Inventory:
     return inventory
 
 
-def _examine(path: Path, item: Item | None) -> Found:
+def _examine(path: Path, item: Item | None) -> CheckedRecording:
     if item is None:
         what = "".join(f"; {table.name} {lacks}" for table, lacks in unknown_tables(path).items())
         raise AnnotationError(str(path), f"has no marks{what}", f"{path.stem}_events.tsv beside it, or a known layout")
     recording = open_recording(path)
     montage_of(recording, DOUBLE_BANANA)
     events = item.marks.read(recording)
-    return Found(
+    return CheckedRecording(
         path,
         item.source,
         item.patient,

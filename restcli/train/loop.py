@@ -25,13 +25,13 @@ from restcli.signal.features import log_features, rms_of_logs
 from restcli.signal.montage import electrode_graph
 from restcli.train.sampler import Batch, Sampler, padded
 from restcli.train.settings import TrainSettings
-from restcli.train.sources import Progress
+from restcli.train.sources import TrainProgress
 from restcli.train.store import SEIZURE, TYPES, UNKNOWN, Examples
 
 LARGEST = 10_000  # a REST has fewer parameters
 _VALIDATION_SECONDS, _VALIDATION_BATCH = 120, 32
 
-Row = dict[str, float]  # of the log: step, rate, loss, validation loss, AUROC
+LogRow = dict[str, float]  # of the log: step, rate, loss, validation loss, AUROC
 
 
 @contextmanager
@@ -132,7 +132,7 @@ class _State:
     best: dict[str, Tensor]
     least_fault: float = float("inf")
     step: int = 0
-    rows: list[Row] = field(default_factory=list)
+    rows: list[LogRow] = field(default_factory=list)
 
 
 def fit(
@@ -141,8 +141,8 @@ def fit(
     settings: TrainSettings,
     *,
     checkpoint: Path | None = None,
-    on_progress: Progress | None = None,
-) -> tuple[Rest, list[Row]]:
+    on_progress: TrainProgress | None = None,
+) -> tuple[Rest, list[LogRow]]:
     """Train one member; return it with the parameters that were best on validation, and the log."""
     # AdamW (decay 1e-4), one-cycle rate, gradients clipped to norm 1. Chunks, masks and first parameters depend only
     # on seed and step, so that a training that was interrupted ends with the same parameters.

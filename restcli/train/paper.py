@@ -27,7 +27,7 @@ from restcli.text import markdown_table
 from restcli.train.loop import adjacency_of, build_network, one_thread
 from restcli.train.sampler import padded
 from restcli.train.settings import TrainSettings
-from restcli.train.sources import Progress, build_examples, find_tasks
+from restcli.train.sources import TrainProgress, build_examples, find_tasks
 from restcli.train.store import UNKNOWN, Examples, Stretch
 
 LENGTHS = (4, 6, 8, 10, 12, 14)  # s
@@ -98,7 +98,9 @@ def windows_of(examples: Examples, length: int) -> Windows:
     return found
 
 
-def reproduce(data: Sequence[str], out: Path, settings: TrainSettings, *, on_progress: Progress | None = None) -> Path:
+def reproduce(
+    data: Sequence[str], out: Path, settings: TrainSettings, *, on_progress: TrainProgress | None = None
+) -> Path:
     """Train the three variants on windows of each length; write the table beside the paper's figures, OUT/paper.md.
 
     Of the settings, seed, device, workers, cache and overwrite count. The official evaluation set judges (before

@@ -23,9 +23,9 @@ from restcli.train.store import (
     N_BINS,
     UNKNOWN,
     Examples,
+    ExampleStore,
     Float32Array,
     Labels,
-    Store,
     Stretch,
     Task,
     content_key,
@@ -41,7 +41,7 @@ _WARD_SECONDS, _WARD_SEIZURES = 1200.0, 96.0  # length, and seizures a day: more
 _WARD_SEED = 10_000_000  # far from the seeds that networks learn from
 MIN_NODES = 8  # a real recording with fewer is an error; a simulated one gives no example
 
-Progress = Callable[[int, int, dict[str, float]], None]
+TrainProgress = Callable[[int, int, dict[str, float]], None]
 
 
 def find_tasks(data: Sequence[str], settings: TrainSettings) -> tuple[Task, ...]:
@@ -65,10 +65,10 @@ def ward_tasks(settings: TrainSettings) -> tuple[Task, ...]:
 
 
 def build_examples(
-    tasks: Sequence[Task], settings: TrainSettings, cache: Path, *, on_progress: Progress | None = None
+    tasks: Sequence[Task], settings: TrainSettings, cache: Path, *, on_progress: TrainProgress | None = None
 ) -> Examples:
     """Make the examples of tasks, or fetch them from the store in `cache`."""
-    store = Store(cache, settings.nodes)
+    store = ExampleStore(cache, settings.nodes)
     missing = [task for task in {task.key: task for task in tasks}.values() if not store.path(task).exists()]
     for done, (task, stretches) in enumerate(_compute(missing, settings), start=len(tasks) - len(missing) + 1):
         store.add(task, stretches)

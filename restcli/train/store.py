@@ -131,7 +131,7 @@ def type_label(name: str) -> int:
 
 
 @dataclass(frozen=True)
-class Store:
+class ExampleStore:
     """One file for each recording: a table of seconds, written whole or not at all and read by memory mapping."""
 
     folder: Path

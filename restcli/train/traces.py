@@ -31,7 +31,7 @@ class Trace:
 
 
 @dataclass(frozen=True, eq=False)
-class Reader:
+class TraceReader:
     """A trained network with what its weights file says about its use."""
 
     network: Network

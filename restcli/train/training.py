@@ -21,11 +21,11 @@ from restcli.nn.rest import Rest
 from restcli.nn.weights import FINGERPRINT, Weights, load_weights, save_weights
 from restcli.train.assembly import finish, reader_of
 from restcli.train.card import card_text
-from restcli.train.loop import Row, build_network, checkpoint_path, fit, one_thread, step_to_go_on_from
+from restcli.train.loop import LogRow, build_network, checkpoint_path, fit, one_thread, step_to_go_on_from
 from restcli.train.settings import TrainSettings, adopt
-from restcli.train.sources import Progress, build_examples, find_tasks, ward_tasks
+from restcli.train.sources import TrainProgress, build_examples, find_tasks, ward_tasks
 from restcli.train.split import Side, check_split, split_examples, with_fold
-from restcli.train.store import Examples, Float32Array, Store, Task
+from restcli.train.store import Examples, ExampleStore, Float32Array, Task
 from restcli.train.types import fit_types
 from restcli.train.validation import fit_baseline
 from restcli.train.workers import worker_pool
@@ -53,7 +53,7 @@ def train(
     out: str | Path,
     settings: TrainSettings | None = None,
     *,
-    on_progress: Progress | None = None,
+    on_progress: TrainProgress | None = None,
     on_resume: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Train weights on ``sim:``, ``sim:FIRST-LAST`` or data sets, and write them into a folder.
@@ -151,7 +151,7 @@ class _Members:
         places = (f"member {k} at step {step or 0}" for k, step in enumerate(steps, start=1))
         return f"resumes: {', '.join(places)} of {self.settings.steps}"
 
-    def fit_all(self, *, on_progress: Progress | None) -> tuple[list[Rest], list[Row]]:
+    def fit_all(self, *, on_progress: TrainProgress | None) -> tuple[list[Rest], list[LogRow]]:
         """Train them, several at a time if there are workers; an interrupted training resumes where it was."""
         count, steps = self.settings.network.members, self.settings.steps
         workers = min(self.settings.workers, count) if self.settings.device == "cpu" else 1
@@ -172,10 +172,10 @@ class _Members:
             networks.append(network.eval())
         return networks, [{"member": float(k), **row} for k, (_, log) in enumerate(found) for row in log]
 
-    def fit(self, k: int, *, on_progress: Progress | None = None) -> tuple[dict[str, Float32Array], list[Row]]:
+    def fit(self, k: int, *, on_progress: TrainProgress | None = None) -> tuple[dict[str, Float32Array], list[LogRow]]:
         """Train one member; return its parameters and the log."""
         own, count = self.settings.of_member(k), self.settings.network.members
-        examples = Store(_cache_of(self.settings, self.out), own.nodes).examples(self.tasks)
+        examples = ExampleStore(_cache_of(self.settings, self.out), own.nodes).examples(self.tasks)
 
         def report(done: int, steps: int, state: dict[str, float]) -> None:
             if on_progress is not None:
@@ -191,7 +191,7 @@ def _cache_of(settings: TrainSettings, out: Path) -> Path:
     return settings.cache or out / "cache"
 
 
-def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSettings, seconds: float) -> TrainResult:
+def _write(out: Path, weights: Weights, rows: Sequence[LogRow], settings: TrainSettings, seconds: float) -> TrainResult:
     """Write weights, log, pictures and card; the checkpoints have done their work."""
     path, card, log, curves, reliable = _outputs(out, settings)
     weights = replace(weights, sha256=save_weights(weights, path))
@@ -203,7 +203,7 @@ def _write(out: Path, weights: Weights, rows: Sequence[Row], settings: TrainSett
     return TrainResult(weights, path, log, card, curves, seconds)
 
 
-def _draw(curves: Path, reliable: Path, weights: Weights, rows: Sequence[Row], settings: TrainSettings) -> None:
+def _draw(curves: Path, reliable: Path, weights: Weights, rows: Sequence[LogRow], settings: TrainSettings) -> None:
     from restcli.output.plots.curves import plot_curves, plot_reliability
     from restcli.output.plots.save import save_figure
 

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from restcli.nn.rest import Rest
 from restcli.train.store import SEIZURE, Examples
-from restcli.train.traces import Reader
+from restcli.train.traces import TraceReader
 
 Float64Array = NDArray[np.float64]
 
 _SHRINK = 1e-3  # of the squared parameters: the states of one network are nearly collinear
 
 
-def fit_types(networks: Sequence[Rest], reader: Reader, examples: Examples) -> None:
+def fit_types(networks: Sequence[Rest], reader: TraceReader, examples: Examples) -> None:
     """Fit the type readout of all members together, in place, by multinomial logistic regression."""
     # `reader` has the members joined. In training the loss of the type is kept small, so that it does not bend the
     # states that find seizures. Each type has the same weight, and within it each recording.
@@ -37,7 +37,7 @@ def fit_types(networks: Sequence[Rest], reader: Reader, examples: Examples) -> N
             network.fc_type.load_state_dict({"weight": torch.from_numpy(part), "bias": torch.from_numpy(bias)})
 
 
-def _typed_states(reader: Reader, examples: Examples) -> tuple[Float64Array, NDArray[np.int64], NDArray[np.int64]]:
+def _typed_states(reader: TraceReader, examples: Examples) -> tuple[Float64Array, NDArray[np.int64], NDArray[np.int64]]:
     """Return the mean states after seconds of known type (S, H), the types (S,) and their recordings (S,)."""
     states = [np.zeros((0, reader.network.hidden))]
     kinds, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
