@@ -1097,7 +1097,7 @@ def test_panel_fits_its_terminal_and_tells_everything(width: int) -> None:
     counts = {"done": 7, "same": 2, "failed": 9, "running": 11, "pending": 1}
     lines = shown(BatchProgress("annotating", counts, names, 100.0, 360.0, 5000.0, news), width=width)
     assert all(cell_len(line) <= width for line in lines)
-    assert lines[1].startswith("annotating: 9 of 30 done (2 copies)")
+    assert lines[1].startswith("annotating: 9 of 30 done (2 duplicates)")
     assert lines[2].startswith("9 failed, 11 running, 1,000 h of EEG")
     assert lines[3].startswith("     3 s  ward 0/日本\\x0a[red]lang") and "3 more running" in lines[11]
     told = "".join(line.strip() for line in lines[12:])

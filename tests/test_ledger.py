@@ -179,6 +179,18 @@ def test_second_writer_is_refused_and_readers_are_not(ledger: Ledger) -> None:
         assert reader.counts()[PENDING] == 1
 
 
+def test_a_foreign_lock_is_named_and_not_the_ledger(tmp_path: Path) -> None:
+    lock = tmp_path / "ledger.lock"
+    lock.write_text("pid 4711 on ward3\n" * 50)
+    with pytest.raises(OutputError, match=r"ledger\.lock: is a file of something other than restcli.* Move it away"):
+        Ledger(tmp_path / ledger_name(), write=True)
+    assert not (tmp_path / ledger_name()).exists() and lock.stat().st_size == 900
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(OutputError, match=r"ledger\.lock: is a link or not a regular file"):
+        Ledger(tmp_path / ledger_name(), write=True)
+
+
 @pytest.mark.parametrize("damage", ["header", "middle", "text"])
 def test_a_damaged_ledger_is_refused_with_what_to_do(tmp_path: Path, damage: str) -> None:
     path = tmp_path / ledger_name()

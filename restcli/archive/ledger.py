@@ -97,7 +97,7 @@ class Ledger:
         for base in (self.path, self._lock_path):
             for place in (base, *(base.with_name(f"{base.name}-{end}") for end in ("wal", "shm", "journal"))):
                 if place.is_symlink() or (place.exists() and not place.is_file()):
-                    raise self._damaged(f"{place.name} is a link or not a regular file")
+                    raise self._foreign(place, "is a link or not a regular file")
 
     @property
     def _lock_path(self) -> Path:
@@ -108,8 +108,10 @@ class Ledger:
         guard = sqlite3.connect(self._lock_path, isolation_level=None, timeout=0.0)
         try:
             guard.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             guard.close()
+            if "not a database" in str(error):
+                raise self._foreign(self._lock_path, "is a file of something other than restcli") from None
             if "locked" not in str(error):
                 raise
             remedy = "Wait for it, or give each batch its own --shard"
@@ -152,6 +154,10 @@ class Ledger:
     def _damaged(self, why: str) -> OutputError:
         what = f"is damaged or was changed by something other than restcli ({why})"
         return OutputError(str(self.path), what, remedy=_REMEDY)
+
+    def _foreign(self, place: Path, what: str) -> OutputError:
+        expected = f"a file that restcli keeps beside {self.path.name}, or none"
+        return OutputError(str(place), what, expected, "Move it away and run the batch again")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

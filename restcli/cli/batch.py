@@ -169,9 +169,9 @@ class _Log:
 def _progress_parts(progress: BatchProgress) -> tuple[str, ...]:
     counts = progress.counts
     pace = progress.eeg_hours / progress.seconds * 3600 if progress.seconds > 0 else 0.0
-    copies = f" ({counts['same']} copies)" if counts["same"] else ""
+    same = f" ({count(counts['same'], 'duplicate')})" if counts["same"] else ""
     return (
-        f"{counts['done'] + counts['same']} of {sum(counts.values())} done{copies}",
+        f"{counts['done'] + counts['same']} of {sum(counts.values())} done{same}",
         f"{counts['failed']} failed",
         f"{len(progress.running)} running",
         f"{pace:,.0f} h of EEG an hour",
