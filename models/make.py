@@ -44,11 +44,11 @@ PAPER = TrainSettings(
 ON_REAL_RECORDINGS = """
 ## On real recordings
 
-What these weights reach on real recordings, beside baselines, and where they fall short: `EVALUATION.md` in the same
-folder. The recipes were chosen while looking at those recordings: how large and how regular simulated seizures are, how
-far they spread, how often generalised ones are drawn, the size of mimics, width and number of members, the relative
-amplitude, the gain jitter and the two time scales of the event rule (`rest-paper` is older and has none of the last
-three); no parameter or threshold was fitted to them.
+`EVALUATION.md` in the same folder compares these weights with baselines on real recordings and shows where they fail.
+The recipes were chosen with results on those recordings in view: the size, regularity and spread of simulated seizures,
+how often generalised ones are drawn, the size of mimics, the width and number of members, the relative amplitude, the
+gain jitter and the two time scales of the event rule (`rest-paper` is older and has none of the last three). No
+parameter or threshold was fitted to them.
 """
 
 

@@ -61,7 +61,7 @@ def test_the_threshold_separates_what_reviewers_confirmed_from_what_they_rejecte
     assert facts["false_alarms_per_day"]["high"] > 50 and facts["sensitivity"]["low"] < 0.9
     assert facts["from_sha256"] == weights.sha256
     card = done.card.read_text()
-    assert "30 by r1 on 3 recordings" in card and "The card of toy" in card
+    assert "30 by r1 on 3 recordings" in card and "Model card of toy" in card
 
 
 def test_no_threshold_is_chosen_below_one_that_gives_too_many_false_alarms() -> None:

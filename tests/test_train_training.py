@@ -42,7 +42,7 @@ def test_train_writes_weights_log_curves_and_card_the_same_twice(tmp_path: Path,
     assert weights.metrics["validation"]["hours"] > 0
     assert weights.baseline is not None and len(weights.baseline.slope) == 10
     assert weights.metrics["validation"]["auroc_band_power_baseline"] > 0
-    assert all(f"auroc {name} baseline" in first.card.read_text() for name in ("amplitude", "band power"))
+    assert all(f"AUROC of {name} baseline" in first.card.read_text() for name in ("amplitude", "band power"))
     assert first.log.read_text().splitlines()[0] == "member,step,rate,loss,validation_loss,auroc"
     assert "nan %" not in first.card.read_text()
     assert "wrong side" in first.card.read_text() and weights.metrics["intervals"]["passes"] == 20

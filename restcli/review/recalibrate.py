@@ -230,7 +230,7 @@ def _facts(judged: Sequence[Judged], counts: NDArray[np.float64], per_day: float
         "false_alarms_per_day": with_interval(tally.false_per_day, poisson_interval(int(tally.false), days)),
         "sensitivity": with_interval(tally.sensitivity, binomial_interval(int(tally.found), int(tally.expert))),
         "rule": RULES["event"],
-        "measured": "each recording at the threshold that the others ask for; 95 % exact intervals, events independent",
+        "measured": "each recording at the threshold chosen on the others; exact 95 % intervals, independent events",
     }
 
 
@@ -247,10 +247,10 @@ def _notes(facts: dict[str, Any], *, at_lowest: bool) -> list[str]:
             f"calibration unchanged: fewer than {LEAST_SEIZURES} seizures in recordings that were read as a whole"
         )
     if at_lowest and n_partly:
-        notes.append("the threshold is the lowest that can be judged; a lower one may keep to the false alarms as well")
+        notes.append("the threshold is the lowest that can be judged; a lower one may also meet the target")
     value = facts["false_alarms_per_day"]["value"]
     if value is not None and value > facts["false_alarms_per_day_asked"]:
-        notes.append("more false alarms are expected than were asked for")
+        notes.append("the expected false alarms exceed the target")
     return notes
 
 
@@ -262,7 +262,7 @@ def _card(new: Weights, old: Weights, facts: dict[str, Any], notes: Sequence[str
         f"- verdicts: {facts['verdicts']} by {', '.join(facts['reviewers'])} on {facts['recordings']} recordings "
         f"({facts['read_whole']} read as a whole), {facts['seizures']} confirmed seizures, "
         f"{facts['scored_hours']:.1f} h",
-        f"- threshold: {facts['threshold']:g}, before {facts['threshold_before']:g}; asked for at most "
+        f"- threshold: {facts['threshold']:g}, before {facts['threshold_before']:g}; target: at most "
         f"{facts['false_alarms_per_day_asked']:g} false alarms a day",
         f"- calibration: scale {after.scale:.4f}, bias {after.bias:+.4f}; "
         f"before {before.scale:.4f}, {before.bias:+.4f}",
@@ -275,10 +275,10 @@ def _card(new: Weights, old: Weights, facts: dict[str, Any], notes: Sequence[str
     no_card = "These weights have no card: restcli train did not make them."
     paragraphs = [
         f"# {new.name}",
-        f"{old.name} ({old.sha256[:12]}) with a threshold for one ward. The network is unchanged.",
+        f"{old.name} ({old.sha256[:12]}) with a threshold for one ward; the network is unchanged.",
         "## Recalibration",
         "\n".join(changes),
-        f"## The card of {old.name}",
+        f"## Model card of {old.name}",
         card_text(old) if "training" in old.provenance else no_card,
     ]
     return "\n\n".join(paragraphs)

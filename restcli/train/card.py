@@ -1,4 +1,4 @@
-"""The card of a weights file: what it is, what it was trained on, what it reaches and its limits (``card.md.j2``)."""
+"""The card of a weights file: architecture, training data, results and limitations (``card.md.j2``)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def card_text(weights: Weights) -> str:
             for side in ("training", "validation")
             for source, row in sorted(provenance[side].items())
         ],
-        measures=[[name.replace("_", " "), value] for name, value in sorted(metrics["validation"].items())],
+        measures=[[_title(name), value] for name, value in sorted(metrics["validation"].items())],
         types=[[name, *counts] for name, counts in zip(types["names"], types["seizures"], strict=True)],
         reliability=[[row["probability"], row["ictal"], row["n"]] for row in metrics["reliability"]],
         point_rows=[astuple(point) for point in weights.points],
@@ -41,3 +41,9 @@ def card_text(weights: Weights) -> str:
         reference_rms=REFERENCE_RMS,
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _title(name: str) -> str:
+    """Return the name of a measure for people; older weights call a baseline a floor."""
+    words = name.replace("_", " ").replace("floor", "baseline")
+    return words.replace("auroc", "AUROC of").replace("brier", "Brier score")

@@ -213,5 +213,5 @@ def _draw(curves: Path, reliable: Path, weights: Weights, rows: Sequence[LogRow]
     title = f"Training of {settings.name}" + (f", mean of {members} members" if members > 1 else "")
     footer = f"seed {settings.seed}, {settings.loss}"
     save_figure(plot_curves(table["step"][0], means, title=title, footer=footer), curves)
-    footer = f"{weights.name} ({weights.sha256[:8]}) · seconds of validation, never trained on"
+    footer = f"{weights.name} ({weights.sha256[:8]}) · seconds of the validation data"
     save_figure(plot_reliability(weights.metrics["reliability"], title="Reliability", footer=footer), reliable)

@@ -1,4 +1,4 @@
-"""Calibration, operating points, and what a network reaches on validation.
+"""Calibration, operating points, and results of a network on validation data.
 
 Thresholds are chosen for so many false alarms a day, where background is like that of a ward.
 """
@@ -205,9 +205,11 @@ def choose_points(
             points.append(OperatingPoint(name, threshold, tally.sensitivity, tally.false_per_day, asked))
         else:
             hours = _ENOUGH * 24 / asked if asked else math.inf
-            kept = f"that of the weights before ({before[name].threshold:g})" if name in before else "not chosen"
-            warnings.append(f"too little background for a threshold at {asked:g} false alarms a day: {name} is {kept}")
-            warnings[-1] += f"; it takes {hours:.1f} h"
+            kept = f"keeps that of the initial weights ({before[name].threshold:g})" if name in before else "is not set"
+            warnings.append(
+                f"too little background for a threshold at {asked:g} false alarms a day, which takes {hours:.1f} h: "
+                f"{name} {kept}"
+            )
             points += [before[name]] if name in before else []
     points = [point for point in points if math.isfinite(point.threshold)]
     for point in points:
@@ -222,8 +224,8 @@ def doubts(rule: EventRule, validation: Tally, memory: int) -> tuple[str, ...]:
     found = []
     if validation.expert and validation.sensitivity < _FEW:
         found.append(
-            f"the threshold {rule.threshold:g} finds only {validation.found} of {validation.expert} seizures of "
-            "validation: these weights miss most of what they were trained for"
+            f"the threshold {rule.threshold:g} finds only {validation.found} of {validation.expert} seizures of the "
+            "validation data"
         )
     if rule.threshold < _LOW:
         found.append(f"the threshold {rule.threshold:g} is so low that nearly anything can become an event")

@@ -76,7 +76,7 @@ def plot_reliability(bins: Sequence[Mapping[str, float]], *, title: str, footer:
     axes = figure.add_axes((0.15, 0.36, 0.8, 0.53))
     below = figure.add_axes((0.15, 0.17, 0.8, 0.13))
     predicted, observed, counts = (np.array([row[name] for row in bins]) for name in ("probability", "ictal", "n"))
-    axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.9, linestyle="--", label="perfect")
+    axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.9, linestyle="--", label="perfectly calibrated")
     axes.plot(predicted, observed, color=style.BLUE, marker="o", label="measured", **style.LINE)
     axes.legend(loc="upper left")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="observed fraction of seizure")
