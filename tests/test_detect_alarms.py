@@ -44,7 +44,12 @@ def rounded(event: Event) -> tuple[object, ...]:
 
 @pytest.mark.parametrize(
     ("seed", "scales"),
-    [(3, {}), (11, {"long": 21.0, "lift": 0.8}), (22, {"long": 40.0}), (12, {"long": 21.0, "lift": 0.8})],
+    [
+        (3, {}),
+        (11, {"long": 21.0, "lift": 0.8}),
+        pytest.param(22, {"long": 40.0}, marks=pytest.mark.slow),
+        pytest.param(12, {"long": 21.0, "lift": 0.8}, marks=pytest.mark.slow),
+    ],
 )
 def test_alarms_become_the_events_of_the_rule(seed: int, scales: dict[str, float]) -> None:
     rng = np.random.default_rng(seed)

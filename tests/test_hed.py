@@ -20,6 +20,8 @@ from restcli.marks.registry import write_events
 from restcli.marks.szcore import COLUMNS, SIMULATED_COLUMNS
 from restcli.simulate.bids import DatasetSettings, write_dataset
 
+pytestmark = pytest.mark.slow  # reading the schema takes hedtools 5 s
+
 
 @pytest.fixture(autouse=True)
 def hed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Any:
