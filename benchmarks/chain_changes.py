@@ -173,15 +173,15 @@ def _amplified(gain: float) -> Change:
 
 
 CHANGES: dict[str, Change] = {
-    "written again, nothing changed": lambda signals: signals,
+    "written again unchanged": lambda signals: signals,
     "reference Cz": _against_cz,
     "average reference": _against_average,
     "linked ears": _against_ears,
-    "bipolar derivations alone": _bipolar,
+    "bipolar derivations only": _bipolar,
     **{f"low-pass {corner} Hz": _filtered("lowpass", 4, corner) for corner in (35, 50, 70, 100)},
     **{f"high-pass {corner:g} Hz": _filtered("highpass", 1, corner) for corner in (0.1, 0.5, 1.0)},
     **{f"notch {corner} Hz": _notched(corner) for corner in (50, 60)},
     **{f"sampled at {sfreq:,} Hz": _at_rate(sfreq) for sfreq in RATES},
     **{f"gain x {gain:g}": _amplified(gain) for gain in (0.5, 2.0)},
-    f"electrodes {' '.join(LOST)} lost": _without_lost,
+    f"without electrodes {', '.join(LOST)}": _without_lost,
 }

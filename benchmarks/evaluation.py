@@ -1,7 +1,8 @@
-"""Weights on real recordings, judged as `restcli annotate` does: ``python -m benchmarks.evaluation WEIGHTS ...``.
+"""Weights on real recordings, scored as by `restcli annotate`: ``python -m benchmarks.evaluation WEIGHTS ...``.
 
-Prints Markdown tables: AUROC of each group beside the baselines, each recording, types read out; with ``--robustness``
-what changes of the recording chain do. ``--into`` puts them between the marks of a Markdown file.
+Prints Markdown tables: AUROC by group beside the baselines, results by recording, types of seizure; with
+``--robustness`` the effect of changes in the recording chain. ``--into`` puts them between the marks of
+a Markdown file.
 """
 
 from __future__ import annotations
@@ -174,11 +175,11 @@ COMPARISONS: dict[str, tuple[Callable[[Judged], bool], Callable[[Judged], bool]]
     "absence": (_of_group("absence"), _of_group("absence")),
     "IIIC seizures against mimics": (_of_group("iiic", "seizure"), _mimic),
     "all ictal against EEGMAT 12-17": (_any, _of_group("eegmat")),
-    "chb01 pooled": (_of_group("chbmit"), _of_group("chbmit")),
+    "CHB-MIT pooled": (_of_group("chbmit"), _of_group("chbmit")),
     "all ictal against mimics": (_any, _mimic),
-    "everything": (_any, _any),
+    "all ictal against all other": (_any, _any),
 }
-CLIPS_MEAN = "chb01, mean of clips"
+CLIPS_MEAN = "CHB-MIT, mean of clips"
 
 
 def auroc(ictal: Iterable[Float], other: Iterable[Float]) -> float:
@@ -215,11 +216,11 @@ def group_table(results: dict[str, list[Judged]]) -> str:
     names = [*COMPARISONS, CLIPS_MEAN]
     rows: list[list[object]] = []
     for name, judged in results.items():
-        rows.append([f"{name}, {USED}", *_row(judged, USED, names)])
+        rows.append([name, *_row(judged, USED, names)])
     # The amplitude baseline is the same for all weights that share nodes and bands; others are fitted with the weights.
     for name, judged in results.items():
         baselines = [of for of in judged[0].scores if of != USED]
-        rows += [[f"{of}, beside {name}", *_row(judged, of, names)] for of in baselines]
+        rows += [[f"{of} ({name})", *_row(judged, of, names)] for of in baselines]
     return markdown_table(["per-second AUROC", *names], _without_repeats(rows))
 
 
@@ -232,16 +233,16 @@ def _without_repeats(rows: Sequence[list[object]]) -> list[list[object]]:
     """Leave out a baseline that an earlier row gave already."""
     seen: dict[str, list[object]] = {}
     for row in rows:
-        kind = str(row[0]).partition(", beside ")[0]
+        kind = str(row[0]).partition(" (")[0]
         seen.setdefault(f"{kind or row[0]} {[f'{x:.3f}' for x in row[1:]]}", row)
     return list(seen.values())
 
 
 def recording_table(results: dict[str, list[Judged]]) -> str:
     """Each recording at the weights' own rule, one line each; those that may be training data in one line."""
-    head = ["recording", "experts"]
+    head = ["recording", "expert label"]
     for name in results:
-        head += [f"{name}: AUROC", "found", "false", "mean p of its known seconds"]
+        head += [f"{name}: AUROC", "found", "false alarms", "mean probability of labelled seconds"]
     first = next(iter(results.values()))
     baselines = [of for of in first[0].scores if of != USED]
     head += baselines
@@ -254,7 +255,7 @@ def recording_table(results: dict[str, list[Judged]]) -> str:
             row += _recording_cells(judged, index)
         row += [_separation(first, index, of) for of in baselines]
         rows.append(row)
-    tail: list[object] = ["EEGMAT 0-11 (may be trained on)", "background"]
+    tail: list[object] = ["EEGMAT 0-11 (possible training data)", "background"]
     for judged in results.values():
         tail += ["", "", sum(one.tally.false for one in judged if one.shared.may_train), ""]
     rows.append(tail + [""] * (len(head) - len(tail)))
@@ -316,7 +317,9 @@ def type_table(results: dict[str, list[Judged]]) -> str:
                         ", ".join(sorted(labels)) or "not found",
                     ]
                 )
-    return markdown_table(["weights", "recording", "s", "type", "likeliest", "its probability", "written"], rows)
+    return markdown_table(
+        ["weights", "recording", "s", "true type", "predicted type", "probability", "label written"], rows
+    )
 
 
 def summary_table(results: dict[str, list[Judged]]) -> str:
@@ -331,7 +334,13 @@ def summary_table(results: dict[str, list[Judged]]) -> str:
             whole = total(one.tally for one in judged if part(one))
             row.append(f"{whole.false} in {whole.seconds / 3600:.2f} h")
         rows.append(row)
-    head = ["weights", "absences", "chb01", "IIIC", "false: absence", "false: mimics", "false: EEGMAT 0-17"]
+    head = [
+        "weights",
+        "absences",
+        "CHB-MIT",
+        "IIIC",
+        *(f"false alarms: {part}" for part in ("absence", "mimics", "EEGMAT 0-17")),
+    ]
     return markdown_table(head, rows)
 
 
@@ -352,7 +361,7 @@ def robustness(
     rows: dict[str, list[list[object]]] = {name: [] for name in judges}
     before = {name: compare(judged, USED) for name, judged in base.items()}
     for name in judges:
-        rows[name].append(["AUROC as recorded", *(before[name][column] for column in names)])
+        rows[name].append(["AUROC of the original recordings", *(before[name][column] for column in names)])
     for what, change in CHANGES.items():
         tell(what)
         judged = {name: list(base[name]) for name in judges}
@@ -380,7 +389,7 @@ def robustness(
 
 def _touched(comparison: str, groups: set[str]) -> bool:
     """Whether a change reached the recordings that a comparison is named after."""
-    own = {"absence": "absence", "IIIC": "iiic", "chb01": "chbmit"}
+    own = {"absence": "absence", "IIIC": "iiic", "CHB-MIT": "chbmit"}
     needed = next((group for start, group in own.items() if comparison.startswith(start)), None)
     return bool(groups) if needed is None else needed in groups
 
@@ -407,25 +416,27 @@ def tables(weights: Sequence[Path], folder: Path, tell: Callable[[str], None], *
         tell(shared.name)
     identity = ", ".join(f"{name} (SHA-256 {judge.weights.sha256[:8]})" for name, judge in judges.items())
     parts = [
-        f"Weights: {identity}. Recordings are judged as `restcli annotate` does: quality rules, windows of "
-        "whole seconds, the last seconds of each file not scored. Comparisons are of seconds, events by SzCORE's rule.",
-        "### Each group",
+        f"Weights: {identity}. Recordings are scored as by `restcli annotate`: quality rules, windows of "
+        "whole seconds, the last seconds of each file not scored. AUROC is per second; events are counted by SzCORE's "
+        "rule.",
+        "### AUROC by group",
         group_table(results),
-        "### Events at each weights' own rule",
+        "### Events, by the rule of each weights file",
         summary_table(results),
-        "### Each recording",
-        "AUROC within the recording where it holds both kinds of seconds; else a seizure clip against all clips of "
-        "mimics, a clip of mimics against the IIIC seizures, an EEGMAT recording against all ictal seconds.",
+        "### By recording",
+        "AUROC within the recording if it has both ictal and other seconds; otherwise, of a seizure clip against all "
+        "clips of mimics, of a clip of mimics against the IIIC seizures, or of an EEGMAT recording against all ictal "
+        "seconds.",
         recording_table(results),
-        "### Types read out",
-        type_table(results),
     ]
+    if any(one.types for judged in results.values() for one in judged):
+        parts += ["### Types of seizure", type_table(results)]
     if changes:
         parts += [
             "### Changes of the recording chain",
-            f"Bold: {TOLERATED:g} or more. Filters run forward alone (low-pass Butterworth "
-            "of order 4, high-pass of order 1, notch of quality 30). Empty: the change makes no sense there, or the "
-            "weights refuse every changed recording.",
+            f"Bold: {TOLERATED:g} or more. Filters are causal (low-pass Butterworth of order 4, "
+            "high-pass of order 1, notch with a quality factor of 30). Empty: the change does not apply to these "
+            "recordings, or the weights refuse every changed recording.",
             robustness(judges, recordings, results, tell),
         ]
     return "\n\n".join(parts) + "\n"

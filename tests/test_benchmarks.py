@@ -126,12 +126,12 @@ def test_changes_of_reference_leave_every_difference_of_electrodes_as_it_was() -
     original = _signals()
     montage = derive(original.labels, DOUBLE_BANANA)
     nodes = montage.matrix @ original.data[list(montage.channels)]
-    for name in ("average reference", "linked ears", "bipolar derivations alone"):
+    for name in ("average reference", "linked ears", "bipolar derivations only"):
         changed = CHANGES[name](original)
         assert changed is not None
         again = derive(changed.labels, DOUBLE_BANANA)
         np.testing.assert_allclose(again.matrix @ changed.data[list(again.channels)], nodes, atol=1e-3)
-        assert CHANGES["average reference"](CHANGES["bipolar derivations alone"](original) or original) is None
+        assert CHANGES["average reference"](CHANGES["bipolar derivations only"](original) or original) is None
     without = CHANGES["reference Cz"](original)
     assert without is not None
     assert "CZ" not in without.labels
@@ -154,7 +154,7 @@ def test_changes_filter_resample_amplify_and_lose() -> None:
     assert level("gain x 2", 10) == pytest.approx(2, abs=0.01)
     assert CHANGES["sampled at 500 Hz"](original) is None
     assert CHANGES["low-pass 100 Hz"](_signals()) is None
-    lost = CHANGES[f"electrodes {' '.join(LOST)} lost"](original)
+    lost = CHANGES[f"without electrodes {', '.join(LOST)}"](original)
     assert lost is not None
     assert lost.labels == ("C3",)
 
@@ -173,7 +173,7 @@ def test_real_recordings_are_judged_beside_the_baselines(shared_eeg: Path) -> No
     judged = [judge(clip, open_recording(clip.path)) for clip in clips]
     assert {USED, "amplitude baseline"} <= set(judged[0].scores)
     assert [one.tally.found for one in judged] == [1, 1]
-    assert compare(judged, USED)["chb01 pooled"] > 0.8
+    assert compare(judged, USED)["CHB-MIT pooled"] > 0.8
     assert within(judged[0], "amplitude baseline") > 0.9
     assert np.isnan(compare(judged, USED)["absence"])
 
