@@ -31,7 +31,7 @@ from restcli.archive import pool, resources
 from restcli.archive.audit import Trail
 from restcli.archive.coordinator import FINISHING, GOING, BatchProgress, BatchSummary, Request, run_batch
 from restcli.archive.gpu import gpu_memory
-from restcli.archive.ledger import Ledger, Row, ledger_name
+from restcli.archive.ledger import Ledger, LedgerRow, ledger_name
 from restcli.archive.resources import PoolOptions
 from restcli.archive.survey import Book, survey
 from restcli.archive.tables import export_tables
@@ -564,7 +564,7 @@ def test_worker_that_sees_another_disk_is_told(
         (),
         "none",
     )
-    outcome = annotate_one(Row(1, str(recordings[0]), 1, 1, "a"), plan)
+    outcome = annotate_one(LedgerRow(1, str(recordings[0]), 1, 1, "a"), plan)
     assert outcome["error_class"] == "OutputError" and "not visible" in outcome["error"]
     assert not (tmp_path / "a_events.tsv").exists()
 
@@ -1025,7 +1025,7 @@ def test_only_scoring_takes_the_gpu(
     (tmp_path / "ledger.sqlite").touch()
     cache = job.ScoreCache(str(tmp_path), job.scoring_digest(loaded, settings))
     plan = job.Plan("/", str(tmp_path), str(tmp_path / "ledger.sqlite"), cache, loaded, settings, (), "none")
-    outcome = job.annotate_one(Row(1, str(recordings[0]), 1, 1, "a"), plan)
+    outcome = job.annotate_one(LedgerRow(1, str(recordings[0]), 1, 1, "a"), plan)
     assert held == [True, False] and "gpu_wait" in outcome["stages"], outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
 from restcli.events import Event, Events
 from restcli.io.registry import open_recording
-from restcli.live.monitor import Monitor, Row
+from restcli.live.monitor import Monitor, NewScore
 from restcli.live.outputs import Outputs, Tables
 from restcli.live.replay import Replay
 from restcli.live.status import Status, StatusWatch
@@ -148,19 +149,24 @@ def test_an_alarm_is_raised_although_the_disk_is_full(
     assert "'alarm', 'begin'" in (tmp_path / "said").read_text()
 
 
-def test_no_second_is_lost_when_nobody_reads_any_more(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path
+@pytest.mark.parametrize(
+    ("number", "end", "code"), [(signal.SIGPIPE, None, 141), (signal.SIGINT, None, 130), (signal.SIGINT, math.inf, 0)]
+)
+def test_no_second_is_lost_when_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, example: Path, number: int, end: float | None, code: int
 ) -> None:
     @contextmanager
-    def closed(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[object], None]]:
+    def stopping(monitor: Monitor, *, as_json: bool) -> Iterator[Callable[[object], None]]:
+        monitor.source.end = end or monitor.source.end
+
         def show(news: object) -> None:
-            if isinstance(news, Row) and news.time > 50:
-                raise Stopped(signal.SIGPIPE)
+            if isinstance(news, NewScore) and news.time > 50:
+                raise Stopped(number)
 
         yield show
 
-    monkeypatch.setattr("restcli.cli.live._display", closed)
-    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path) == 141
+    monkeypatch.setattr("restcli.cli.live._display", stopping)
+    assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path) == code
     times = pd.read_csv(tmp_path / "absence_scores.csv")["time"]
     assert times.tolist() == [second + 0.5 for second in range(len(times))]
     assert 53 <= len(times) < 60
@@ -236,8 +242,8 @@ def test_no_second_is_given_twice_when_the_end_is_interrupted(example: Path) -> 
     monitor = Monitor(Detector(load_weights(DEFAULT_NAME), "cpu"), Replay(open_recording(example), 0), Settings())
     times: list[float] = []
     for news in monitor.run():
-        times += [news.time] if isinstance(news, Row) else []
+        times += [news.time] if isinstance(news, NewScore) else []
         if len(times) == 179:  # the network looks 3 s ahead: the last three come at the end
             break
-    times += [news.time for news in monitor.finish() if isinstance(news, Row)]
+    times += [news.time for news in monitor.finish() if isinstance(news, NewScore)]
     assert times == [second + 0.5 for second in range(180)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -74,7 +76,7 @@ class OutputOptions:
 @app.command(epilog="Example: restcli live --replay patient.edf --speed 60")
 @options.takes(source=SourceOptions, settings=SettingOptions, output=OutputOptions)
 def live(*, source: SourceOptions, settings: SettingOptions, output: OutputOptions) -> None:
-    """Find seizures as the signal arrives, second by second; Ctrl-C ends it.
+    """Find seizures as the signal arrives, second by second; Ctrl-C ends it, with exit code 0 unless it is a replay.
 
     Writes X_scores.csv, X_events.tsv and X_live.jsonl, which are valid at any moment. An alarm begins when no later
     signal can undo the event, and ends when none can prolong it. Lost input is an alarm too. Not a medical device.
@@ -141,10 +143,11 @@ def _watch(monitor: Monitor, output: OutputOptions, stem: str) -> list[Alarm]:
                 for news in monitor.run():
                     outputs.take(news)  # first, for showing it ends the command when nobody reads any more
                     show(news)
-            except Stopped:
+            except Stopped as stopped:
                 for news in monitor.finish(stopped=True):
                     outputs.take(news)
-                raise
+                if stopped.number != signal.SIGINT or math.isfinite(monitor.source.end):
+                    raise  # live signal has no end: Ctrl-C is how it is closed
     finally:
         end = outputs.close()
     if output.as_json:
