@@ -8,17 +8,20 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from restcli.errors import OutputError, UsageError
 
+_PART = re.compile(r"\.[0-9a-f]{12}\.part")
 _LARGEST = 1 << 28  # bytes of a table or report
 
 
@@ -38,18 +41,40 @@ def not_written(where: str | Path, error: OSError) -> OutputError:
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a hidden ``.part`` file for writing and rename it to `path` when the block ends without an error."""
     target = Path(path)
-    part = target.with_name(f".{secrets.token_hex(6)}.part")  # several processes may write the same file
+    _clear_parts(target.absolute().parent)
     try:
-        with part.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(target)
+        with _new_part(target.parent) as stream:
+            try:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                Path(stream.name).replace(target)
+            finally:
+                with suppress(OSError):
+                    Path(stream.name).unlink(missing_ok=True)
     except OSError as error:
         raise not_written(path, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+
+
+def _new_part(folder: Path) -> BinaryIO:
+    """Make a file of a free name, as several processes may write the same target, and lock it while it is open."""
+    while True:
+        stream = (folder / f".{secrets.token_hex(6)}.part").open("xb")
+        with suppress(OSError):  # a file system without locks, where leftovers stay
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        if Path(stream.name).exists():  # else another process took it for a leftover before it was locked
+            return stream
+        stream.close()
+
+
+@lru_cache(maxsize=1000)
+def _clear_parts(folder: Path) -> None:
+    """Remove, once per process, what killed processes left in a folder; files that are being written are spared."""
+    with suppress(OSError):
+        for place in [item for item in folder.iterdir() if _PART.fullmatch(item.name) and not item.is_symlink()]:
+            with suppress(OSError), place.open("r+b") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                place.unlink()
 
 
 def make_folder(path: str | Path) -> Path:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from restcli.archive.ledger import Ledger
 from restcli.cli.app import app
 from restcli.detect.settings import read_channel_map
 from restcli.errors import AnnotationError, OutputError, RestError, UsageError
-from restcli.files import read_json, read_toml, resolve_output, sha256_of
+from restcli.files import read_json, read_toml, replacing, resolve_output, sha256_of
 from restcli.marks.registry import read_events
 from restcli.marks.reviewed import read_reviewed
 from restcli.output.bundle import Bundle
@@ -44,6 +47,25 @@ OPENERS: dict[str, Callable[[Path], Any]] = {
     "ledger.lock": lambda path: Ledger(path.with_name("ledger.sqlite"), write=True),
     "ledger.lock-journal": lambda path: Ledger(path.with_name("ledger.sqlite"), write=True),
 }
+
+
+def test_the_next_run_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    killed = "import os, sys; from restcli.files import replacing\nwith replacing(sys.argv[1]): os.kill(os.getpid(), 9)"
+    program = "import sys; from restcli.files import write_atomically; write_atomically(sys.argv[1], 'new')"
+
+    def run(text: str, name: str) -> int:
+        return subprocess.run([sys.executable, "-c", text, str(tmp_path / name)], check=False).returncode
+
+    foreign = tmp_path / ".mine.part"
+    foreign.touch()
+    assert run(killed, "b.edf") == -signal.SIGKILL
+    (left,) = tmp_path.glob(".????????????.part")
+    with replacing(tmp_path / "a.edf") as stream:
+        stream.write(b"old")
+        assert run(program, "c.edf") == 0
+        assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.edf", "c.edf", foreign.name}
+    assert (tmp_path / "a.edf").read_bytes() == b"old"
 
 
 @pytest.mark.timeout(30)
