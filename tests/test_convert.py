@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 import restcli
 from restcli.cli.app import app
-from restcli.events import Event, Events
+from restcli.events import Event, Events, Span
 from restcli.io.recording import Recording
 from restcli.marks.registry import read_events
 from restcli.output.edf import write_edf as convert
@@ -125,6 +125,23 @@ def test_gaps_stay_gaps(tmp_path: Path) -> None:
         np.testing.assert_allclose(other, one, rtol=0, atol=steps_of(out)[0])
     assert edfio.read_edf(out).reserved == "EDF+D"
     assert [event.onset for event in read_events(out, duration=recording.duration)] == [84.0]
+
+
+@pytest.mark.parametrize("kept", [10, 7])  # of the new file, which may be cut off again
+def test_what_a_cut_off_recording_lacks_stays_unscored(kept: int, tmp_path: Path) -> None:
+    recording = restcli.open_recording(EdfFile(claimed=40).write(tmp_path / "in.edf"))
+    assert (recording.duration, recording.missing) == (10.0, 30.0)
+    span, out = Span(10.0, 40.0, "cut off: missing from the file"), tmp_path / "out.edf"
+    convert(recording, out, Events((Event(2.0, 5.0),), 10.0, unscored=(span,)))
+    marks = {(mark.onset, mark.duration, mark.text) for mark in edfio.read_edf(out).annotations}
+    assert marks == {(2.0, 5.0, "sz"), (10.0, 30.0, "not scored: cut off: missing from the file")}
+    content = out.read_bytes()
+    out.write_bytes(content[: len(content) - (10 - kept) * ((len(content) - 256 * 4) // 10)])
+    back = restcli.open_recording(out)
+    assert (back.duration, back.missing) == (kept, 40.0 - kept)
+    assert "30 s after its end are missing" in back.repairs[-1]
+    events = read_events(out, duration=back.duration)
+    assert (len(events), events.unscored) == (1, (span,))
 
 
 def test_no_clock_where_a_pause_is_unknown(tmp_path: Path) -> None:

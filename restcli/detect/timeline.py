@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from restcli.detect.rule import logistic
 from restcli.events import Scores, Span
-from restcli.io.recording import Recording
+from restcli.io.recording import CUT_OFF, Recording
 from restcli.nn.network import mean_over_nodes
 from restcli.nn.weights import Calibration, Weights
 from restcli.signal.features import SPECTRUM_BINS
@@ -233,7 +233,7 @@ def _unscored_spans(timeline: Timeline, kinds: NDArray[np.intp], reasons: Sequen
     if duration - end > 1e-3:
         spans.append(Span(end, duration, PART))
     if timeline.missing > 0:
-        spans.append(Span(duration, duration + timeline.missing, "cut off: missing from the file"))
+        spans.append(Span(duration, duration + timeline.missing, CUT_OFF))
     return tuple(spans)
 
 

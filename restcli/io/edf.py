@@ -7,6 +7,8 @@ repaired.
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,9 +18,11 @@ from numpy.typing import NDArray
 from restcli.errors import RecordingError
 from restcli.io import edf_header, edf_times
 from restcli.io.companions import open_regular
-from restcli.io.recording import Recording
+from restcli.io.headers import LONGEST
+from restcli.io.recording import CUT_OFF, Recording
 from restcli.io.records import RecordLayout, from_records
 
+_LOST = re.compile(rb"\x15([0-9]{1,9}(?:\.[0-9]{1,6})?)\x14not scored: " + re.escape(CUT_OFF.encode()) + rb"\x14")
 # Files that hold only annotations are small.
 _LARGEST_ANNOTATIONS = 2**24
 
@@ -54,7 +58,22 @@ def _open(path: Path, file: BinaryIO) -> Recording:
             "the original bytes",
             "copy the original again as a binary file",
         )
-    return from_records(path, header, status, times=_timeline(file, header, where))
+    found = from_records(path, header, status, times=_timeline(file, header, where))
+    lost = _converted_without(file, header)
+    if not lost:
+        return found
+    note = f"the recording was cut off before it was converted: {lost:.10g} s after its end are missing"
+    return replace(found, missing=found.missing + lost, repairs=(*found.repairs, note))
+
+
+def _converted_without(file: BinaryIO, header: RecordLayout) -> float:
+    """Return the seconds that a file converted by restcli says are missing, in the annotations of its first record."""
+    if not header.annotations:
+        return 0.0
+    file.seek(header.place(0, header.annotations[0]))
+    found = _LOST.search(file.read(header.annotations[0].n_samples * header.sample_bytes))
+    lost = float(found[1]) if found else 0.0
+    return lost if lost <= LONGEST else 0.0
 
 
 def _timeline(file: BinaryIO, header: RecordLayout, where: str) -> edf_times.RecordTimes:

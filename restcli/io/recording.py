@@ -83,6 +83,9 @@ class Source(Protocol):
         """Open the file for reading."""
 
 
+CUT_OFF = "cut off: missing from the file"  # why what is `missing` was not scored
+
+
 @dataclass(frozen=True)
 class Recording:
     """What is known of a recording before its signals are read; plain data that can be pickled."""
@@ -95,7 +98,7 @@ class Recording:
     segments: tuple[Segment, ...]  # in order; what lies between them was not recorded
     repairs: tuple[str, ...]  # what was wrong in the file and what was done; never patient data
     source: Source = field(repr=False, compare=False)
-    missing: float = 0.0  # seconds that the header announces after `duration` and that the file does not hold
+    missing: float = 0.0  # seconds after `duration` that the header or an annotation announces and that the file lacks
     clock_until: float = math.inf  # true time from which on pauses of unknown length lie before the signal, seconds
     # SHA-256 of the beginning, middle and end of its files; empty where it is not in files
     fingerprint: str = field(default="", compare=False)

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from restcli.errors import OutputError, RecordingError
 from restcli.events import Events
 from restcli.files import replacing
-from restcli.io.recording import Recording
+from restcli.io.recording import CUT_OFF, Recording
 from restcli.io.records import RecordSource
 from restcli.marks.annotations import to_annotations
+from restcli.marks.szcore import NOT_SCORED
 from restcli.text import count, some_of
 
 _CHUNK_BYTES = 2**23
 _COARSE = 0.5  # µV; a larger digital step is reported
+_LEAST_LOST = 1.0  # s at the end; a part of a second is never scored
 _UNKNOWN_START = datetime(1985, 1, 1)
 # Seconds that a record may last, in order of preference; each fits into the eight characters of the header.
 _DURATIONS = tuple(map(Fraction, "1 1/2 1/4 1/5 1/8 1/10 1/20 1/25 1/40 1/50 1/100".split()))
@@ -76,7 +78,7 @@ def write_edf(
     if known and not 1985 <= begin.year <= 2084:
         known = False
         remarks.append("the date is left out: EDF+ holds 1985 to 2084")
-    marks = [] if events is None else [(mark.onset, mark.duration, mark.text) for mark in to_annotations(events)]
+    marks = _marks(recording, runs, duration, events)
     fraction = Fraction(begin.microsecond, 10**6)
     texts = _annotations(runs, duration, fraction, marks)
     kind = "EDF+C" if len(runs) == 1 and runs[0].start == 0 else "EDF+D"
@@ -86,6 +88,17 @@ def write_edf(
         file.write(header + _signal_fields(signals, len(texts[0]) // 2))
         _write_records(recording, signals, runs, texts, file)
     return tuple(remarks + found)
+
+
+def _marks(
+    recording: Recording, runs: Sequence[_Run], duration: Fraction, events: Events | None
+) -> list[tuple[float, float, str]]:
+    """Describe what is missing after the last record, first, where `restcli.io.edf` looks for it, and the events."""
+    found = [] if events is None else to_annotations(events)
+    marks = [(mark.onset, mark.duration, mark.text) for mark in found if mark.onset < recording.duration]
+    end = float(runs[-1].start + runs[-1].n_records * duration)
+    lost = recording.duration + recording.missing - end
+    return [(end, lost, f"{NOT_SCORED}: {CUT_OFF}"), *marks] if lost >= _LEAST_LOST else marks
 
 
 def _lay_out(recording: Recording, usable: Sequence[int]) -> tuple[Fraction, list[_Run], list[str]]:
