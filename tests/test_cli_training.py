@@ -49,8 +49,8 @@ def test_evaluate_table_names_rules_and_counts(dataset: Path) -> None:
 def test_one_patient_has_no_interval(dataset: Path) -> None:
     (table,) = (dataset / "p1").glob("p1_r1_events.tsv")
     done = restcli("evaluate", table, table)
-    assert done.returncode == 0 and "sensitivity: 1.000, by the rule" in done.stdout
-    assert "(95 % over patients" in restcli("evaluate", dataset, dataset).stdout
+    assert done.returncode == 0 and "sensitivity: 1.000, rule" in done.stdout
+    assert "(95 % CI over patients" in restcli("evaluate", dataset, dataset).stdout
 
 
 def test_missing_detection_is_an_error_not_a_background(dataset: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_check_prints_what_would_be_read(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     first, *rest = done.stdout.splitlines()
     assert first == "usable: 2 recordings of 2 patients, 2 seizures (23 s) in 2 min of EEG"
-    assert "ignored, as not about seizures: chewing in 1" in rest
+    assert "ignored, not about seizures: chewing in 1" in rest
     assert "only one patient has seizures" in done.stderr
     assert json.loads(restcli("data", "check", folder, "--json").stdout)["usable"] is True
 
@@ -87,7 +87,7 @@ def test_check_names_every_problem_with_file_and_line(tmp_path: Path) -> None:
     put(folder / "cleo" / "few_events.csv", "onset,duration,eventType\n0,20,bckg\n")
     done = restcli("data", "check", folder)
     check_refused(done, 3, "night_events.tsv, line 3", "morning.edf: has no marks", "few.edf: only 2 of 18 nodes")
-    assert done.stdout.startswith("not usable as it is: 3 problems")
+    assert done.stdout.startswith("not usable: 3 problems")
 
 
 def test_check_names_a_table_beside_a_recording_that_lacks_columns(tmp_path: Path) -> None:

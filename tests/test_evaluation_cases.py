@@ -125,7 +125,7 @@ def test_windows_that_were_not_scored_are_left_out_and_said() -> None:
     window = next(m for m in result.measures if m.rule == "window")
     assert window.counts == "90 seizure and 10510 other windows of 10800"  # ben's seizure was not scored
     assert result.scored == pytest.approx(1 - 200 / 10800)
-    assert "1 expert events lie wholly in stretches that were not scored; they count as missed" in result.notes
+    assert "1 expert events lie entirely in stretches that were not scored; they count as missed" in result.notes
     mean = next(m for m in result.measures if m.rule == "mean window" and m.of == "scores")
     assert mean.counts.startswith("1 of 3 subjects")
     assert mean.value == result.patients[0].auroc
@@ -269,7 +269,7 @@ def test_json_has_no_nan() -> None:
     assert again["reliability"]["counts"] == [int(n) for n in result.reliability.counts] if result.reliability else True
 
 
-@pytest.mark.parametrize(("patients", "interval"), [("a", ""), ("ab", " (95 % over patients: 1.000 to 1.000)")])
+@pytest.mark.parametrize(("patients", "interval"), [("a", ""), ("ab", " (95 % CI over patients: 1.000 to 1.000)")])
 def test_the_command_begins_with_three_headlines(tmp_path: Path, patients: str, interval: str) -> None:
     for folder in ("expert", "detected"):
         for patient in patients:
@@ -278,8 +278,8 @@ def test_the_command_begins_with_three_headlines(tmp_path: Path, patients: str, 
             (tmp_path / folder / f"sub-{patient}" / f"sub-{patient}_events.tsv").write_text(rows)
     first = restcli("evaluate", tmp_path / "expert", tmp_path / "detected").stdout.splitlines()[:3]
     assert [line.partition(":")[0] for line in first] == ["sensitivity", "false alarms a day", "window AUROC"]
-    assert first[0] == f"sensitivity: 1.000{interval}, by the rule event+pooled"
-    assert "not known without scores" in first[2]
+    assert first[0] == f"sensitivity: 1.000{interval}, rule event+pooled"
+    assert "needs scores" in first[2]
 
 
 def test_the_curve_of_recordings_without_seizures_has_no_sensitivity() -> None:

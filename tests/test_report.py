@@ -234,7 +234,7 @@ def test_doubts_are_told(result: Result) -> None:
     bad = {"F8-T4": {"drowned in mains hum": 20}, "FZ-CZ": {"flat or disconnected": 2}}
     told = quality_warnings(replace(result, trend=loud, band_limit=20, bad_seconds=bad))
     assert len(told) == 3
-    assert "unit and gain" in told[0] and "20 Hz" in told[1] and "not made for" in told[1] and "F8-T4" in told[2]
+    assert "unit and gain" in told[0] and "20 Hz" in told[1] and "not trained for" in told[1] and "F8-T4" in told[2]
 
 
 @pytest.mark.parametrize(

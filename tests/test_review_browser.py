@@ -281,7 +281,7 @@ def test_onset_and_end_are_dragged_or_typed(desk: Server, window: Callable[..., 
     press(page, "e")
     page.locator("#stop").fill("0:00:01")
     press(page, "Enter")
-    shows(page, "#alarm", re.compile("begins before it ends"))
+    shows(page, "#alarm", re.compile("must be before the end"))
     assert len(written(journal)) == 3
     press(page, "z", "z", "z")
     page.wait_for_function("() => document.querySelector('#onset').value === '0:00:40.00'")

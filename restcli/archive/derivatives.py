@@ -14,11 +14,11 @@ from restcli.marks.registry import WRITABLE
 from restcli.marks.szcore import COLUMNS
 from restcli.output.pictures import PICTURES, PLOTS
 
-_README = f"""Seizures found automatically by restcli {__version__}.
-Not a medical device: every event must be judged by a person who reads EEG.
+_README = f"""Seizures detected automatically by restcli {__version__}.
+Not a medical device. Every event must be judged by a person who reads EEG.
 
-For each recording *_events.tsv lists events in the SzCORE form (events.json describes its columns). Beside it are
-scores, pictures and a run report, for which BIDS has no place; .bidsignore names them. index.html shows everything.
+For each recording, *_events.tsv lists the events in SzCORE format (events.json describes the columns). Scores, pictures
+and run reports are not part of BIDS and are listed in .bidsignore. index.html shows all results.
 """
 # What BIDS has no place for: beside tables, and in the root when the ledger is kept there.
 _NOT_BIDS = [

@@ -25,8 +25,8 @@ MOST_ROWS = 10_000
 
 _FEW = {
     "failures": ("Failures by reason", {"count": "n", "reason": "reason", "example": "example"}),
-    "notes": ("Repairs and doubts", {"count": "n", "what": "reason", "example": "example"}),
-    "skipped": ("Not walked", {"path": "path", "reason": "reason"}),
+    "notes": ("Repairs and warnings", {"count": "n", "what": "reason", "example": "example"}),
+    "skipped": ("Skipped", {"path": "path", "reason": "reason"}),
 }  # tables that are left out when they are empty: titles, and keys of rows by headings
 _EVENTS = "recording,#,onset s,elapsed,clock,duration s,type,confidence,where,page,verdict".split(",")
 _RECORDINGS = "recording,state,duration s,scored %,events,overview,files,review,note".split(",")

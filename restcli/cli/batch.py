@@ -215,7 +215,7 @@ def _summary_text(summary: BatchSummary, out: Path) -> str:
     text = (
         f"restcli: {counts['done']} of {sum(counts.values())} recordings scored, "
         f"{count(counts['same'], 'duplicate')}, "
-        f"{counts['failed']} failed, {counts['pending']} to go; {summary.n_now} in this run; see {out}/index.html"
+        f"{counts['failed']} failed, {counts['pending']} remaining; {summary.n_now} in this run; see {out}/index.html"
     )
     if summary.n_acknowledged:
         text += f"; {summary.n_acknowledged} of the failures are acknowledged"

@@ -55,11 +55,7 @@ def _print(inventory: Inventory) -> None:
         f"{count(len(found), 'recording')} of {count(len({each.patient for each in found}), 'patient')}, "
         f"{count(len(seizures), 'seizure')} ({duration_in_words(sum(seizures))}) in {hours} of EEG"
     )
-    verdict = (
-        f"not usable as it is: {count(len(inventory.problems), 'problem')}; without them, "
-        if inventory.problems
-        else ""
-    )
+    verdict = f"not usable: {count(len(inventory.problems), 'problem')}; without them, " if inventory.problems else ""
     say(f"{verdict or 'usable: '}{read}", indent=0)
     if rows := inventory.rows():
         cells = [(name, *map(str, numbers), f"{length:.2f}") for name, *numbers, length in rows]
@@ -68,9 +64,9 @@ def _print(inventory: Inventory) -> None:
         print_table(("type", "seizures", "seconds"), [(name, str(n), f"{length:.0f}") for name, n, length in types])
     if ignored := inventory.ignored():
         listed = ", ".join(f"{kind} in {n}" for kind, n in ignored.items())
-        say(f"ignored, as not about seizures: {listed}", indent=2)
+        say(f"ignored, not about seizures: {listed}", indent=2)
     if unscored := sum(each.unscored for each in found):
-        say(f"judged by nobody: {duration_in_words(unscored)}", indent=2)
+        say(f"not judged by an expert: {duration_in_words(unscored)}", indent=2)
     for line in inventory.problems[:_MOST_PROBLEMS]:
         note(f"problem: {line}")
     if len(inventory.problems) > _MOST_PROBLEMS:

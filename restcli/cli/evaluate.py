@@ -89,14 +89,14 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     _, rows = evaluation.measure_table()
     for name, of, rule in _HEADLINES:
         cells = next((row for row in rows if (row[0], row[1], row[4]) == (name, of, rule)), None)
-        interval = f" (95 % over patients: {cells[3]})" if cells and cells[3] else ""  # one patient has none
-        figure = "not known without scores" if cells is None else f"{cells[2]}{interval}"
-        say(f"{name}: {figure}, by the rule {rule}", indent=2)
+        interval = f" (95 % CI over patients: {cells[3]})" if cells and cells[3] else ""  # one patient has none
+        figure = "needs scores" if cells is None else f"{cells[2]}{interval}"
+        say(f"{name}: {figure}, rule {rule}", indent=2)
     say("")
     print_table(*evaluation.measure_table())
     for title, (head, body) in (
         ("By patient", evaluation.patient_table()),
-        ("By type", evaluation.type_table()),
+        ("By type of seizure", evaluation.type_table()),
         ("Operating curve", evaluation.curve_table()),
         ("Operating points", evaluation.point_table()),
     ):

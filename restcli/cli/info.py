@@ -84,9 +84,9 @@ def _without_long_lists(facts: dict[str, Any]) -> dict[str, Any]:
     ]
     return short | {
         "trained_on": data,
-        "measured": facts["metrics"].get("validation"),
-        "points_rest_on": facts["metrics"].get("chosen_on"),
-        "more": "--json, and its card",
+        "validation": facts["metrics"].get("validation"),
+        "points_chosen_on": facts["metrics"].get("chosen_on"),
+        "more": "--json and the model card",
     }
 
 

@@ -129,7 +129,7 @@ def _count_measures(kind: str, tallies: Sequence[Tally], interval: Interval) -> 
     table = np.array([[t.expert, t.found, t.false, t.seconds] for t in tallies], dtype=float)
     whole, n = total(tallies), len(tallies)
     unit = "events" if kind == "event" else "s"
-    counts = f"{whole.found} of {whole.expert} {unit}, {whole.false} {unit} false, {whole.seconds / 3600:.2f} h"
+    counts = f"{whole.found} of {whole.expert} {unit} found, {whole.false} false, {whole.seconds / 3600:.2f} h"
     measures = []
     for name, ratio in _RATIOS.items():
         shown = "false seconds a day" if kind == "sample" and ratio == "false_per_day" else name
@@ -235,10 +235,10 @@ def _notes(cases: Sequence[Case]) -> list[str]:
     notes = []
     lost = sum(int(event.stop + 1e-6) == int(event.onset + 1e-6) for case in cases for event in case.expert)
     if lost:
-        notes.append(f"{lost} expert events contain no start of a whole second and do not count under SzCORE's rules")
+        notes.append(f"{lost} expert events contain no start of a whole second and are not counted by SzCORE's rules")
     hidden = sum(_in_unscored(event, case.scores) for case in cases if case.scores is not None for event in case.expert)
     if hidden:
-        notes.append(f"{hidden} expert events lie wholly in stretches that were not scored; they count as missed")
+        notes.append(f"{hidden} expert events lie entirely in stretches that were not scored; they count as missed")
     ignored = sorted({kind for case in cases for kind in case.expert.ignored})
     if ignored:
         notes.append(f"rows of these types in the experts' tables are not about seizures: {', '.join(ignored)}")

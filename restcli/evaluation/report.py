@@ -123,12 +123,12 @@ class Evaluation:
         for m in self.measures:
             interval = "" if math.isnan(m.low) else f"{_number(m.low)} to {_number(m.high)}"
             rows.append((m.name, m.of, _number(m.value), interval, m.rule, m.counts))
-        return ("measure", "of", "value", "95 % over patients", "rule", "counts"), rows
+        return ("measure", "of", "value", "95 % CI over patients", "rule", "counts"), rows
 
     def patient_table(self) -> Table:
         """Return SzCORE events, F1 of seconds, and the AUROC of windows beside that of the baselines."""
         baselines = tuple(self.patients[0].baselines)
-        head = ("patient", "recordings", "hours", "events", "found", "false", "false a day", "sample F1", "AUROC")
+        head = ("patient", "recordings", "hours", "events", "found", "false alarms", "per day", "sample F1", "AUROC")
         rows = []
         for row in self.patients:
             event = row.event
@@ -144,7 +144,7 @@ class Evaluation:
 
     def point_table(self) -> Table:
         """Return what each operating point gives and what was expected of it."""
-        head = ("sensitivity", "threshold", "found", "expected", "false a day", "expected a day")
+        head = ("point", "threshold", "sensitivity", "expected", "false alarms per day", "expected per day")
         rows: list[tuple[str, ...]] = [
             (
                 point.name,
@@ -168,7 +168,7 @@ class Evaluation:
         rows: list[tuple[str, ...]] = [
             (_number(threshold), _number(found), _number(false)) for false, (found, threshold) in sorted(best.items())
         ]
-        return ("threshold", "found", "false a day"), rows
+        return ("threshold", "sensitivity", "false alarms per day"), rows
 
     def to_markdown(self) -> str:
         """Return tables for a report or a card."""

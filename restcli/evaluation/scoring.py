@@ -20,15 +20,15 @@ BEFORE, AFTER = 30.0, 60.0  # s around an expert event in which a detection stil
 
 # What each number is counted by.
 RULES = {
-    "event": "SzCORE events: whole seconds, gaps under 90 s joined, over 300 s split, -30/+60 s, any overlap",
-    "sample": "SzCORE samples: second by second",
-    "subject": "counts summed in each subject, then mean over subjects (NaN left out)",
+    "event": "SzCORE events: whole seconds, merged if under 90 s apart, split over 300 s, -30/+60 s, any overlap",
+    "sample": "SzCORE samples: each second compared",
+    "subject": "counts summed per subject, then averaged over subjects (undefined values left out)",
     "pooled": "counts summed over all recordings",
-    "window": "score at its time against the expert's mark at that time; scored windows only",
-    "mean window": "as windows, in each subject with both kinds, then mean over subjects",
+    "window": "score of each scored window against the expert's mark at its time",
+    "mean window": "as window, per subject with seizure and other windows, then averaged over subjects",
     "type": "expert events as marked, -30/+60 s, any overlap",
     "delay": "first detected second from 30 s before onset to 60 s after end, minus onset; expert events as marked",
-    "latency": "as delay, from the moment at which a live alarm begins: when nothing to come can undo the event",
+    "latency": "as delay, but to the moment at which a live alarm begins: when no later signal can undo the event",
     "curve": "SzCORE events at each threshold, counts summed over all recordings",
 }
 

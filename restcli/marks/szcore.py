@@ -26,25 +26,27 @@ from restcli.marks.types import BACKGROUND, names_seizure, resembles_seizure
 
 COLUMNS: dict[str, dict[str, Any]] = {
     "onset": {"Description": "Start of the event, from the start of the recording", "Units": "s"},
-    "duration": {"Description": "Length of the event", "Units": "s"},
+    "duration": {"Description": "Duration of the event", "Units": "s"},
     "eventType": {
-        "Description": "SzCORE event type; bckg: no seizure found in what was scored, see the run report",
+        "Description": "SzCORE event type; bckg: no seizure detected in the scored part, see the run report",
         "HED": HED_TAGS,
     },
     "confidence": {"Description": "Highest seizure probability in the event after smoothing, 0 to 1"},
-    "channels": {"Description": "Nodes that take part, most involved first; all: more than two thirds of them"},
+    "channels": {"Description": "Nodes involved, most involved first; all: more than two thirds of the nodes"},
     "dateTime": {"Description": "Clock time of the start of the recording"},
-    "recordingDuration": {"Description": "Length of the recording", "Units": "s"},
+    "recordingDuration": {"Description": "Duration of the recording", "Units": "s"},
 }
 """Columns of a table of detected events in order, as a BIDS dictionary (``events.json``) describes them."""
 
 SIMULATED_COLUMNS = COLUMNS | {
     "eventType": {
-        "Description": "SzCORE event type of the simulated seizure; bckg: the recording holds none",
+        "Description": "SzCORE event type of the simulated seizure; bckg: the recording has no seizure",
         "HED": HED_TAGS,
     },
     "confidence": {"Description": "n/a: the seizures are known"},
-    "channels": {"Description": "Electrodes with at least half of the peak field at onset, strongest first; all: most"},
+    "channels": {
+        "Description": "Electrodes with at least half of the peak field at onset, strongest first; all: most electrodes"
+    },
 }
 """The same columns where the events are those that were simulated."""
 

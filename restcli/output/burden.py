@@ -15,9 +15,10 @@ HOUR, FIVE_MINUTES = 3600.0, 300.0
 _WORDS = ((0.9, "continuous"), (0.5, "abundant"), (0.1, "frequent"), (0.01, "occasional"), (0.0, "rare"))
 _LONGEST, _SHARE = 600.0, 0.2  # s in a stretch, or of an hour
 RULES = {
-    "prevalence": "share of the scored time: none, rare under 1 %, occasional from 1 %, frequent from 10 %, abundant "
-    "from 50 %, continuous from 90 %; words of ACNS 2021 for rhythmic and periodic patterns, here for seizures",
-    "status": "ACNS 2021 electrographic status epilepticus: 10 min in a stretch, or 20 % (12 min) of any 60 min",
+    "prevalence": "fraction of the scored time: none, rare (below 1 %), occasional (from 1 %), frequent (from 10 %), "
+    "abundant (from 50 %), continuous (from 90 %); terms of ACNS 2021 for rhythmic and periodic patterns, applied to "
+    "seizures",
+    "status": "ACNS 2021 electrographic status epilepticus: 10 min continuously, or 20 % (12 min) of any 60 min",
     "source": "Hirsch et al., Critical Care EEG Terminology: 2021 Version, J Clin Neurophysiol 38:1-29",
 }
 MET, NOT_MET, NOT_EXCLUDED, UNKNOWN = "met", "not met", "not excluded by what was scored", "not scored"

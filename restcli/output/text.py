@@ -14,7 +14,7 @@ from restcli.text import count, duration_in_words, elapsed, percent, some_of
 if TYPE_CHECKING:
     from restcli.detect.result import Result
 
-DISCLAIMER = "Not a medical device: for research; every event must be judged by a person who reads EEG."
+DISCLAIMER = "Not a medical device; for research. Every event must be judged by a person who reads EEG."
 
 # Usual 1-40 Hz RMS of bipolar derivations, µV. Outside, a wrong unit or gain is likelier than unusual EEG. The median
 # over minutes lies between 3.9 and 14 in 37 real recordings of adults; that of clips and seizures between 2.8 and 90.
@@ -99,8 +99,8 @@ def quality_warnings(result: Result) -> list[str]:
         )
     found += result.doubts
     if result.band_limit is not None:
-        doubt = "; these weights were not made for so little" if result.band_limit < _LEAST_BAND else ""
-        found.append(f"the recording holds little above about {result.band_limit} Hz (low-passed){doubt}")
+        doubt = "; the weights were not trained for such a narrow band" if result.band_limit < _LEAST_BAND else ""
+        found.append(f"the recording has little signal above about {result.band_limit} Hz (low-passed){doubt}")
     found += [_bad_nodes(reason, nodes) for reason, nodes in _often_bad(result).items()]
     if result.montage.duplicates:
         labels = ", ".join(result.recording.channels[i].label for i in result.montage.duplicates)

@@ -43,7 +43,7 @@ class Inventory:
         with_seizures = {each.patient for each in self.found if each.seizures}
         said = []
         if not with_seizures:
-            said.append("no recording has a seizure: sensitivity cannot be measured, and nothing can be learnt")
+            said.append("no recording has a seizure: sensitivity cannot be measured, and training is not possible")
         elif len(with_seizures) == 1:
             said.append("only one patient has seizures: training needs two, one of them for validation")
         return said

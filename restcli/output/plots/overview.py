@@ -90,7 +90,7 @@ def _summary(scores: Scores, events: Events) -> str:
     missing = scores.announced - scores.duration
     cut_off = f"cut off, {duration_in_words(missing)} are missing · " if missing > 0 else ""
     burden = burden_of(events, scores.announced)
-    found += f" · ACNS: {burden.whole.word}; electrographic status: {burden.status}"
+    found += f" · burden (ACNS): {burden.whole.word}; electrographic status: {burden.status}"
     return f"{start}lasts {elapsed(scores.duration)} · {cut_off}{found if scores.n_scored else 'nothing was scored'}"
 
 

@@ -120,7 +120,7 @@ function showPlace() {
   byId("facts").textContent = traces.measured() || factsOfPage();
   const unscored = recording.unscored.filter(onPage).map(([from, to, why]) => `${elapsed(from)}–${elapsed(to)} not scored (${why})`);
   const sum = recording.unscored.reduce((total, [start, stop]) => total + stop - start, 0);
-  const whole = sum ? `Not scored in the whole recording: ${elapsed(sum)} of ${elapsed(recording.duration)}.` : "All was scored.";
+  const whole = sum ? `Not scored in the whole recording: ${elapsed(sum)} of ${elapsed(recording.duration)}.` : "The whole recording was scored.";
   byId("unscored").textContent = [unscored.length ? `This page: ${unscored.join("; ")}.` : "", whole, recording.note].join(" ").trim();
   const events = view.events.filter((event) => onPage([event.onset, event.stop]));
   const what = events.map((event) => `event from ${elapsed(event.onset, 1)} to ${elapsed(event.stop, 1)}`);
@@ -209,11 +209,11 @@ function showState() {
   saved.textContent = { saved: "All saved", failed: `${waiting} NOT SAVED`, saving: "Saving…" }[saved.dataset.state];
   const refused = all.flatMap((each) => each.refused);
   const words = refused.map((entry) => `Not saved: ${entry.action} at ${elapsed(entry.onset ?? 0, 1)}. ${entry.why}`);
-  if (waiting && fault) words.push(`${waiting} of your verdicts wait to be saved; keep this window open.`);
-  if (fault) words.push(`${fault}; trying again.`);
+  if (waiting && fault) words.push(`${waiting} of your verdicts are not saved yet; keep this window open.`);
+  if (fault) words.push(`${fault}; retrying.`);
   alarm([...words, trouble, refusal].filter(Boolean).join(" "));
   const forget = () => all.forEach((each) => each.forgetRefused());
-  if (refused.length) byId("alarm").append(" ", make("button", { textContent: "I have noted this", onclick: forget }));
+  if (refused.length) byId("alarm").append(" ", make("button", { textContent: "Dismiss", onclick: forget }));
 }
 
 function refuse(words) {
@@ -275,7 +275,7 @@ function startAdding() {
   traces.adding = !again;
   showPressed();
   if (again) addEvent(view.page.start, Math.min(view.page.start + view.seconds, view.recording.duration));
-  else byId("facts").textContent = "Drag across the event, or press I again to mark the whole page; Esc leaves.";
+  else byId("facts").textContent = "Drag across the event, or press I again to mark the whole page; Esc cancels.";
 }
 
 function showPressed() {
@@ -287,7 +287,7 @@ function startMeasuring() {
   if (!view.page || traces.measuring) return leave();
   traces.startMeasuring();
   showPressed();
-  byId("facts").textContent = "Arrows move the second point, Enter makes it the first; Esc leaves.";
+  byId("facts").textContent = "Arrow keys move the second point, Enter makes it the first; Esc cancels.";
   return byId("traces").focus();
 }
 
@@ -350,9 +350,9 @@ const focusOn = (id) => () => byId(id).focus();
 const KEYS = [
   ["PageDown| ", "Page down, Space", "next page", () => turn(1)],
   ["PageUp|Shift+ ", "Page up, Shift Space", "previous page", () => turn(-1)],
-  ["ArrowRight", "→", "half a page on", () => turn(0.5)],
+  ["ArrowRight", "→", "half a page forward", () => turn(0.5)],
   ["ArrowLeft", "←", "half a page back", () => turn(-0.5)],
-  ["Shift+ArrowRight", "Shift →", "one second on", () => show(view.start + 1)],
+  ["Shift+ArrowRight", "Shift →", "one second forward", () => show(view.start + 1)],
   ["Shift+ArrowLeft", "Shift ←", "one second back", () => show(view.start - 1)],
   ["Home", "Home", "start of the recording", () => show(0)],
   ["End", "End", "end of the recording", () => show(Infinity)],
@@ -365,7 +365,7 @@ const KEYS = [
   ["a", "A", "accept", () => judge("accept")],
   ["r", "R", "reject", () => judge("reject")],
   ["u", "U", "unsure", () => judge("unsure")],
-  ["A", "Shift A, R, U", "the same, then the next event to judge", () => judge("accept", true)],
+  ["A", "Shift A, R, U", "the same, then go to the next event to judge", () => judge("accept", true)],
   ["R", "", "", () => judge("reject", true)],
   ["U", "", "", () => judge("unsure", true)],
   ["o", "O", "edit the onset (↑ ↓ by 0.1 s, Shift 1 s)", focusOn("onset")],
@@ -377,11 +377,11 @@ const KEYS = [
   ["i", "I", "add an event", startAdding],
   ["x", "X", "remove an added event", () => view.selected?.by && record("remove", view.selected)],
   ["z", "Z", "undo", () => journal.undo() && refresh()],
-  ["d", "D", "whole recording read", () => record("read", { id: "" })],
-  ["N", "Shift N", "next recording of the queue", () => stepRecording(1)],
+  ["d", "D", "mark the whole recording as read", () => record("read", { id: "" })],
+  ["N", "Shift N", "next recording in the queue", () => stepRecording(1)],
   ["P", "Shift P", "previous recording", () => stepRecording(-1)],
   ["?", "?", "this help", () => byId("help-dialog").showModal()],
-  ["Escape", "Esc", "leave what was begun", leave],
+  ["Escape", "Esc", "cancel", leave],
 ];
 const RUN = new Map(KEYS.flatMap(([keys, , , run]) => keys.split("|").map((key) => [key, run])));
 

@@ -49,7 +49,7 @@ export function showList({ recording, events, selected }, select) {
 export function showEvent({ recording, places, events, selected }) {
   const place = events.findIndex((each) => each.id === selected?.id) + 1;
   byId("event-title").textContent = selected ? `Event ${place} of ${events.length}, ${WORDS[selected.verdict]}` : "No event selected";
-  byId("event-facts").textContent = selected ? factsOf(selected, places[selected.id]) : "N goes to the next event.";
+  byId("event-facts").textContent = selected ? factsOf(selected, places[selected.id]) : "Press N for the next event.";
   for (const button of document.querySelectorAll("[data-verdict]")) {
     button.disabled = !selected;
     button.ariaPressed = String(selected?.verdict === button.dataset.verdict);
@@ -62,7 +62,7 @@ export function showEvent({ recording, places, events, selected }) {
     byId(id).dataset.event = selected?.id;
   }
   fill(byId("label"), recording.types, selected?.label ?? "");
-  fill(byId("side"), [["", "not said"], ...recording.sides.map((side) => [side, side])], selected?.side ?? "");
+  fill(byId("side"), [["", "not specified"], ...recording.sides.map((side) => [side, side])], selected?.side ?? "");
   const comments = selected?.comments ?? [];
   byId("comments").replaceChildren(...comments.map(({ author, text }) => make("li", { textContent: `${author}: ${text}` })));
 }
@@ -74,7 +74,7 @@ function factsOf(event, place) {
   if (event.side) parts.push(event.side);
   if (event.by) parts.push(`added by ${event.by}`);
   if (event.found && (event.found.onset !== event.onset || event.found.stop !== event.stop)) {
-    parts.push(`found ${elapsed(event.found.onset, 1)} to ${elapsed(event.found.stop, 1)}`);
+    parts.push(`detected ${elapsed(event.found.onset, 1)} to ${elapsed(event.found.stop, 1)}`);
   }
   for (const [reviewer, verdict] of event.others) parts.push(`${reviewer}: ${WORDS[verdict]}`);
   return parts.join(" · ");
@@ -107,7 +107,7 @@ export function onFields({ selected, end, change, comment, alarm }) {
       if (!event || !typed) return;
       if (limits[name] !== null && limits.onset < limits.stop && limits.stop <= end()) return change(limits);
       input.value = elapsed(event[name], 2);
-      alarm("The times were left as they are: an event begins before it ends, inside the recording (h:mm:ss).");
+      alarm("The times were not changed: the onset must be before the end, both within the recording (h:mm:ss).");
     });
   }
   for (const name of ["label", "side"]) byId(name).addEventListener("change", ({ target }) => change({ [name]: target.value }));
@@ -135,7 +135,7 @@ export function showQueue({ recordings }, id, open) {
   const rows = queue.map((each) => {
     const parts = [each.n_events ? `${each.n_judged} of ${each.n_events} judged` : "no events"];
     if (each.scored < 1) parts.push(`${percent(each.scored)} scored`);
-    if (each.top_confidence !== null) parts.push(`up to ${percent(each.top_confidence)}`);
+    if (each.top_confidence !== null) parts.push(`highest confidence ${percent(each.top_confidence)}`);
     if (each.reviewers.length) parts.push(each.reviewers.join(", "));
     if (each.read?.length) parts.push(`read by ${each.read.join(", ")}`);
     return { text: `${each.name}: ${parts.join(" · ")}`, current: each.id === id, act: () => open(each.id) };
