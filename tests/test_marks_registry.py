@@ -123,8 +123,9 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_events(tmp_path / "no.tsv")
 
 
-@pytest.mark.parametrize("name", ["json", "csv"])
-def test_what_a_cut_off_file_lacks_is_read_back(tmp_path: Path, name: str) -> None:
-    events = Events((Event(1.0, 4.0),), 30.0, unscored=(Span(30.0, 60.0, "cut off: missing from the file"),))
-    write_events(events, tmp_path / f"cut.{name}", name)
-    assert read_events(tmp_path / f"cut.{name}").unscored == events.unscored
+@pytest.mark.parametrize("name", WRITABLE)
+def test_what_was_not_scored_is_read_back_where_the_format_holds_it(tmp_path: Path, name: str) -> None:
+    spans = (Span(10.0, 20.0, ""), Span(30.0, 60.0, "cut off: missing from the file"))
+    write_events(Events((Event(1.0, 4.0),), 30.0, START, spans), tmp_path / f"cut.{name}", name)
+    again = read_events(tmp_path / f"cut.{name}", duration=30.0, start=START)
+    assert again.unscored == (spans if WRITABLE[name].holds_unscored else ())

@@ -285,6 +285,12 @@ def test_what_a_format_cannot_hold_is_reported(result: Result, tmp_path: Path) -
         "ward 7_events.edf: the date 2091-11-05 is written as unknown: EDF+ holds 1985 to 2084"
     ]
     assert write(result, tmp_path, formats=("edf",), plot="none").report["remarks"] == []
+    poor = replace(result, events=replace(result.events, unscored=(Span(20.0, 30.0, ""), Span(37.0, 40.0, "end"))))
+    assert write(poor, tmp_path, formats=("tsv", "edf"), plot="none").report["remarks"] == []
+    assert write(poor, tmp_path, formats=("edf", "csv_bi"), plot="none").report["remarks"] == [
+        "ward 7_events.tsv and ward 7_events.csv_bi cannot hold the 13 s that were not scored; "
+        "ward 7_run.json lists them"
+    ]
 
 
 def test_files_known_from_elsewhere_may_be_replaced(result: Result, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from restcli.marks.types import BACKGROUND, known_type, names_seizure, resembles
 
 _OPENS = re.compile(r"(?<![a-z])(onset|start\w*|begin\w*|on)\b", re.IGNORECASE)
 _CLOSES = re.compile(r"(?<![a-z])(end\w*|stop\w*|offset|off|over|finish\w*)\b", re.IGNORECASE)
-_PREFIX = f"{NOT_SCORED}: "
+_PREFIX = f"{NOT_SCORED}:"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def to_annotations(events: Events) -> list[Annotation]:
         found.append(Annotation(event.onset, event.duration, " | ".join(parts)))
     found = found or [Annotation(0.0, events.duration, BACKGROUND)]
     return found + [
-        Annotation(span.start, span.stop - span.start, f"{_PREFIX}{span.reason}") for span in events.unscored
+        Annotation(span.start, span.stop - span.start, f"{_PREFIX} {span.reason}".rstrip()) for span in events.unscored
     ]
 
 
@@ -49,7 +49,7 @@ def from_annotations(annotations: Iterable[Annotation], where: str) -> Table:
     for mark in annotations:
         stop = mark.onset + mark.duration
         if mark.text.startswith(_PREFIX):
-            unscored.append(Span(mark.onset, stop, mark.text.removeprefix(_PREFIX)))
+            unscored.append(Span(mark.onset, stop, mark.text.removeprefix(_PREFIX).strip()))
             continue
         text = mark.text.partition("@@")[0]
         label = known_type(text.partition("|")[0]) or ("sz" if names_seizure(text) else None)

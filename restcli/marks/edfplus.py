@@ -111,4 +111,4 @@ def _write(events: Events, stem: str) -> bytes:  # noqa: ARG001
 
 
 _TITLE = "annotation-only EDF+; read also from EDF+ and BDF+ recordings"
-FORMATS = (Format("edf", _TITLE, (".edf", ".bdf"), _matches, _read, _write, _remark, "edfio"),)
+FORMATS = (Format("edf", _TITLE, (".edf", ".bdf"), _matches, _read, _write, _remark, package="edfio"),)

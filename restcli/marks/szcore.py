@@ -141,4 +141,6 @@ def channels(event: Event) -> str:
     return ",".join(event.channels) if event.channels else "n/a"
 
 
-FORMATS = (Format("tsv", "SzCORE / HED-SCORE events of BIDS", (".tsv",), _matches, read_columns, _write),)
+FORMATS = (
+    Format("tsv", "SzCORE / HED-SCORE events of BIDS", (".tsv",), _matches, read_columns, _write, holds_unscored=False),
+)

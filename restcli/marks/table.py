@@ -77,6 +77,7 @@ class Format:
     read: Callable[[Path], Table]  # raises nothing but AnnotationError, which never quotes free text
     write: Callable[[Events, str], bytes] | None = None  # events and stem of the file
     remark: Callable[[Events], str] = lambda _: ""  # what the file cannot say of these events although it usually can
+    holds_unscored: bool = True  # whether a written file says what was not scored
     package: str = ""  # library that reads and writes the file; empty when restcli does
 
 

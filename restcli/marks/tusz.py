@@ -123,7 +123,15 @@ def _lbl_row(value: str, symbols: dict[str, list[str]], montage: dict[str, str],
 
 
 FORMATS = (
-    Format("csv_bi", "TUSZ / NEDC tables, csv and csv_bi", (".csv_bi", ".csv"), _matches, _read, _write),
+    Format(
+        "csv_bi",
+        "TUSZ / NEDC tables, csv and csv_bi",
+        (".csv_bi", ".csv"),
+        _matches,
+        _read,
+        _write,
+        holds_unscored=False,
+    ),
     Format("tse", "TUSZ 1.5, events", (".tse", ".tse_bi"), lambda head: _version("tse", head), _read_tse),
     Format("lbl", "TUSZ 1.5, channels", (".lbl", ".lbl_bi"), lambda head: _version("lbl", head), _read_lbl),
 )

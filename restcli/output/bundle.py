@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restcli.errors import OutputError, UsageError
-from restcli.events import Scores
+from restcli.events import Events, Scores
 from restcli.files import read_json, replacing, sha256_of, write_atomically
 from restcli.marks.registry import WRITABLE, write_events
 from restcli.output.burden import burden_of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _LONGEST_STEM = 255 - len("_event1000_p6_reviewed.png")
 _CSV_ROWS = 2000
 _WRITABLE = "a folder that can be written to, with room on the disk"
+_LEAST_UNSCORED = 1.0  # s
 _LOCK = "lock"
 _WORKSHOP = re.compile(r"\..{1,30}\.[0-9a-f]{12}\.part", re.DOTALL)
 
@@ -125,6 +126,7 @@ class Bundle:
                 names.append(f"{self.stem}_events{self.mark}.{kind}")
                 remark = write_events(result.events, workshop / names[-1], kind)
                 remarks += [f"{names[-1]}: {remark}"] if remark else []
+            remarks += self._not_held(result.events)
             names.append(f"{self.stem}_burden{self.mark}.tsv")
             write_atomically(workshop / names[-1], burden_of(result.events, result.scores.announced).to_table())
             if not self.mark:
@@ -141,6 +143,15 @@ class Bundle:
         report["settings"] = report["settings"] | {"formats": list(self.formats), "plot": self.plot}
         outputs = {name: sha256_of(workshop / name) for name in names}
         return report | {"remarks": remarks, "pictures_failed": failed, "outputs": outputs}
+
+    def _not_held(self, events: Events) -> list[str]:
+        """Say which of the tables asked for cannot hold what was not scored; that the SzCORE tsv cannot is known."""
+        seconds = sum(span.stop - span.start for span in events.unscored)
+        kinds = [kind for kind in dict.fromkeys(("tsv", *self.formats)) if not WRITABLE[kind].holds_unscored]
+        if seconds < _LEAST_UNSCORED or kinds == ["tsv"]:
+            return []
+        tables = " and ".join(f"{self.stem}_events{self.mark}.{kind}" for kind in kinds)
+        return [f"{tables} cannot hold the {seconds:,.0f} s that were not scored; {self.report_name} lists them"]
 
     def _check_ours(self, names: Sequence[str]) -> None:
         """Raise when a file that would be replaced is not an unchanged output of restcli."""
