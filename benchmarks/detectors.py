@@ -34,7 +34,7 @@ def measure(options: argparse.Namespace) -> Tables:
             "published": "",
             "1 h, s": ours[1.0]["command"],
             "24 h, s": ours[24.0]["command"],
-            "24 h is": "measured",
+            "24 h value": "measured",
         }
     ]
     for name, published, count, hour in _rivals():
@@ -45,12 +45,12 @@ def measure(options: argparse.Namespace) -> Tables:
                 "published": published,
                 "1 h, s": hour,
                 "24 h, s": 24 * hour,
-                "24 h is": f"scaled from {_MEASURED // 60} min",
+                "24 h value": f"scaled from {_MEASURED // 60} min",
             }
         )
     for row in rows:
         for length in ("1 h", "24 h"):
-            row[f"{length}: times restcli"] = row[f"{length}, s"] / rows[0][f"{length}, s"]
+            row[f"{length}: relative to restcli"] = row[f"{length}, s"] / rows[0][f"{length}, s"]
     growth = {"24 h / 1 h, start-up included": ours[24.0]["command"] / ours[1.0]["command"]}
     work = {hours: one["cpu"] - one["processor"]["import"] for hours, one in ours.items()}
     growth["24 h / 1 h, processor time without start-up"] = work[24.0] / work[1.0]
@@ -87,6 +87,6 @@ def _rivals() -> list[tuple[str, int, int, float]]:
 
     return [
         row("SeizureTransformer, 60-s windows end to end, network alone", transformer, in_parts(transformer, raw, 5)),
-        row("DCRNN, 12-s clips, a score a second, network alone", dcrnn, in_parts(dcrnn, clips(1), 128)),
+        row("DCRNN, 12-s clips, one score per second, network alone", dcrnn, in_parts(dcrnn, clips(1), 128)),
         row("DCRNN, 12-s clips end to end, network alone", dcrnn, in_parts(dcrnn, clips(_DCRNN_WINDOW), 128)),
     ]

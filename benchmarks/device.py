@@ -40,7 +40,7 @@ def measure(options: argparse.Namespace) -> Tables:
     with tempfile.TemporaryDirectory() as folder:
         return {
             "device: Cortex-M4F, one second of EEG": [*_boards(Path(folder)), *_rivals(options.repeats)],
-            "spectrum of 18 nodes by two ways": _transforms(Path(folder)),
+            "spectrum of 18 nodes, two algorithms": _transforms(Path(folder)),
             "int8 against float32, by recording": _by_recording(Path(folder), options.recordings),
         }
 
@@ -63,10 +63,10 @@ def _boards(folder: Path) -> Rows:
                     "weights, kB": _weight_bytes(weights, int8=int8) / 1000,
                     "flash, kB": sizes.flash / 1000,
                     "RAM, kB": (sizes.static + found.stack) / 1000,
-                    "of it stack": found.stack / 1000,
+                    "of which stack, kB": found.stack / 1000,
                     "million instructions": found.instructions.max() / 1e6,
                     "% of 150 MHz": 100 * found.instructions.max() / _CLOCK,
-                    "furthest from restcli": off,
+                    "max difference from restcli": off,
                 }
             )
     return rows
@@ -99,10 +99,10 @@ def _rivals(repeats: int) -> Rows:
                 "parameters": count,
                 "weights, kB": count * 4 / 1000,
                 "flash, kB": f"> {count * 4 / 1000:,.0f}, int8 > {count / 1000:,.0f}",
-                "RAM, kB": f"> {inputs / 1000:.0f}, its inputs",
-                "million instructions": f"> {least_multiply_adds(form) / 1e6:.2g}, multiply-adds",
+                "RAM, kB": f"> {inputs / 1000:.0f} (inputs)",
+                "million instructions": f"> {least_multiply_adds(form) / 1e6:.2g} (multiply-adds)",
                 "paper's memory, kB": PUBLISHED[name][1] * 1000,
-                f"window of {N_SECONDS} s here, ms": 1000 * latency[name],
+                f"window of {N_SECONDS} s on this computer, ms": 1000 * latency[name],
             }
         )
     return rows
@@ -160,7 +160,7 @@ def _transforms(folder: Path) -> Rows:
         off = float(np.nanmax(np.abs(found.probability - seconds.probability)))
         instructions = int(found.instructions.max())
         rows.append({"spectrum": name, "million instructions": instructions / 1e6, "flash, kB": sizes.flash / 1000})
-        rows[-1]["furthest from restcli"] = off if name != "none" else ""
+        rows[-1]["max difference from restcli"] = off if name != "none" else ""
     return rows
 
 
@@ -197,8 +197,8 @@ def _by_recording(folder: Path, recordings: Path | None) -> Rows:
         for int8, form in ((False, "float32"), (True, "int8")):
             found = run_here(folder / f"here-{int8}", seconds).probability
             off = np.abs(found - seconds.probability)
-            row[f"{form}: furthest"] = float(np.nanmax(off)) if np.isfinite(off).any() else ""
-            row[f"{form}: scored alike"] = bool((np.isnan(found) == np.isnan(seconds.probability)).all())
+            row[f"{form}: max difference"] = float(np.nanmax(off)) if np.isfinite(off).any() else ""
+            row[f"{form}: same seconds scored"] = bool((np.isnan(found) == np.isnan(seconds.probability)).all())
             row[f"{form}: events"] = _compared(expected, events_of(found, weights))
         rows.append(row)
     return rows

@@ -44,8 +44,8 @@ def measure(options: argparse.Namespace) -> Tables:
             "pictures": round(one["pictures"]),
             "stage pictures, s": one["stages"]["pictures"],
             "command to pictures, s": one["command"],
-            "longer than without, s": one["command"] - found[length]["command"],
-            "more processor s": one["cpu"] - found[length]["cpu"],
+            "added wall time, s": one["command"] - found[length]["command"],
+            "added processor s": one["cpu"] - found[length]["cpu"],
             "peak memory, MB": round(one["peak_mb"]),
         }
         for length, one in drawn.items()

@@ -58,7 +58,7 @@ def _commands(options: argparse.Namespace) -> Rows:
                     "stage network, s": one["stages"]["network"],
                     "processor s": one["cpu"],
                     "peak memory, MB": round(one["peak_mb"]),
-                    "CPU / this": cpu["command"] / one["command"],
+                    "speed-up over CPU": cpu["command"] / one["command"],
                 }
             )
     return rows
@@ -79,7 +79,7 @@ def _same(options: argparse.Namespace) -> Rows:
         rows.append(
             {
                 "weights": name,
-                "largest difference of a score": f"{farthest:.1e}",
+                "largest score difference": f"{farthest:.1e}",
                 "events": len(spans[0]),
                 "same events": "yes" if spans[0] == spans[1] else "no",
             }

@@ -75,8 +75,8 @@ def measure(options: argparse.Namespace) -> Tables:
                 rows.append(_state(monitor, time.process_time() - begun, time.perf_counter() - wall))
         outputs.close(monitor)
     off = monitor.until - hours * 3600
-    clock = [{"hours": hours, "off the sample clock, s": off, "not scored, s": monitor.rows - monitor.scored}]
-    return {"a day live, tables included, one thread": rows, "its clock": clock}
+    clock = [{"hours": hours, "offset from the sample clock, s": off, "not scored, s": monitor.rows - monitor.scored}]
+    return {"live monitoring of a day, tables included, one thread": rows, "clock": clock}
 
 
 def _state(monitor: Monitor, spent: float, wall: float) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def _shipped(weights: Weights, repeats: int) -> Rows:
         pushed = _processor_time(lambda: stream.push(second, still), 30 * repeats)
     found = {
         "network, numpy, 24 stretches side by side as in annotate": scanned,
-        "network, onnxruntime, one second after another": _graph_time(network_graph(weights), network_alone, repeats),
+        "network, onnxruntime, second by second": _graph_time(network_graph(weights), network_alone, repeats),
         "µV to probability, numpy, Stream.push": pushed,
         "µV to probability, onnxruntime": _graph_time(second_graph(weights), masks | {"microvolts": second}, repeats),
     }

@@ -58,7 +58,7 @@ def _forms(weights: Weights) -> dict[str, Callable[[], Detector]]:
     return {
         "weights float16": lambda: _stored(weights, lambda w: w.to(half).to(w.dtype)),
         "weights bfloat16": lambda: _stored(weights, lambda w: w.to(brain).to(w.dtype)),
-        "weights int8, one scale a row": lambda: _stored(weights, _int8),
+        "weights int8, one scale per row": lambda: _stored(weights, _int8),
         "projections float16": lambda: _rounded(weights, half),
         "projections bfloat16": lambda: _rounded(weights, brain),
         "weights and projections float16": lambda: _rounded(_with(weights, lambda w: w.to(half).to(w.dtype)), half),

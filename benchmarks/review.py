@@ -39,7 +39,7 @@ def measure(options: argparse.Namespace) -> Tables:
     out = options.folder / "review"
     subprocess.run([*_COMMAND, "annotate", str(path), "--out", str(out), "--plot", "none"], check=True)
     rows: Rows = [{"hours": hours, "channels": _CHANNELS} | found for found in _read(path, out, binary)]
-    return {"review: milliseconds from a key to the page on the screen": rows}
+    return {"review: milliseconds from key press to page on screen": rows}
 
 
 def _read(path: Path, out: Path, binary: str) -> Iterator[dict[str, Any]]:
@@ -58,7 +58,7 @@ def _read(path: Path, out: Path, binary: str) -> Iterator[dict[str, Any]]:
             strip = time.perf_counter() - begin
             turned, gone = _turn(page, 0 if while_read else 3), _go(page, seed=while_read)
             yield {
-                "strip": "is being read" if while_read else f"there after {strip:.1f} s",
+                "strip": "loading" if while_read else f"loaded after {strip:.1f} s",
                 "first page, s": first,
                 "next page, median": statistics.median(turned),
                 "next page, 95th percentile": statistics.quantiles(turned, n=20)[-1],

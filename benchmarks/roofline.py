@@ -52,7 +52,7 @@ def measure(options: argparse.Namespace) -> Tables:
                 "GFLOP": "",
                 "bound, s": "",
                 "measured, s": measured[stage],
-                "measured / bound": "does not grow with length",
+                "measured / bound": "independent of length",
             }
         )
     machine: Rows = [{"rate": name, "value": f"{value / 1e9:.3g} G"} for name, value in rates.items()]
