@@ -70,8 +70,9 @@ def _converted_without(file: BinaryIO, header: RecordLayout) -> float:
     """Return the seconds that a file converted by restcli says are missing, in the annotations of its first record."""
     if not header.annotations:
         return 0.0
-    file.seek(header.place(0, header.annotations[0]))
-    found = _LOST.search(file.read(header.annotations[0].n_samples * header.sample_bytes))
+    mark = header.annotations[0]
+    file.seek(header.place(0, mark))
+    found = _LOST.search(file.read(min(4096, mark.n_samples * header.sample_bytes)))
     lost = float(found[1]) if found else 0.0
     return lost if lost <= LONGEST else 0.0
 
