@@ -38,12 +38,13 @@ def not_written(where: str | Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a hidden ``.part`` file for writing and rename it to `path` when the block ends without an error."""
+def replacing(path: str | Path, *, part_in: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a hidden ``.part`` file, beside `path` or in a folder, and rename it if the block ends without error."""
     target = Path(path)
-    _clear_parts(target.absolute().parent)
+    folder = part_in or target.parent
+    _clear_parts(folder.absolute())
     try:
-        with _new_part(target.parent) as stream:
+        with _new_part(folder) as stream:
             try:
                 yield stream
                 stream.flush()
@@ -90,6 +91,7 @@ def make_folder(path: str | Path) -> Path:
 def make_empty_folder(path: str | Path) -> Path:
     """Make a folder unless it exists, and refuse one that holds something."""
     folder = make_folder(path)
+    _clear_parts(folder.absolute())
     if any(folder.iterdir()):
         raise OutputError(str(path), "the folder is not empty", "a new or empty folder", "Name another folder")
     return folder

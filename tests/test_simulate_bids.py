@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import mne
@@ -96,3 +99,15 @@ def test_a_full_folder_is_left_alone(tmp_path: Path) -> None:
         DatasetSettings(0, 1.0)
     with pytest.raises(UsageError):
         DatasetSettings(1, 0.001)
+
+
+def test_a_run_that_was_killed_in_its_first_recording_can_be_repeated(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from restcli.simulate import bids\n"
+        "bids._write_edf = lambda *_: os.kill(os.getpid(), 9)\n"
+        "bids.write_dataset(sys.argv[1], bids.DatasetSettings(1, 0.02))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "sim")], check=False)
+    assert done.returncode == -signal.SIGKILL and list((tmp_path / "sim").iterdir())
+    (path,) = write_dataset(tmp_path / "sim", DatasetSettings(1, 0.02))
+    assert path.exists() and not list((tmp_path / "sim").rglob("*.part"))

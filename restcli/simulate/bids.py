@@ -116,7 +116,6 @@ def _write_recording(root: Path, settings: DatasetSettings, index: int) -> tuple
     """Write one recording and its companions; return its file and the participant's row."""
     name = f"sub-{index + 1:03d}"
     folder, stem = root / name / "ses-01" / "eeg", f"{name}_ses-01_task-szMonitoring_run-00"
-    folder.mkdir(parents=True)
     # Far from the small seeds that training uses.
     seed = int(np.random.SeedSequence([settings.seed, index]).generate_state(1, np.uint64)[0] >> 1)
     storage = _draw_storage(seed)
@@ -124,8 +123,10 @@ def _write_recording(root: Path, settings: DatasetSettings, index: int) -> tuple
     options = SimulateOptions(profile=settings.profile)
     segments = draw_long(seed, seconds=seconds, seizures_per_day=settings.seizures_per_day, options=options)
     path = folder / f"{stem}_eeg.edf"
-    with replacing(path) as stream:  # pyedflib opens the same file by its name
+    # In the root, so that it is empty for the next run if the first recording is never finished.
+    with replacing(path, part_in=root) as stream:  # pyedflib opens the same file by its name
         written = _write_edf(stream.name, segments, storage)
+        folder.mkdir(parents=True)
     events = Events(tuple(written.events), seconds, storage.start)
     write_events(events, folder / f"{stem}_events.tsv", "tsv")
     _write_json(path.with_suffix(".json"), _sidecar(written, storage, seconds))
