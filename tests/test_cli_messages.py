@@ -37,7 +37,7 @@ def test_many_events_are_summarised(example: Path, tmp_path: Path, monkeypatch: 
     done = restcli("annotate", example, "--out", tmp_path, "--plot", "none")
     answer, _, event, rest = done.stdout.splitlines()
     assert ": 3 events" in answer and event.split()[0] in "123"
-    assert rest == "these are the 1 most confident; absence_events.tsv holds all"
+    assert rest == "showing the 1 most confident; absence_events.tsv holds all"
 
 
 def test_quiet_prints_problems_alone(example: Path, tmp_path: Path) -> None:

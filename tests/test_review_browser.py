@@ -172,7 +172,7 @@ def test_a_page_is_read_with_the_keys(desk: Server, window: Callable[..., Page])
     shows(page, "#name", "<b>night")
     assert "token" not in page.url
     starts_at(page, 38)  # the first event begins at 40 s
-    page.locator("#event-facts", has_text="begins ").wait_for()
+    page.locator("#event-facts", has_text="onset: ").wait_for()
     assert ink(page, 0.2, 0.8) > 5000
     assert ink(page, 0, 1, top=-14, bottom=0) > 40, "times below the page"
     assert ink(page, 0.96, 1) > 50, "the scale bar and its unit"
@@ -420,7 +420,7 @@ def test_nothing_is_lost_when_the_server_is_killed(folder: Path, window: Callabl
     port = int(address.split(":")[2].split("/")[0])
     process, address = start(port)
     with process:
-        page.wait_for_function("() => document.querySelector('#alarm').innerText.includes('printed last')")
+        page.wait_for_function("() => document.querySelector('#alarm').innerText.includes('printed last; retrying.')")
         page.goto(address)
         settle(page)
         shows(page, "#events button", [re.compile("^" + mark) for mark in "✓✗·"])

@@ -181,7 +181,7 @@ def _print_events(result: Result, written: Written) -> None:
         print_table(*event_table(result.events, shown))
     if len(shown) < len(events):
         tables = [path.name for path in written.files if "_events." in path.name]
-        say(f"these are the {len(shown)} most confident; {tables[0] if tables else 'the scores'} holds all", indent=0)
+        say(f"showing the {len(shown)} most confident; {tables[0] if tables else 'the scores'} holds all", indent=0)
 
 
 def _print_notes(result: Result, written: Written, *, alone: bool) -> None:

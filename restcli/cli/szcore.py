@@ -47,7 +47,7 @@ def szcore(
     assert form.write is not None
     _write(into / table, form.write(_in_centiseconds(result.events), Path(table).stem))
     if result.scores.scored < 1:
-        note(f"restcli: {percent(result.scores.scored)} of {recording} was scored; the table cannot say so")
+        note(f"restcli: {percent(result.scores.scored)} of {recording} was scored; the table format cannot show this")
 
 
 def _in_centiseconds(events: Events) -> Events:

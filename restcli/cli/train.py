@@ -104,7 +104,7 @@ def train(
             place = reproduce(data, out, settings, on_progress=bar or _log)
         for line in place.read_text(encoding="utf-8").split("\n\n")[0].splitlines():
             say(line)
-        inform(f"what it rests on, and what differs from the paper: {place}")
+        inform(f"details, and differences from the paper: {place}")
         return
     for folder in (item for item in data if not item.startswith(SIMULATED)):
         for line in passed_over(folder):

@@ -277,8 +277,9 @@ def _write_description(root: Path, settings: DatasetSettings) -> None:
         root / "README",
         f"{settings.recordings} simulated recordings, {hours:g} h in all, seed {settings.seed}. "
         "No person was recorded.\n"
-        "Signals were made at 200 Hz and resampled: above 100 Hz there is nothing. Neonates are not simulated.\n"
-        "sourcedata/ holds, for each recording, everything that was drawn.\n",
+        "Signals were simulated at 200 Hz and resampled; they have no content above 100 Hz. "
+        "Neonates are not simulated.\n"
+        "sourcedata/ lists the random draws of each recording.\n",
     )
 
 

@@ -42,7 +42,7 @@ export async function getPage(path) {
 
 export function inWords(fault) {
   if (fault instanceof Failure && fault.status === 403) {
-    return "The server does not know this window. Open the address that restcli review printed last.";
+    return "The server does not know this window. Open the address that restcli review printed last";
   }
-  return fault instanceof Failure ? fault.message : "The server cannot be reached";
+  return fault instanceof Failure ? fault.message.replace(/\.$/, "") : "The server cannot be reached";
 }

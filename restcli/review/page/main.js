@@ -339,7 +339,7 @@ function stepRecording(direction) {
 async function apply() {
   byId("applied").textContent = "Writing…";
   const reply = await post("/api/apply", { recording: view.recording.id }).catch((fault) => fault);
-  byId("applied").textContent = reply instanceof Error ? inWords(reply)
+  byId("applied").textContent = reply instanceof Error ? `${inWords(reply)}.`
     : `Written: ${reply.files[0]} and ${reply.files.length - 1} more beside it`;
 }
 
@@ -504,4 +504,4 @@ async function begin() {
   setInterval(lookAround, POLL);
 }
 
-begin().catch((fault) => alarm(inWords(fault)));
+begin().catch((fault) => alarm(`${inWords(fault)}.`));

@@ -70,8 +70,8 @@ export function showEvent({ recording, places, events, selected }) {
 function factsOf(event, place) {
   const parts = [`${elapsed(event.onset, 1)}, ${duration(event.stop - event.onset)}`];
   if (event.confidence !== null) parts.push(`confidence ${percent(event.confidence)}`);
-  if (place) parts.push(`begins ${place}`);
-  if (event.side) parts.push(event.side);
+  if (place) parts.push(`onset: ${place}`);
+  if (event.side) parts.push(`side: ${event.side}`);
   if (event.by) parts.push(`added by ${event.by}`);
   if (event.found && (event.found.onset !== event.onset || event.found.stop !== event.stop)) {
     parts.push(`detected ${elapsed(event.found.onset, 1)} to ${elapsed(event.found.stop, 1)}`);
