@@ -93,7 +93,7 @@ def test_the_command_prints_the_table_beside_the_papers(
     ]
     assert "| paper | 82.4 | 82.0 |" in lines and all(0 <= float(cell) <= 100 for cell in lines[2].split("|")[2:4])
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"paper.md", "cache"}
-    assert "judged on those of eval" in (tmp_path / "runs" / "paper.md").read_text()
+    assert "evaluated on those of eval" in (tmp_path / "runs" / "paper.md").read_text()
 
 
 def test_what_the_protocol_needs_is_asked_for(tusz: Path, tmp_path: Path) -> None:

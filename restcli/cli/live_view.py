@@ -29,7 +29,7 @@ def line_of(news: News) -> str:
             return f"{elapsed(news.at)}  seizure {number} since {elapsed(event.onset)}, {where}"
         if news.state == "end":
             lasted = f"lasted {duration_in_words(event.duration)}, confidence {event.confidence:.2f}, {where}"
-            return f"{elapsed(news.at)}  seizure {number} from {elapsed(event.onset)} is over: {lasted}"
+            return f"{elapsed(news.at)}  seizure {number} ended: onset {elapsed(event.onset)}, {lasted}"
         return (
             f"{elapsed(news.at)}  seizure {number} is part of seizure {news.joined}" if news.state == "joined" else ""
         )
@@ -102,7 +102,7 @@ class LiveView:
     def _seizure(self) -> str:
         lasting = self._monitor.alarms.lasting
         if not lasting:
-            return "not known" if self._reason or "input" in self._lost else "none now"
+            return "unknown" if self._reason or "input" in self._lost else "none now"
         event = lasting[-1]
         where = ", ".join(event.channels[:4])
         return f"SEIZURE since {elapsed(event.onset)} ({duration_in_words(event.duration)}): {where}"
@@ -111,7 +111,7 @@ class LiveView:
         if not self._minute:
             return "waiting for signal"
         if "input" in self._lost:
-            return "not known"
+            return "unknown"
         return f"not scored: {self._reason}" if self._reason else f"probability {self._minute[-1]:.2f}"
 
     def _nodes(self) -> str:

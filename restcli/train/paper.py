@@ -41,17 +41,17 @@ EPOCHS = 100
 _BATCH, _RATE = 1024, 5e-4
 _INPUT = FeatureConfig(bands=((0, 99),), amplitude=False, relative=False)
 _NOTES = """
-AUROC of windows in percent, one training each. *Paper*: Afzal et al., ICML 2024, as on arshiaafzal.github.io/REST,
+AUROC of windows in percent, one training run each. *Paper*: Afzal et al., ICML 2024, from arshiaafzal.github.io/REST,
 which does not name the release of TUSZ.
 
-Windows do not overlap. A window is positive if a seizure touches it; negative ones come from recordings without any
-seizure, for training as many as there are positive ones. Adam, 5e-4, {epochs} epochs of batches of 1024, squared error
-of the sigmoid of the mean over 19 electrodes after the last second. As in the published code the random mask stays on
-when the network is judged; here it is seeded. Trained on the patients of train, judged on those of {judge}.
+Windows do not overlap. A window is positive if it overlaps a seizure; negative windows come from recordings without any
+seizure, for training as many as there are positive ones. Adam, learning rate 5e-4, {epochs} epochs, batches of 1024,
+squared error of the sigmoid of the mean over 19 electrodes after the last second. As in the published code, the random
+mask stays on during evaluation; here it is seeded. Trained on the patients of train, evaluated on those of {judge}.
 
-Different here: electrodes are taken against their average (there as recorded); recordings are read and judged by
-restcli's rules (electrodes that are missing or unusable leave the graph; spectra at the recording's own rate;
-magnitudes below 1e-3 count as 1e-3); windows begin anew after a gap.
+Differences from the paper: electrodes are referenced to their average (there as recorded); recordings are read and
+checked by restcli's rules (missing or unusable electrodes leave the graph; spectra at the recording's own rate;
+magnitudes below 1e-3 count as 1e-3); windows start again after a gap.
 """
 
 
