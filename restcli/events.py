@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -159,9 +160,9 @@ class Event:
     onset: float
     duration: float
     label: str = "sz"
-    confidence: float = float("nan")
+    confidence: float = math.nan
     channels: tuple[str, ...] = ()
-    label_confidence: float = float("nan")
+    label_confidence: float = math.nan
 
     @property
     def stop(self) -> float:
@@ -203,7 +204,8 @@ class Events:
     def __post_init__(self) -> None:
         previous = 0.0
         for event in self.events:
-            if event.duration < 0 or event.onset < previous - 1e-6 or event.stop > self.duration + 1e-6:
+            fits = event.duration >= 0 and event.onset >= previous - 1e-6 and event.stop <= self.duration + 1e-6
+            if not fits:  # NaN fits nowhere
                 raise RestError(
                     "events",
                     f"event {event.onset:.3f} s + {event.duration:.3f} s in a recording of {self.duration:.3f} s",
@@ -247,6 +249,7 @@ class Events:
                 "channels": [",".join(event.channels) for event in self.events],
             }
         ).astype(dict.fromkeys(("onset", "duration", "confidence", "label_confidence"), float))
+        frame = frame.astype(dict.fromkeys(("label", "channels"), "str"))  # of a table without rows, too
         unscored = [(span.start, span.stop, span.reason) for span in self.unscored]
         frame.attrs = {"duration": self.duration, "unscored": unscored}
         return frame
@@ -281,7 +284,7 @@ def _join(first: Event, second: Event) -> Event:
         first.label if same else "sz",
         float(np.fmax(first.confidence, second.confidence)),
         channels,
-        float(np.fmax(first.label_confidence, second.label_confidence)) if same else float("nan"),
+        float(np.fmax(first.label_confidence, second.label_confidence)) if same else math.nan,
     )
 
 

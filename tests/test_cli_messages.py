@@ -147,6 +147,8 @@ def test_settings_come_from_a_file_and_what_is_typed_comes_first(
     report = json.loads(restcli("annotate", example).stdout)
     assert report["settings"]["threshold"] == 0.8 and not list(Path("here").glob("*.png"))
     assert json.loads(restcli("annotate", example, "--threshold", "0.7").stdout)["settings"]["threshold"] == 0.7
+    point = json.loads(restcli("annotate", example, "--sensitivity", "specific").stdout)["settings"]
+    assert point["threshold"] is None and point["sensitivity"] == "specific", "what is typed comes before the file"
     Path("other.toml").write_text("[annotate]\nthreshold = 0.6\nplot = 'none'\njson = true\n")
     done = restcli("annotate", example, "--config", "other.toml")
     assert json.loads(done.stdout)["settings"]["threshold"] == 0.6 and "other.toml" in done.stderr

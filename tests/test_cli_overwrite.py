@@ -84,6 +84,20 @@ def test_a_log_is_not_appended_to_another_file(data: Path) -> None:
         assert restcli("formats", "--log", data / "log.jsonl").returncode == 0
 
 
+def test_a_recording_is_never_replaced(tmp_path: Path, example: Path) -> None:
+    for name in ("night.edf", "night_events.edf"):
+        shutil.copy(example, tmp_path / name)
+    check_refused(
+        restcli("annotate", tmp_path / "night.edf", "--out", tmp_path, "--format", "edf", "--overwrite"),
+        3,
+        "is a recording, which is never replaced",
+    )
+    folders = ("--data", tmp_path, "--into", tmp_path)
+    done = restcli("szcore", *folders, "--input", "night.edf", "--output", "night.edf")
+    check_refused(done, 3, "is a recording, which is never replaced")
+    assert {path.read_bytes() for path in tmp_path.glob("*.edf")} == {example.read_bytes()}
+
+
 def test_a_recording_is_not_written_over_however_its_folder_is_spelled(tmp_path: Path) -> None:
     names = [tmp_path / "w" / name for name in ("x.edf", "x_events.edf")]
     (tmp_path / "w").mkdir()

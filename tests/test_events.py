@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,9 @@ def test_events_refuse_overlap_and_leaving_the_recording() -> None:
         Events((Event(0, 5), Event(4, 5)), 20)
     with pytest.raises(RestError, match="inside"):
         Events((Event(15, 10),), 20)
+    for event in (Event(math.nan, 1), Event(1, math.nan)):
+        with pytest.raises(RestError, match="inside"):
+            Events((event,), 20)
 
 
 def test_merge_sorts_clips_and_joins() -> None:
@@ -94,6 +98,12 @@ def test_scores_become_a_table_that_says_why_nothing_is_known() -> None:
     np.testing.assert_array_equal(frame["C-D"], scores.by_node[:, 1])
     np.testing.assert_array_equal(frame["interval_high"], [0.2, nan, nan, 1.0])
     np.testing.assert_array_equal(frame["sz_foc"], [0.5, nan, nan, 0.75])
+
+
+def test_a_table_without_events_has_the_types_of_one_with_events() -> None:
+    empty, full = Events((), 20).to_frame(), Events((Event(1, 2, channels=("C3",)),), 20).to_frame()
+    assert list(empty.dtypes) == list(full.dtypes)
+    assert empty[empty["channels"].str.contains("C3")].empty
 
 
 def test_events_become_a_table_that_keeps_what_was_not_scored() -> None:

@@ -12,7 +12,7 @@ import pytest
 from edf_writer import noise, write_edf
 
 import restcli
-from restcli.errors import OutputError, UsageError
+from restcli.errors import OutputError, RestError, UsageError
 from restcli.events import Event, Events
 from restcli.signal.montage import ELECTRODES_19
 
@@ -107,8 +107,9 @@ def test_save_refuses(result: restcli.Result, tmp_path: Path, toy_weights: Path)
         ({"formats": "doc"}, "not an event format"),
         ({"plot": "gif"}, "not a kind of picture"),
         ({"name": "../up"}, "without folders"),
+        ({"name": "a\0b"}, "cannot be named"),
     ):
-        with pytest.raises(UsageError, match=words):
+        with pytest.raises(RestError, match=words):
             result.save(tmp_path / "out", **options)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
     (tmp_path / "absence_events.tsv").write_text("mine")
@@ -119,6 +120,28 @@ def test_save_refuses(result: restcli.Result, tmp_path: Path, toy_weights: Path)
     found = restcli.annotate(path, weights=toy_weights)
     with pytest.raises(UsageError, match="over the recording"):
         found.save(tmp_path, name="a", formats="edf", plot="none", overwrite=True)
+
+
+def test_the_outputs_of_another_recording_stay(toy_weights: Path, tmp_path: Path) -> None:
+    night = write_edf(tmp_path / "night.edf", noise(19, 40, 200), 200)
+    found = restcli.annotate(night, weights=toy_weights)
+    for _ in range(2):
+        found.save(tmp_path, plot="none")
+    (tmp_path / "b").mkdir()
+    other = restcli.annotate(write_edf(tmp_path / "b" / "night.edf", noise(19, 41, 200), 200), weights=toy_weights)
+    with pytest.raises(OutputError, match="a recording with other contents"):
+        other.save(tmp_path, plot="none")
+    other.save(tmp_path, plot="none", overwrite=True)
+
+
+def test_what_annotate_does_not_take_is_refused(example: Path) -> None:
+    for options in ({"channel_map": ["x"]}, {"passes": 2.0}, {"channel_map": {"x": 1}}):
+        with pytest.raises(UsageError):
+            restcli.annotate(example, **options)  # type: ignore[arg-type]
+
+
+def test_equal_events_are_equal(result: restcli.Result, example: Path) -> None:
+    assert len(result.events) and restcli.annotate(example).events == result.events
 
 
 def test_repr_is_one_line(result: restcli.Result) -> None:

@@ -37,7 +37,9 @@ def annotate(
     out: Annotated[Path, options.output("--out", "-o", help="Folder for the outputs.")] = Path(),
     formats: options.Format = "tsv",
     plot: options.Plot = "png",
-    overwrite: Annotated[bool, options.output("--overwrite", help="Replace files that no earlier run wrote.")] = False,
+    overwrite: Annotated[
+        bool, options.output("--overwrite", help="Replace files, also those of another recording.")
+    ] = False,
     pseudonyms: options.Pseudonyms = None,
     as_json: options.Json = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the time spent in each stage.")] = False,
@@ -130,7 +132,7 @@ class Job:
                 from restcli.output.pictures import expect_pictures
             called = self.shown.get(path, path)
             bundle = Bundle(self.out, called.stem, **self.writing)
-            bundle.check()
+            bundle.check(recording.fingerprint)
             if self.detector is None:
                 with clock("weights"):
                     self.detector = Detector(weights, self.settings.device)

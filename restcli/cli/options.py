@@ -32,9 +32,19 @@ Weights = Annotated[str, typer.Option("--weights", "-w", help="Name of shipped w
 Step = Annotated[int, typer.Option(min=1, help="Seconds between scores.")]
 _THRESHOLD_HELP = "Probability that an event must reach, above 0 and at most 1."
 Threshold = Annotated[float | None, typer.Option(help=_THRESHOLD_HELP, show_default="that of --sensitivity")]
+
+
+def _instead_of_the_files(context: typer.Context, chosen: str) -> str:
+    """Let an operating point that was typed take the place of the threshold of a settings file."""
+    if given_among(context, {"sensitivity"}) and context.default_map:
+        context.default_map = {name: value for name, value in context.default_map.items() if name != "threshold"}
+    return chosen
+
+
 Sensitivity = Annotated[
     Literal["sensitive", "balanced", "specific"],
     typer.Option(
+        callback=_instead_of_the_files,
         metavar="POINT",  # names that together are too wide for a narrow terminal are listed in the help
         help="Operating point of the weights: sensitive, balanced or specific; see restcli info WEIGHTS.",
     ),

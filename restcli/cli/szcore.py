@@ -40,8 +40,10 @@ def szcore(
     from restcli.detect.settings import Settings
     from restcli.io.registry import open_recording
     from restcli.marks.registry import WRITABLE
+    from restcli.output.bundle import check_no_recording
 
     settings = Settings(weights=weights, threshold=threshold, device="cpu")
+    check_no_recording(into / table)
     result = annotate(open_recording(data / recording), settings)
     form = WRITABLE["tsv"]
     assert form.write is not None

@@ -185,7 +185,7 @@ class Result:
         bundle = Bundle(place, stem, kinds, plot, overwrite)
         if self.recording.path.absolute() in {(place / f"{stem}_events.{kind}").absolute() for kind in kinds}:
             raise UsageError("name", f"the events would be written over the recording {self.recording.path}")
-        bundle.check()
+        bundle.check(self.recording.fingerprint)
         return bundle.write(self).files
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -120,16 +121,16 @@ def _involved(scores: Scores, part: slice, rule: EventRule) -> tuple[str, ...]:
 def _event_type(scores: Scores, part: slice) -> tuple[str, float]:
     """Find the type over an event, weighted by the seizure probability; ``sz`` when none stands out."""
     if scores.by_type is None or not scores.types:
-        return "sz", float("nan")
+        return "sz", math.nan
     values = scores.by_type[part]
     weight = np.nan_to_num(np.asarray(scores.probability[part], dtype=float))
     known = np.isfinite(values).all(axis=1) & (weight > 0)
     if not known.any():
-        return "sz", float("nan")
+        return "sz", math.nan
     mean = np.average(values[known], axis=0, weights=weight[known])
     best = int(np.argmax(mean))
     # A type is claimed only when it is likelier than all others together.
-    return (scores.types[best], float(mean[best])) if mean[best] > 0.5 else ("sz", float("nan"))
+    return (scores.types[best], float(mean[best])) if mean[best] > 0.5 else ("sz", math.nan)
 
 
 def rescore(found: Result | Scores, threshold: float | None = None, *, rule: EventRule | None = None) -> Events:

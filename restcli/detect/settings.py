@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
-from numbers import Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +74,8 @@ class Settings:
             raise UsageError("--step", f"{self.step!r} s", "a whole number of seconds, 1 or more")
         if self.threshold is not None:
             check_threshold(self.threshold, "--threshold")
+        if not all(isinstance(pair, tuple) and list(map(type, pair)) == [str, str] for pair in self.channel_map):
+            raise UsageError("--channel-map", f"{self.channel_map!r}", "pairs of labels: theirs and ours")
         if self.sensitivity not in SENSITIVITIES:
             raise UsageError("--sensitivity", repr(self.sensitivity), f"one of {', '.join(SENSITIVITIES)}")
         if not _is_whole(self.passes) or self.passes < 0 or self.passes == 1:
@@ -101,7 +102,7 @@ class Settings:
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value) and float(value).is_integer()
+    return isinstance(value, Integral)
 
 
 def check_settings(weights: Weights, settings: Settings) -> None:

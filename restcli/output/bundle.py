@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from restcli.errors import OutputError, UsageError
 from restcli.events import Events, Scores
 from restcli.files import read_json, replacing, sha256_of, write_atomically
+from restcli.io.registry import is_recording
 from restcli.marks.registry import WRITABLE, write_events
 from restcli.output.burden import burden_of
 from restcli.output.pictures import PICTURES, PLOTS, draw_pictures
@@ -64,35 +65,42 @@ class Bundle:
     stem: str  # what all names begin with
     formats: tuple[str, ...] = ()  # event tables beside the SzCORE tsv
     plot: str = "png"  # one of PLOTS
-    overwrite: bool = False  # replace files even if they are not unchanged outputs of restcli
+    overwrite: bool = False  # replace files even if they are not unchanged outputs of restcli for this recording
     owned: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of further files that are ours
     mark: str = ""  # "", or REVIEWED: outputs after a review, beside the original ones
 
     def __post_init__(self) -> None:
         check_formats(self.formats, self.plot)
         try:
-            fits = len(self.stem.encode("utf-8")) <= _LONGEST_STEM
+            fits = len(self.stem.encode("utf-8")) <= _LONGEST_STEM and "\0" not in self.stem
         except UnicodeEncodeError:
             fits = False
         if not fits:
-            what = f"outputs cannot be named after {self.stem[:30]!a}..., which is too long or not valid UTF-8"
+            what = f"outputs cannot be named after {self.stem[:30]!a}..., which is too long or not valid"
             remedy = "Copy or link the recording under a shorter name"
-            raise OutputError(str(self.folder), what, f"a name of at most {_LONGEST_STEM} bytes", remedy)
+            raise OutputError(str(self.folder), what, f"a name of at most {_LONGEST_STEM} bytes of UTF-8", remedy)
 
     @property
     def report_name(self) -> str:
         """File name of the run report."""
         return f"{self.stem}_run{self.mark}.json"
 
-    def check(self) -> None:
-        """Raise, before anything is scored, if outputs cannot be written or would replace files that are not ours."""
+    def check(self, fingerprint: str = "") -> None:
+        """Raise, before anything is scored, if outputs cannot be written or would replace files that are not ours.
+
+        With the fingerprint of a recording, outputs of one with other contents are not ours either.
+        """
         clear_leftovers(self.folder)
-        if not self.overwrite:
-            first = [f"{picture}{number}" for picture in PICTURES for number in ("", "01")]
-            pages = [] if self.plot == "none" else [f"{name}{self.mark}.{self.plot}" for name in first]
-            tables = [f"events{self.mark}.{kind}" for kind in ("tsv", *self.formats)] + [f"burden{self.mark}.tsv"]
-            scores = [] if self.mark else ["scores.csv"]
-            self._check_ours([*(f"{self.stem}_{end}" for end in [*tables, *scores, *pages]), self.report_name])
+        first = [f"{picture}{number}" for picture in PICTURES for number in ("", "01")]
+        pages = [] if self.plot == "none" else [f"{name}{self.mark}.{self.plot}" for name in first]
+        tables = [f"events{self.mark}.{kind}" for kind in ("tsv", *self.formats)] + [f"burden{self.mark}.tsv"]
+        scores = [] if self.mark else ["scores.csv"]
+        self._check_ours([*(f"{self.stem}_{end}" for end in [*tables, *scores, *pages]), self.report_name])
+        earlier = _recording_of(self.folder / self.report_name)
+        if not self.overwrite and fingerprint and earlier not in ("", fingerprint):
+            what = f"a recording with other contents has the outputs {self.stem}_*"
+            remedy = "Choose another folder with --out, or replace them with --overwrite"
+            raise OutputError(str(self.folder), what, "outputs of the same recording, or none", remedy)
         _check_writable(self.folder)
 
     def write(self, result: Result, *, clock: StageClock | None = None, reviewed: Reviewed | None = None) -> Written:
@@ -102,8 +110,7 @@ class Bundle:
             with _workshop(self.folder, self.stem) as workshop:
                 report = self._make(result, workshop, clock or StageClock(), reviewed)
                 names = [*report["outputs"], self.report_name]
-                if not self.overwrite:
-                    self._check_ours(names)
+                self._check_ours(names)
                 stale, report["earlier_outputs"] = self._earlier(report["outputs"])
                 # From here on a run that is interrupted is completed by the next one.
                 write_atomically(workshop / self.report_name, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
@@ -154,13 +161,14 @@ class Bundle:
         return [f"{tables} cannot hold the {seconds:,.0f} s that were not scored; {self.report_name} lists them"]
 
     def _check_ours(self, names: Sequence[str]) -> None:
-        """Raise when a file that would be replaced is not an unchanged output of restcli."""
+        """Raise when a file that would be replaced is a recording, or not ours without `overwrite`."""
         listed = _listed_outputs(self.folder / self.report_name)
         for name in names:
             path = self.folder / name
+            check_no_recording(path)
             if not (path.exists() or path.is_symlink()) or (name == self.report_name and listed):
                 continue
-            if path.is_file() and sha256_of(path) in (listed.get(name), self.owned.get(name)):
+            if self.overwrite or (path.is_file() and sha256_of(path) in (listed.get(name), self.owned.get(name))):
                 continue
             remedy = "Choose another folder with --out, or replace the file with --overwrite"
             if self.mark:
@@ -195,6 +203,12 @@ def check_formats(formats: Sequence[str], plot: str) -> None:
         raise UsageError("--plot", f"{plot!r} is not a kind of picture", f"one of {', '.join(PLOTS)}")
 
 
+def check_no_recording(path: Path) -> None:
+    """Raise OutputError if a file that would be replaced is a recording."""
+    if path.is_file() and is_recording(path):
+        raise OutputError(str(path), "is a recording, which is never replaced", "a free name", "Choose another folder")
+
+
 def _check_writable(folder: Path) -> None:
     """Try to write a little into a folder, or into the nearest one that exists."""
     place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
@@ -215,6 +229,14 @@ def _listed_outputs(report: Path) -> dict[str, str]:
         return {str(name): str(digest) for name, digest in listed.items() if Path(str(name)).name == str(name)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _recording_of(report: Path) -> str:
+    """Return the fingerprint of the recording that a run report describes; empty where it is unknown."""
+    try:
+        return str(read_json(report)["recording"]["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _workshop_path(folder: Path, stem: str) -> Path:
