@@ -21,6 +21,7 @@ from restcli.evaluation.measures import auprc, auroc
 from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import RULES, Case, Tally
 from restcli.events import Event, EventRule, Events, Scores, Span
+from restcli.output.evaluation import write_evaluation
 
 HOUR = 3600.0
 RULE = EventRule(threshold=0.5, release=0.4, min_duration=3.0, max_gap=3.0, smooth=1.0)
@@ -177,6 +178,13 @@ def test_curve_of_recordings_without_seizures_has_no_sensitivity() -> None:
     curve = operating_curve(three_patients()[2:], RULE)
     assert np.isnan(curve.sensitivity).all() and math.isnan(curve.sensitivity_at(10.0))
     assert math.isnan(curve.false_at(0.5))
+
+
+def test_no_empty_curve_is_drawn_and_the_notes_say_why(tmp_path: Path) -> None:
+    found = evaluate_cases(three_patients()[2:], rule=RULE)
+    assert found.curves and any("sensitivity is undefined" in line for line in found.notes)
+    write_evaluation(found, tmp_path)
+    assert [path.name for path in tmp_path.glob("*.png") if "operating" in path.name] == []
 
 
 def test_curve_of_a_baseline_is_the_same_on_any_scale() -> None:

@@ -31,6 +31,7 @@ from restcli.live.outputs import Outputs, Tables
 from restcli.live.replay import Replay
 from restcli.live.status import Status, StatusWatch
 from restcli.marks.registry import read_events
+from restcli.marks.reviewed import is_detected
 from restcli.nn.weights import DEFAULT_NAME, load_weights
 
 
@@ -55,6 +56,7 @@ def test_the_tables_are_those_of_annotate(monkeypatch: pytest.MonkeyPatch, tmp_p
     lines = [json.loads(line) for line in (tmp_path / "live" / "absence_live.jsonl").read_text().splitlines()]
     assert [lines[0]["kind"], lines[-1]["kind"]] == ["start", "end"]
     assert lines[-1]["scored_s"] == 177
+    assert is_detected(mine), "and no expert's marks"
     assert lines[-1]["not_scored"][-1]["reason"].startswith("past the end")
 
 

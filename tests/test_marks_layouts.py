@@ -18,6 +18,7 @@ from restcli.events import Event, Events
 from restcli.files import sha256_of
 from restcli.marks.layouts import find_items, passed_over, patient_of
 from restcli.marks.registry import write_events
+from restcli.marks.reviewed import is_detected
 
 HEADER = "onset\tduration\teventType\tconfidence\tchannels\tdateTime\trecordingDuration\n"
 NONE_FOUND = HEADER + "0.00\t20.00\tbckg\tn/a\tn/a\tn/a\t20.00\n"
@@ -96,6 +97,19 @@ def test_what_restcli_detected_is_not_taken_for_an_experts_marks(tmp_path: Path)
     put(table, NONE_FOUND.replace("n/a", "N/A"))  # somebody went over it
     (item,) = find_items(tmp_path)
     assert len(item.events) == 0
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_restcli_live_detected_is_not_taken_for_an_experts_marks(tmp_path: Path, is_whole: bool) -> None:
+    record(tmp_path / "x.edf")
+    table = tmp_path / "x_events.tsv"
+    put(table, NONE_FOUND)
+    end = json.dumps({"kind": "end", "outputs": {table.name: sha256_of(table)}})
+    put(tmp_path / "x_live.jsonl", '{"kind": "start"}\n' + (end if is_whole else end[:20]))
+    with pytest.raises(AnnotationError, match=r"x_events\.tsv: it holds what restcli detected"):
+        _ = find_items(tmp_path)[0].events
+    put(table, NONE_FOUND.replace("n/a", "N/A"))
+    assert is_detected(table) != is_whole, "somebody went over it, which an interrupted log cannot tell"
 
 
 @pytest.mark.parametrize("kind", ["tsv", "csv", "csv_bi", "json", "xml", "edf"])

@@ -36,6 +36,11 @@ def test_lines_and_json_are_neutral(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out) == {EVIL: [EVIL]}
 
 
+def test_a_table_without_rows_has_its_header(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("recording", "events"), [])
+    assert capsys.readouterr().out.split() == ["recording", "events"]
+
+
 def test_tables_are_neutral(capsys: pytest.CaptureFixture[str]) -> None:
     print_table((EVIL, "b"), [(EVIL, "[red]x")], title=EVIL)
     shown(capsys.readouterr().out)

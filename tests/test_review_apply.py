@@ -156,6 +156,10 @@ def test_the_command_applies_one_or_all_and_says_what_failed(tmp_path: Path, toy
     done = run.invoke(app, ["review", "apply", str(tmp_path / "out"), "--plot", "none"])
     assert done.exit_code == 1
     assert "does not belong" in done.output
+    (tmp_path / "out" / "a_scores.csv").rename(tmp_path / "scores.csv")
+    done = run.invoke(app, ["review", "apply", str(tmp_path / "out"), "--plot", "none"])
+    assert (done.exit_code, done.stdout) == (1, ""), "none could be applied"
+    (tmp_path / "scores.csv").rename(tmp_path / "out" / "a_scores.csv")
     recording = str(tmp_path / "out" / "a.edf")
     done = run.invoke(app, ["review", "apply", recording, "--out", str(tmp_path / "out"), "--plot", "none"])
     assert done.exit_code == 0

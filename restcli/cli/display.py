@@ -56,7 +56,7 @@ def print_table(
 
     screen = console(err=err, wrap=True)
     shown = [[visible(cell) for cell in row] for row in rows]
-    columns = list(zip(map(visible, header), zip(*shown, strict=True), strict=True))
+    columns = [(visible(heading), cells) for heading, *cells in zip(header, *shown, strict=True)]
     widest = [max(map(cell_len, " ".join((heading, *column)).split()), default=1) for heading, column in columns]
     pad = 2 if sum(widest) + 2 * len(widest) <= screen.width else 1
     screen.width = max(screen.width, sum(widest) + pad * len(widest))  # a word is never broken

@@ -168,7 +168,7 @@ def _report_applied(applied: Mapping[str, Applied], *, as_json: bool) -> None:
         together = [{"reviewers": each, **pair.to_dict()} for each, pair in pairs.items()]
         print_json({"recordings": rows, "all": total.to_dict() | {"between_reviewers": together}})
         return
-    if not is_quiet():
+    if applied and not is_quiet():
         _print_counts(applied, total)
     for reviewers, pair in pairs.items():
         units = pair.to_dict().items()

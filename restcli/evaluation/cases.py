@@ -243,7 +243,9 @@ def _notes(cases: Sequence[Case]) -> list[str]:
     if ignored:
         notes.append(f"rows of these types in the experts' tables are not about seizures: {', '.join(ignored)}")
     silent = sum(not len(case.expert) for case in cases)
-    if silent:
+    if silent == len(cases):
+        notes.append("no recording has an expert event: sensitivity is undefined, and no operating curve is drawn")
+    elif silent:
         notes.append(f"{silent} of {len(cases)} recordings have no expert event: they can only show false alarms")
     return notes
 

@@ -19,7 +19,7 @@ from restcli.detect.alarms import Alarm
 from restcli.errors import UsageError
 from restcli.evaluation.scoring import plain
 from restcli.events import Scores
-from restcli.files import check_free, make_folder, not_written
+from restcli.files import check_free, make_folder, not_written, sha256_of
 from restcli.live.input import Trouble
 from restcli.live.lsl import Publisher
 from restcli.live.monitor import Monitor, News, NewScore
@@ -110,10 +110,14 @@ class Tables:
         if monitor.rows:
             write_events(monitor.events(), self._events, "tsv")
 
-    def close(self, monitor: Monitor) -> None:
-        """Write what is known at the end."""
+    def close(self, monitor: Monitor) -> Message:
+        """Write the last table of events and the last line, which proves that the table is ours; return the line."""
         with self._scores, self._lines:
             self.write_events(monitor)
+            written = {self._events.name: sha256_of(self._events)} if self._events.is_file() else {}
+            end = closing(monitor) | {"outputs": written}
+            self.line(end)
+        return end
 
 
 @dataclass
@@ -200,11 +204,8 @@ class Outputs:
 
     def close(self) -> Message:
         """Write what is known at the end, and return it."""
-        end = closing(self.monitor)
         try:
-            self.tables.line(end)
-            self.tables.close(self.monitor)
+            return self.tables.close(self.monitor)
         finally:
             if self.hook is not None:
                 self.hook.close()
-        return end

@@ -39,7 +39,7 @@ class Marks:
     def read(self, recording: Recording) -> Events:
         """Read the marks and check them against the recording; AnnotationError if they do not fit."""
         if self.listing is None and is_detected(self.path):
-            what = "it holds what restcli detected, by the run report beside it, not what an expert marked"
+            what = "it holds what restcli detected, by the run report or live log beside it, not what an expert marked"
             raise AnnotationError(str(self.path), what, "an expert's marks", "Write outputs elsewhere, or review them")
         if self.listing is None:
             return read_events(self.path, duration=recording.duration, start=recording.clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +21,24 @@ _DECIDED = COUNTED[:2]
 
 
 def is_detected(table: Path) -> bool:
-    """Whether a table of events is as restcli's detection wrote it, by the run report beside it."""
-    report = table.with_name(f"{table.name.rpartition('_events')[0]}_run.json")
+    """Whether a table is as annotate, batch or live wrote it, by the run report or the log of live beside it."""
+    stem = table.name.rpartition("_events")[0]
+    report, log = (table.with_name(f"{stem}_{end}") for end in ("run.json", "live.jsonl"))
     try:
-        return report.is_file() and bool(read_json(report)["outputs"][table.name] == sha256_of(table))
+        if report.is_file() and read_json(report)["outputs"][table.name] == sha256_of(table):
+            return True
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        pass
+    return log.is_file() and _is_of_live(table, log)
+
+
+def _is_of_live(table: Path, log: Path) -> bool:
+    """Whether live wrote a table; the log of one that was killed cannot tell what was changed since."""
+    try:
+        last = json.loads(log.read_bytes().splitlines()[-1])
+        return bool(last["kind"] != "end" or last["outputs"].get(table.name) == sha256_of(table))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return True
 
 
 def find_reviewed(root: Path) -> dict[Path, Path]:

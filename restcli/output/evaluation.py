@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import Case
 from restcli.files import check_free, make_folder, write_atomically
@@ -29,7 +31,8 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     strips = plot_strips(_named(evaluation), title="Expert and detected seizures", footer=footer)
     save_figure(strips, out / "strips.png")
     in_use = evaluation.value("false alarms a day", "event+pooled"), evaluation.value("sensitivity", "event+pooled")
-    for of, curve in evaluation.curves.items():
+    drawn = {of: curve for of, curve in evaluation.curves.items() if np.isfinite(curve.sensitivity).any()}
+    for of, curve in drawn.items():
         figure = plot_threshold_curve(
             curve.false_per_day,
             curve.sensitivity,
