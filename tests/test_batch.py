@@ -526,6 +526,8 @@ def test_shards_together_do_everything(
     assert first.n_now > 0 and second.n_now > 0 and first.n_now + second.n_now == 6
     facts = survey(out)
     assert facts["counts"]["done"] == 6 and facts["complete"]
+    for ledger in out.glob("ledger*"):
+        ledger.unlink()
     assert batch(archive, out).complete  # whole, with the scores that the shards kept
     assert survey(out)["counts"]["done"] == 6
     assert all("network" not in json.loads(row["stages"]) for row in rows(out).values())

@@ -103,6 +103,19 @@ def _last(tail: bytes) -> tuple[int, str]:
     return 0, ""
 
 
+def last_begins(out: Path) -> list[dict[str, Any]]:
+    """Return the last ``begin`` of each trail in a folder of outputs."""
+    found = []
+    for path in sorted(out.glob(PATTERN)):
+        last = None
+        with open_regular(path) as file:
+            for line in iter(lambda: file.readline(_LONGEST), b""):
+                if b'"begin"' in line and (entry := _parse(line)) and entry["what"] == "begin":
+                    last = entry
+        found += [] if last is None else [last]
+    return found
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a trail says, and what is wrong with it."""

@@ -23,6 +23,7 @@ from restcli.archive.job import Plan, annotate_one, finish_leftovers, hash_many,
 from restcli.archive.ledger import DONE, FAILED, Keys, Ledger, LedgerRow, is_complete, ledger_name, now
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
 from restcli.archive.pseudonyms import Pseudonyms
+from restcli.archive.refusals import check_earlier_runs
 from restcli.archive.resources import PoolOptions
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings, check_settings
@@ -103,25 +104,11 @@ def run_batch(
     check_settings(weights, request.settings)  # before anything is done
     check_archive(request.archive, request.out)
     check_ours(request.out, outputs_folder(request.archive, request.out) if is_bids(request.archive) else None)
-    _check_pseudonyms(request)
+    pseudonyms = request.pseudonyms is not None
+    check_earlier_runs(request.archive, request.out, n_shards=request.shard[1], pseudonyms=pseudonyms)
     make_folder(request.out)
     with Ledger(request.out / ledger_name(*request.shard), write=True) as ledger:
         return _Coordinator(request, options or PoolOptions(), ledger, weights).run(on_update, wish)
-
-
-def _check_pseudonyms(request: Request) -> None:
-    """Refuse to mix names and pseudonyms in one folder of outputs."""
-    if request.pseudonyms is not None and is_bids(request.archive):
-        what = "the archive is a BIDS dataset, whose names are pseudonyms already"
-        raise UsageError("--pseudonyms", what, remedy="Leave it out")
-    place = request.out / ledger_name(*request.shard)
-    if not place.exists():
-        return
-    with Ledger(place) as ledger:
-        earlier = json.loads(ledger.last_run().get("settings", "{}")).get("pseudonyms", False)
-    if earlier != (request.pseudonyms is not None):
-        what = f"was made {'with' if earlier else 'without'} --pseudonyms"
-        raise UsageError(str(request.out), what, remedy="Do the same again, or choose another folder for outputs")
 
 
 def keys_of(request: Request, weights: Weights) -> Keys:

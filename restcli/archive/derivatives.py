@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from restcli import __version__
+from restcli.archive.audit import PATTERN as TRAIL_PATTERN
 from restcli.archive.walk import LEDGER_PATTERN
 from restcli.errors import UsageError
 from restcli.files import make_folder, write_atomically
@@ -37,7 +38,7 @@ def check_ours(out: Path, dataset: Path | None) -> None:
 
     `dataset` is the folder of a BIDS derivatives dataset, if there is to be one.
     """
-    if any(out.glob(LEDGER_PATTERN)) or (out / ".restcli").is_dir():
+    if any(out.glob(LEDGER_PATTERN)) or any(out.glob(TRAIL_PATTERN)):
         return
     names = () if dataset is None else (dataset / name for name in _NAMES)
     for path in (out / "index.html", *names):

@@ -11,32 +11,21 @@ from typing import Any
 
 from restcli import __version__
 from restcli.archive.audit import ACKNOWLEDGED, Trail, trail_name
-from restcli.archive.ledger import DONE, FAILED, STATES, Ledger, find_ledgers, is_complete, now
+from restcli.archive.ledger import DONE, FAILED, STATES, Ledger, find_ledgers, is_complete, missing_shards, now
 from restcli.archive.walk import outputs_folder
 from restcli.errors import OutputError, UsageError
 
 
 class Book:
-    """All ledgers of a folder of outputs, read as one.
-
-    A recording that several ledgers know (an archive done whole and in shards) is reported once: as done before
-    failed, then as it was finished last.
-    """
+    """All ledgers of a folder of outputs, read as one: each shard has recordings of its own."""
 
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
         with ExitStack() as stack:
             self.ledgers = [stack.enter_context(Ledger(path)) for path in find_ledgers(out)]
             self._stack = stack.pop_all()
-        self.run = max((ledger.last_run() for ledger in self.ledgers), key=lambda run: str(run.get("started", "")))
-        self._owner: dict[str, int] = {}
-        if len(self.ledgers) > 1:
-            ranks: dict[str, tuple[int, str]] = {}
-            for number, ledger in enumerate(self.ledgers):
-                for row in ledger.recordings():
-                    rank = (-STATES.index(row["state"]), row["finished"] or "")
-                    if rank >= ranks.get(row["path"], (-99, "")):
-                        ranks[row["path"]], self._owner[row["path"]] = rank, number
+        self.runs = [ledger.last_run() for ledger in self.ledgers]
+        self.run = max(self.runs, key=lambda run: str(run.get("started", "")))
 
     @property
     def folder(self) -> Path:
@@ -51,13 +40,13 @@ class Book:
 
     def recordings(self) -> Iterator[dict[str, Any]]:
         """Yield recordings as plain values."""
-        for number, ledger in enumerate(self.ledgers):
-            yield from (row for row in ledger.recordings() if self._owner.get(row["path"], number) == number)
+        for ledger in self.ledgers:
+            yield from ledger.recordings()
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield events as plain values."""
-        for number, ledger in enumerate(self.ledgers):
-            yield from (row for row in ledger.events() if self._owner.get(row["path"], number) == number)
+        for ledger in self.ledgers:
+            yield from ledger.events()
 
     def skipped(self) -> list[dict[str, Any]]:
         """Return what was not looked into; every shard walks the whole archive, so each thing is reported once."""
@@ -125,6 +114,8 @@ def sum_up(book: Book) -> dict[str, Any]:
                 acknowledged.append(entry)
     skipped = book.skipped()
     hidden = any(item["may_hide"] for item in skipped)
+    missing = missing_shards(book.out)
+    ended = not missing and all(run.get("finished") is not None for run in book.runs)
     return {
         "restcli": __version__,
         **{name: book.run.get(name) for name in ("archive", "started", "finished", "weights")},
@@ -136,7 +127,8 @@ def sum_up(book: Book) -> dict[str, Any]:
         "acknowledged": acknowledged,
         "notes": notes.to_list(),
         "skipped": skipped,
-        "complete": book.run.get("finished") is not None and is_complete(counts, hidden, len(acknowledged)),
+        "missing_shards": missing,
+        "complete": ended and is_complete(counts, hidden, len(acknowledged)),
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.archive.audit import ACKNOWLEDGED, PATTERN, Reading, facts_of, read_trail, trail_name
-from restcli.archive.ledger import DONE, FAILED, Ledger, find_ledgers
+from restcli.archive.ledger import DONE, FAILED, Ledger, find_ledgers, missing_shards
 from restcli.archive.walk import is_inside, outputs_folder
 from restcli.errors import OutputError
 from restcli.files import read_json, resolve_output, sha256_of
@@ -52,8 +52,11 @@ def verify(out: Path, heads: Collection[str] = ()) -> Verified:
     faults += wrong + _check_index(out, readings)
     faults += _check_files(out, outputs | reviewed)
     faults += [f"{name}: was added" for name in _added(out, Path(archive), outputs.keys() | reviewed.keys())]
-    remarks = tuple(remark for reading in readings.values() for remark in reading.remarks)
-    return Verified(len(outputs) + len(reviewed), {k: r.head for k, r in readings.items()}, tuple(faults), remarks)
+    remarks = [remark for reading in readings.values() for remark in reading.remarks]
+    if missing := missing_shards(out):
+        remarks.append(f"these shards never ran, so that nothing of theirs was checked: {', '.join(missing)}")
+    heads_now = {name: reading.head for name, reading in readings.items()}
+    return Verified(len(outputs) + len(reviewed), heads_now, tuple(faults), tuple(remarks))
 
 
 def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:

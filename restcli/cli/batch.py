@@ -228,7 +228,7 @@ def _summary_text(summary: BatchSummary, out: Path) -> str:
 def status(out: OutArgument, as_json: options.Json = False) -> None:
     """Print how far a batch is, what failed and why.
 
-    Exit code: 0 every recording was scored, or its failure acknowledged; else 1.
+    Exit code: 0 every recording of every shard was scored, or its failure acknowledged; else 1.
     """
     from restcli.archive.survey import survey
 
@@ -245,6 +245,8 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
     counts = facts["counts"]
     yield f"archive      {facts['archive'] or ''}"
     yield f"recordings   {sum(counts.values())}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+    if facts["missing_shards"]:
+        yield f"never ran    --shard {', '.join(facts['missing_shards'])}; their recordings are not counted"
     yield f"EEG          {facts['eeg_hours']:.2f} h, of which {facts['scored_hours']:.2f} h scored"
     if facts["n_incomplete"]:
         yield f"incomplete   {facts['n_incomplete']} recordings; {facts['missing_hours']:.2f} h are missing from them"
@@ -315,7 +317,10 @@ def export(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Write one table of recordings and one of events for the whole archive, each as CSV and Parquet."""
+    from restcli.archive.ledger import missing_shards
     from restcli.archive.tables import export_tables
 
     for path in export_tables(out, to, overwrite=overwrite):
         say(str(path))
+    if missing := missing_shards(out):
+        note(f"restcli: the tables lack the recordings of --shard {', '.join(missing)}, which never ran")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from restcli.archive.audit import Trail, trail_name
 from restcli.archive.index import write_index
-from restcli.archive.ledger import now
-from restcli.archive.walk import LEDGER_PATTERN
+from restcli.archive.ledger import batch_of, now
 from restcli.files import sha256_of
 from restcli.review.apply import Applied
 
@@ -18,7 +17,7 @@ def enter_applied(applied: Iterable[Applied]) -> None:
     changed = set[Path]()
     for each in applied:
         path, review = each.written.files[-1].resolve(), each.written.report["review"]
-        out = next((folder for folder in path.parents if any(folder.glob(LEDGER_PATTERN))), None)
+        out = batch_of(path.parent)
         if out is not None:
             facts = {name: review[name] for name in ("reviewers", "of", "journal")}
             entry = {"what": "verdicts", "report": path.relative_to(out).as_posix(), "result": sha256_of(path), **facts}
