@@ -164,7 +164,7 @@ VERDICT = EVENT | {"event": "e1", "verdict": "accepted", "reviewer": "r1"}
 def reviewed(**change: Any) -> dict[str, Any]:
     review: dict[str, Any] = {"reviewers": ["r1"], "read_whole_by": [], "of": {"report": "h"}, "verdicts": [VERDICT]}
     review["agreement"] = dict.fromkeys(("accepted", "rejected", "unsure", "not_judged", "added"), 1)
-    content: dict[str, Any] = {"recording": {"path": "a.edf"}, "events": [EVENT], "outputs": {}}
+    content: dict[str, Any] = {"recording": {"path": "a.edf", "fingerprint": ""}, "events": [EVENT], "outputs": {}}
     return (
         content
         | {"review": review | {key: value for key, value in change.items() if key != "events"}}

@@ -91,13 +91,23 @@ def test_verdicts_on_other_events_are_never_applied(report: Path, toy_weights: P
     judge(report, ACCEPT)
     text = (report.parent / "night_review.jsonl").read_text()
     report = write_result(report.parent, toy_weights, events=EVENTS[:2])
-    with pytest.raises(AnnotationError, match="holds only verdicts on events or weights other"):
+    with pytest.raises(AnnotationError, match="holds only verdicts on another recording, or on other events"):
         apply_verdicts(read_result(report), plot="none")
     judge(report, REJECT)
     applied = apply_verdicts(read_result(report), plot="none")
     assert (applied.counts.accepted, applied.counts.rejected) == (0, 1)
     assert any("not applied" in remark for remark in applied.remarks)
     assert (report.parent / "night_review.jsonl").read_text().startswith(text)
+
+
+def test_verdicts_on_a_recording_that_was_replaced_are_never_applied(tmp_path: Path, toy_weights: Path) -> None:
+    report = write_result(tmp_path, toy_weights, events=())
+    judge(report, ADD, {"action": "read"})
+    facts = json.loads(report.read_text())
+    facts["recording"]["fingerprint"] = "0" * 64  # as of another patient's recording of this name and length
+    report.write_text(json.dumps(facts))
+    with pytest.raises(AnnotationError, match="holds only verdicts on another recording, or on other events"):
+        Verdicts.of(read_result(report)).check()
 
 
 def test_no_verdicts_make_no_reviewed_table(report: Path) -> None:

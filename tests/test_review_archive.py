@@ -105,6 +105,11 @@ def test_what_was_missed_is_estimated_from_recordings_that_were_read(out: Path) 
     assert facts["sensitivity_where_read_whole"]["value"] == 0.0
 
 
+def change_last_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
 def test_reviewed_folders_are_data_that_claims_only_what_was_decided(out: Path) -> None:
     judge(out / "a_run.json", ACCEPT, REJECT, ADD)
     judge(out / "ward" / "b_run.json", ACCEPT, {"action": "read"})
@@ -118,6 +123,11 @@ def test_reviewed_folders_are_data_that_claims_only_what_was_decided(out: Path) 
     decided = {name: {place: int(value[place]) for place in (10, 50, 152, 205, 252)} for name, value in labels.items()}
     assert decided["a"] == {10: UNKNOWN, 50: SEIZURE, 152: BACKGROUND, 205: SEIZURE + 1, 252: UNKNOWN}
     assert decided["b"] == {10: BACKGROUND, 50: SEIZURE, 152: BACKGROUND, 205: BACKGROUND, 252: BACKGROUND}
+    change_last_byte(out / "a.edf")
+    checked = CliRunner().invoke(app, ["data", "check", str(out)])
+    assert checked.exit_code == 3
+    assert "a_run_reviewed.json: holds verdicts on another recording than a.edf as it is now" in checked.stderr
+    assert "not usable: 1 problem; without them, 1 recording of 1 patient" in checked.stdout
     (out / "a.edf").unlink()
     with pytest.raises(AnnotationError, match=r"a\.edf is not there"):
         find_items(out)

@@ -139,7 +139,7 @@ def _find(recording: Path, root: Path) -> Item | None:
 
 
 def _reviewed(recording: Path, report: Path, root: Path) -> Item:
-    marks = Marks(report, "reviewed", lambda path, _: {"reviewed": read_claims(path)})
+    marks = Marks(report, "reviewed", lambda path, _: {"reviewed": read_claims(path, recording)})
     return Item(recording, marks, patient_of(_place(report, root)), "reviewed")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from restcli.errors import AnnotationError
 from restcli.events import Span
 from restcli.files import read_json, sha256_of
+from restcli.io.registry import files_of, fingerprint_of
 from restcli.marks.json import read_table, row_of
 from restcli.marks.table import Table
 
@@ -54,9 +55,16 @@ def find_reviewed(root: Path) -> dict[Path, Path]:
     return found
 
 
-def read_claims(report: Path) -> Table:
-    """Return what reviewers decided: only about the events that they judged, unless one read the whole recording."""
+def read_claims(report: Path, recording: Path) -> Table:
+    """Return what reviewers decided: only about the events that they judged, unless one read the whole recording.
+
+    AnnotationError when the recording is another one now.
+    """
     content = read_reviewed(report)
+    if content["recording"]["fingerprint"] not in ("", fingerprint_of(files_of(recording))):  # "" of arrays
+        what = f"holds verdicts on another recording than {recording.name} as it is now"
+        remedy = "Bring the recording back that was judged, or annotate, review and apply again"
+        raise AnnotationError(str(report), what, "verdicts on the recording itself", remedy)
     table = read_table(report.with_name(report.name.removesuffix(REPORT_END) + EVENTS_END))
     if content["review"]["read_whole_by"] or table.duration is None:
         return table
@@ -75,7 +83,8 @@ def read_reviewed(report: Path) -> Mapping[str, Any]:
     try:
         content: dict[str, Any] = read_json(report)
         review, verdicts = content["review"], content["review"]["verdicts"]
-        texts = [content["recording"]["path"], review["of"]["report"], *review["reviewers"], *review["read_whole_by"]]
+        texts = [*(content["recording"][name] for name in ("path", "fingerprint"))]
+        texts += [review["of"]["report"], *review["reviewers"], *review["read_whole_by"]]
         texts += [each[name] for each in verdicts for name in ("event", "verdict")]
         texts += [each["reviewer"] for each in verdicts if each["reviewer"] is not None]
         whole = [type(review["agreement"][name]) is int for name in COUNTED]

@@ -39,7 +39,7 @@ class Verdicts:
 
     result: StoredResult
     entries: tuple[Entry, ...]  # on its events
-    n_foreign: int  # on other events or weights; they are not applied
+    n_foreign: int  # on another recording, other events or weights; they are not applied
     n_damaged: int  # lines of the journal that are not entries
 
     @classmethod
@@ -64,8 +64,8 @@ class Verdicts:
         """Refuse when there are no verdicts, or only verdicts on other events."""
         path = str(journal_of(self.result.path))
         if not self.entries and self.n_foreign:
-            what = "holds only verdicts on events or weights other than those of the result beside it"
-            remedy = "Judge the events of this result, or bring back the one that was judged"
+            what = "holds only verdicts on another recording, or on other events or weights, than the result beside it"
+            remedy = "Judge the events of this result, or bring back what was judged"
             raise AnnotationError(path, what, remedy=remedy)
         if not self.entries:
             raise AnnotationError(path, "holds no verdicts", "what restcli review writes", "Judge the events first")
@@ -160,7 +160,9 @@ def _describe(item: ReviewedEvent) -> dict[str, Any]:
 def _remarks(verdicts: Verdicts, review: Review) -> tuple[str, ...]:
     remarks = []
     if verdicts.n_foreign:
-        remarks.append(f"{count(verdicts.n_foreign, 'verdict')} on other events or weights were not applied")
+        remarks.append(
+            f"{count(verdicts.n_foreign, 'verdict')} on another recording, other events or weights were not applied"
+        )
     if verdicts.n_damaged:
         remarks.append(f"{count(verdicts.n_damaged, 'line')} of the journal could not be read")
     n_open = len(review.of("e")) - review.judged

@@ -198,9 +198,8 @@ class OpenRecording:
     def _note(self, n_foreign: int) -> str:
         notes = []
         if n_foreign:
-            notes.append(
-                f"{count(n_foreign, 'verdict')} in the journal refer to other events or weights and do not apply"
-            )
+            verdicts = f"{count(n_foreign, 'verdict')} in the journal"
+            notes.append(f"{verdicts} refer to another recording, other events or weights and do not apply")
         if self.journal.n_damaged:
             notes.append(
                 f"{count(self.journal.n_damaged, 'line')} of the journal could not be read and are left as they are"

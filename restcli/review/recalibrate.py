@@ -134,7 +134,7 @@ def _judged(weights: Weights, results: Sequence[StoredResult]) -> tuple[list[Jud
     if other:
         notes.append(f"{count(other, 'recording')} left out: their events were found by other weights")
     if foreign:
-        notes.append(f"{count(foreign, 'verdict')} left out: they are on events of earlier results")
+        notes.append(f"{count(foreign, 'verdict')} left out: they are on earlier results, or on another recording")
     return judged, notes
 
 

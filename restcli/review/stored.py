@@ -82,8 +82,9 @@ class StoredResult:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the events and the weights that found them: what a verdict refers to."""
+        """SHA-256 of the recording, the events and the weights that found them: what a verdict refers to."""
         named = {
+            "recording": self.report["recording"]["fingerprint"],
             "weights": self.report["weights"]["sha256"],
             "duration": self.duration,
             "events": self.report["events"],
