@@ -55,6 +55,26 @@ def test_untouched_outputs_verify_and_the_trail_says_what_was_done(out: Path) ->
     assert all(entry["who"].startswith("op-") for entry in entries)
 
 
+def test_what_describes_a_bids_dataset_is_ours_and_nothing_else_is(
+    toy_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, out = tmp_path / "bids", tmp_path / "out"
+    (archive / "sub-01").mkdir(parents=True)
+    (archive / "dataset_description.json").write_text("{}")
+    run_batch(Request(archive, out, Settings(weights=str(toy_weights)), plot="none"))
+    assert (out / "derivatives/restcli/dataset_description.json").exists()
+    monkeypatch.chdir(tmp_path)
+    assert verify(out).faults == () == verify(Path("out")).faults
+    (out / "derivatives/restcli/sub-01").mkdir()
+    (out / "derivatives/restcli/sub-01/dataset_description.json").write_text("{}")
+    assert verify(out).faults == ("derivatives/restcli/sub-01/dataset_description.json: was added",)
+
+
+def test_a_hash_that_was_found_after_a_failure_is_no_change(out: Path) -> None:
+    sql("UPDATE recordings SET hash = 'found when a copy came' WHERE state = 'failed'")(out)
+    assert verify(out).faults == ()
+
+
 def sql(statement: str) -> Callable[[Path], None]:
     def change(out: Path) -> None:
         with sqlite3.connect(out / LEDGER) as db:

@@ -137,6 +137,40 @@ def test_a_copy_is_done_when_its_twin_is_gone(ledger: Ledger) -> None:
     assert [row["path"] for row in ledger.recordings()] == ["b.edf"]
 
 
+def pair(ledger: Ledger, run: int) -> None:
+    """Let all recordings be copies of each other."""
+    ledger.note("hash", {row["id"]: "h" for row in ledger.recordings()})
+    ledger.pair(run)
+
+
+def test_copies_of_what_failed_are_tried_themselves(ledger: Ledger) -> None:
+    names = [found("a.edf"), found("b.edf")]
+    run = begin(ledger, *names)
+    pair(ledger, run)
+    assert do_all(ledger, run, fail=("a.edf", "b.edf")) == ["a.edf", "b.edf"]
+    run = begin(ledger, *names, found("c.edf"))
+    pair(ledger, run)
+    assert do_all(ledger, run, fail=("c.edf",)) == ["c.edf"]
+    assert [row["state"] for row in ledger.recordings()] == [FAILED] * 3
+    run = begin(ledger, *names, found("c.edf"), found("d.edf"))
+    pair(ledger, run)
+    assert do_all(ledger, run) == ["d.edf"]
+    run = begin(ledger, *names, found("c.edf"), found("d.edf"))
+    pair(ledger, run)  # what one reader could do counts for all
+    assert [row["state"] for row in ledger.recordings()] == [SAME, SAME, SAME, DONE]
+
+
+def test_no_two_recordings_are_copies_of_each_other(ledger: Ledger) -> None:
+    do_all(ledger, begin(ledger, found("b.edf")))
+    names = [found("a.edf"), found("b.edf")]
+    pair(ledger, begin(ledger, *names))
+    assert [row["state"] for row in ledger.recordings()] == [SAME, DONE]
+    other = Keys("other", "s", "r")
+    run = begin(ledger, *names, keys=other)
+    pair(ledger, run)
+    assert do_all(ledger, run, keys=other) == ["b.edf"]
+
+
 def test_what_came_back_needs_nothing(ledger: Ledger) -> None:
     do_all(ledger, begin(ledger, found("a.edf"), found("b.edf")))
     assert do_all(ledger, begin(ledger, found("b.edf"))) == []

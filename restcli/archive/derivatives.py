@@ -30,7 +30,7 @@ _NOT_BIDS = [
 ]
 
 
-_NAMES = ("dataset_description.json", "events.json", "README", ".bidsignore")
+DESCRIPTIONS = ("dataset_description.json", "events.json", "README", ".bidsignore")
 
 
 def check_ours(out: Path, dataset: Path | None) -> None:
@@ -40,7 +40,7 @@ def check_ours(out: Path, dataset: Path | None) -> None:
     """
     if any(out.glob(LEDGER_PATTERN)) or any(out.glob(TRAIL_PATTERN)):
         return
-    names = () if dataset is None else (dataset / name for name in _NAMES)
+    names = () if dataset is None else (dataset / name for name in DESCRIPTIONS)
     for path in (out / "index.html", *names):
         if path.exists():
             what = "was not written by a batch, and this one would overwrite it"

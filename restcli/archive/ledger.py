@@ -327,14 +327,18 @@ class Ledger:
             self._do_many(f"UPDATE recordings SET {column} = ? WHERE id = ?", ((v, row) for row, v in values.items()))
 
     def pair(self, run: int) -> None:
-        """Let every recording whose content is already that of another point to it instead of being done."""
+        """Let every recording whose content is already that of another point to it instead of being done.
+
+        One that failed is nobody's original, and points only to one that is done.
+        """
         self._do(
-            "WITH ranked AS (SELECT id, FIRST_VALUE(id) OVER (PARTITION BY hash ORDER BY state != 'done', path) first "
-            "FROM recordings WHERE seen = :run AND hash IS NOT NULL) "
+            "WITH ranked AS (SELECT id, FIRST_VALUE(id) OVER alike first, FIRST_VALUE(state) OVER alike found "
+            "FROM recordings WHERE seen = :run AND hash IS NOT NULL WINDOW alike AS "
+            "(PARTITION BY hash ORDER BY state = 'failed', state != 'done', state = 'same', path)) "
             "UPDATE recordings SET state = 'same', same_as = ranked.first, error = NULL, error_class = NULL, "
             "acknowledged = NULL "
             "FROM ranked WHERE ranked.id = recordings.id AND ranked.first != ranked.id "
-            "AND recordings.state IN ('pending', 'same', 'failed')",
+            "AND (recordings.state IN ('pending', 'same') OR (recordings.state = 'failed' AND ranked.found = 'done'))",
             {"run": run},
         )
 
@@ -371,7 +375,10 @@ class Ledger:
         self._do("UPDATE recordings SET state = 'pending' WHERE state = 'running'")
 
     def finish(self, row_id: int, keys: Keys, outcome: Mapping[str, Any]) -> bool:
-        """Enter the outcome of `annotate_one`, failed if it holds an ``error``; tell whether that is acknowledged."""
+        """Enter the outcome of `annotate_one`, failed if it holds an ``error``; tell whether that is acknowledged.
+
+        Copies of what failed wait for their own turn: it may have failed for its name, its place or its worker.
+        """
         known = {name: outcome[name] for name in ("hash", "size", "mtime_ns") if name in outcome}
         facts = {name: outcome.get(name) for name in _FACTS} | known | vars(keys) | {"finished": now()}
         facts["notes"] = outcome.get("notes", "")
@@ -385,6 +392,8 @@ class Ledger:
             )
             for table in ("events", "outputs"):
                 self._do(f"DELETE FROM {table} WHERE recording = ?", (row_id,))
+            if facts["state"] == FAILED:
+                self._do("UPDATE recordings SET state = 'pending', same_as = NULL WHERE same_as = ?", (row_id,))
             self._do_many(
                 "INSERT INTO outputs VALUES (?, ?, ?)",
                 ((row_id, name, digest) for name, digest in outcome.get("outputs", {}).items()),

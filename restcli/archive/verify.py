@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.archive.audit import ACKNOWLEDGED, PATTERN, Reading, facts_of, read_trail, trail_name
+from restcli.archive.derivatives import DESCRIPTIONS
 from restcli.archive.ledger import DONE, FAILED, Ledger, find_ledgers, missing_shards
 from restcli.archive.walk import is_inside, outputs_folder
 from restcli.errors import OutputError
@@ -51,7 +52,8 @@ def verify(out: Path, heads: Collection[str] = ()) -> Verified:
     reviewed, wrong = _reviewed(out, readings)
     faults += wrong + _check_index(out, readings)
     faults += _check_files(out, outputs | reviewed)
-    faults += [f"{name}: was added" for name in _added(out, Path(archive), outputs.keys() | reviewed.keys())]
+    known_files = {*outputs, *reviewed, *((prefix / name).as_posix() for name in DESCRIPTIONS)}
+    faults += [f"{name}: was added" for name in _added(out, Path(archive), known_files)]
     remarks = [remark for reading in readings.values() for remark in reading.remarks]
     if missing := missing_shards(out):
         remarks.append(f"these shards never ran, so that nothing of theirs was checked: {', '.join(missing)}")
@@ -81,6 +83,8 @@ def _check(ledger: Ledger, reading: Reading) -> Iterator[str]:
             yield f"{name}: {row['path']!r} is acknowledged, but the trail does not say so"
         report = f"{row['made_stem']}{REPORT_END}"
         said = facts_of(row, events.get(row["path"], ()), outputs.get(report) if row["state"] == DONE else None)
+        if row["state"] == FAILED and entry.get("input") is None:
+            said["input"] = None  # not known then; found since, when a copy came
         if changed := [key for key, value in said.items() if entry.get(key) != value]:
             yield f"{name}: the row of {row['path']!r} was changed ({', '.join(changed)})"
 
