@@ -53,7 +53,11 @@ def finish(out: Path, shard: Shard, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
-    [((1, 2), (1, 1), "--shard K/2"), ((1, 1), (1, 2), "without --shard"), ((2, 2), (2, 3), "--shard K/2")],
+    [
+        ((1, 2), (1, 1), "batch with --shard K/2"),
+        ((1, 1), (1, 2), "batch without --shard"),
+        ((2, 2), (2, 3), "batch with --shard K/2"),
+    ],
 )
 def test_another_number_of_shards_is_refused(
     run: Callable[..., None], out: Path, first: Shard, second: Shard, expected: str
@@ -124,3 +128,17 @@ def test_results_of_another_archive_are_not_replaced(
     (tmp_path / "renamed").rename(tmp_path / "mounted elsewhere")
     (tmp_path / "renamed").mkdir()  # where it was mounted
     run("mounted elsewhere")
+
+
+def test_annotate_leaves_the_results_of_a_batch_alone(tmp_path: Path) -> None:
+    """It would replace tables while ledger, index and trail go on telling the earlier result."""
+    finish(tmp_path, (1, 2), "a.edf")
+    (tmp_path / "ward").mkdir()
+    example = str(Path(__file__).parent.parent / "examples" / "absence.edf")
+    for folder in (tmp_path, tmp_path / "ward", tmp_path / "new"):
+        answer = CliRunner().invoke(app, ["annotate", example, "--out", str(folder), "--plot", "none"])
+        assert isinstance(answer.exception, UsageError) and "results of a batch" in str(answer.exception)
+    assert not list(tmp_path.rglob("absence_*"))
+    (tmp_path / ledger_name(1, 2)).rename(tmp_path / "ledger.sqlite.old")
+    answer = CliRunner().invoke(app, ["annotate", example, "--out", str(tmp_path), "--plot", "none"])
+    assert answer.exit_code == 0, answer.output

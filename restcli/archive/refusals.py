@@ -29,10 +29,10 @@ def _check_shards(out: Path, n_shards: int) -> None:
     """Refuse another number of shards: no run would look again at what some ledgers say."""
     for path, (_, number) in ledgers_in(out).items():
         if number != n_shards:
-            parts = "one whole" if number == 1 else f"{number} shards"
-            expected = "a batch without --shard" if number == 1 else f"--shard K/{number}"
+            earlier = "without --shard" if number == 1 else f"with --shard K/{number}"
             remedy = f"{_OTHER_FOLDER}, or move ledger*.sqlite* away (cached scores are used again)"
-            raise UsageError(str(out), f"holds an archive done as {parts} ({path.name})", expected, remedy)
+            what = f"holds the results of a batch {earlier} ({path.name})"
+            raise UsageError(str(out), what, "the same number of shards in every run", remedy)
 
 
 def _check_pseudonyms(out: Path, begin: Mapping[str, Any], pseudonyms: bool) -> None:
