@@ -109,7 +109,7 @@ def test_nothing_of_a_batch_knows_the_names(toy_weights: Path, tmp_path: Path) -
         assert not path.is_file() or not leaks(path.read_bytes()), path
     # The table finds the recording for those who hold it, and for nobody else.
     report = out / "p017_run.json"
-    with pytest.raises(RestError, match="does not exist"):
+    with pytest.raises(RestError, match="which is not there"):
         _ = read_result(report).recording
     found = read_result(report, read_sources(table, str(archive))).recording
     assert found.path == Path("p017.edf") and found.read([0], 1.0, 2.0).any()

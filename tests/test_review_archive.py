@@ -94,6 +94,36 @@ def test_the_queue_lists_all_and_draws_from_those_without_events(out: Path, monk
     assert (len(desk.cases), len(desk.left_out)) == (2, 1), "one that cannot be read costs no other"
 
 
+def move_archive(out: Path, *, run: bool) -> Path:
+    """Move the recordings of the archive, which were in `out`, to a folder of their own, and let a run find them."""
+    archive = out.parent / "elsewhere"
+    for name in ("a", "ward/b", "c"):
+        (archive / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / f"{name}.edf").rename(archive / f"{name}.edf")
+    if run:
+        with Ledger(out / ledger_name(), write=True) as ledger:
+            number, _ = ledger.begin_run(str(archive), KEYS, "{}")
+            ledger.enter(number, [Found(f"{name}.edf", 10, 5, name) for name in ("a", "ward/b", "c")])
+            ledger.end_run(number)
+    return archive
+
+
+def test_recordings_of_an_archive_that_was_moved_are_found_after_a_run_at_its_new_place(out: Path) -> None:
+    judge(out / "ward" / "b_run.json", ACCEPT)
+    apply = ["review", "apply", str(out), "--plot", "none"]
+    archive = move_archive(out, run=False)
+    said = str(CliRunner().invoke(app, apply).exception)
+    assert "b.edf, which is not there" in said and "run restcli batch on its archive again" in said
+    for path in archive.rglob("*.edf"):
+        path.rename(out / path.relative_to(archive))
+    archive = move_archive(out, run=True)
+    assert CliRunner().invoke(app, apply).exit_code == 0
+    (item,) = find_items(out)
+    assert (item.recording_path, len(item.events)) == (archive / "ward" / "b.edf", 1), "and train finds it"
+    change_last_byte(archive / "ward" / "b.edf")
+    assert "describes another recording than b.edf" in str(CliRunner().invoke(app, apply).exception)
+
+
 def test_what_was_missed_is_estimated_from_recordings_that_were_read(out: Path) -> None:
     judge(out / "a_run.json", ACCEPT, REJECT, ADD)
     judge(out / "c_run.json", {"action": "read"}, ADD)

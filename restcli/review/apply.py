@@ -129,6 +129,7 @@ def _report(verdicts: Verdicts, review: Review, events: Events, counts: Counts) 
     result = verdicts.result
     journal = journal_of(result.path)
     return {name: result.report[name] for name in _KEPT} | {
+        "recording": result.report["recording"] | {"path": str(result.recording.path)},  # where it is now
         "events": [event_to_dict(event) for event in events],
         "burden": burden_of(events, result.scores.announced).to_dict(),
         "review": {

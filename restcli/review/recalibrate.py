@@ -51,7 +51,8 @@ class Judged:
     @cached_property
     def seizures(self) -> Events:
         """What the reviewers confirmed."""
-        return reviewed_events(self.review, self.result.events)
+        result = self.result  # its recording is not needed, and may be elsewhere
+        return reviewed_events(self.review, Events(result.found, result.duration, unscored=result.unscored))
 
     @cached_property
     def scores(self) -> Scores:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from restcli.archive.places import place_of
 from restcli.detect.settings import usable_labels
 from restcli.errors import OutputError, RestError
 from restcli.events import Event, EventRule, Events, Scores, Span
@@ -91,17 +92,23 @@ class StoredResult:
         }
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
-    def _find_source(self, named: Path) -> Path:
-        """Look for the recording from this folder, from that of the report and from those above it."""
-        above = self.folder.resolve()
+    def _find_source(self, called: str) -> Path:
+        """Look from this folder, from that of the report and those above it, then where a batch found it last."""
+        named, above = self.sources.get(called, Path(called)), self.folder.resolve()
         places = (named, *(folder / named for folder in (above, *above.parents)))
-        return next((place for place in places if place.exists()), self.folder / named)
+        found = next((place for place in places if place.exists()), None) or place_of(self.path)
+        if found is None or not found.exists():
+            what = f"describes the recording {Path(called).name}, which is not there"
+            remedy = "Bring it back; if its archive was moved, run restcli batch on its archive again"
+            pseudonyms = ", or pass --pseudonyms if the batch had them"
+            raise OutputError(str(self.path), what, "the recording that was annotated", remedy + pseudonyms)
+        return found
 
     @cached_property
     def recording(self) -> Recording:
         """The recording, opened; OutputError when it is another one than the report describes."""
         called = self.report["recording"]["path"]
-        recording = open_recording(self._find_source(self.sources.get(called, Path(called))))
+        recording = open_recording(self._find_source(called))
         described = self.report["recording"]
         same = (
             abs(recording.duration - self.duration) < 1e-3
