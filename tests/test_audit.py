@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ from typer.testing import CliRunner
 
 from restcli.archive.audit import Trail, read_trail
 from restcli.archive.coordinator import Request, run_batch
+from restcli.archive.job import earlier_outputs
+from restcli.archive.ledger import LedgerRow
 from restcli.archive.resources import PoolOptions
 from restcli.archive.verify import verify
 from restcli.cli.app import app
 from restcli.detect.settings import Settings
 from restcli.errors import UsageError
+from restcli.files import sha256_of
 from restcli.review.journal import Journal
 
 TRAIL, LEDGER, INDEX = "audit.jsonl", "ledger.sqlite", "index.html"
@@ -188,6 +192,16 @@ def test_the_command_says_what_was_changed(out: Path) -> None:
     answer = CliRunner().invoke(app, ["batch", "verify", str(out), "--json"])
     assert answer.exit_code == 1
     assert json.loads(answer.stdout)["faults"] == ["a_burden.tsv: is missing"]
+
+
+def test_what_an_earlier_batch_made_is_known_without_its_ledger(out: Path) -> None:
+    row = LedgerRow(1, "a.edf", 10, 5, "a")
+    made = earlier_outputs(out, out, row)
+    assert made == {path.name: sha256_of(path) for path in out.glob("a_*")} and len(made) == 4
+    assert earlier_outputs(out, out, replace(row, outputs={"a_run.json": "0"})) == {"a_run.json": "0"}
+    assert earlier_outputs(out, out, replace(row, path="b.edf", stem="b")) == {}
+    text("a_run.json", "a_scores.csv", "b_scores.csv")(out)  # as from annotate: no trail knows it
+    assert earlier_outputs(out, out, row) == {}
 
 
 def test_the_operator_is_a_pseudonym(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ from restcli.archive.ledger import Ledger, LedgerRow, ledger_name
 from restcli.archive.resources import PoolOptions
 from restcli.archive.survey import Book, survey
 from restcli.archive.tables import export_tables
+from restcli.archive.verify import verify
 from restcli.archive.walk import output_stems, shard_of, walk_archive
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RestError, UsageError
@@ -399,8 +400,9 @@ def test_second_run_does_only_what_is_new(
     assert {name: tree(out)[name] for name in done} == done
 
 
+@pytest.mark.parametrize("away", [False, True])
 def test_what_an_earlier_content_gave_does_not_outlive_a_failure(
-    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path
+    batch: Callable[..., BatchSummary], recordings: list[Path], tmp_path: Path, away: bool
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
     archive.mkdir()
@@ -409,14 +411,15 @@ def test_what_an_earlier_content_gave_does_not_outlive_a_failure(
     assert batch(archive, out).complete
     (archive / "0.edf").write_text("no signals any more")
     shutil.copy(archive / "2.edf", archive / "1.edf")
+    for ledger in out.glob("ledger*") if away else ():
+        ledger.unlink()
     assert not batch(archive, out).complete
-    assert {name: row["state"] for name, row in rows(out).items()} == {
-        "0.edf": "failed",
-        "1.edf": "same",
-        "2.edf": "done",
-    }
-    assert {path.name for path in out.glob("*_events.tsv")} == {"2_events.tsv"}
-    assert not list(out.glob("0_*")) and not list(out.glob("1_*"))
+    found = states(out)
+    assert sorted(found.values()) == ["done", "failed", "same"] and found["0.edf"] == "failed"
+    (done,) = (Path(name).stem for name in found if found[name] == "done")
+    assert {path.name for path in out.glob("*_events.tsv")} == {f"{done}_events.tsv"}
+    assert {path.name.partition("_")[0] for path in out.glob("[0-2]_*")} == {done}
+    assert verify(out).faults == ()
 
 
 def test_empty_archive_is_not_complete(batch: Callable[..., BatchSummary], tmp_path: Path) -> None:

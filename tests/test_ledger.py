@@ -276,7 +276,7 @@ def use_everything(path: Path) -> None:
     with Ledger(path, write=True) as ledger:
         ledger.reports(1)
         run = begin(ledger, found("ward/a.edf"), found("b.edf"), keys=other)
-        ledger.outputs_of_copies(run)
+        list(ledger.copies(run))
         ledger.waiting(run, 9)
 
 

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,15 +106,24 @@ def _last(tail: bytes) -> tuple[int, str]:
 
 def last_begins(out: Path) -> list[dict[str, Any]]:
     """Return the last ``begin`` of each trail in a folder of outputs."""
-    found = []
+    found = list[dict[str, Any]]()
     for path in sorted(out.glob(PATTERN)):
-        last = None
-        with open_regular(path) as file:
-            for line in iter(lambda: file.readline(_LONGEST), b""):
-                if b'"begin"' in line and (entry := _parse(line)) and entry["what"] == "begin":
-                    last = entry
-        found += [] if last is None else [last]
+        begins = (entry for entry in _entries_with(path, "begin") if entry["what"] == "begin")
+        found += deque(begins, maxlen=1)
     return found
+
+
+def was_made_by_batch(out: Path, report: str) -> bool:
+    """Tell whether a trail in a folder of outputs has the run report with this SHA-256."""
+    return any(entry.get("result") == report for path in out.glob(PATTERN) for entry in _entries_with(path, report))
+
+
+def _entries_with(path: Path, word: str) -> Iterator[dict[str, Any]]:
+    """Yield the entries of a trail that hold a word; the others are not parsed, because there may be a million."""
+    with open_regular(path) as file:
+        for line in iter(lambda: file.readline(_LONGEST), b""):
+            if word.encode() in line and (entry := _parse(line)):
+                yield entry
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from restcli.archive.cache import RULE_SETTINGS, ScoreCache, scoring_digest
 from restcli.archive.derivatives import check_ours, describe_derivatives
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.index import write_index
-from restcli.archive.job import Plan, annotate_one, finish_leftovers, hash_many, remove_outputs
+from restcli.archive.job import Plan, annotate_one, earlier_outputs, finish_leftovers, hash_many, remove_outputs
 from restcli.archive.ledger import DONE, FAILED, Keys, Ledger, LedgerRow, is_complete, ledger_name, now
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
 from restcli.archive.pseudonyms import Pseudonyms
@@ -248,7 +248,12 @@ class _Coordinator:
                     self._recover()
                 self._report("looking for copies")
         self.ledger.pair(self.run_id)
-        remove_outputs(self.folder, self.ledger.outputs_of_copies(self.run_id))
+        for row in self.ledger.copies(self.run_id):
+            self._remove_earlier(row)
+
+    def _remove_earlier(self, row: LedgerRow) -> None:
+        """Remove outputs of an earlier content or setting, which must not pass for those of this one."""
+        remove_outputs(self.folder, earlier_outputs(self.request.out, self.folder, row))
 
     # ---- recordings
 
@@ -318,7 +323,7 @@ class _Coordinator:
             remedy = "Make room on the disk and run the batch again; it continues where it stopped"
             self.halt = self.halt or OutputError(str(self.request.out), error, remedy=remedy)
         else:
-            remove_outputs(self.folder, row.outputs)  # an earlier content's or setting's must not pass for this one's
+            self._remove_earlier(row)
             reason = error.removeprefix(f"{self.archive / row.path}: ").removeprefix(f"{Path(row.path).name}: ")
             if not self._finish(row, outcome):
                 self.news.append(f"failed: {row.path!r}: {reason}")

@@ -13,15 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from restcli.archive.audit import was_made_by_batch
 from restcli.archive.cache import ScoreCache, scoring_digest
 from restcli.archive.gpu import UnfitWorkerError, turn_at
 from restcli.archive.ledger import LedgerRow
+from restcli.archive.walk import is_output_of
 from restcli.detect.settings import Settings
 from restcli.errors import OutputError, RecordingError, RestError, UsageError, as_rest_error
 from restcli.files import resolve_output, sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import files_of, fingerprint_of, open_recording, recording_hash, stamp_of
 from restcli.nn.weights import Weights
+from restcli.output.run_report import REPORT_END
 from restcli.output.text import quality_warnings, unscored_reasons
 from restcli.profiling import StageClock
 from restcli.text import without_names
@@ -202,6 +205,25 @@ def remove_outputs(folder: str | Path, outputs: Mapping[str, str]) -> None:
             path = resolve_output(folder, name)
             if path.is_file() and not path.is_symlink() and sha256_of(path) == digest:
                 path.unlink()
+
+
+def earlier_outputs(out: Path, folder: Path, row: LedgerRow) -> Mapping[str, str]:
+    """Return what earlier batches made for a recording, as the ledger or, without an entry there, a trail proves."""
+    from restcli.output.bundle import listed_outputs
+
+    if row.outputs:
+        return row.outputs
+    try:
+        report = resolve_output(folder, f"{row.stem}{REPORT_END}")
+        listed = listed_outputs(report)
+        digest = sha256_of(report) if listed else ""
+    except (OSError, OutputError):
+        return {}
+    if not listed or not was_made_by_batch(out, digest):
+        return {}
+    place, slash, _ = row.stem.rpartition("/")
+    found = {f"{place}{slash}{name}": value for name, value in (listed | {report.name: digest}).items()}
+    return {name: value for name, value in found.items() if is_output_of(row.path, name)}
 
 
 def finish_leftovers(folder: str | Path, stem: str) -> None:

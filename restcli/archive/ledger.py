@@ -342,14 +342,12 @@ class Ledger:
             {"run": run},
         )
 
-    def outputs_of_copies(self, run: int) -> dict[str, str]:
-        """Return the outputs that copies of another recording still had of their own, and forget them."""
-        copies = "state = 'same' AND seen = ? AND EXISTS (SELECT 1 FROM outputs WHERE recording = recordings.id)"
-        found: dict[str, str] = {}
-        for values in self._do(f"SELECT {_ROW} FROM recordings WHERE {copies}", (run,)):
-            found |= self._row(values).outputs
+    def copies(self, run: int) -> Iterator[LedgerRow]:
+        """Yield the copies of other recordings, each with outputs that it still had of its own, and forget those."""
+        copies = "state = 'same' AND seen = ?"
+        with self._explained():
+            yield from map(self._row, self._db.execute(f"SELECT {_ROW} FROM recordings WHERE {copies}", (run,)))
         self._do(f"DELETE FROM outputs WHERE recording IN (SELECT id FROM recordings WHERE {copies})", (run,))
-        return found
 
     def waiting(self, run: int, count: int) -> list[LedgerRow]:
         """Return the next recordings to do, the largest first."""

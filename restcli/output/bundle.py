@@ -162,7 +162,7 @@ class Bundle:
 
     def _check_ours(self, names: Sequence[str]) -> None:
         """Raise when a file that would be replaced is a recording, or not ours without `overwrite`."""
-        listed = _listed_outputs(self.folder / self.report_name)
+        listed = listed_outputs(self.folder / self.report_name)
         for name in names:
             path = self.folder / name
             check_no_recording(path)
@@ -179,7 +179,7 @@ class Bundle:
         """Find earlier outputs that are not made again: unchanged pictures of this kind, which go, and the rest."""
         page = re.compile(re.escape(f"{self.stem}_") + r"[a-z]+\d*(_p\d)?" + re.escape(f"{self.mark}.{self.plot}"))
         stale, left = [], {}
-        for name, digest in (dict(self.owned) | _listed_outputs(self.folder / self.report_name)).items():
+        for name, digest in (dict(self.owned) | listed_outputs(self.folder / self.report_name)).items():
             path = self.folder / name
             if name in made or name == self.report_name or not path.is_file():
                 continue
@@ -221,7 +221,7 @@ def _check_writable(folder: Path) -> None:
         raise OutputError(str(folder), what, _WRITABLE, "Choose another folder with --out") from error
 
 
-def _listed_outputs(report: Path) -> dict[str, str]:
+def listed_outputs(report: Path) -> dict[str, str]:
     """Return names and hashes of the outputs that a run report lists; names with a path in them are left out."""
     try:
         content = read_json(report)
@@ -285,7 +285,7 @@ def _complete(workshop: Path) -> None:
         for report in workshop.glob(f"*{end}"):
             own = f"{report.name.removesuffix(end)}_"
             (workshop.parent / report.name).unlink(missing_ok=True)
-            for name in [*_listed_outputs(report), report.name]:
+            for name in [*listed_outputs(report), report.name]:
                 if name.startswith(own) and (workshop / name).exists():
                     (workshop / name).replace(workshop.parent / name)
     descriptor = os.open(workshop, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
