@@ -116,7 +116,8 @@ def pace(out: Path) -> float:
 def finished_ledger(folder: Path, n_recordings: int) -> tuple[Path, Path]:
     """Make an archive of empty files and the ledger that a batch over it would have left."""
     from restcli.archive.coordinator import Request, keys_of
-    from restcli.archive.ledger import Ledger, ledger_name
+    from restcli.archive.ledger import Ledger
+    from restcli.archive.shards import ledger_name
     from restcli.archive.walk import walk_archive
     from restcli.detect.settings import Settings
     from restcli.nn.weights import load_weights

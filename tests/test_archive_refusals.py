@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from restcli.archive.coordinator import Request, run_batch
 from restcli.archive.index import write_index
-from restcli.archive.ledger import Ledger, ledger_name
+from restcli.archive.ledger import Ledger
+from restcli.archive.shards import ledger_name
 from restcli.archive.survey import survey
 from restcli.archive.verify import verify
 from restcli.cli.app import app

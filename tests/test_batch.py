@@ -31,8 +31,9 @@ from restcli.archive import pool, resources
 from restcli.archive.audit import Trail
 from restcli.archive.coordinator import FINISHING, GOING, BatchProgress, BatchSummary, Request, run_batch
 from restcli.archive.gpu import gpu_memory
-from restcli.archive.ledger import Ledger, LedgerRow, ledger_name
+from restcli.archive.ledger import Ledger, LedgerRow
 from restcli.archive.resources import PoolOptions
+from restcli.archive.shards import ledger_name
 from restcli.archive.survey import Book, survey
 from restcli.archive.tables import export_tables
 from restcli.archive.verify import verify

@@ -15,7 +15,8 @@ import pytest
 
 from restcli.archive.derivatives import describe_derivatives
 from restcli.archive.index import write_index
-from restcli.archive.ledger import Keys, Ledger, ledger_name
+from restcli.archive.ledger import Keys, Ledger
+from restcli.archive.shards import ledger_name
 from restcli.archive.survey import plain_reason, survey
 from restcli.archive.tables import export_tables
 from restcli.archive.walk import Found, Skipped

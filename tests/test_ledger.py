@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from restcli.archive.ledger import DONE, FAILED, PENDING, SAME, Keys, Ledger, find_ledgers, ledger_name
+from restcli.archive.ledger import DONE, FAILED, PENDING, SAME, Keys, Ledger
+from restcli.archive.shards import find_ledgers, ledger_name
 from restcli.archive.walk import Found, Skipped
 from restcli.errors import OutputError
 

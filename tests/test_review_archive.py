@@ -12,7 +12,8 @@ from test_review_apply import ACCEPT, ADD, REJECT, judge
 from typer.testing import CliRunner
 
 from restcli.archive.index import write_index
-from restcli.archive.ledger import Keys, Ledger, ledger_name
+from restcli.archive.ledger import Keys, Ledger
+from restcli.archive.shards import ledger_name
 from restcli.archive.tables import export_tables
 from restcli.archive.walk import Found
 from restcli.cli.app import app

@@ -20,11 +20,12 @@ from restcli.archive.derivatives import check_ours, describe_derivatives
 from restcli.archive.gpu import gpu_memory
 from restcli.archive.index import write_index
 from restcli.archive.job import Plan, annotate_one, earlier_outputs, finish_leftovers, hash_many, remove_outputs
-from restcli.archive.ledger import DONE, FAILED, Keys, Ledger, LedgerRow, is_complete, ledger_name, now
+from restcli.archive.ledger import DONE, FAILED, Keys, Ledger, LedgerRow, is_complete, now
 from restcli.archive.pool import TICK, Failure, RunningTask, SchedulerLost, WorkerPool
 from restcli.archive.pseudonyms import Pseudonyms
 from restcli.archive.refusals import check_earlier_runs
 from restcli.archive.resources import PoolOptions
+from restcli.archive.shards import ledger_name
 from restcli.archive.walk import check_archive, is_bids, outputs_folder, shard_of, walk_archive
 from restcli.detect.settings import Settings, check_settings
 from restcli.errors import OutputError, RestError, UsageError

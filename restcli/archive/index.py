@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from restcli.archive.ledger import DONE
 from restcli.archive.reviews import Reviews
+from restcli.archive.shards import shards_in_words
 from restcli.archive.survey import Book, sum_up
 from restcli.archive.walk import is_output_of
 from restcli.files import replacing
@@ -40,7 +41,7 @@ def write_index(out: str | Path) -> Path:
     environment = Environment(
         loader=PackageLoader("restcli.archive", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["visible"] = visible
+    environment.filters |= {"visible": visible, "shards": shards_in_words}
     with Book(out) as book, replacing(page) as stream:
         facts = sum_up(book)
         place = os.path.relpath(book.folder, out)

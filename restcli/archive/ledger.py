@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.archive.schema import APPLICATION, EVENT, SCHEMA, VERSION, expected_schema, schema_of
-from restcli.archive.walk import LEDGER_PATTERN, Found, Skipped, is_inside, is_output_of, possible_stems
+from restcli.archive.walk import Found, Skipped, is_inside, is_output_of, possible_stems
 from restcli.errors import OutputError
 from restcli.output.run_report import REPORT_END
 
@@ -24,7 +23,6 @@ STATES = (DONE, FAILED, SAME, RUNNING, PENDING)
 
 _ROW = "id, path, size, mtime_ns, hash, stem"
 _FACTS = ("worker", "stages", "seconds", "error_class", "error", "clock", "duration", "scored", "missing", "n_events")
-_NAME = re.compile(r"ledger(?:-([1-9][0-9]{0,8})-of-([1-9][0-9]{0,8}))?\.sqlite")
 _LAST_WALK = "seen = (SELECT MAX(id) FROM runs)"
 _REMEDY = "Move it away and run the batch again: outputs stay, and cached scores are used again"
 
@@ -62,48 +60,6 @@ def is_complete(counts: Mapping[str, int], hidden: bool, n_acknowledged: int = 0
 def now() -> str:
     """Return the current time as text for people; no decision depends on it, so that clocks may go backwards."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def ledger_name(shard: int = 1, n_shards: int = 1) -> str:
-    """Return the file name of a ledger; each shard has its own, so that shards need no common lock."""
-    return "ledger.sqlite" if n_shards == 1 else f"ledger-{shard}-of-{n_shards}.sqlite"
-
-
-def ledgers_in(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Return the ledgers in a folder, each with its shard and the number of shards."""
-    found = {}
-    for path in folder.glob(LEDGER_PATTERN):
-        if match := _NAME.fullmatch(path.name):
-            shard = (int(match[1] or 1), int(match[2] or 1))
-            if ledger_name(*shard) == path.name:
-                found[path] = shard
-    return dict(sorted(found.items(), key=lambda item: item[1]))
-
-
-def find_ledgers(out: str | Path) -> tuple[Path, ...]:
-    """Return the ledgers in a folder of outputs; raise OutputError if there are none, or not those of one division."""
-    found = ledgers_in(Path(out))
-    if not found:
-        raise OutputError(str(out), "holds no ledger", "a folder that restcli batch wrote to")
-    if len({number for _, number in found.values()}) > 1:
-        names = ", ".join(path.name for path in found)
-        expected = "ledgers of one number of shards"
-        raise OutputError(str(out), f"holds ledgers that overlap: {names}", expected, "Move those that are older away")
-    return tuple(found)
-
-
-def missing_shards(out: str | Path) -> list[str]:
-    """Return the shards that never ran, as K/N."""
-    shards = ledgers_in(Path(out)).values()
-    number = max((number for _, number in shards), default=1)
-    ran = {shard for shard, _ in shards}
-    return [f"{shard}/{number}" for shard in range(1, number + 1) if shard not in ran]
-
-
-def batch_of(folder: Path) -> Path | None:
-    """Return the folder of outputs of a batch that a folder is, or lies in; None if there is none."""
-    place = folder.resolve()
-    return next((each for each in (place, *place.parents) if ledgers_in(each)), None)
 
 
 class Ledger:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from restcli.archive.ledger import Ledger, batch_of, ledgers_in
+from restcli.archive.ledger import Ledger
+from restcli.archive.shards import batch_of, ledgers_in
 from restcli.archive.walk import is_inside, outputs_folder
 from restcli.output.run_report import REPORT_END
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.archive.audit import last_begins
-from restcli.archive.ledger import ledgers_in
+from restcli.archive.shards import ledgers_in
 from restcli.archive.walk import is_bids
 from restcli.errors import UsageError
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from restcli import __version__
 from restcli.archive.audit import ACKNOWLEDGED, Trail, trail_name
-from restcli.archive.ledger import DONE, FAILED, STATES, Ledger, find_ledgers, is_complete, missing_shards, now
+from restcli.archive.ledger import DONE, FAILED, STATES, Ledger, is_complete, now
+from restcli.archive.shards import find_ledgers, missing_shards
 from restcli.archive.walk import outputs_folder
 from restcli.errors import OutputError, UsageError
 

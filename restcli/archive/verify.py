@@ -11,7 +11,8 @@ from typing import Any
 
 from restcli.archive.audit import ACKNOWLEDGED, PATTERN, Reading, facts_of, read_trail, trail_name
 from restcli.archive.derivatives import DESCRIPTIONS
-from restcli.archive.ledger import DONE, FAILED, Ledger, find_ledgers, missing_shards
+from restcli.archive.ledger import DONE, FAILED, Ledger
+from restcli.archive.shards import find_ledgers, missing_shards, shards_in_words
 from restcli.archive.walk import is_inside, outputs_folder
 from restcli.errors import OutputError
 from restcli.files import read_json, resolve_output, sha256_of
@@ -56,7 +57,7 @@ def verify(out: Path, heads: Collection[str] = ()) -> Verified:
     faults += [f"{name}: was added" for name in _added(out, Path(archive), known_files)]
     remarks = [remark for reading in readings.values() for remark in reading.remarks]
     if missing := missing_shards(out):
-        remarks.append(f"these shards never ran, so that nothing of theirs was checked: {', '.join(missing)}")
+        remarks.append(f"these shards never ran, so that nothing of theirs was checked: {shards_in_words(missing)}")
     heads_now = {name: reading.head for name, reading in readings.items()}
     return Verified(len(outputs) + len(reviewed), heads_now, tuple(faults), tuple(remarks))
 

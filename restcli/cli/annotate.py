@@ -67,7 +67,7 @@ def annotate(
 
 def _check_folder(out: Path) -> None:
     """Refuse the results of a batch, whose ledger and index would go on telling what they told before."""
-    from restcli.archive.ledger import batch_of
+    from restcli.archive.shards import batch_of
 
     if (batch := batch_of(out)) is not None:
         what = f"belongs to the results of a batch (in {batch})"

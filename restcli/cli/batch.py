@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LOG_EVERY = 30.0  # s
 _MOST_RUNNING = 8  # lines of the display
 _INDENT = 13  # of what a report says, behind the word for it
+_MOST_SHARDS = 9999  # as names of ledgers can tell
 _NOTED = 10  # kinds of repairs and doubts in the status
 _PSEUDONYMS = (
     'TOML file of lines "ward/name.edf" = "p017", outside OUT; missing lines are added to it. Outputs contain '
@@ -48,8 +49,8 @@ def parse_shard(text: str | tuple[int, int]) -> tuple[int, int]:
     if isinstance(text, tuple):
         return text
     first, slash, second = text.partition("/")
-    if not (slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
-        raise typer.BadParameter(f"{text!r} is not K/N with K from 1 to N, such as 3/16")
+    if not (slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second) <= _MOST_SHARDS):
+        raise typer.BadParameter(f"{text!r} is not K/N with K from 1 to N, such as 3/16, and N up to {_MOST_SHARDS}")
     return int(first), int(second)
 
 
@@ -242,11 +243,13 @@ def status(out: OutArgument, as_json: options.Json = False) -> None:
 
 
 def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
+    from restcli.archive.shards import shards_in_words
+
     counts = facts["counts"]
     yield f"archive      {facts['archive'] or ''}"
     yield f"recordings   {sum(counts.values())}: " + ", ".join(f"{n} {state}" for state, n in counts.items())
     if facts["missing_shards"]:
-        yield f"never ran    --shard {', '.join(facts['missing_shards'])}; their recordings are not counted"
+        yield f"never ran    --shard {shards_in_words(facts['missing_shards'])}; their recordings are not counted"
     yield f"EEG          {facts['eeg_hours']:.2f} h, of which {facts['scored_hours']:.2f} h scored"
     if facts["n_incomplete"]:
         yield f"incomplete   {facts['n_incomplete']} recordings; {facts['missing_hours']:.2f} h are missing from them"
@@ -317,10 +320,10 @@ def export(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Write one table of recordings and one of events for the whole archive, each as CSV and Parquet."""
-    from restcli.archive.ledger import missing_shards
+    from restcli.archive.shards import missing_shards, shards_in_words
     from restcli.archive.tables import export_tables
 
     for path in export_tables(out, to, overwrite=overwrite):
         say(str(path))
     if missing := missing_shards(out):
-        note(f"restcli: the tables lack the recordings of --shard {', '.join(missing)}, which never ran")
+        note(f"restcli: the tables lack the recordings of --shard {shards_in_words(missing)}, which never ran")

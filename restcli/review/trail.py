@@ -7,7 +7,8 @@ from pathlib import Path
 
 from restcli.archive.audit import Trail, trail_name
 from restcli.archive.index import write_index
-from restcli.archive.ledger import batch_of, now
+from restcli.archive.ledger import now
+from restcli.archive.shards import batch_of
 from restcli.files import sha256_of
 from restcli.review.apply import Applied
 
