@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +20,10 @@ from restcli.archive.walk import Found
 from restcli.cli.app import app
 from restcli.errors import AnnotationError
 from restcli.marks.layouts import find_items
+from restcli.review.apply import Verdicts
 from restcli.review.desk import open_desk
-from restcli.review.stored import REPORT_END, find_results
+from restcli.review.stored import REPORT_END, find_results, read_result
+from restcli.review.strays import Stray, follow_moved
 from restcli.train.sources import _second_labels
 from restcli.train.store import BACKGROUND, SEIZURE, UNKNOWN
 
@@ -33,19 +36,27 @@ def out(tmp_path: Path, toy_weights: Path) -> Path:
     place = tmp_path / "out"
     for name, events in (("a", EVENTS), ("ward/b", EVENTS[:1]), ("c", ())):
         write_result((place / name).parent, toy_weights, name=name.rpartition("/")[2], events=events)
-    with Ledger(place / ledger_name(), write=True) as ledger:
-        run, _ = ledger.begin_run(str(tmp_path / "archive"), KEYS, "{}")
-        ledger.enter(run, [Found(f"{name}.edf", 10, 5, name) for name in ("a", "ward/b", "c")])
+    run_batch(place, tmp_path / "archive", {"a.edf": "a", "ward/b.edf": "ward/b", "c.edf": "c"})
+    return place
+
+
+def run_batch(out: Path, archive: Path, found: dict[str, str], *, ends: bool = True) -> None:
+    """Let a ledger say that a batch found recordings, each with the stem of its outputs, and did what was new."""
+    with Ledger(out / ledger_name(), write=True) as ledger:
+        run, _ = ledger.begin_run(str(archive), KEYS, "{}")
+        ledger.enter(run, [Found(path, 10, 5, stem) for path, stem in found.items()])
+        ledger.plan(run, KEYS, retry=False)
         for row in ledger.waiting(run, 9):
-            events = {"a": EVENTS, "ward/b": EVENTS[:1], "c": ()}[row.stem]
-            facts = {"hash": row.stem, "duration": 300.0, "scored": 0.99, "missing": 0.0, "n_events": len(events)}
+            name = Path(row.path).stem
+            events = {"a": EVENTS, "b": EVENTS[:1], "c": ()}[name]
+            facts = {"hash": name, "duration": 300.0, "scored": 0.99, "missing": 0.0, "n_events": len(events)}
             rows = [
                 {"onset": e.onset, "duration": e.duration, "label": e.label, "confidence": 0.8, "channels": "all"}
                 for e in events
             ]
             ledger.finish(row.id, KEYS, {"worker": "w:1", "stages": "{}", "seconds": 1.0, "events": rows} | facts)
-        ledger.end_run(run)
-    return place
+        if ends:
+            ledger.end_run(run)
 
 
 def test_verdicts_reach_index_and_tables_and_are_outdated_with_their_result(out: Path, toy_weights: Path) -> None:
@@ -102,10 +113,7 @@ def move_archive(out: Path, *, run: bool) -> Path:
         (archive / name).parent.mkdir(parents=True, exist_ok=True)
         (out / f"{name}.edf").rename(archive / f"{name}.edf")
     if run:
-        with Ledger(out / ledger_name(), write=True) as ledger:
-            number, _ = ledger.begin_run(str(archive), KEYS, "{}")
-            ledger.enter(number, [Found(f"{name}.edf", 10, 5, name) for name in ("a", "ward/b", "c")])
-            ledger.end_run(number)
+        run_batch(out, archive, {"a.edf": "a", "ward/b.edf": "ward/b", "c.edf": "c"})
     return archive
 
 
@@ -123,6 +131,33 @@ def test_recordings_of_an_archive_that_was_moved_are_found_after_a_run_at_its_ne
     assert (item.recording_path, len(item.events)) == (archive / "ward" / "b.edf", 1), "and train finds it"
     change_last_byte(archive / "ward" / "b.edf")
     assert "describes another recording than b.edf" in str(CliRunner().invoke(app, apply).exception)
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"), [("night/b.edf", "night/b"), ("ward/b.edf", "ward/b.edf")], ids=["moved", "renamed outputs"]
+)
+def test_verdicts_follow_a_recording_within_its_archive(out: Path, path: str, stem: str) -> None:
+    judge(out / "ward" / "b_run.json", ACCEPT)
+    (out / stem).parent.mkdir(exist_ok=True)
+    for file in (out / "ward").glob("b_[!r]*"):
+        shutil.copy(file, out / f"{stem}{file.name[1:]}")
+    report = Path(shutil.copy(out / "ward" / "b_run.json", out / f"{stem}_run.json"))
+    run_batch(out, out, {"a.edf": "a", "c.edf": "c"}, ends=False)
+    assert follow_moved(out) == [], "a run that was cut short may not have seen it"
+    run_batch(out, out, {"a.edf": "a", path: stem, "c.edf": "c"})
+    assert follow_moved(out) == [Stray(out / "ward" / "b_review.jsonl", out / f"{stem}_review.jsonl")]
+    assert not (out / "ward" / "b_review.jsonl").exists()
+    assert [entry.action for entry in Verdicts.of(read_result(report)).entries] == ["accept"]
+    assert follow_moved(out) == []
+
+
+def test_verdicts_on_a_recording_that_left_the_archive_are_named_and_stay(out: Path) -> None:
+    judge(out / "ward" / "b_run.json", ACCEPT)
+    run_batch(out, out, {"a.edf": "a", "c.edf": "c"})
+    assert follow_moved(out) == [Stray(out / "ward" / "b_review.jsonl")]
+    said = CliRunner().invoke(app, ["batch", "status", str(out)]).stdout
+    assert f"verdicts     {out}/ward/b_review.jsonl: beside no result of the archive as it is now" in said
+    assert (out / "ward" / "b_review.jsonl").exists()
 
 
 def test_what_was_missed_is_estimated_from_recordings_that_were_read(out: Path) -> None:

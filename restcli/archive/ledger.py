@@ -375,6 +375,14 @@ class Ledger:
         found = self._do("SELECT * FROM runs ORDER BY id DESC LIMIT 1")
         return dict(found[0]) if found else {}
 
+    def gone(self) -> dict[str, str]:
+        """Return the hashes of recordings that the last walk did not find, by what their outputs' names begin with."""
+        found = self._do(
+            f"SELECT path, made_stem, hash FROM recordings WHERE NOT {_LAST_WALK} AND made_stem IS NOT NULL "
+            "AND hash IS NOT NULL"
+        )
+        return {stem: digest for path, stem, digest in found if is_output_of(path, f"{stem}{REPORT_END}")}
+
     def counts(self) -> dict[str, int]:
         """Return how many recordings of the last walk are in each state."""
         sql = f"SELECT state, COUNT(*) FROM recordings WHERE {_LAST_WALK} GROUP BY state"

@@ -28,6 +28,7 @@ _MOST_RUNNING = 8  # lines of the display
 _INDENT = 13  # of what a report says, behind the word for it
 _MOST_SHARDS = 9999  # as names of ledgers can tell
 _NOTED = 10  # kinds of repairs and doubts in the status
+_STRAY = "beside no result of the archive as it is now"  # of verdicts
 _PSEUDONYMS = (
     'TOML file of lines "ward/name.edf" = "p017", outside OUT; missing lines are added to it. Outputs contain '
     "only the pseudonyms."
@@ -134,9 +135,21 @@ def run(
     if summary.n_named:
         common.inform(f"restcli: {summary.n_named} pseudonyms were added to {chosen.pseudonyms}; keep it away from OUT")
     common.log("finished", **summary.counts, complete=summary.complete)
+    _follow_moved(out)
     if summary.stopped:
         raise typer.Exit(Stopped(received[0]).exit_code)
     raise typer.Exit(DONE if summary.complete else SOME_FAILED)
+
+
+def _follow_moved(out: Path) -> None:
+    """Let verdicts follow recordings that were moved, and name those that cannot."""
+    from restcli.review.strays import follow_moved
+
+    for stray in follow_moved(out):
+        if stray.target is not None:
+            common.inform(f"restcli: verdicts followed their recording to {stray.target}; apply them again")
+        else:
+            note(f"restcli: {stray.journal}: {_STRAY}. Bring the recording back, or move the verdicts away.")
 
 
 @contextmanager
@@ -232,8 +245,10 @@ def status(out: OutArgument, as_json: options.Json = False) -> None:
     Exit code: 0 every recording of every shard was scored, or its failure acknowledged; else 1.
     """
     from restcli.archive.survey import survey
+    from restcli.review.strays import find_strays
 
     facts = survey(out)
+    facts["stray_verdicts"] = [str(stray.journal) for stray in find_strays(out)]
     if as_json:
         print_json(facts)
     else:
@@ -267,6 +282,8 @@ def _status_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"passed over  {count(sum(others.values()), 'other file')}: {endings}"
     for item in facts["skipped"]:
         yield f"not read     {item['path']}: {item['reason']}"
+    for journal in facts["stray_verdicts"]:
+        yield f"verdicts     {journal}: {_STRAY}"
 
 
 @app.command(epilog="Example: restcli batch verify /results")

@@ -49,7 +49,7 @@ def find_reviewed(root: Path) -> dict[Path, Path]:
         source = Path(read_reviewed(report)["recording"]["path"])
         recording = source if source.is_absolute() or source.exists() else report.parent / source
         if not recording.exists():
-            remedy = "Bring it back, apply the verdicts again where restcli review finds it, or remove this report"
+            remedy = "Bring it back, or remove this report; if it was moved, its verdicts can be applied again"
             raise AnnotationError(str(report), f"the recording {source.name} is not there", remedy=remedy)
         found[recording] = report
     return found

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from restcli.events import Event
 
 REVIEWED = "_reviewed"  # in the names of what is written after a review
+JOURNAL_END = "_review.jsonl"  # of the file with the verdicts on a result
 ACCEPTED, REJECTED, UNSURE, ADDED, NOT_JUDGED = "accepted", "rejected", "unsure", "added", "not judged"
 SIGNS = {ACCEPTED: "✓", REJECTED: "✗", UNSURE: "?", ADDED: "+", NOT_JUDGED: "–"}
 

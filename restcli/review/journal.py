@@ -13,14 +13,13 @@ from typing import Any
 from restcli.errors import OutputError, RestError
 from restcli.files import appending
 from restcli.output.run_report import REPORT_END
+from restcli.output.shown import JOURNAL_END
 from restcli.review.entries import Entry, parse_entry
-
-_END = "_review.jsonl"
 
 
 def journal_of(report: Path) -> Path:
     """Return the journal beside a run report."""
-    return report.with_name(report.name.removesuffix(REPORT_END) + _END)
+    return report.with_name(report.name.removesuffix(REPORT_END) + JOURNAL_END)
 
 
 class ConflictError(RestError):
