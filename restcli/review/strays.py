@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from restcli.archive.ledger import DONE, SAME, missing_shards
+from restcli.archive.ledger import DONE, SAME
+from restcli.archive.shards import missing_shards
 from restcli.archive.survey import Book
 from restcli.archive.walk import is_output_of, possible_stems
 from restcli.errors import OutputError
