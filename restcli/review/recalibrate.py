@@ -92,7 +92,7 @@ def recalibrate(
     UsageError when there are too few verdicts.
     """
     judged, notes = _judged(weights, results)
-    _refuse_too_few(judged, per_day)
+    _refuse_too_few(judged, per_day, notes)
     line, calibrated = _fit_line(judged)
     base = replace(
         weights.rule,
@@ -139,15 +139,17 @@ def _judged(weights: Weights, results: Sequence[StoredResult]) -> tuple[list[Jud
     return judged, notes
 
 
-def _refuse_too_few(judged: Sequence[Judged], per_day: float) -> None:
+def _refuse_too_few(judged: Sequence[Judged], per_day: float, notes: Sequence[str]) -> None:
     seizures, decided = sum(len(each.seizures) for each in judged), sum(each.decided for each in judged)
     days = sum(each.days for each in judged)
     enough = seizures >= LEAST_SEIZURES and decided >= LEAST_VERDICTS and len(judged) >= LEAST_RECORDINGS
+    left_out = "".join(f"; {note}" for note in notes)
     if not enough or days * per_day < 1:
         raise UsageError(
             "recalibrate",
             f"{count(decided, 'verdict')} on {count(len(judged), 'recording')} with "
-            f"{count(seizures, 'confirmed seizure')} in {24 * days:.1f} scored hours are too few to say anything",
+            f"{count(seizures, 'confirmed seizure')} in {24 * days:.1f} scored hours are too few to say anything"
+            f"{left_out}",
             f"at least {LEAST_VERDICTS} verdicts on {LEAST_RECORDINGS} recordings, {LEAST_SEIZURES} confirmed seizures "
             f"and {24 / per_day:.1f} hours"
             if per_day
