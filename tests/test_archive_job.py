@@ -14,9 +14,11 @@ from edf_writer import noise, write_edf
 
 import restcli
 from restcli.archive import cache, gpu, job
+from restcli.archive.audit import Trail
 from restcli.archive.coordinator import Request, keys_of
 from restcli.archive.ledger import LedgerRow
 from restcli.detect.settings import Settings
+from restcli.files import sha256_of
 from restcli.nn.weights import load_weights
 from restcli.profiling import StageClock
 
@@ -147,6 +149,18 @@ def test_foreign_file_is_not_overwritten(recording: Path, toy_weights: Path, tmp
     owned = {name: hashlib.sha256(b"by hand").hexdigest()}  # what the ledger knows as ours
     assert "error" not in job.annotate_one(LedgerRow(1, str(recording), 1, 1, "a", outputs=owned), plan)
     assert (tmp_path / "out" / name).read_text() != "by hand"
+
+
+def test_results_of_another_recording_are_not_replaced(recording: Path, toy_weights: Path, tmp_path: Path) -> None:
+    plan, row = make_plan(tmp_path / "out", toy_weights), LedgerRow(1, str(recording), 1, 1, "a")
+    other = write_edf(tmp_path / "other.edf", noise(19, 30, 200, seed=2), 200)
+    assert "error" not in job.annotate_one(LedgerRow(2, str(other), 1, 1, "a"), plan)
+    report = tmp_path / "out" / "a_run.json"
+    kept = report.read_bytes()
+    outcome = job.annotate_one(row, plan)
+    assert "a recording with other contents" in outcome["error"] and report.read_bytes() == kept
+    Trail(tmp_path / "out" / "audit.jsonl").append("2026-01-01", {"what": "done", "result": sha256_of(report)})
+    assert "error" not in job.annotate_one(row, plan)  # what an earlier batch made is brought up to date
 
 
 # ---- files that are not

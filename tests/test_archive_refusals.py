@@ -131,6 +131,13 @@ def test_results_of_another_archive_are_not_replaced(
     run("mounted elsewhere")
 
 
+def test_a_batch_leaves_the_results_of_another_alone(run: Callable[..., None], out: Path, tmp_path: Path) -> None:
+    finish(tmp_path, (1, 1), "out/a.edf")
+    with pytest.raises(UsageError, match="results of another batch"):
+        run()
+    assert not out.exists()
+
+
 def test_annotate_leaves_the_results_of_a_batch_alone(tmp_path: Path) -> None:
     """It would replace tables while ledger, index and trail go on telling the earlier result."""
     finish(tmp_path, (1, 2), "a.edf")

@@ -125,6 +125,7 @@ def _write(result: Result, plan: Plan, place: Path, previous: Mapping[str, str])
     """Write the outputs; what the ledger knows as ours may be replaced, and nothing else."""
     from restcli.output.bundle import Bundle
 
+    _check_recording(result, plan, place, previous)
     root = Path(plan.folder).resolve()
     owned = {Path(name).name: digest for name, digest in previous.items() if (root / name).parent == place.parent}
     bundle = Bundle(place.parent, place.name, plan.formats, plan.plot, owned=owned)
@@ -136,6 +137,20 @@ def _write(result: Result, plan: Plan, place: Path, previous: Mapping[str, str])
             raise
         remedy = "Move it away and run the batch again with --retry failed"
         raise OutputError(error.where, error.what, error.expected, remedy) from error
+
+
+def _check_recording(result: Result, plan: Plan, place: Path, previous: Mapping[str, str]) -> None:
+    """Refuse to replace results of a recording with other contents that no batch made, such as those of annotate."""
+    from restcli.output.bundle import recording_of
+
+    report = place.with_name(f"{place.name}{REPORT_END}")
+    if recording_of(report) in ("", result.recording.fingerprint):
+        return
+    digest = sha256_of(report)
+    if digest not in previous.values() and not was_made_by_batch(Path(plan.ledger).parent, digest):
+        what = "is about a recording with other contents, and no batch wrote it"
+        remedy = f"Move {place.name}_* away and run the batch again with --retry failed"
+        raise OutputError(str(report), what, "results of this recording, or none", remedy)
 
 
 def _restored(recording: Recording, plan: Plan, content: str, clock: StageClock) -> Result | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from restcli.archive.audit import last_begins
-from restcli.archive.shards import ledgers_in
+from restcli.archive.shards import batch_of, ledgers_in
 from restcli.archive.walk import is_bids
 from restcli.errors import UsageError
 
@@ -19,6 +19,8 @@ def check_earlier_runs(archive: Path, out: Path, *, n_shards: int, pseudonyms: b
     if pseudonyms and is_bids(archive):
         what = "the archive is a BIDS dataset, whose names are pseudonyms already"
         raise UsageError("--pseudonyms", what, remedy="Leave it out")
+    if (outer := batch_of(out.resolve().parent)) is not None:
+        raise UsageError(str(out), f"lies among the results of another batch (in {outer})", remedy=_OTHER_FOLDER)
     _check_shards(out, n_shards)
     for begin in last_begins(out):
         _check_pseudonyms(out, begin, pseudonyms)

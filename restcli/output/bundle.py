@@ -96,7 +96,7 @@ class Bundle:
         tables = [f"events{self.mark}.{kind}" for kind in ("tsv", *self.formats)] + [f"burden{self.mark}.tsv"]
         scores = [] if self.mark else ["scores.csv"]
         self._check_ours([*(f"{self.stem}_{end}" for end in [*tables, *scores, *pages]), self.report_name])
-        earlier = _recording_of(self.folder / self.report_name)
+        earlier = recording_of(self.folder / self.report_name)
         if not self.overwrite and fingerprint and earlier not in ("", fingerprint):
             what = f"a recording with other contents has the outputs {self.stem}_*"
             remedy = "Choose another folder with --out, or replace them with --overwrite"
@@ -231,7 +231,7 @@ def listed_outputs(report: Path) -> dict[str, str]:
         return {}
 
 
-def _recording_of(report: Path) -> str:
+def recording_of(report: Path) -> str:
     """Return the fingerprint of the recording that a run report describes; empty where it is unknown."""
     try:
         return str(read_json(report)["recording"]["fingerprint"])
