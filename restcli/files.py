@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
-from restcli.errors import OutputError, UsageError
+from restcli.errors import OutputError, RestError, UsageError
 
 _PART = re.compile(r"\.[0-9a-f]{12}\.part")
 _LARGEST = 1 << 28  # bytes of a table or report
@@ -76,6 +76,19 @@ def _clear_parts(folder: Path) -> None:
             with suppress(OSError), place.open("r+b") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 place.unlink()
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and below it, those in hidden folders aside; raise where it cannot be looked into."""
+    for place, inside, names in os.walk(folder, onerror=refuse_folder):
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def refuse_folder(error: OSError) -> NoReturn:
+    """Refuse a folder that cannot be looked into, as `os.walk` passes over it in silence."""
+    what, remedy = f"cannot be looked into ({error.strerror})", "Change its permissions, or move it elsewhere"
+    raise RestError(str(error.filename), what, "a folder that can be read", remedy) from error
 
 
 def make_folder(path: str | Path) -> Path:

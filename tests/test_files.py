@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +23,15 @@ from restcli.archive.ledger import Ledger
 from restcli.cli.app import app
 from restcli.detect.settings import read_channel_map
 from restcli.errors import AnnotationError, OutputError, RestError, UsageError
+from restcli.evaluation.files import _tables
 from restcli.files import read_json, read_toml, replacing, resolve_output, sha256_of
+from restcli.marks.layouts import look_for_items
 from restcli.marks.registry import read_events
-from restcli.marks.reviewed import read_reviewed
+from restcli.marks.reviewed import find_reviewed, is_detected, read_reviewed
 from restcli.output.bundle import Bundle
 from restcli.review.apply import Verdicts
 from restcli.review.journal import Journal
-from restcli.review.stored import read_result
+from restcli.review.stored import find_results, read_result
 
 OPENERS: dict[str, Callable[[Path], Any]] = {
     "a.json": read_json,
@@ -196,3 +200,22 @@ def test_a_mistyped_report_after_review_is_refused(change: dict[str, Any], tmp_p
     (tmp_path / "a.json").write_text(json.dumps(reviewed(**change)))
     with pytest.raises(AnnotationError, match="not a report"):
         read_reviewed(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("look", [look_for_items, find_results, find_reviewed, _tables])
+def test_a_folder_that_cannot_be_looked_into_is_named(
+    look: Callable[..., object], tmp_path: Path, example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patient in ("a", "b"):
+        (tmp_path / patient).mkdir()
+        shutil.copy(example, tmp_path / patient)
+    scan = os.scandir
+
+    def refuse(place: str) -> object:  # root may look into every folder
+        if Path(place).name == "b":
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(RestError, match=r"b: cannot be looked into \(Permission denied\)"):
+        look(tmp_path, *((is_detected,) if look is _tables else ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,17 @@ def test_too_few_verdicts_and_those_on_other_weights_are_refused(tmp_path: Path,
     ):
         recalibrate(load_weights(), results(folder), per_day=100.0, out=tmp_path / "new", name="ward")
     assert not (tmp_path / "new").exists()
+
+
+def test_verdicts_count_once_however_their_folder_is_given(tmp_path: Path, toy_weights: Path) -> None:
+    folder = ward(tmp_path / "out", toy_weights)
+    shutil.copytree(folder, tmp_path / "copy")
+    command = ["recalibrate", str(toy_weights), "--false-alarms", "100", "--json", "--out", str(tmp_path / "new")]
+    done = CliRunner().invoke(app, [*command, str(folder), str(folder), str(folder / "a_run.json")])
+    assert json.loads(done.stdout)["verdicts"] == 30
+    for place, words in ((tmp_path / "typo", "does not exist"), (tmp_path / "copy", "is the same result as")):
+        refused = CliRunner().invoke(app, [*command, "--overwrite", str(folder), str(place)])
+        assert isinstance(refused.exception, UsageError) and words in str(refused.exception)
 
 
 def test_the_command_writes_weights_that_find_fewer_false_alarms(tmp_path: Path, toy_weights: Path) -> None:

@@ -37,16 +37,16 @@ def recalibrate(
     from restcli.review.agreement import interval_text
     from restcli.review.journal import journal_of
     from restcli.review.recalibrate import recalibrate as run
-    from restcli.review.stored import find_results, read_result
+    from restcli.review.stored import read_result
 
     loaded = load_weights(weights)
     chosen = f"{loaded.name}-ward" if name is None else name
     if Path(chosen).name != chosen or not chosen:
         raise UsageError("--name", f"{chosen!r} is not a file name", "a name without folders")
     check_free((out / f"{chosen}{end}" for end in (".safetensors", ".md")), overwrite=overwrite)
-    reports = [report for folder in reviewed for report in (find_results(folder) if folder.is_dir() else [folder])]
-    judged = [path for path in reports if journal_of(path).exists()]
-    done = run(loaded, [read_result(path) for path in judged], per_day=false_alarms_per_day, out=out, name=chosen)
+    reports = {path.resolve(): path for place in reviewed for path in _reports_in(place)}  # each once
+    judged = [read_result(path) for path in reports.values() if journal_of(path).exists()]
+    done = run(loaded, judged, per_day=false_alarms_per_day, out=out, name=chosen)
     if as_json:
         print_json({"weights": str(done.path), "card": str(done.card), **done.facts, "notes": list(done.notes)})
         return
@@ -61,3 +61,11 @@ def recalibrate(
     for line in done.notes:
         note(line)
     inform(f"card: {done.card}")
+
+
+def _reports_in(place: Path) -> tuple[Path, ...]:
+    from restcli.review.stored import find_results
+
+    if not place.exists():
+        raise UsageError(str(place), "does not exist", "a folder with outputs and verdicts, or a run report")
+    return find_results(place) if place.is_dir() else (place,)

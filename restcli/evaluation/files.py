@@ -11,6 +11,7 @@ from restcli.evaluation.cases import evaluate_cases
 from restcli.evaluation.report import Evaluation
 from restcli.evaluation.scoring import Case
 from restcli.events import Events, merge_events
+from restcli.files import files_below
 from restcli.io.edf import is_annotations_only
 from restcli.marks.layouts import patient_of
 from restcli.marks.registry import ENDINGS, ending_of, may_hold_events, read_events
@@ -135,7 +136,7 @@ def _tables(root: Path, is_other: Callable[[Path], bool]) -> dict[str, Path]:
     def rank(path: Path) -> tuple[bool, int]:
         return is_other(path), ENDINGS.index(ending_of(path))
 
-    for path in sorted(root.rglob("*")):
+    for path in sorted(files_below(root)):
         ending = ending_of(path)
         stem = path.name[: len(path.name) - len(ending)]
         if not ending or not path.is_file() or stem.endswith(_NO_MARKS) or not _holds_events(path, ending):

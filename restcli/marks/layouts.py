@@ -12,6 +12,7 @@ from pathlib import Path
 
 from restcli.errors import AnnotationError, RecordingError
 from restcli.events import Events
+from restcli.files import refuse_folder
 from restcli.io.companions import ANY_FORMAT
 from restcli.io.recording import Recording
 from restcli.io.registry import NO_SIGNALS, is_folder_of_one, is_recording, open_recording, why_no_recording
@@ -118,7 +119,7 @@ def passed_over(path: str | Path) -> tuple[str, ...]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, inside, names in os.walk(root):
+    for folder, inside, names in os.walk(root, onerror=refuse_folder):
         ones = [name for name in inside if is_folder_of_one(Path(folder, name))]
         inside[:] = sorted(
             name for name in inside if not name.startswith(".") and name != "derivatives" and name not in ones

@@ -10,7 +10,7 @@ from typing import Any
 
 from restcli.errors import AnnotationError
 from restcli.events import Span
-from restcli.files import read_json, sha256_of
+from restcli.files import files_below, read_json, sha256_of
 from restcli.io.registry import files_of, fingerprint_of
 from restcli.marks.json import read_table, row_of
 from restcli.marks.table import Table
@@ -45,7 +45,8 @@ def _is_of_live(table: Path, log: Path) -> bool:
 def find_reviewed(root: Path) -> dict[Path, Path]:
     """Return recordings with their report after review, from the reports in a folder and below it."""
     found = {}
-    for report in sorted(root.rglob(f"*{REPORT_END}")) if root.is_dir() else []:
+    files = sorted(files_below(root)) if root.is_dir() else []
+    for report in (path for path in files if path.name.endswith(REPORT_END)):
         source = Path(read_reviewed(report)["recording"]["path"])
         recording = source if source.is_absolute() or source.exists() else report.parent / source
         if not recording.exists():

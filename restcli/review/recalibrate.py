@@ -91,6 +91,7 @@ def recalibrate(
 
     UsageError when there are too few verdicts.
     """
+    _refuse_copies(results)
     judged, notes = _judged(weights, results)
     _refuse_too_few(judged, per_day, notes)
     line, calibrated = _fit_line(judged)
@@ -119,6 +120,15 @@ def recalibrate(
     new = replace(new, sha256=save_weights(new, path))
     card = write_atomically(path.with_suffix(".md"), _card(new, weights, facts, notes))
     return Recalibrated(new, path, card, facts, tuple(notes))
+
+
+def _refuse_copies(results: Sequence[StoredResult]) -> None:
+    """Refuse verdicts on one result from several places, which would count several times."""
+    first: dict[str, Path] = {}
+    for result in results:
+        other = first.setdefault(result.digest, result.path)
+        if other != result.path:
+            raise UsageError(str(result.path), f"is the same result as {other}", "each once", "Leave one of them out")
 
 
 def _judged(weights: Weights, results: Sequence[StoredResult]) -> tuple[list[Judged], list[str]]:

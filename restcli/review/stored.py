@@ -18,7 +18,7 @@ from restcli.archive.places import place_of
 from restcli.detect.settings import usable_labels
 from restcli.errors import OutputError, RestError
 from restcli.events import Event, EventRule, Events, Scores, Span
-from restcli.files import read_json, sha256_of
+from restcli.files import files_below, read_json, sha256_of
 from restcli.io.recording import Recording
 from restcli.io.registry import open_recording
 from restcli.marks.json import row_of, span_of
@@ -253,8 +253,8 @@ def _expect(fine: bool, place: str) -> None:
 
 def find_results(place: Path) -> tuple[Path, ...]:
     """Return the run reports in a folder and below it, in order of their names."""
-    found = (path for path in place.rglob(f"*{REPORT_END}") if path.is_file() and not path.is_symlink())
-    return tuple(sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(place).parts)))
+    found = (path for path in files_below(place) if path.name.endswith(REPORT_END) and not path.name.startswith("."))
+    return tuple(sorted(path for path in found if path.is_file() and not path.is_symlink()))
 
 
 def _event(item: Mapping[str, Any]) -> Event:
