@@ -111,6 +111,38 @@ def test_drift_moves_nothing() -> None:
     assert [second.start for second in found if isinstance(second, Second)] == list(range(3600))
 
 
+@pytest.mark.parametrize("stamped", [True, False])
+@pytest.mark.parametrize("lossy", [0, 1])
+@pytest.mark.parametrize("kept", [0, 50])
+def test_a_rate_that_loses_samples_alone_moves_nothing(kept: int, lossy: int, stamped: bool) -> None:
+    rates = (Fraction(100), Fraction(200))
+    intake, found = Intake([[0], [1]], rates, SFREQ, 0.02), []
+    for k in range(60):  # every sample says its second
+        counts = [kept if 20 <= k < 30 and group == lossy else int(rate) for group, rate in enumerate(rates)]
+        parts = tuple(np.full((1, count), k, np.float32) for count in counts)
+        found += intake.take(Chunk(parts, (None, None), 7.0 + k if stamped else None))
+    found += intake.close()
+    ends = [item for item in found if isinstance(item, SegmentEnd)]
+    assert {(item.stop, item.reason) for item in ends[:1]} == {(20.0, LOST)}
+    seconds = [item for item in found if isinstance(item, Second)]
+    assert [item.start for item in seconds] == [*range(20), *range(30, 60)]
+    for item in seconds:
+        np.testing.assert_allclose(item.data[:, 50:150], item.start, atol=1e-2)
+    assert intake.now == 60.0
+
+
+def test_frames_of_two_rates_are_not_lost_by_rounding() -> None:
+    rates = (Fraction(256), Fraction(100))
+    intake, found, done = Intake([[0], [1]], rates, SFREQ, 0.02), [], [0, 0]
+    for k in range(1, 600):
+        counts = [math.floor(k * rate / 11) - n for rate, n in zip(rates, done, strict=True)]
+        done = [n + count for n, count in zip(done, counts, strict=True)]
+        parts = tuple(np.zeros((1, count), np.float32) for count in counts)
+        found += intake.take(Chunk(parts, (None, None), 7.0 + (k - 1) / 11))
+    assert [item.start for item in found] == list(range(len(found)))
+    assert len(found) >= 53
+
+
 def test_an_electrode_comes_off_and_on_again(detector: Detector) -> None:
     data = noise(19, 60, SFREQ, seed=1)
     data[ELECTRODES_19.index("T3"), 20 * SFREQ : 40 * SFREQ] = 3.0

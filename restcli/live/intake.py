@@ -50,6 +50,8 @@ class Intake:
     def __init__(self, groups: Sequence[Sequence[int]], rates: Sequence[Fraction], sfreq: int, jitter: float) -> None:
         self._rows, self._rates, self._sfreq, self._jitter = groups, rates, sfreq, jitter
         self._n_channels = sum(map(len, groups))
+        # Seconds by which groups may end apart: their samples rarely divide a chunk evenly.
+        self._apart = jitter + 2 / float(min(rates)) if jitter else math.inf
         self._start, self._offset = 0.0, math.nan  # of the segment; what stamps are ahead of the recording's time
         self._begin(0.0)
 
@@ -61,13 +63,19 @@ class Intake:
     def take(self, chunk: Chunk) -> Iterator[Second | SegmentEnd]:
         """Add samples; yield the seconds that are whole, and where signal was lost before them."""
         resumes, reason = self._resumes(chunk)
+        lengths = [part.shape[1] / float(rate) for part, rate in zip(chunk.values, self._rates, strict=True)]
+        ends = [n + (0.0 if reason else group.n_seconds) for n, group in zip(lengths, self._groups, strict=True)]
+        complete = max(ends) - min(ends) <= self._apart
+        if not complete:  # which samples of the chunk belong together is unknown
+            resumes, reason = resumes + max(lengths), reason or LOST
         if reason:
             yield from self.close()
             yield SegmentEnd(self.now, resumes, reason)
             self._begin(resumes)
-        for group, values, at_limit in zip(self._groups, chunk.values, chunk.at_limit, strict=True):
-            group.append(values, at_limit)
-        yield from self._seconds(closing=False)
+        if complete:
+            for group, values, at_limit in zip(self._groups, chunk.values, chunk.at_limit, strict=True):
+                group.append(values, at_limit)
+            yield from self._seconds(closing=False)
 
     def close(self) -> Iterator[Second]:
         """End the segment; yield the whole seconds that waited for samples after them."""
