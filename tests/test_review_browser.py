@@ -267,6 +267,21 @@ def test_caps_lock_and_other_alphabets_change_no_key(desk: Server, window: Calla
     assert written(journal) == []
 
 
+def test_a_held_key_judges_once_and_goes_on_paging(desk: Server, window: Callable[..., Page], journal: Path) -> None:
+    page = window(desk.address)
+    starts_at(page, 38)
+    for key in ("PageDown", "a", "r", "z", "i", "Enter"):
+        if key == "Enter":
+            page.locator("#undo").focus()
+        for _ in range(3):  # without a key up between them, all but the first are repeats
+            page.keyboard.down(key)
+        page.keyboard.up(key)
+    page.locator("#add[aria-pressed='true']").wait_for()
+    starts_at(page, 68)
+    settle(page)
+    assert [entry["action"] for entry in written(journal)] == ["accept", "reject", "undo", "undo"]
+
+
 def test_onset_and_end_are_dragged_or_typed(desk: Server, window: Callable[..., Page], journal: Path) -> None:
     page = window(desk.address)
     starts_at(page, 38)

@@ -347,7 +347,8 @@ async function apply() {
 
 const turn = (share) => show(view.start + share * view.seconds);
 const focusOn = (id) => () => byId(id).focus();
-const KEYS = [
+// A key that is held acts again only if it moves.
+const MOVES = [
   ["PageDown| ", "Page down, Space", "next page", () => turn(1)],
   ["PageUp|Shift+ ", "Page up, Shift Space", "previous page", () => turn(-1)],
   ["ArrowRight", "→", "half a page forward", () => turn(0.5)],
@@ -358,10 +359,13 @@ const KEYS = [
   ["End", "End", "end of the recording", () => show(Infinity)],
   ["ArrowUp|+", "↑ or +", "larger traces", () => stepSensitivity(false)],
   ["ArrowDown|-", "↓ or −", "smaller traces", () => stepSensitivity(true)],
-  ["g", "G", "go to a time", () => byId("goto-dialog").showModal()],
-  ["m", "M", "measure amplitude and frequency", startMeasuring],
   ["n", "N", "next event", () => step(1)],
   ["p", "P", "previous event", () => step(-1)],
+];
+const KEYS = [
+  ...MOVES,
+  ["g", "G", "go to a time", () => byId("goto-dialog").showModal()],
+  ["m", "M", "measure amplitude and frequency", startMeasuring],
   ["a", "A", "accept", () => judge("accept")],
   ["r", "R", "reject", () => judge("reject")],
   ["u", "U", "unsure", () => judge("unsure")],
@@ -383,19 +387,20 @@ const KEYS = [
   ["?", "?", "this help", () => byId("help-dialog").showModal()],
   ["Escape", "Esc", "cancel", leave],
 ];
-const RUN = new Map(KEYS.flatMap(([keys, , , run]) => keys.split("|").map((key) => [key, run])));
+const runs = (keys) => new Map(keys.flatMap(([names, , , run]) => names.split("|").map((name) => [name, run])));
+const [RUN, REPEATED] = [KEYS, MOVES].map(runs);
 
 function onKey(event) {
   const { target, key } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || !view.recording || document.querySelector("dialog[open]")) return;
   if (key !== "Escape") {
     if (target.matches("input") || (target.matches("select") && !key.startsWith("Page"))) return;
-    if (target.matches("button, summary") && [" ", "Enter"].includes(key)) return;
+    if (target.matches("button, summary") && [" ", "Enter"].includes(key)) return event.repeat && event.preventDefault();
   }
   const run = moves(event) ?? RUN.get(nameOf(event));
   if (!run) return;
   event.preventDefault();
-  run();
+  if (!event.repeat || moves(event) || REPEATED.has(nameOf(event))) run();
 }
 
 // The name of a key in the table: independent of Caps Lock, and by position on keyboards without Latin letters.
