@@ -445,6 +445,36 @@ def test_nothing_is_lost_when_the_server_is_killed(folder: Path, window: Callabl
     window.complaints.clear()  # type: ignore[attr-defined]
 
 
+def test_verdicts_that_wait_are_sent_to_their_recording_whatever_its_place_in_the_queue(
+    tmp_path: Path, toy_weights: Path, window: Callable[..., Page]
+) -> None:
+    reports = {name: write_result(tmp_path, toy_weights, name=name) for name in ("a", "b", "c")}
+
+    def reading_room(*names: str, port: int = 0) -> Server:
+        return Server(open_desk({name: reports[name] for name in names}, reviewer="r1", blind=False), port)
+
+    with serving(reading_room("a", "b")) as server:
+        page = window(server.address)
+        page.on("dialog", lambda dialog: dialog.accept())
+        press(page, "Shift+N")
+        page.wait_for_function("() => document.querySelector('#name').innerText === 'b'")
+        settle(page)
+    press(page, "r")
+    page.locator("#saved[data-state='failed']").wait_for()
+    with serving(reading_room("c", "a", port=server.port)) as other:
+        page.goto(other.address)
+        shows(page, "#saved", "1 NOT SAVED")
+        shows(page, "#alarm", re.compile("not listed here"))
+    with serving(reading_room("c", "a", "b", port=server.port)) as again:
+        page.goto(again.address)
+        settle(page)
+        shows(page, "#name", "c")
+        page.close()
+    assert [(entry["action"], entry["event"]) for entry in written(tmp_path / "b_review.jsonl")] == [("reject", "e1")]
+    assert sorted(path.name for path in tmp_path.glob("*_review.jsonl")) == ["b_review.jsonl"]
+    window.complaints.clear()  # type: ignore[attr-defined]
+
+
 def test_gaps_are_drawn_as_gaps_and_said_in_words(
     tmp_path: Path, toy_weights: Path, window: Callable[..., Page]
 ) -> None:

@@ -113,9 +113,11 @@ def unpack(content: bytes) -> tuple[dict[str, Any], np.ndarray]:
 def test_the_browser_gets_what_the_contract_says(browser: Browser) -> None:
     session = browser("/api/session").json
     assert session["reviewer"] == "r1"
+    details = browser("/api/recordings/0").json
     assert session["recordings"][0] | {"scored": 0} == {
         "id": "0",
         "name": "<b>night",
+        "hash": details["hash"],
         "n_events": 3,
         "n_judged": 0,
         "duration": 300.0,
@@ -126,7 +128,6 @@ def test_the_browser_gets_what_the_contract_says(browser: Browser) -> None:
         "read": [],
         "sample": False,
     }
-    details = browser("/api/recordings/0").json
     assert [event["id"] for event in details["detections"]] == ["e1", "e2", "e3"]
     assert details["detections"][0]["side"] == "left temporal"
     assert {view["id"] for view in details["montages"]} >= {"longitudinal", "transverse", "average", "cz", "recorded"}

@@ -118,6 +118,7 @@ class OpenRecording:
         return {
             "id": self.id,
             "name": self.name,
+            "hash": self.result.digest,
             "n_events": len(self._aliases),
             "n_judged": sum(review.items[name].state != PENDING for name in self._aliases),
             "duration": self.result.duration,

@@ -5,21 +5,44 @@ import { Failure, get, inWords, post } from "./api.js";
 const JUDGED = ["accept", "reject", "unsure"];
 const PATIENCE = 15_000; // ms after which a verdict that is not confirmed counts as not saved, and is sent again
 
+// By content and name: the numbers of recordings change from one reading room to the next.
+const PLACE = "verdicts of ";
+const placeOf = ({ hash, name }) => `${PLACE}${hash} ${name}`;
+const read = (place) => JSON.parse(sessionStorage.getItem(place) ?? "{}");
+const keptPlaces = () => Object.keys(sessionStorage).filter((place) => place.startsWith(PLACE) && read(place).waiting.length);
+
+// Whether verdicts on a recording were waiting when the page was loaded.
+export const isKept = (recording) => keptPlaces().includes(placeOf(recording));
+
+// Verdicts that wait and are on none of these recordings: how many, and how to give them up.
+export function strays(recordings) {
+  const places = keptPlaces().filter((place) => !recordings.some((each) => placeOf(each) === place));
+  const count = places.reduce((sum, place) => sum + read(place).waiting.length, 0);
+  return { count, discard: () => places.forEach((place) => sessionStorage.removeItem(place)) };
+}
+
 export class Journal {
   fault = ""; // why the last attempt to save or to look failed
   refused = []; // entries that the server will never take, each with its reason in `why`
   #saved = new Map(); // seq -> entry
   #waiting = []; // entries not saved yet, oldest first; an undo names what it undoes in `undoesUid`
   #sending = false;
+  #place; // where what waits is kept, for when the page is loaded again
   #changed;
 
   constructor(recording, reviewer, changed) {
-    Object.assign(this, { id: recording.id, hash: recording.hash, detections: recording.detections, reviewer });
+    Object.assign(this, { id: recording.id, hash: recording.hash, detections: [], reviewer });
     this.#changed = changed;
-    const kept = JSON.parse(sessionStorage.getItem(`verdicts of ${this.id}`) ?? "{}");
+    this.#place = placeOf(recording);
+    const kept = read(this.#place);
     this.#waiting = kept.waiting ?? [];
     this.refused = kept.refused ?? [];
-    this.#take(recording.verdicts);
+  }
+
+  // Takes in what the server says of the recording when it is opened.
+  open({ detections, verdicts }) {
+    this.detections = detections;
+    this.#take(verdicts);
     this.#send();
   }
 
@@ -99,7 +122,7 @@ export class Journal {
   }
 
   #keep() {
-    sessionStorage.setItem(`verdicts of ${this.id}`, JSON.stringify({ waiting: this.#waiting, refused: this.refused }));
+    sessionStorage.setItem(this.#place, JSON.stringify({ waiting: this.#waiting, refused: this.refused }));
     this.#changed();
   }
 

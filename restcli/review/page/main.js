@@ -3,7 +3,7 @@
 import { get, inWords, post } from "./api.js";
 import { onTheme } from "./colors.js";
 import { clockAt, elapsed, parseTime } from "./format.js";
-import { Journal } from "./journal.js";
+import { isKept, Journal, strays } from "./journal.js";
 import { Pages } from "./pages.js";
 import { byId, listed, make, onFields, option, queued, showEvent, showList, showQueue } from "./panel.js";
 import { Strip } from "./strip.js";
@@ -25,6 +25,7 @@ let sensitivity = null; // as a person chose it
 let wanted = null; // the recording asked for last
 let loading = false;
 let stripWanted = new AbortController();
+let unsaved = 0; // verdicts, when the state was last shown
 let trouble = ""; // why the last page or recording could not be shown
 let refusal = ""; // why what was asked for last cannot be, until the next key or click
 
@@ -203,17 +204,21 @@ function showState() {
   const waiting = all.reduce((sum, each) => sum + each.waiting, 0);
   const fault = all.map((each) => each.fault).find(Boolean) ?? "";
   const saved = byId("saved");
-  const before = saved.dataset.state ?? "saved";
-  saved.dataset.state = !waiting ? "saved" : fault ? "failed" : "saving";
-  if (!waiting && before !== "saved") refreshSession().catch(() => {}); // the queue counts verdicts
-  saved.textContent = { saved: "All saved", failed: `${waiting} NOT SAVED`, saving: "Saving…" }[saved.dataset.state];
+  const others = strays(session.recordings);
+  saved.dataset.state = others.count || (waiting && fault) ? "failed" : waiting ? "saving" : "saved";
+  if (!waiting && unsaved) refreshSession().catch(() => {}); // the queue counts verdicts
+  unsaved = waiting;
+  saved.textContent = { saved: "All saved", failed: `${waiting + others.count} NOT SAVED`, saving: "Saving…" }[saved.dataset.state];
   const refused = all.flatMap((each) => each.refused);
   const words = refused.map((entry) => `Not saved: ${entry.action} at ${elapsed(entry.onset ?? 0, 1)}. ${entry.why}`);
   if (waiting && fault) words.push(`${waiting} of your verdicts are not saved yet; keep this window open.`);
   if (fault) words.push(`${fault}; retrying.`);
+  if (others.count) words.push(`${others.count} of your verdicts are not saved: the recording or its result is not listed here.`);
   alarm([...words, trouble, refusal].filter(Boolean).join(" "));
   const forget = () => all.forEach((each) => each.forgetRefused());
   if (refused.length) byId("alarm").append(" ", make("button", { textContent: "Dismiss", onclick: forget }));
+  const discard = () => showState(others.discard());
+  if (others.count) byId("alarm").append(" ", make("button", { textContent: "Discard these verdicts", onclick: discard }));
 }
 
 function refuse(words) {
@@ -299,14 +304,21 @@ function leave() {
 
 // --- recordings
 
+function journalOf(recording) {
+  const { id } = recording;
+  const changed = () => (view.recording ? refresh() : showState());
+  if (!journals.has(id)) journals.set(id, new Journal(recording, session.reviewer, changed));
+  return journals.get(id);
+}
+
 async function open(id, start = null) {
   wanted = id;
   const recording = await get(`/api/recordings/${id}`).catch((fault) => fault);
   if (wanted !== id) return;
   trouble = recording instanceof Error ? `This recording could not be opened. ${inWords(recording)}.` : "";
   if (trouble) return showState();
-  if (!journals.has(id)) journals.set(id, new Journal(recording, session.reviewer, refresh));
-  journal = journals.get(id);
+  journal = journalOf(recording);
+  journal.open(recording);
   Object.assign(view, { recording, places: {}, page: null, selected: null, sensitivity: sensitivity ?? recording.default_sensitivity });
   traces.view = strip.view = view;
   strip.data = "is being read";
@@ -503,6 +515,7 @@ async function begin() {
   wire();
   await refreshSession();
   byId("blind").hidden = !session.blind;
+  for (const each of session.recordings.filter(isKept)) journalOf(each).look();
   const [id, start] = location.hash.slice(1).split("/");
   const known = session.recordings.some((each) => each.id === id);
   await open(known ? id : session.recordings[0].id, known ? Number(start) || 0 : null);
