@@ -372,3 +372,43 @@ def test_an_lsl_stream_that_comes_back(lsl: Any, detector: Detector) -> None:
     assert 14 < said[0].start < 18
     assert any(3 < span.stop - span.start < 12 and "gap" in span.reason for span in monitor.unscored)
     assert monitor.scored > 16
+
+
+@pytest.mark.parametrize(
+    ("labels", "unit", "what"),
+    [
+        (("C3", "F3"), "microvolts", "other channels, units or rate"),
+        (("F3", "C3"), "millivolts", "other channels, units or rate"),
+        (("", ""), "microvolts", "does not name its channels"),
+    ],
+)
+def test_an_lsl_stream_that_comes_back_as_another(lsl: Any, labels: tuple[str, ...], unit: str, what: str) -> None:
+    from restcli.live.lsl import LslSource
+
+    name = f"restcli-{labels[0]}-{unit}"
+    stream = outlet(lsl, name, ("F3", "C3"))
+    pieces = LslSource(name).chunks([[0, 1]])
+    stream.push_chunk(np.zeros((SFREQ, 2), np.float32))
+    while not isinstance(next(pieces), Chunk):
+        pass
+    del stream
+    stream, deadline = outlet(lsl, name, labels, unit), time.monotonic() + 60
+    with pytest.raises(RecordingError, match=what):
+        while time.monotonic() < deadline:
+            stream.push_chunk(np.zeros((SFREQ // 4, 2), np.float32))
+            assert not isinstance(next(pieces), Chunk), "its samples would be taken for other channels"
+
+
+def test_an_lsl_stream_whose_cable_was_pulled_out_is_looked_for(lsl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from restcli.live.lsl import LslSource
+
+    monkeypatch.setattr("restcli.live.lsl._STALE", 1.5)
+    stream, deadline = outlet(lsl, "restcli-cable", ("F3", "C3")), time.monotonic() + 20
+    source = LslSource("restcli-cable")
+    monkeypatch.setattr(source, "_inlet", SimpleNamespace(pull_chunk=lambda **_: ([], [])))
+    for piece in source.chunks([[0, 1]]):
+        if isinstance(piece, Chunk) or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+        stream.push_chunk(np.zeros((SFREQ // 4, 2), np.float32))
+    assert isinstance(piece, Chunk)

@@ -20,6 +20,7 @@ from restcli.live.source import Chunk, Silence, describe
 
 _PULL, _MOST_SAMPLES = 0.25, 100_000
 _RETRY = 2.0  # s between looks for a stream that broke off
+_STALE = 10.0  # s of silence after which it is looked for again: a cable that was pulled out closes no connection
 _AGAIN = "Start the stream, or name it with --lsl"
 
 
@@ -68,6 +69,7 @@ class LslSource:
         """Yield what arrives; a stream that breaks off is looked for until it is back."""
         (group,) = groups
         picks, last = list(group), time.monotonic()
+        looked = last
         while True:
             try:
                 samples, stamps = self._inlet.pull_chunk(
@@ -80,6 +82,9 @@ class LslSource:
             now = time.monotonic()
             if len(stamps) == 0:
                 yield Silence(now - last)
+                if now - max(last, looked) >= _STALE:
+                    looked = now
+                    self._reopen()
                 continue
             values = to_samples(np.asarray(samples, dtype=float).T[picks] * self._scale[picks, None])
             waited, last = now - last, now
@@ -99,17 +104,18 @@ class LslSource:
         if len(found) > 1 and not name:
             what = f"{len(found)} streams have this name"
             raise RecordingError(self._where, what, "one", "Name it by --lsl source_id=...")
-        inlet = self._lsl.StreamInlet(found[0], recover=True, processing_flags=self._lsl.proc_clocksync)
+        # liblsl would recover a stream whatever its channels have become.
+        inlet = self._lsl.StreamInlet(found[0], recover=False, processing_flags=self._lsl.proc_clocksync)
         inlet.open_stream(timeout=wait)
         return inlet
 
     def _reopen(self) -> None:
         try:
             inlet = self._open(_RETRY)
-            layout = self._layout_of(inlet.info(timeout=5.0))
+            info = inlet.info(timeout=5.0)
         except (RecordingError, RuntimeError):
             return
-        if layout != self._layout:
+        if self._layout_of(info) != self._layout:
             raise RecordingError(self._where, "came back with other channels, units or rate", remedy="Start again")
         self._inlet = inlet
 
