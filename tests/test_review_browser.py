@@ -18,8 +18,11 @@ from edf_bytes import EdfFile
 from review_files import write_result
 
 from restcli import annotate
+from restcli.events import Event
 from restcli.review.desk import open_desk
+from restcli.review.entries import Entry, parse_entry
 from restcli.review.server import Server
+from restcli.review.verdicts import review_of
 from restcli.signal.montage import ELECTRODES_19
 
 MEASURED = re.compile(r"^[\d.]+ s · [\d.]+ Hz · \d+ µV$")
@@ -280,6 +283,65 @@ def test_a_held_key_judges_once_and_goes_on_paging(desk: Server, window: Callabl
     starts_at(page, 68)
     settle(page)
     assert [entry["action"] for entry in written(journal)] == ["accept", "reject", "undo", "undo"]
+
+
+def test_the_page_shows_what_the_tables_will_hold(desk: Server, window: Callable[..., Page]) -> None:
+    said: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("r1", "add", "a1", {"onset": 90, "stop": 95, "label": "sz", "side": "left"}),
+        ("r1", "add", "a2", {"onset": 190, "stop": 195, "label": "sz"}),
+        ("r2", "edit", "a1", {"onset": 91, "stop": 96, "label": "sz_foc"}),
+        ("r2", "remove", "a2", {}),
+        ("r2", "edit", "e1", {"onset": 11, "stop": 17, "side": "right"}),
+        ("r1", "accept", "e2", {"onset": 41, "stop": 44}),
+        ("r2", "reject", "e2", {}),
+        ("r2", "accept", "a2", {"onset": 1, "stop": 2}),
+        ("r1", "remove", "a1", {}),
+        ("r1", "undo", "", {"undoes": 9}),
+    ]
+    entries = [
+        Entry(seq, "t", who, "0" * 64, action, event, **more)
+        for seq, (who, action, event, more) in enumerate(said, start=1)
+    ]
+    detected = {"e1": Event(10, 5), "e2": Event(40, 5)}
+    review = review_of(entries, detected)
+    tables = [(item.id, item.event.onset, item.event.stop, item.event.label) for item in review.items.values()]
+    found = [
+        {"id": name, "onset": each.onset, "stop": each.stop, "label": "sz", "side": ""}
+        for name, each in detected.items()
+    ]
+    page = window(desk.address)
+    shown = page.evaluate(
+        "async ([found, entries]) => (await import('/page/journal.js')).reduce(found, entries, 'r1')",
+        [found, [entry.to_dict() for entry in entries]],
+    )
+    assert [(each["id"], each["onset"], each["stop"], each["label"]) for each in shown] == sorted(
+        tables, key=lambda row: row[1]
+    )
+    assert [each["side"] for each in shown] == [review.items[each["id"]].side for each in shown]
+    assert [(each["verdict"], each["last"]) for each in shown] == [("", ""), ("accept", "reject"), ("accept", "accept")]
+
+
+def test_the_lists_of_an_event_give_the_keys_back(desk: Server, window: Callable[..., Page], journal: Path) -> None:
+    page = window(desk.address)
+    press(page, "t", "ArrowDown", "ArrowDown")
+    assert page.evaluate("document.activeElement.id") == "label"
+    press(page, "Enter")
+    assert page.evaluate("document.activeElement.id") == "traces"
+    press(page, "s", "Home")
+    assert page.locator("#side").input_value() == ""
+    press(page, "a")
+    page.select_option("#label", "sz_gen")
+    assert page.evaluate("document.activeElement.id") == "traces"
+    settle(page)
+    entries = [parse_entry(entry, "journal") for entry in written(journal)]
+    assert [(entry.action, entry.label, entry.side) for entry in entries] == [
+        ("edit", "sz_foc", "left temporal"),
+        ("edit", "sz_foc_a", "left temporal"),
+        ("edit", "sz_foc_a", ""),
+        ("accept", "sz_foc_a", ""),
+        ("edit", "sz_gen", ""),
+    ]
+    assert review_of(entries, {"e1": Event(40, 20)}).items["e1"].side == ""
 
 
 def test_onset_and_end_are_dragged_or_typed(desk: Server, window: Callable[..., Page], journal: Path) -> None:

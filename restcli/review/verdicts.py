@@ -94,7 +94,7 @@ def _changed(item: ReviewedEvent, entry: Entry) -> ReviewedEvent:
         item,
         event=event,
         state=_STATES.get(entry.action, item.state),
-        side=entry.side or item.side,
+        side=entry.side if entry.action == "edit" else entry.side or item.side,  # an edit may take the side away
         reviewer=entry.reviewer,
         edited=item.edited or event != item.event,
     )

@@ -177,24 +177,28 @@ function inForce(entries) {
   return entries.filter((entry) => entry.action !== "undo" && !undone.has(keyOf(entry)));
 }
 
-// The events as one reviewer left them; what others said of them is in `others`.
+// The events as the tables will hold them, with the verdicts of one reviewer; those of others are in `others`.
 export function reduce(detections, entries, reviewer) {
-  const blank = () => ({ verdict: "", by: "", comments: [], others: new Map() });
+  const blank = () => ({ verdict: "", last: "", by: "", comments: [], others: new Map() });
   const events = new Map(detections.map((found) => [found.id, { ...found, ...blank(), found }]));
   for (const entry of inForce(entries)) {
     const { action, onset, stop, label, side, reviewer: author, comment: text } = entry;
     const id = entry.event || `+${entry.uid}`;
+    if (action === "add") events.set(id, { ...blank(), id, side: "", confidence: null, channels: [], by: author });
     const event = events.get(id);
-    const mine = author === reviewer;
-    if (action === "add") {
-      const verdict = mine ? "accept" : "";
-      events.set(id, { ...blank(), id, onset, stop, label, side, confidence: null, channels: [], by: author, verdict });
-    } else if (!event) continue;
-    else if (action === "comment") event.comments.push({ author, text });
-    else if (JUDGED.includes(action) && mine) event.verdict = action;
-    else if (JUDGED.includes(action)) event.others.set(author, action);
-    else if (action === "edit" && (mine || event.by === author)) Object.assign(event, { onset, stop, label, side });
-    else if (action === "remove" && (mine || event.by === author)) events.delete(id);
+    if (!event) continue;
+    if (action === "remove") {
+      events.delete(id);
+      continue;
+    }
+    if (Number.isFinite(onset) && Number.isFinite(stop)) Object.assign(event, { onset, stop });
+    Object.assign(event, { label: label || event.label, side: action === "edit" ? side : side || event.side });
+    const verdict = action === "add" ? "accept" : action;
+    if (action === "comment") event.comments.push({ author, text });
+    if (!JUDGED.includes(verdict)) continue;
+    event.last = verdict; // of anybody: what the tables follow
+    if (author === reviewer) event.verdict = verdict;
+    else if (action !== "add") event.others.set(author, verdict);
   }
   return [...events.values()].sort((a, b) => a.onset - b.onset);
 }

@@ -406,13 +406,18 @@ function onKey(event) {
   const { target, key } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || !view.recording || document.querySelector("dialog[open]")) return;
   if (key !== "Escape") {
-    if (target.matches("input") || (target.matches("select") && !key.startsWith("Page"))) return;
+    if (target.matches("input") || (target.matches("select") && !leavesList(event))) return;
     if (target.matches("button, summary") && [" ", "Enter"].includes(key)) return event.repeat && event.preventDefault();
   }
-  const run = moves(event) ?? RUN.get(nameOf(event));
+  const run = target.matches("select") && key === "Enter" ? leave : moves(event) ?? RUN.get(nameOf(event));
   if (!run) return;
   event.preventDefault();
   if (!event.repeat || moves(event) || REPEATED.has(nameOf(event))) run();
+}
+
+// In a list, letters of the table act as everywhere; the other keys choose from it.
+function leavesList(event) {
+  return event.key === "Enter" || event.key.startsWith("Page") || (RUN.has(nameOf(event)) && /^[a-z]$/i.test(nameOf(event)));
 }
 
 // The name of a key in the table: independent of Caps Lock, and by position on keyboards without Latin letters.

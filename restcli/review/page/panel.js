@@ -77,6 +77,7 @@ function factsOf(event, place) {
     parts.push(`detected ${elapsed(event.found.onset, 1)} to ${elapsed(event.found.stop, 1)}`);
   }
   for (const [reviewer, verdict] of event.others) parts.push(`${reviewer}: ${WORDS[verdict]}`);
+  if (event.verdict && event.last !== event.verdict) parts.push(`in the tables: ${WORDS[event.last]}`);
   return parts.join(" · ");
 }
 
@@ -110,7 +111,15 @@ export function onFields({ selected, end, change, comment, alarm }) {
       alarm("The times were not changed: the onset must be before the end, both within the recording (h:mm:ss).");
     });
   }
-  for (const name of ["label", "side"]) byId(name).addEventListener("change", ({ target }) => change({ [name]: target.value }));
+  for (const name of ["label", "side"]) {
+    let stepping = false; // through a closed list with the keyboard, where each step is a choice
+    byId(name).addEventListener("keydown", ({ key }) => (stepping = /^(Arrow|Home|End)/.test(key)));
+    byId(name).addEventListener("pointerdown", () => (stepping = false));
+    byId(name).addEventListener("change", ({ target }) => {
+      change({ [name]: target.value });
+      if (!stepping) byId("traces").focus();
+    });
+  }
   byId("comment").addEventListener("change", ({ target }) => {
     if (target.value.trim()) comment(target.value.trim());
     target.value = "";
