@@ -117,6 +117,12 @@ def check_free(paths: Iterable[Path], *, overwrite: bool) -> None:
         raise OutputError(str(taken[0]), "already exists", "a name that is free", remedy)
 
 
+def check_stem(option: str, name: str) -> None:
+    """Refuse a name for outputs that would lead out of their folder."""
+    if not name or Path(name).name != name:
+        raise UsageError(option, f"{name!r} is not a file name", "a name without folders")
+
+
 def resolve_output(folder: str | Path, name: str) -> Path:
     """Return the place of an output; raise OutputError if a link leads it out of the folder of outputs."""
     root = Path(folder).resolve()

@@ -182,6 +182,36 @@ def test_one_source_is_needed(
     assert "Expected" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "code", "what"),
+    [
+        ("--name", "../evil", 2, "'../evil' is not a file name"),
+        ("--speed", "nan", 2, "--speed: is nan"),
+        ("--marks", "missing.tsv", 3, "missing.tsv"),
+        ("--out", "batch/inner", 2, "belongs to the results of a batch"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    example: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    option: str,
+    value: str,
+    code: int,
+    what: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "batch").mkdir()
+    (tmp_path / "batch" / "ledger.sqlite").touch()
+    options = {"--out": "out", "--speed": 0} | {option: value}
+    words = [word for pair in options.items() for word in pair]
+    assert live(monkeypatch, "--replay", example, *words) == code
+    assert what in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == ["batch", "ledger.sqlite"]
+
+
 def test_ctrl_c_ends_in_order(tmp_path: Path, example: Path) -> None:
     program = "from restcli.cli.app import main; main()"
     options = ["live", "--replay", str(example), "--speed", "8", "--out", str(tmp_path)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from restcli.archive.walk import LEDGER_PATTERN
-from restcli.errors import OutputError
+from restcli.errors import OutputError, UsageError
 
 _NAME = re.compile(r"ledger(?:-([1-9][0-9]{0,3})-of-([1-9][0-9]{0,3}))?\.sqlite")
 _FEW = 10  # shards that a text names
@@ -53,6 +53,13 @@ def batch_of(folder: Path) -> Path | None:
     """Return the folder of outputs of a batch that a folder is, or lies in; None if there is none."""
     place = folder.resolve()
     return next((each for each in (place, *place.parents) if ledgers_in(each)), None)
+
+
+def check_no_batch(out: Path) -> None:
+    """Refuse the results of a batch, whose ledger and index would go on telling what they told before."""
+    if (batch := batch_of(out)) is not None:
+        what = f"belongs to the results of a batch (in {batch})"
+        raise UsageError(str(out), what, "a folder that no batch writes to", "Choose another folder with --out")
 
 
 def shards_in_words(shards: Sequence[str]) -> str:

@@ -51,27 +51,19 @@ def annotate(
     Exit code: 0 done; 1 some of several recordings failed; 2 wrong usage; 3 the recording cannot be used.
     """
     from restcli.archive.pseudonyms import read_pseudonyms, shown_path
+    from restcli.archive.shards import check_no_batch
     from restcli.output.bundle import check_formats
 
     kinds = options.split_list(formats)
     check_formats(kinds, plot)
     check_stdout()
-    _check_folder(out)
+    check_no_batch(out)
     named = read_pseudonyms(pseudonyms, recordings)
     shown = {path: shown_path(path, named) for path in recordings}
     _check_names(recordings, shown, out, kinds)
     writing = {"formats": kinds, "plot": plot, "overwrite": overwrite}
     job = Job(options.read_settings(**vars(settings)), out, writing, as_json=as_json, profile=profile, shown=shown)
     raise typer.Exit(job.run(recordings))
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse the results of a batch, whose ledger and index would go on telling what they told before."""
-    from restcli.archive.shards import batch_of
-
-    if (batch := batch_of(out)) is not None:
-        what = f"belongs to the results of a batch (in {batch})"
-        raise UsageError(str(out), what, "a folder that no batch writes to", "Choose another folder with --out")
 
 
 def _check_names(recordings: list[Path], shown: Mapping[Path, Path], out: Path, kinds: tuple[str, ...]) -> None:

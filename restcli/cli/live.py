@@ -85,19 +85,36 @@ def live(*, source: SourceOptions, settings: SettingOptions, output: OutputOptio
 
     from restcli.detect.detector import Detector
     from restcli.live.monitor import Monitor
+    from restcli.marks.registry import read_events
     from restcli.nn.weights import load_weights
 
     chosen = options.read_settings(**vars(settings))
-    for name, given in (("--marks", output.marks), ("--pseudonyms", output.pseudonyms)):
-        if given is not None and source.replay is None:
-            raise UsageError(name, "needs a recording that is replayed", "--replay FILE")
+    _check(source, output)
     opened = _open(source, output.pseudonyms)
+    if output.marks is not None:  # so that marks that cannot be read end the command now, not after the replay
+        read_events(output.marks, duration=opened.end, start=opened.recording.clock)
     with threadpool_limits(1, "blas"):
         monitor = Monitor(Detector(load_weights(chosen.weights), "cpu"), opened, chosen)
         replayed = None if source.replay is None else opened.recording.path.stem
         alarms = _watch(monitor, output, output.name or replayed or "live")
     if output.marks is not None:
         _report(output.marks, monitor, alarms)
+
+
+def _check(source: SourceOptions, output: OutputOptions) -> None:
+    """Refuse options that cannot work, before anything is opened or written."""
+    from restcli.archive.shards import check_no_batch
+    from restcli.files import check_stem
+
+    for option, path in (("--marks", output.marks), ("--pseudonyms", output.pseudonyms)):
+        if path is not None and source.replay is None:
+            raise UsageError(option, "needs a recording that is replayed", "--replay FILE")
+    for option, number in (("--speed", source.speed), ("--sfreq", source.sfreq), ("--clip", source.clip)):
+        if number is not None and not math.isfinite(number):
+            raise UsageError(option, f"is {number}", "a finite number")
+    if output.name:
+        check_stem("--name", output.name)
+    check_no_batch(output.out)
 
 
 def _open(wanted: SourceOptions, pseudonyms: Path | None) -> LiveSource:

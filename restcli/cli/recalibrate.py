@@ -32,7 +32,7 @@ def recalibrate(
 
     It refuses when there are too few verdicts.
     """
-    from restcli.files import check_free
+    from restcli.files import check_free, check_stem
     from restcli.nn.weights import load_weights
     from restcli.review.agreement import interval_text
     from restcli.review.journal import journal_of
@@ -41,8 +41,7 @@ def recalibrate(
 
     loaded = load_weights(weights)
     chosen = f"{loaded.name}-ward" if name is None else name
-    if Path(chosen).name != chosen or not chosen:
-        raise UsageError("--name", f"{chosen!r} is not a file name", "a name without folders")
+    check_stem("--name", chosen)
     check_free((out / f"{chosen}{end}" for end in (".safetensors", ".md")), overwrite=overwrite)
     reports = {path.resolve(): path for place in reviewed for path in _reports_in(place)}  # each once
     judged = [read_result(path) for path in reports.values() if journal_of(path).exists()]
