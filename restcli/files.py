@@ -152,13 +152,14 @@ class LineFile:
         """Bytes."""
         return os.fstat(self.descriptor).st_size
 
-    def add(self, line: bytes) -> None:
-        """Add a line, on the disk when this returns; on an error the file stays as it was."""
+    def add(self, line: bytes, *, sync: bool = True) -> None:
+        """Add a line, on the disk when this returns unless `sync` is off; on an error the file stays as it was."""
         before, rest = self.size, line + b"\n"
         try:
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
-            os.fsync(self.descriptor)
+            if sync:
+                os.fsync(self.descriptor)
         except OSError:
             os.ftruncate(self.descriptor, before)
             raise

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import math
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from restcli.cli.app import app
 from restcli.cli.exits import Stopped, run
 from restcli.detect.detector import Detector
 from restcli.detect.settings import Settings
+from restcli.errors import OutputError
 from restcli.events import Event, Events
 from restcli.io.registry import open_recording
 from restcli.live.monitor import Monitor, NewScore
@@ -149,6 +151,25 @@ def test_an_alarm_is_raised_although_the_disk_is_full(
     assert live(monkeypatch, "--replay", example, *options) == 3
     assert "No space left" in capsys.readouterr().err
     assert "'alarm', 'begin'" in (tmp_path / "said").read_text()
+
+
+@pytest.mark.parametrize("ending", ["scores.csv", "live.jsonl"])
+def test_a_write_that_is_cut_short_leaves_no_part_of_a_line(tmp_path: Path, example: Path, ending: str) -> None:
+    monitor = Monitor(Detector(load_weights(DEFAULT_NAME), "cpu"), Replay(open_recording(example), 0), Settings())
+    tables, path = Tables(tmp_path, "a"), tmp_path / f"a_{ending}"
+    scores = (news for news in monitor.run() if isinstance(news, NewScore))
+    tables.score(next(scores), monitor)
+    tables.line({"kind": "start"})
+    before, (soft, hard) = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, hard))
+    try:
+        with pytest.raises(OutputError, match=path.name):
+            tables.score(next(scores), monitor) if ending == "scores.csv" else tables.line({"kind": "status"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    tables.close(monitor)
+    assert path.read_bytes().startswith(before)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from restcli.detect.alarms import Alarm
 from restcli.errors import UsageError
 from restcli.evaluation.scoring import plain
 from restcli.events import Scores
-from restcli.files import check_free, make_folder, not_written, sha256_of
+from restcli.files import appending, check_free, make_folder, not_written, sha256_of
 from restcli.live.input import Trouble
 from restcli.live.lsl import Publisher
 from restcli.live.monitor import Monitor, News, NewScore
@@ -78,28 +78,25 @@ class Tables:
 
     def __init__(self, folder: Path, stem: str, *, overwrite: bool = False) -> None:
         make_folder(folder)
-        self._events, *appended = paths = [
-            folder / f"{stem}_{end}" for end in ("events.tsv", "scores.csv", "live.jsonl")
-        ]
+        paths = [folder / f"{stem}_{end}" for end in ("events.tsv", "scores.csv", "live.jsonl")]
+        self._events, self._scores, self._lines = paths
         check_free(paths, overwrite=overwrite)
         for path in paths:
             path.unlink(missing_ok=True)
-        try:
-            self._scores, self._lines = (path.open("wb", buffering=0) for path in appended)
-        except OSError as error:
-            raise not_written(folder, error) from error
+        self._open = ExitStack()
+        self._files = {path: self._open.enter_context(appending(path)) for path in (self._scores, self._lines)}
         self._begun, self._next = False, 0.0
 
     def line(self, message: Mapping[str, Any]) -> None:
         """Add a line to X_live.jsonl."""
-        self._lines.write((json.dumps(message, ensure_ascii=False) + "\n").encode())
+        self._add(self._lines, json.dumps(message, ensure_ascii=False))
 
     def score(self, row: NewScore, monitor: Monitor) -> None:
         """Add a score; write the events too, now and then."""
         nodes, probability = monitor.detector.weights.nodes, np.array([row.score.probability])
         by_node = row.score.by_node[None]
         head, line = scores_csv(Scores(np.array([row.time]), probability, by_node, nodes, 1.0, row.time + 0.5))
-        self._scores.write((line if self._begun else head + line).encode())  # a line at a time, never a part of one
+        self._add(self._scores, (line if self._begun else head + line).removesuffix("\n"))
         self._begun = True
         if row.time >= self._next:
             self.write_events(monitor)
@@ -112,12 +109,18 @@ class Tables:
 
     def close(self, monitor: Monitor) -> Message:
         """Write the last table of events and the last line, which proves that the table is ours; return the line."""
-        with self._scores, self._lines:
+        with self._open:
             self.write_events(monitor)
             written = {self._events.name: sha256_of(self._events)} if self._events.is_file() else {}
             end = closing(monitor) | {"outputs": written}
             self.line(end)
         return end
+
+    def _add(self, path: Path, line: str) -> None:
+        try:
+            self._files[path].add(line.encode(), sync=False)  # a second's score is not worth waiting for the disk
+        except OSError as error:
+            raise not_written(path, error) from error
 
 
 @dataclass
