@@ -476,6 +476,23 @@ def test_two_windows_see_each_other_and_lose_nothing(desk: Server, window: Calla
     complaints.clear()
 
 
+def test_a_journal_that_is_deleted_meanwhile_is_noticed(
+    desk: Server, window: Callable[..., Page], journal: Path
+) -> None:
+    page = window(desk.address)
+    press(page, "a", "n", "r")
+    settle(page)
+    journal.unlink()
+    press(page, "n", "u")
+    shows(page, "#alarm", re.compile("deleted or edited the journal"))
+    settle(page)
+    shows(page, "#events button", [re.compile("^" + mark) for mark in ("·", "·", "[?]")])
+    assert [(entry["seq"], entry["event"], entry["action"]) for entry in written(journal)] == [(1, "e3", "unsure")]
+    page.locator("#alarm button").click()
+    page.locator("#alarm").wait_for(state="hidden")
+    window.complaints.clear()  # type: ignore[attr-defined]
+
+
 @pytest.mark.slow
 def test_nothing_is_lost_when_the_server_is_killed(folder: Path, window: Callable[..., Page], journal: Path) -> None:
     def start(port: int) -> tuple[subprocess.Popen[str], str]:

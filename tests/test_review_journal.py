@@ -128,6 +128,23 @@ def test_damaged_lines_and_copies_are_left_out_and_counted(tmp_path: Path) -> No
     assert again.n_damaged == 4
 
 
+def test_a_journal_that_another_program_changed_is_read_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "x_review.jsonl")
+    journal.append(verdict("accept"), after=0)
+    journal.append(verdict("reject", "e2"), after=1)
+    journal.path.write_bytes(journal.path.read_bytes().replace(b"accept", b"unsure"))  # of the same length
+    assert [entry.action for entry in journal.entries()] == ["unsure", "reject"]
+    whole = journal.path.read_bytes()
+    journal.path.unlink()
+    journal.path.write_bytes(whole.replace(b'"e2"', b'"e3"'))
+    assert [entry.event for entry in journal.entries()] == ["e1", "e3"]
+    journal.path.unlink()
+    with pytest.raises(ConflictError, match="another program deleted or edited it") as caught:
+        journal.append(verdict(), after=2)
+    assert (caught.value.entries, journal.entries(), journal.generation) == ((), (), 3)
+    assert journal.append(verdict(), after=0).seq == 1
+
+
 def test_a_link_in_place_of_the_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("")
     (tmp_path / "x_review.jsonl").symlink_to(tmp_path / "other")

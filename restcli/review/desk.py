@@ -177,6 +177,7 @@ class OpenRecording:
             "default_sensitivity": self.default_sensitivity,
             "detections": self._detections(),
             "verdicts": [self.outward(entry) for entry in entries],
+            "generation": self.journal.generation,
             "note": self._note(n_foreign),
         }
 

@@ -35,7 +35,8 @@ class Journal:
         self.path = path
         self.n_damaged = 0  # lines that are not entries, such as the last one of a process that was killed
         self._entries: list[Entry] = []
-        self._read = 0  # bytes
+        self.generation = 0  # how often what had been read was found deleted or edited
+        self._read = b""  # whole lines
         self._guard = Lock()
 
     def entries(self, after: int = 0) -> tuple[Entry, ...]:
@@ -67,7 +68,9 @@ class Journal:
             last = self._entries[-1].seq if self._entries else 0
             later = tuple(entry for entry in self._entries if entry.seq > after and entry.hash == content.get("hash"))
             if later or after > last:
-                what = "another window has saved verdicts meanwhile"
+                what = (
+                    "another window has saved verdicts meanwhile" if later else "another program deleted or edited it"
+                )
                 conflict = ConflictError(self.path.name, what, "verdicts on all of it")
                 conflict.entries = later
                 raise conflict
@@ -84,14 +87,13 @@ class Journal:
         return parse_entry(filled, str(self.path))
 
     def _update(self, descriptor: int) -> None:
-        """Read the whole lines that were appended since."""
-        size = os.fstat(descriptor).st_size
-        if size < self._read:  # another file in its place
+        """Read the whole lines that were appended since, or all of them if the earlier ones are not the same."""
+        content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        whole = content[: content.rfind(b"\n") + 1]
+        if not whole.startswith(self._read):
             self._forget()
-        new = os.pread(descriptor, size - self._read, self._read)
-        whole = new[: new.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.split(b"\n"):
+        new, self._read = whole[len(self._read) :], whole
+        for line in new.split(b"\n"):
             entry = _parse_line(line)
             if entry is None:
                 self.n_damaged += bool(line.strip())
@@ -101,7 +103,8 @@ class Journal:
                 self.n_damaged += 1
 
     def _forget(self) -> None:
-        self._entries, self._read, self.n_damaged = [], 0, 0
+        self.generation += bool(self._read)
+        self._entries, self._read, self.n_damaged = [], b"", 0
 
 
 def _parse_line(line: bytes) -> Entry | None:

@@ -256,7 +256,7 @@ class _Verdicts(_Handler):
         if not after.isdecimal() or len(after) > 15:
             raise UsageError("verdicts", "'after' is not a number", "the last seq that is known")
         entries = await self.server.work(case.entries, int(after))
-        self.send({"entries": [case.outward(entry) for entry in entries]})
+        self.send({"entries": [case.outward(entry) for entry in entries], "generation": case.journal.generation})
 
     async def post(self, name: str) -> None:
         case, content = self.case(name), self.content()
@@ -267,7 +267,8 @@ class _Verdicts(_Handler):
             entry = await self.server.work(case.append, content)
         except ConflictError as conflict:
             self.set_status(409)
-            self.send({"error": str(conflict), "entries": [case.outward(each) for each in conflict.entries]})
+            news = {"entries": [case.outward(each) for each in conflict.entries], "generation": case.journal.generation}
+            self.send({"error": str(conflict)} | news)
         else:
             self.send({"entry": case.outward(entry)})
 

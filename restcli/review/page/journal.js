@@ -23,8 +23,9 @@ export function strays(recordings) {
 
 export class Journal {
   fault = ""; // why the last attempt to save or to look failed
-  refused = []; // entries that the server will never take, each with its reason in `why`
+  refused = []; // entries that the server will never take, each with its reason in `why`; or only a reason
   #saved = new Map(); // seq -> entry
+  #generation; // of the file; it changes when another program deletes or edits it
   #waiting = []; // entries not saved yet, oldest first; an undo names what it undoes in `undoesUid`
   #sending = false;
   #place; // where what waits is kept, for when the page is loaded again
@@ -40,9 +41,10 @@ export class Journal {
   }
 
   // Takes in what the server says of the recording when it is opened.
-  open({ detections, verdicts }) {
+  open({ detections, verdicts, generation }) {
     this.detections = detections;
-    this.#take(verdicts);
+    if (generation === (this.#generation ??= generation)) this.#take(verdicts);
+    else this.#replace(verdicts, generation);
     this.#send();
   }
 
@@ -100,7 +102,8 @@ export class Journal {
   // Takes in what other windows wrote, and tries again to save what waits.
   async look() {
     try {
-      const { entries } = await get(`/api/recordings/${this.id}/verdicts?after=${this.#last}`);
+      const { entries, generation } = await this.#read(this.#last);
+      if (generation !== (this.#generation ??= generation)) await this.#renew();
       const news = this.#take(entries);
       if (!this.waiting) this.#tell("");
       if (news) this.#changed();
@@ -108,6 +111,23 @@ export class Journal {
     } catch (fault) {
       this.#tell(inWords(fault));
     }
+  }
+
+  #read(after) {
+    return get(`/api/recordings/${this.id}/verdicts?after=${after}`);
+  }
+
+  async #renew() {
+    const { entries, generation } = await this.#read(0);
+    this.#replace(entries, generation);
+  }
+
+  #replace(entries, generation) {
+    this.#saved = new Map();
+    this.#generation = generation;
+    this.#take(entries);
+    this.refused.push({ why: "Another program deleted or edited the journal of this recording; the page shows what it holds now." });
+    this.#keep();
   }
 
   #take(entries) {
@@ -141,7 +161,7 @@ export class Journal {
         const [entry] = this.#waiting;
         const sent = post(`/api/recordings/${this.id}/verdicts`, this.#outgoing(entry), AbortSignal.timeout(PATIENCE));
         const reply = await sent.catch((fault) => fault);
-        if (reply instanceof Error && !this.#settle(reply, entry)) return this.#tell(inWords(reply));
+        if (reply instanceof Error && !(await this.#settle(reply, entry))) return this.#tell(inWords(reply));
         if (!(reply instanceof Error)) this.#take([reply.entry]);
         this.fault = "";
         this.#keep();
@@ -152,8 +172,11 @@ export class Journal {
   }
 
   // Tells whether an entry that was not taken can be sent again at once, or never.
-  #settle(fault, entry) {
+  async #settle(fault, entry) {
     if (!(fault instanceof Failure)) return false;
+    if (fault.status === 409 && "generation" in fault.body && fault.body.generation !== this.#generation) {
+      return this.#renew().then(() => true, () => false);
+    }
     if (fault.body.entries && this.#take(fault.body.entries)) return true; // another window wrote meanwhile
     if (![400, 404, 409].includes(fault.status)) return false;
     this.refused.push({ ...entry, why: fault.message });

@@ -210,7 +210,7 @@ function showState() {
   unsaved = waiting;
   saved.textContent = { saved: "All saved", failed: `${waiting + others.count} NOT SAVED`, saving: "Saving…" }[saved.dataset.state];
   const refused = all.flatMap((each) => each.refused);
-  const words = refused.map((entry) => `Not saved: ${entry.action} at ${elapsed(entry.onset ?? 0, 1)}. ${entry.why}`);
+  const words = refused.map(({ action, onset, why }) => (action ? `Not saved: ${action} at ${elapsed(onset ?? 0, 1)}. ${why}` : why));
   if (waiting && fault) words.push(`${waiting} of your verdicts are not saved yet; keep this window open.`);
   if (fault) words.push(`${fault}; retrying.`);
   if (others.count) words.push(`${others.count} of your verdicts are not saved: the recording or its result is not listed here.`);
