@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from restcli.errors import OutputError
 from restcli.events import Event, Events
 from restcli.io.registry import open_recording
 from restcli.live.monitor import Monitor, NewScore
-from restcli.live.outputs import Outputs, Tables
+from restcli.live.outputs import Hook, Outputs, Tables
 from restcli.live.replay import Replay
 from restcli.live.status import Status, StatusWatch
 from restcli.marks.registry import read_events
@@ -136,6 +137,35 @@ def test_a_hook_that_fails_stops_nothing(
 ) -> None:
     assert live(monkeypatch, "--replay", example, "--speed", 0, "--out", tmp_path, "--exec", "/nowhere/x") == 0
     assert "/nowhere/x could not be started" in capsys.readouterr().err
+
+
+def test_commands_that_hang_are_few_and_share_the_time_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, started, said = [0.0], [], []
+
+    class Hanging:
+        returncode = None
+
+        def __init__(self, words: list[str], **_: object) -> None:
+            self.stdin = io.BytesIO()
+            started.append(words)
+
+        def poll(self) -> None:
+            return None
+
+        def wait(self, timeout: float) -> None:
+            clock[0] += timeout
+            raise subprocess.TimeoutExpired("hang", timeout)
+
+    monkeypatch.setattr("restcli.live.outputs.subprocess.Popen", Hanging)
+    monkeypatch.setattr("restcli.live.outputs.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    hook = Hook.of("hang", said.append)
+    for _ in range(20):
+        hook.run({"kind": "alarm", "state": "begin"})
+    assert started == [["hang", "alarm", "begin"]] * 16
+    assert said == ["--exec: hang was not started for this alarm begin, as 16 of it are still running"] * 4
+    hook.close(5.0)
+    assert clock == [5.0]
+    assert said[4:] == ["--exec: 16 of hang are still running"]
 
 
 def test_an_alarm_is_raised_although_the_disk_is_full(

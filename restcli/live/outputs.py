@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
@@ -31,6 +32,7 @@ from restcli.output.text import DISCLAIMER
 Message = dict[str, Any]
 
 _EVENTS_EVERY = 10.0  # s between tables of events without news
+_MOST_RUNNING = 16  # commands of --exec at once: one that hangs must not fill the machine
 
 
 def message_of(news: News, monitor: Monitor) -> Message:
@@ -145,9 +147,14 @@ class Hook:
     def run(self, message: Message) -> None:
         """Start the command with the kind and state of a message as further arguments; do not wait for it."""
         self._reap()
+        kind, state, running = str(message["kind"]), str(message["state"]), len(self._running)
+        if running >= _MOST_RUNNING:
+            which = f"for this {kind} {state}"
+            self.note(f"--exec: {self.command[0]} was not started {which}, as {running} of it are still running")
+            return
         try:
             process = subprocess.Popen(
-                [*self.command, str(message["kind"]), str(message["state"])],
+                [*self.command, kind, state],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
             )
@@ -160,13 +167,14 @@ class Hook:
             pipe.write(json.dumps(message).encode() + b"\n")  # fits into the pipe, so that no command can hold it up
 
     def close(self, seconds: float = 5.0) -> None:
-        """Give what still runs a little time."""
+        """Give all that still run a little time together."""
+        until = time.monotonic() + seconds
         for process in self._running:
-            try:
-                process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.note(f"--exec: {self.command[0]} is still running")
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
         self._reap()
+        if self._running:
+            self.note(f"--exec: {len(self._running)} of {self.command[0]} are still running")
 
     def _reap(self) -> None:
         for process in [process for process in self._running if process.poll() is not None]:
