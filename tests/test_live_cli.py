@@ -162,10 +162,10 @@ def test_commands_that_hang_are_few_and_share_the_time_at_the_end(monkeypatch: p
     for _ in range(20):
         hook.run({"kind": "alarm", "state": "begin"})
     assert started == [["hang", "alarm", "begin"]] * 16
-    assert said == ["--exec: hang was not started for this alarm begin, as 16 of it are still running"] * 4
+    assert said == ["--exec: hang was not started for this alarm begin: 16 started before are still running"] * 4
     hook.close(5.0)
     assert clock == [5.0]
-    assert said[4:] == ["--exec: 16 of hang are still running"]
+    assert said[4:] == ["--exec: hang is still running (commands: 16)"]
 
 
 def test_an_alarm_is_raised_although_the_disk_is_full(

@@ -149,8 +149,8 @@ class Hook:
         self._reap()
         kind, state, running = str(message["kind"]), str(message["state"]), len(self._running)
         if running >= _MOST_RUNNING:
-            which = f"for this {kind} {state}"
-            self.note(f"--exec: {self.command[0]} was not started {which}, as {running} of it are still running")
+            why = f"{running} started before are still running"
+            self.note(f"--exec: {self.command[0]} was not started for this {kind} {state}: {why}")
             return
         try:
             process = subprocess.Popen(
@@ -174,7 +174,7 @@ class Hook:
                 process.wait(max(0.0, until - time.monotonic()))
         self._reap()
         if self._running:
-            self.note(f"--exec: {len(self._running)} of {self.command[0]} are still running")
+            self.note(f"--exec: {self.command[0]} is still running (commands: {len(self._running)})")
 
     def _reap(self) -> None:
         for process in [process for process in self._running if process.poll() is not None]:
