@@ -580,7 +580,7 @@ def test_gaps_are_drawn_as_gaps_and_said_in_words(
 def test_blind_readers_see_no_probability(folder: Path, journal: Path, window: Callable[..., Page]) -> None:
     with serving(Server(open_desk({"night": folder / "night_run.json"}, reviewer="r1", blind=True))) as server:
         page = window(server.address)
-        page.locator("#blind").wait_for()
+        shows(page, "#blind", "Blind reading: 3 events, 2 control stretches")
         page.locator("#events button").nth(3).wait_for()
         assert "%" not in page.locator("aside").inner_text()
         press(page, "a", "n", "r", "z")

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -30,6 +31,7 @@ from restcli.archive.audit import read_trail
 from restcli.archive.ledger import Keys, Ledger
 from restcli.cli.app import app
 from restcli.cli.exits import Stopped
+from restcli.cli.review import _say_mixture
 from restcli.detect.detector import Detector
 from restcli.detect.region import place_in_words
 from restcli.detect.settings import Settings
@@ -374,6 +376,18 @@ def test_blind_readers_cannot_tell_events_from_control_stretches(blind: Browser,
         assert blind("/api/recordings/0/verdicts", verdict).json["entry"]["event"] == event["id"]
     written = [json.loads(line)["event"] for line in (folder / "night_review.jsonl").read_text().splitlines()]
     assert {"e1", "e2", "e3", "c1"} <= set(written)
+
+
+def test_a_blind_reading_says_how_many_control_stretches_it_has(
+    tmp_path: Path, toy_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = replace(EVENTS[0], onset=5.0, duration=290.0)
+    for name, event, controls in (("short", EVENTS[0], 1), ("whole", whole, 0)):
+        report = write_result(tmp_path, toy_weights, name=name, events=(event,))
+        desk = open_desk({name: report}, reviewer="r1", blind=True)
+        assert desk.session()["blind"] == {"events": 1, "controls": controls}
+        _say_mixture(desk)
+        assert ("0 control stretches for 1 event;" in capsys.readouterr().err) == (controls == 0)
 
 
 def test_blind_readers_do_not_see_what_others_decided(blind: Browser) -> None:

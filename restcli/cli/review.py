@@ -19,10 +19,12 @@ from restcli.cli.common import inform, is_quiet
 from restcli.cli.display import print_json, print_table
 from restcli.cli.exits import DONE, SOME_FAILED, Stopped, caught, note, say, stop_signals
 from restcli.errors import OutputError, RestError, UsageError
+from restcli.text import count
 
 if TYPE_CHECKING:
     from restcli.review.agreement import Counts
     from restcli.review.apply import Applied
+    from restcli.review.desk import Desk
 
 app = typer.Typer(
     name="review",
@@ -69,6 +71,8 @@ def open_(
     desk = open_desk(reports, reviewer=reviewer, blind=blind, sources=_sources(path, pseudonyms))
     for line in desk.left_out:
         note(f"restcli: left out: {line}")
+    if blind:
+        _say_mixture(desk)
     server = Server(desk, port)
     received: list[int] = []
 
@@ -85,6 +89,14 @@ def open_(
     _say_where_verdicts_are(reports)
     if received and received[0] != signal.SIGINT:  # Ctrl-C is how a reading room is closed
         raise Stopped(received[0])
+
+
+def _say_mixture(desk: Desk) -> None:
+    """Say when a blind reading has fewer control stretches than events."""
+    mixture = desk.mixture()
+    if mixture["controls"] < mixture["events"]:
+        what = f"{mixture['controls']} control stretches for {count(mixture['events'], 'event')}"
+        note(f"restcli: blind reading: {what}; the recordings have no room for more")
 
 
 def _say_where_verdicts_are(reports: Mapping[str, Path]) -> None:

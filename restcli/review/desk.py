@@ -231,12 +231,20 @@ class Desk:
     blind: bool = False
     left_out: tuple[str, ...] = ()  # why results are not among them
 
+    def mixture(self) -> dict[str, int]:
+        """Count what a blind reading mixes."""
+        results = [case.result for case in self.cases.values()]
+        return {
+            "events": sum(len(result.found) for result in results),
+            "controls": sum(len(result.controls) for result in results),
+        }
+
     def session(self) -> dict[str, Any]:
         """Return the queue."""
         return {
             "recordings": [case.summary() for case in self.cases.values()],
             "reviewer": self.reviewer,
-            "blind": self.blind,
+            "blind": self.mixture() if self.blind else None,
             "version": __version__,
         }
 

@@ -520,6 +520,7 @@ async function begin() {
   wire();
   await refreshSession();
   byId("blind").hidden = !session.blind;
+  if (session.blind) byId("blind").textContent += `: ${session.blind.events} events, ${session.blind.controls} control stretches`;
   for (const each of session.recordings.filter(isKept)) journalOf(each).look();
   const [id, start] = location.hash.slice(1).split("/");
   const known = session.recordings.some((each) => each.id === id);
