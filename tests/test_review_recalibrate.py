@@ -107,6 +107,8 @@ def test_verdicts_count_once_however_their_folder_is_given(tmp_path: Path, toy_w
     for place, words in ((tmp_path / "typo", "does not exist"), (tmp_path / "copy", "is the same result as")):
         refused = CliRunner().invoke(app, [*command, "--overwrite", str(folder), str(place)])
         assert isinstance(refused.exception, UsageError) and words in str(refused.exception)
+    refused = CliRunner().invoke(app, ["recalibrate", str(toy_weights), str(folder), "--false-alarms", "nan"])
+    assert isinstance(refused.exception, UsageError) and "--false-alarms" in str(refused.exception)
 
 
 def test_the_command_writes_weights_that_find_fewer_false_alarms(tmp_path: Path, toy_weights: Path) -> None:

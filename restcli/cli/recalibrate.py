@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,8 @@ def recalibrate(
     from restcli.review.recalibrate import recalibrate as run
     from restcli.review.stored import read_result
 
+    if not math.isfinite(false_alarms_per_day):
+        raise UsageError("--false-alarms", f"{false_alarms_per_day}", "a number of false alarms a day")
     loaded = load_weights(weights)
     chosen = f"{loaded.name}-ward" if name is None else name
     check_stem("--name", chosen)
